@@ -1,0 +1,178 @@
+/* arena.c: memory with explicit lifetimes. An arena is a stack of blocks inside large chunks; a
+ * tensor remembers its block's slot and serial number, so that using it after the block was taken
+ * back is an error that names it. What device a chunk lies on is the device's business. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+
+enum { ALIGNMENT = 256, FIRST_CHUNK = 1 << 20 };
+
+typedef struct chunk {
+  char *base;
+  int64_t bytes, used;
+} chunk;
+
+typedef struct block {
+  uint64_t serial;
+  int64_t bytes;
+  int chunk;      /* which chunk it lies in */
+  int64_t offset; /* where in it: the chunk's `used` before this block */
+} block;
+
+struct fsam_arena {
+  fsam_device *device;
+  char name[16];
+  chunk *chunks;
+  int chunk_count;
+  block *blocks;
+  int64_t block_count, block_capacity;
+  int64_t live, peak;
+  uint64_t serial; /* the last one given out */
+};
+
+int fsam_arena_new(fsam_arena **out, fsam_device *device, const char *name) {
+  fsam_arena *a = calloc(1, sizeof *a);
+  if (!a) return fsam__fail(FSAM_ENOMEM, "arena %s: no memory for its header", name);
+  a->device = device;
+  device->refs++;
+  snprintf(a->name, sizeof a->name, "%s", name);
+  *out = a;
+  return FSAM_OK;
+}
+
+void fsam_arena_free(fsam_arena *a) {
+  if (!a) return;
+  for (int i = 0; i < a->chunk_count; i++) a->device->memory->free(a->device, a->chunks[i].base);
+  free(a->chunks);
+  free(a->blocks);
+  fsam_device_close(a->device);
+  free(a);
+}
+
+int64_t fsam_arena_live(const fsam_arena *a) { return a->live; }
+
+int64_t fsam_arena_peak(const fsam_arena *a) { return a->peak; }
+
+int64_t fsam_arena_mark(const fsam_arena *a) { return a->block_count; }
+
+void fsam_arena_release(fsam_arena *a, int64_t mark) {
+  while (a->block_count > mark) {
+    block *b = &a->blocks[--a->block_count];
+    a->chunks[b->chunk].used = b->offset;
+    a->live -= b->bytes;
+    b->serial = 0;
+  }
+}
+
+/* After a reset an arena that had grown by pieces becomes one chunk of the whole size, so that the
+ * next pass finds its memory in one piece and at the same offsets. */
+void fsam_arena_reset(fsam_arena *a) {
+  fsam_arena_release(a, 0);
+  if (a->chunk_count < 2) return;
+  int64_t total = 0;
+  for (int i = 0; i < a->chunk_count; i++) {
+    total += a->chunks[i].bytes;
+    a->device->memory->free(a->device, a->chunks[i].base);
+  }
+  a->chunk_count = 0;
+  char *base = a->device->memory->alloc(a->device, (size_t)total);
+  if (base) a->chunks[a->chunk_count++] = (chunk){base, total, 0};
+}
+
+/* The last chunk with room for `bytes`, or a new one; -1 without memory. */
+static int chunk_for(fsam_arena *a, int64_t bytes) {
+  int last = a->chunk_count - 1;
+  if (last >= 0 && a->chunks[last].used + bytes <= a->chunks[last].bytes) return last;
+  int64_t want = last >= 0 ? a->chunks[last].bytes : FIRST_CHUNK;
+  if (want < bytes) want = bytes;
+  chunk *grown = realloc(a->chunks, (size_t)(a->chunk_count + 1) * sizeof *grown);
+  if (!grown) return -1;
+  a->chunks = grown;
+  char *base = a->device->memory->alloc(a->device, (size_t)want);
+  if (!base && want > bytes) base = a->device->memory->alloc(a->device, (size_t)(want = bytes));
+  if (!base) return -1;
+  a->chunks[a->chunk_count] = (chunk){base, want, 0};
+  return a->chunk_count++;
+}
+
+/* Pushes a block of at least `bytes`; *slot and *serial identify it. NULL without memory. */
+static void *push(fsam_arena *a, int64_t bytes, uint32_t *slot, uint64_t *serial) {
+  int64_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  if (a->block_count == a->block_capacity) {
+    int64_t capacity = a->block_capacity ? 2 * a->block_capacity : 256;
+    block *grown = realloc(a->blocks, (size_t)capacity * sizeof *grown);
+    if (!grown) return NULL;
+    a->blocks = grown;
+    a->block_capacity = capacity;
+  }
+  int c = chunk_for(a, rounded);
+  if (c < 0) return NULL;
+  chunk *ch = &a->chunks[c];
+  a->blocks[a->block_count] = (block){++a->serial, rounded, c, ch->used};
+  *slot = (uint32_t)a->block_count++;
+  *serial = a->serial;
+  void *p = ch->base + ch->used;
+  ch->used += rounded;
+  a->live += rounded;
+  if (a->live > a->peak) a->peak = a->live;
+  return p;
+}
+
+fsam_device *fsam__device_of(const fsam_tensor *t) { return t->arena->device; }
+
+static int set_shape(fsam_tensor *t, int rank, const int64_t *shape, const char *name) {
+  if (rank < 1 || rank > 4)
+    return fsam__fail(FSAM_EINVAL, "tensor %s: rank %d, expected 1 to 4", name, rank);
+  int64_t elements = 1;
+  t->rank = rank;
+  for (int i = 0; i < 4; i++) {
+    t->shape[i] = i < rank ? shape[i] : 1;
+    if (t->shape[i] < 0 || (t->shape[i] && elements > INT64_MAX / 8 / t->shape[i]))
+      return fsam__fail(FSAM_EINVAL, "tensor %s: dimension %d is %lld", name, i + 1,
+                        (long long)t->shape[i]);
+    elements *= t->shape[i];
+  }
+  t->row_stride = t->shape[1] * t->shape[2] * t->shape[3];
+  snprintf(t->name, sizeof t->name, "%s", name ? name : "");
+  return FSAM_OK;
+}
+
+int fsam_tensor_new(fsam_tensor *out, fsam_arena *a, int dtype, int rank, const int64_t *shape,
+                    const char *name, int zeroed) {
+  fsam_tensor t = {.arena = a, .dtype = dtype};
+  if (dtype < FSAM_F32 || dtype > FSAM_I32)
+    return fsam__fail(FSAM_EINVAL, "tensor %s: type %d is unknown", name, dtype);
+  FSAM_TRY(set_shape(&t, rank, shape, name));
+  int64_t bytes = fsam__elements(&t) * fsam__dtype_bytes(dtype);
+  t.data = push(a, bytes ? bytes : 1, &t.slot, &t.serial);
+  if (!t.data)
+    return fsam__fail(FSAM_ENOMEM, "%s arena: no memory for %s (%.1f MB; %.1f MB are in use)",
+                      a->name, t.name, (double)bytes / 1e6, (double)a->live / 1e6);
+  if (zeroed) FSAM_TRY(a->device->memory->zero(a->device, t.data, (size_t)bytes));
+  *out = t;
+  return FSAM_OK;
+}
+
+int fsam_tensor_check(const fsam_tensor *t) {
+  const fsam_arena *a = t->arena;
+  if (a && t->slot < a->block_count && a->blocks[t->slot].serial == t->serial) return FSAM_OK;
+  return fsam__fail(FSAM_ESTALE, "tensor %s: its memory was taken back (the %s arena was reset)",
+                    t->name[0] ? t->name : "unnamed", a ? a->name : "freed");
+}
+
+int fsam_tensor_view(fsam_tensor *out, const fsam_tensor *from, int64_t offset, int rank,
+                     const int64_t *shape, const char *name) {
+  FSAM_TRY(fsam_tensor_check(from));
+  fsam_tensor t = *from;
+  t.filled = 0;
+  FSAM_TRY(set_shape(&t, rank, shape, name));
+  if (offset < 0 || offset + fsam__elements(&t) > fsam__elements(from))
+    return fsam__fail(FSAM_EINVAL, "view %s: elements %lld to %lld of %s, which has %lld", name,
+                      (long long)offset, (long long)(offset + fsam__elements(&t)), from->name,
+                      (long long)fsam__elements(from));
+  t.data = (char *)from->data + offset * fsam__dtype_bytes(t.dtype);
+  *out = t;
+  return FSAM_OK;
+}

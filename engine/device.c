@@ -1,0 +1,126 @@
+/* device.c: opening a device, the CPU's memory, threads and instruction sets. The CUDA half is
+ * behind one door, fsam__device_open_cuda (device_cuda.c), and is opened only when asked for. */
+#define _GNU_SOURCE
+#include <omp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine.h"
+
+extern const fsam_kernels fsam__kernels_generic;
+#if FSAM_X86
+extern const fsam_kernels fsam__kernels_avx2, fsam__kernels_avx512;
+#endif
+
+/* -- instruction sets --------------------------------------------------------------------------- */
+
+typedef struct level {
+  const char *name;
+  const fsam_kernels *kernels;
+} level;
+
+/* The best level that the processor has and FSAM_ISA allows. */
+static level best_level(void) {
+  level found = {"generic", &fsam__kernels_generic};
+#if FSAM_X86
+  const char *cap = getenv("FSAM_ISA");
+  if (cap && !strcmp(cap, "generic")) return found;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("f16c"))
+    found = (level){"avx2", &fsam__kernels_avx2};
+  if (cap && !strcmp(cap, "avx2")) return found;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
+    found = (level){"avx512", &fsam__kernels_avx512};
+#endif
+  return found;
+}
+
+const char *fsam_isa(void) { return best_level().name; }
+
+const char *fsam_bf16_unit(void) {
+#if FSAM_X86
+  unsigned a = 7, b = 0, c = 0, d = 0;
+  __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+  if (d >> 22 & 1) return "amx"; /* CPUID.7.0:EDX[22], AMX-BF16 */
+  a = 7, c = 1;
+  __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+  if ((a >> 5 & 1) && !strcmp(fsam_isa(), "avx512")) return "avx512"; /* CPUID.7.1:EAX[5] */
+#endif
+  return "";
+}
+
+/* -- threads and time --------------------------------------------------------------------------- */
+
+int fsam_threads_set(int n) {
+  if (n < 0 || n > 4096) return fsam__fail(FSAM_EINVAL, "threads: %d, expected 0 to 4096", n);
+  if (n == 0) {
+    cpu_set_t set;
+    n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : omp_get_num_procs();
+  }
+  omp_set_num_threads(n);
+  return FSAM_OK;
+}
+
+int fsam_threads(void) { return omp_get_max_threads(); }
+
+double fsam_clock(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* -- the CPU device ----------------------------------------------------------------------------- */
+
+static void *cpu_alloc(fsam_device *device, size_t bytes) {
+  (void)device;
+  return aligned_alloc(256, (bytes + 255) / 256 * 256);
+}
+
+static void cpu_free(fsam_device *device, void *p) {
+  (void)device;
+  free(p);
+}
+
+static int cpu_zero(fsam_device *device, void *p, size_t bytes) {
+  (void)device;
+  memset(p, 0, bytes);
+  return FSAM_OK;
+}
+
+static int cpu_copy(fsam_device *device, void *to, const void *from, size_t bytes) {
+  (void)device;
+  memcpy(to, from, bytes);
+  return FSAM_OK;
+}
+
+static const fsam_memory cpu_memory = {cpu_alloc, cpu_free, cpu_zero, cpu_copy, cpu_copy};
+
+static int open_cpu(fsam_device **out) {
+  fsam_device *d = calloc(1, sizeof *d);
+  if (!d) return fsam__fail(FSAM_ENOMEM, "device cpu: no memory");
+  snprintf(d->name, sizeof d->name, "cpu");
+  d->kernels = best_level().kernels;
+  d->memory = &cpu_memory;
+  d->refs = 1;
+  *out = d;
+  return FSAM_OK;
+}
+
+int fsam_device_open(fsam_device **out, const char *name) {
+  if (!strcmp(name, "cpu")) return open_cpu(out);
+  if (!strcmp(name, "cuda")) return fsam__device_open_cuda(out);
+  if (!strcmp(name, "auto")) return fsam__device_open_cuda(out) == FSAM_OK ? FSAM_OK : open_cpu(out);
+  return fsam__fail(FSAM_EINVAL, "device %s is unknown (cpu, cuda, auto)", name);
+}
+
+void fsam_device_close(fsam_device *d) {
+  if (!d || --d->refs > 0) return;
+  if (d->matmul) d->matmul_free(d->matmul);
+  free(d);
+}
+
+const char *fsam_device_name(const fsam_device *d) { return d->name; }

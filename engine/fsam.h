@@ -1,0 +1,307 @@
+/* fsam.h: the public C interface of fsam-lua. It is also, word for word, what Lua sees (the text
+ * between the two markers is handed to ffi.cdef), and the reference manual of the C side.
+ *
+ * Conventions. Every fallible function returns 0 or a negative FSAM_E… code; the message is then in
+ * fsam_error(), set once, where the fault was seen. Out parameters come first, then inputs, sizes,
+ * scalars. Matrices are row-major. Letters in shapes: T packed tokens of a batch (a capacity: tail
+ * rows belong to no sample), B samples, H hidden width, F feed-forward width, V vocabulary, C
+ * classes, K and N the input and output width of a linear map.
+ *
+ * A gradient output is overwritten while its tensor's `filled` is 0 and added to while it is 1; the
+ * caller sets the flag. A gradient output that is NULL is not computed. Rows of the tail get zeros.
+ */
+#ifndef FSAM_H
+#define FSAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+/* cdef begin */
+
+/* -- errors, version, processor ---------------------------------------------------------------- */
+
+enum {
+  FSAM_OK = 0,
+  FSAM_EINVAL = -1,   /* an argument has the wrong shape, type or value */
+  FSAM_ENOMEM = -2,   /* memory could not be had */
+  FSAM_EIO = -3,      /* the operating system refused a file operation */
+  FSAM_ENODEV = -4,   /* the device or library is absent */
+  FSAM_ESTALE = -5,   /* a tensor whose arena was reset */
+  FSAM_EINTERNAL = -6 /* a library below us failed */
+};
+
+enum { FSAM_ABI = 1 };
+
+int fsam_abi(void);
+const char *fsam_version(void);
+
+/* The last error message of this thread: one line, never NULL. Read it only after a negative
+ * result; a success leaves it as it was. */
+const char *fsam_error(void);
+
+/* Worker threads of all our kernels and of the matrix library. n = 0: all cores of this process. */
+int fsam_threads_set(int n);
+int fsam_threads(void);
+
+/* Instruction set in use: "generic", "avx2" or "avx512"; FSAM_ISA in the environment lowers it.
+ * All give the same bits. */
+const char *fsam_isa(void);
+
+/* What the processor multiplies natively in bf16: "amx", "avx512", or "" (emulated, slow). */
+const char *fsam_bf16_unit(void);
+
+/* Seconds of a monotonic clock. */
+double fsam_clock(void);
+
+/* -- devices, arenas, tensors ------------------------------------------------------------------ */
+
+enum { FSAM_F32 = 0, FSAM_BF16 = 1, FSAM_I32 = 2 };
+
+typedef struct fsam_device fsam_device;
+typedef struct fsam_arena fsam_arena;
+
+/* name: "cpu", "cuda", or "auto" (a GPU when the driver reports one, else the CPU).
+ * FSAM_ENODEV says why a GPU cannot be used. */
+int fsam_device_open(fsam_device **out, const char *name);
+void fsam_device_close(fsam_device *device);
+const char *fsam_device_name(const fsam_device *device);
+
+/* An arena hands out memory from its top and takes it back in reverse order. `name`
+ * (at most 15 characters) appears in messages. */
+int fsam_arena_new(fsam_arena **out, fsam_device *device, const char *name);
+void fsam_arena_free(fsam_arena *arena);
+int64_t fsam_arena_live(const fsam_arena *arena); /* bytes handed out now */
+int64_t fsam_arena_peak(const fsam_arena *arena); /* the most ever handed out */
+int64_t fsam_arena_mark(const fsam_arena *arena);
+void fsam_arena_release(fsam_arena *arena, int64_t mark); /* frees all that came after the mark */
+void fsam_arena_reset(fsam_arena *arena);                 /* frees everything */
+
+/* A dense row-major array in an arena. Plain data: copying the struct makes another view. */
+typedef struct fsam_tensor {
+  void *data;
+  fsam_arena *arena;
+  int64_t shape[4];    /* unused dimensions are 1 */
+  int64_t row_stride;  /* elements from one row (first dimension) to the next */
+  int32_t rank;        /* 1 … 4 */
+  int32_t dtype;       /* FSAM_F32, FSAM_BF16, FSAM_I32 */
+  int32_t filled;      /* gradients: 0 = overwrite, 1 = add */
+  uint32_t slot;       /* with serial: is the memory still this tensor's? */
+  uint64_t serial;
+  char name[40];       /* for messages */
+} fsam_tensor;
+
+/* Fills *out with fresh memory of the arena: 64-byte aligned; zero only if `zeroed`. */
+int fsam_tensor_new(fsam_tensor *out, fsam_arena *arena, int dtype, int rank,
+                    const int64_t *shape, const char *name, int zeroed);
+/* A view of `shape` that starts `offset` elements into `from`, with `from`'s lifetime. */
+int fsam_tensor_view(fsam_tensor *out, const fsam_tensor *from, int64_t offset, int rank,
+                     const int64_t *shape, const char *name);
+/* FSAM_ESTALE, naming the tensor, when its arena has taken its memory back. */
+int fsam_tensor_check(const fsam_tensor *t);
+/* Copies between host memory (f32 for float tensors, int32_t else; count elements) and t. */
+int fsam_tensor_write(fsam_tensor *t, const void *host, int64_t count);
+int fsam_tensor_read(const fsam_tensor *t, void *host, int64_t count);
+int fsam_tensor_copy(fsam_tensor *to, const fsam_tensor *from); /* same element count; converts */
+int fsam_tensor_fill(fsam_tensor *t, double value);
+
+/* -- batches and dropout ----------------------------------------------------------------------- */
+
+/* B samples packed end to end; every pointer is device memory. Sample b owns the rows
+ * starts[b] … starts[b+1]-1; a sample of capacity B that is not there is empty. */
+typedef struct fsam_batch {
+  const int32_t *ids;       /* [T] token; the pad id in the tail */
+  const int32_t *positions; /* [T] row of the position table */
+  const int32_t *segments;  /* [T] row of the segment table */
+  const int32_t *sample;    /* [T] b, or -1 in the tail */
+  const int32_t *starts;    /* [B+1] */
+  const int32_t *ordinals;  /* [B] the sample's number within the step: a key of its dropout */
+  int32_t tokens;           /* T */
+  int32_t samples;          /* B */
+  int32_t longest;          /* no sample is longer */
+} fsam_batch;
+
+/* Dropout bits: Philox4x32-10, key (seed, step), counter (site, ordinal, row within the sample,
+ * column block of 8). An element is dropped if its 16 bits are below round(65536 p); the others are
+ * multiplied by 65536 / (65536 - round(65536 p)). p = 0 or a NULL pointer: no dropout. */
+typedef struct fsam_dropout {
+  double p;
+  uint32_t seed, step, site;
+} fsam_dropout;
+
+/* out[0..3] = Philox4x32-10 of the counter and key (Salmon et al., SC 2011). */
+void fsam_philox(uint32_t *out, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0,
+                 uint32_t k1);
+
+/* -- layers ------------------------------------------------------------------------------------
+ * "act" below is the activations' type, f32 or bf16, the same for all of one call; sums are f32. */
+
+/* y[T,N] = x[T,K] w[N,K]^T + b[N].  y, x, w act; b f32 or NULL. y may be a column slice. */
+int fsam_linear_forward(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *w,
+                        const fsam_tensor *b);
+/* dx[T,K] = dy[T,N] w[N,K].  dy may be a column slice. */
+int fsam_linear_backward_input(fsam_tensor *dx, const fsam_tensor *dy, const fsam_tensor *w);
+/* dw[N,K] = dy^T x, db[N] = column sums of dy; both f32. */
+int fsam_linear_backward_weight(fsam_tensor *dw, fsam_tensor *db, const fsam_tensor *dy,
+                                const fsam_tensor *x);
+
+enum { FSAM_GELU_ERF = 0, FSAM_GELU_TANH = 1 };
+/* y[T,F] = gelu(x + b): x·Φ(x), or its tanh form (Hendrycks & Gimpel 2016).  b f32 or NULL. */
+int fsam_gelu_forward(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b, int form);
+int fsam_gelu_backward(fsam_tensor *dx, fsam_tensor *db, const fsam_tensor *dy,
+                       const fsam_tensor *x, const fsam_tensor *b, int form);
+
+int fsam_tanh_forward(fsam_tensor *y, const fsam_tensor *x);
+int fsam_tanh_backward(fsam_tensor *dx, const fsam_tensor *dy, const fsam_tensor *y);
+
+/* z[T,H] = residual + dropout(x + b);  y = layernorm(z) gamma + beta (Ba et al. 2016, biased
+ * variance).  z and stats[T,2] (mean, 1/deviation; f32) are kept for backward; z may be x. */
+int fsam_layernorm_forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats,
+                           const fsam_tensor *x, const fsam_tensor *b,
+                           const fsam_tensor *residual, const fsam_tensor *gamma,
+                           const fsam_tensor *beta, double eps, const fsam_batch *batch,
+                           const fsam_dropout *dropout);
+int fsam_layernorm_backward(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db,
+                            fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
+                            const fsam_tensor *z, const fsam_tensor *stats,
+                            const fsam_tensor *gamma, const fsam_batch *batch,
+                            const fsam_dropout *dropout);
+
+/* z[T,H] = word[id] + position[pos] + segment[seg];  y = dropout(layernorm(z) gamma + beta).
+ * Tables act, segment may be NULL; gamma, beta f32. */
+int fsam_embedding_forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats,
+                           const fsam_tensor *word, const fsam_tensor *position,
+                           const fsam_tensor *segment, const fsam_tensor *gamma,
+                           const fsam_tensor *beta, double eps, const fsam_batch *batch,
+                           const fsam_dropout *dropout);
+/* Table gradients are f32 and whole: rows that no token names become 0. */
+int fsam_embedding_backward(fsam_tensor *dword, fsam_tensor *dposition, fsam_tensor *dsegment,
+                            fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
+                            const fsam_tensor *z, const fsam_tensor *stats,
+                            const fsam_tensor *gamma, const fsam_batch *batch,
+                            const fsam_dropout *dropout);
+
+/* Self-attention within each sample: out[T,H] = dropout(softmax(q k^T / sqrt(H/heads))) v, with
+ * q, k, v the thirds of qkv[T,3H].  lse[T,heads] f32 is kept: log of the softmax's sum. The dropout
+ * counter is (site, ordinal, query row, head << 16 | key / 8). */
+int fsam_attention_forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv, int heads,
+                           const fsam_batch *batch, const fsam_dropout *dropout);
+int fsam_attention_backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tensor *out,
+                            const fsam_tensor *lse, const fsam_tensor *qkv, int heads,
+                            const fsam_batch *batch, const fsam_dropout *dropout);
+
+/* y[B,H] f32 = the first row of each sample of x[T,H]; empty samples give zeros. */
+int fsam_gather_forward(fsam_tensor *y, const fsam_tensor *x, const fsam_batch *batch);
+int fsam_gather_backward(fsam_tensor *dx, const fsam_tensor *dy, const fsam_batch *batch);
+
+/* y[B,H] = dropout(x), one row per sample (row 0 of the counter). The same call is its backward. */
+int fsam_dropout_apply(fsam_tensor *y, const fsam_tensor *x, const fsam_batch *batch,
+                       const fsam_dropout *dropout);
+
+/* losses[B] = -log softmax(logits[B,C])[label]; dlogits (or NULL) = scale · d losses / d logits.
+ * All f32, labels i32[B]. Empty samples: loss and gradient 0. */
+int fsam_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
+                       const fsam_tensor *labels, double scale, const fsam_batch *batch);
+/* losses[B] = (logits[B,1] - targets[B])^2, likewise. */
+int fsam_mse(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
+             const fsam_tensor *targets, double scale, const fsam_batch *batch);
+
+/* -- the model as one vector: layouts, programs, selection ------------------------------------- */
+/* (vector language; filled in by its owner) */
+
+/* -- files ------------------------------------------------------------------------------------- */
+
+typedef struct fsam_file fsam_file; /* a file mapped for reading */
+
+int fsam_file_map(fsam_file **out, const char *path);
+void fsam_file_unmap(fsam_file *file); /* NULL is fine */
+const uint8_t *fsam_file_data(const fsam_file *file); /* NULL when the file is empty */
+int64_t fsam_file_size(const fsam_file *file);
+/* Copies `bytes` bytes from `offset` on; FSAM_EINVAL where they are not all in the file. */
+int fsam_file_read(void *out, const fsam_file *file, int64_t offset, int64_t bytes);
+/* Likewise `count` little-endian numbers of type "F32", "F16", "BF16" or "F64", as f32. */
+int fsam_file_read_f32(float *out, const fsam_file *file, const char *type, int64_t offset,
+                       int64_t count);
+/* Likewise all elements of t, wherever its memory is: an f32 tensor from these types, a tensor of
+ * any type from its own ("F32", "BF16", "I32"). */
+int fsam_file_read_tensor(fsam_tensor *t, const fsam_file *file, const char *type, int64_t offset);
+
+/* Writing with every byte checked: FSAM_EIO names the path and what the system said. */
+typedef struct fsam_writer fsam_writer;
+int fsam_writer_open(fsam_writer **out, const char *path);
+int fsam_writer_write(fsam_writer *w, const void *data, int64_t bytes);
+/* Writes t's elements in t's own type, wherever its memory is. */
+int fsam_writer_tensor(fsam_writer *w, const fsam_tensor *t);
+/* Flushes to the disk (fsync) and closes; frees w whatever happens. */
+int fsam_writer_close(fsam_writer *w);
+/* Closes without checks, after an error. NULL is fine. */
+void fsam_writer_abandon(fsam_writer *w);
+
+/* Flushes a file's content, or a folder's entries, to the disk. */
+int fsam_path_sync(const char *path);
+/* Renames a to b; with exchange, swaps two existing paths atomically (FSAM_EINVAL where the file
+ * system cannot). */
+int fsam_path_rename(const char *a, const char *b, int exchange);
+/* Removes a file, or a folder with all that is in it; no error when there is none. */
+int fsam_path_remove(const char *path);
+
+/* -- text -------------------------------------------------------------------------------------- */
+
+/* One code point's general category as its two letters ("Lu", "Zs", …; "Cn" when unassigned). */
+const char *fsam_unicode_category(int32_t codepoint);
+/* Canonical decomposition (form 0, NFD) or composition (form 1, NFC), or compatibility forms (2
+ * NFKD, 3 NFKC), of valid UTF-8. *out_bytes is set; with out too small (capacity) nothing is
+ * written. */
+int fsam_unicode_normalize(uint8_t *out, int64_t *out_bytes, int64_t capacity, const uint8_t *text,
+                           int64_t bytes, int form);
+/* Simple lower-case mapping of one code point. */
+int32_t fsam_unicode_lower(int32_t codepoint);
+
+typedef struct fsam_regex fsam_regex; /* PCRE2 with UTF and Unicode properties */
+int fsam_regex_new(fsam_regex **out, const char *pattern);
+void fsam_regex_free(fsam_regex *regex);
+/* The next match at or after byte `from`: 1 and its bounds [begin, end), or 0 when there is none. */
+int fsam_regex_find(fsam_regex *regex, const uint8_t *text, int64_t bytes, int64_t from,
+                    int64_t *begin, int64_t *end);
+
+/* -- the terminal ------------------------------------------------------------------------------ */
+
+/* Ctrl-C sets a flag instead of ending the program while `on`; a second one ends it. */
+void fsam_interrupt_catch(int on);
+int fsam_interrupted(void); /* 1 once after a Ctrl-C; reading clears it */
+int fsam_terminal_width(int fd); /* columns, or 0 when fd is not a terminal */
+
+/* A line editor on the terminal (libedit, with its keys), driven by the caller: nothing here calls
+ * back. While a line is being edited the terminal is in raw mode. */
+typedef struct fsam_line fsam_line;
+enum {
+  FSAM_LINE_DONE = 1,      /* Enter: the line is complete */
+  FSAM_LINE_END = 2,       /* Ctrl-D on an empty line, or the terminal is gone */
+  FSAM_LINE_TAB = 3,       /* still editing: insert or show, then edit again */
+  FSAM_LINE_PASTE = 4,     /* still editing: fsam_line_pasted() has come in */
+  FSAM_LINE_INTERRUPT = 5  /* Ctrl-C: the line is given up */
+};
+/* FSAM_ENODEV when standard input and output are not both a terminal. */
+int fsam_line_open(fsam_line **out);
+void fsam_line_close(fsam_line *line); /* NULL is fine */
+/* Edits until one of the events above and returns it. Begins a line with `prompt` and `text` unless
+ * one is being edited. */
+int fsam_line_edit(fsam_line *line, const char *prompt, const char *text);
+const char *fsam_line_text(const fsam_line *line);   /* the line, as of the last event */
+int fsam_line_cursor(const fsam_line *line);         /* in bytes from its start */
+const char *fsam_line_pasted(const fsam_line *line); /* line ends are \n */
+void fsam_line_insert(fsam_line *line, const char *text);    /* at the cursor, while editing */
+int fsam_line_show(fsam_line *line, const char *text);       /* below the line, while editing */
+void fsam_line_finish(fsam_line *line);                      /* as Enter does, while editing */
+void fsam_line_remember(fsam_line *line, const char *text);  /* one entry of the history */
+
+/* cdef end */
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+#endif

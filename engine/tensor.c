@@ -1,0 +1,78 @@
+/* tensor.c: moving values between tensors and the host. Where tensors come from: arena.c. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+
+static int check_count(const char *op, const fsam_tensor *t, int64_t count) {
+  FSAM_TRY(fsam_tensor_check(t));
+  FSAM_TRY(fsam__expect_dense(op, "t", t));
+  if (count == fsam__elements(t)) return FSAM_OK;
+  return fsam__fail(FSAM_EINVAL, "%s: %lld values for %s, which has %lld elements", op,
+                    (long long)count, t->name, (long long)fsam__elements(t));
+}
+
+/* Round to nearest even; a NaN stays a NaN. */
+static uint16_t to_bf16(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, 4);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((bits >> 16) | 0x40);
+  return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
+}
+
+static float from_bf16(uint16_t half) {
+  uint32_t bits = (uint32_t)half << 16;
+  float value;
+  memcpy(&value, &bits, 4);
+  return value;
+}
+
+int fsam_tensor_write(fsam_tensor *t, const void *host, int64_t count) {
+  FSAM_TRY(check_count("write", t, count));
+  fsam_device *d = fsam__device_of(t);
+  if (t->dtype != FSAM_BF16) return d->memory->copy_in(d, t->data, host, (size_t)count * 4);
+  uint16_t *halves = malloc((size_t)count * 2 + 1);
+  if (!halves) return fsam__fail(FSAM_ENOMEM, "write: no memory to convert %s", t->name);
+  for (int64_t i = 0; i < count; i++) halves[i] = to_bf16(((const float *)host)[i]);
+  int rc = d->memory->copy_in(d, t->data, halves, (size_t)count * 2);
+  free(halves);
+  return rc;
+}
+
+int fsam_tensor_read(const fsam_tensor *t, void *host, int64_t count) {
+  FSAM_TRY(check_count("read", t, count));
+  fsam_device *d = fsam__device_of(t);
+  if (t->dtype != FSAM_BF16) return d->memory->copy_out(d, host, t->data, (size_t)count * 4);
+  uint16_t *halves = malloc((size_t)count * 2 + 1);
+  if (!halves) return fsam__fail(FSAM_ENOMEM, "read: no memory to convert %s", t->name);
+  int rc = d->memory->copy_out(d, halves, t->data, (size_t)count * 2);
+  for (int64_t i = 0; rc == FSAM_OK && i < count; i++) ((float *)host)[i] = from_bf16(halves[i]);
+  free(halves);
+  return rc;
+}
+
+int fsam_tensor_copy(fsam_tensor *to, const fsam_tensor *from) {
+  FSAM_TRY(fsam_tensor_check(from));
+  FSAM_TRY(check_count("copy", to, fsam__elements(from)));
+  FSAM_TRY(fsam__expect_dense("copy", "from", from));
+  if ((to->dtype == FSAM_I32) != (from->dtype == FSAM_I32))
+    return fsam__fail(FSAM_EINVAL, "copy: %s and %s differ in type (i32 and float)", to->name,
+                      from->name);
+  return fsam__device_of(to)->kernels->cast(to, from);
+}
+
+int fsam_tensor_fill(fsam_tensor *t, double value) {
+  int64_t count = fsam__elements(t);
+  FSAM_TRY(check_count("fill", t, count));
+  fsam_device *d = fsam__device_of(t);
+  if (value == 0) return d->memory->zero(d, t->data, (size_t)(count * fsam__dtype_bytes(t->dtype)));
+  float *values = malloc((size_t)count * 4 + 1);
+  if (!values) return fsam__fail(FSAM_ENOMEM, "fill: no memory for %s", t->name);
+  for (int64_t i = 0; i < count; i++) {
+    if (t->dtype == FSAM_I32) ((int32_t *)values)[i] = (int32_t)value;
+    else values[i] = (float)value;
+  }
+  int rc = fsam_tensor_write(t, values, count);
+  free(values);
+  return rc;
+}

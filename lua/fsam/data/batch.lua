@@ -1,0 +1,133 @@
+--- Packs samples end to end into the host arrays of one batch (DESIGN.md D2).
+--
+-- Owns the packed layout: tokens of sample b lie in rows starts[b] … starts[b+1]−1, and no padding lies
+-- between samples. Capacities are rounded up to buckets, because primitives and graphs are cached
+-- per capacity; the rows beyond the last sample are the tail, which holds the pad id and belongs to
+-- no sample. Does not tokenize, choose which samples meet, or copy to a device.
+--
+-- Letters: T tokens (capacity), B samples (capacity). All arrays are int32 and 0-based.
+
+local errors = require("fsam.errors")
+local ffi = require("fsam.C").ffi
+
+local M = {}
+
+local int32_array = ffi.typeof("int32_t[?]")
+local float_array = ffi.typeof("float[?]")
+
+local function round_up(n, bucket)
+  return math.max(1, math.ceil(n / bucket)) * bucket
+end
+
+local function measure(samples)
+  local tokens, longest = 0, 0
+  for i, sample in ipairs(samples) do
+    local length = #sample.ids
+    if length == 0 then
+      errors.raise("batch: sample %d has no tokens", i)
+    end
+    tokens = tokens + length
+    longest = math.max(longest, length)
+  end
+  return tokens, longest
+end
+
+-- Rows of one sample from row `at` on; returns the row after the last.
+local function put_sample(batch, b, at, sample, position_offset)
+  local segments = sample.segments
+  for i, id in ipairs(sample.ids) do
+    batch.ids[at] = id
+    batch.positions[at] = position_offset + i - 1
+    batch.segments[at] = segments and segments[i] or 0
+    batch.sample[at] = b
+    at = at + 1
+  end
+  return at
+end
+
+-- Labels are class numbers (int32) or, for regression, targets (float32); absent samples have 0,
+-- which losses ignore because their samples are empty.
+local function put_label(batch, b, label)
+  if batch.targets then
+    batch.targets[b] = label or 0
+  else
+    batch.labels[b] = label or 0
+  end
+end
+
+local function new_batch(samples, ordinals, options)
+  local real_tokens, longest = measure(samples)
+  local tokens = round_up(real_tokens, options.token_bucket or 32)
+  local capacity = round_up(#samples, options.sample_bucket or 8)
+  local batch = {
+    tokens = tokens, real_tokens = real_tokens, samples = capacity, count = #samples,
+    longest = longest, list = samples, options = options,
+    ids = int32_array(tokens), positions = int32_array(tokens),
+    segments = int32_array(tokens), sample = int32_array(tokens),
+    starts = int32_array(capacity + 1), ordinals = int32_array(capacity),
+    labels = not options.regression and int32_array(capacity) or nil,
+    targets = options.regression and float_array(capacity) or nil,
+  }
+  local at = 0
+  for b, sample in ipairs(samples) do
+    batch.starts[b - 1] = at
+    batch.ordinals[b - 1] = ordinals[b]
+    put_label(batch, b - 1, sample.label)
+    at = put_sample(batch, b - 1, at, sample, options.position_offset or 0)
+  end
+  for b = #samples, capacity do
+    batch.starts[b] = at
+  end
+  for row = at, tokens - 1 do
+    batch.ids[row] = options.pad_id
+    batch.sample[row] = -1
+  end
+  return batch
+end
+
+--- Packs samples into host arrays.
+-- @tparam {table,…} samples each with ids (table), segments (table of 0/1, or nil for zeros),
+--   label (0-based class, a number for regression, or nil)
+-- @tparam table options pad_id; position_offset, position of a sample's first token (default 0);
+--   token_bucket (32) and sample_bucket (8), to whose multiples the capacities are rounded up;
+--   first_ordinal, number of the first sample within the step (0); regression (false): labels
+--   become float targets
+-- @treturn table host batch: tokens = T, real_tokens, samples = B, count (samples that are there),
+--   longest; ids, positions, segments, sample (−1 in the tail): int32[T]; starts: int32[B+1], the
+--   end repeated for absent samples; ordinals: int32[B]; labels: int32[B], or targets: float[B];
+--   list (the samples given) and options, from which `choose` packs again
+-- @raise when there are no samples or one has no tokens
+function M.pack(samples, options)
+  if #samples == 0 then
+    errors.raise("batch: there are no samples to pack")
+  end
+  local first = options.first_ordinal or 0
+  local ordinals = {}
+  for b = 1, #samples do
+    ordinals[b] = first + b - 1
+  end
+  return new_batch(samples, ordinals, options)
+end
+
+--- Packs some samples of a batch again. Each keeps its ordinal, hence its dropout.
+-- @tparam table batch a host batch
+-- @tparam {integer,…} chosen places in the batch, 1 … count, in the order wanted
+-- @treturn table a host batch of those samples alone
+-- @raise when nothing is chosen or a place is not in the batch
+function M.choose(batch, chosen)
+  if #chosen == 0 then
+    errors.raise("batch: no sample is chosen")
+  end
+  local samples, ordinals = {}, {}
+  for i, place in ipairs(chosen) do
+    if not batch.list[place] then
+      errors.raise("batch: sample %s is chosen, but the batch has 1 … %d", tostring(place),
+        batch.count)
+    end
+    samples[i] = batch.list[place]
+    ordinals[i] = batch.ordinals[place - 1]
+  end
+  return new_batch(samples, ordinals, batch.options)
+end
+
+return M

@@ -1,0 +1,174 @@
+--- The order of batches, exactly as fairseq makes it.
+--
+-- Owns: one permutation of the samples from the seed, fixed for all epochs; batches cut from it once
+-- and frozen; the shuffle of the batch list at each epoch from seed + epoch; groups of micro-batches
+-- for accumulation. A batch here is a list of sample indices, 1-based as Lua's. Packing them into
+-- arrays is batch.lua's.
+--
+-- Source: fairseq's data_utils, iterators and sentence_prediction task.
+
+local errors = require("fsam.errors")
+local mt19937 = require("fsam.data.mt19937")
+
+local M = {}
+
+--- NumPy's generator of that seed; see mt19937.lua.
+M.RandomState = mt19937.new
+
+--- The order in which samples are cut into batches. fairseq sorts the rows by the values of a
+-- permutation, so this is that permutation's inverse.
+-- @tparam integer n number of samples
+-- @tparam integer seed
+-- @treturn {integer,…} sample indices 1 … n
+function M.indices(n, seed)
+  local rank = mt19937.new(seed):permutation(n)
+  local indices = {}
+  for sample = 1, n do
+    indices[rank[sample] + 1] = sample
+  end
+  return indices
+end
+
+local function limit(options, name)
+  local value = options[name]
+  if value == nil then
+    return math.huge
+  end
+  if type(value) ~= "number" or value < 1 or value % 1 ~= 0 then
+    errors.raise("batch_by_size: %s must be a positive integer, got %s", name, tostring(value))
+  end
+  return value
+end
+
+--- Cuts an order into batches, greedily: a batch closes before the sample that would make it more
+-- than max_sentences samples, or more than max_tokens as count × longest. With multiple > 1 a batch
+-- is cut at a multiple of it (or below it), and what is over opens the next.
+-- @tparam {integer,…} indices sample indices in order
+-- @tparam {integer,…} lengths tokens of every sample, by sample index
+-- @tparam table options max_tokens, max_sentences (nil: no limit), multiple (default 1)
+-- @treturn {{integer,…},…} batches of sample indices
+-- @raise when a sample alone exceeds max_tokens, or a limit is not a positive integer
+function M.batch_by_size(indices, lengths, options)
+  local max_tokens = limit(options, "max_tokens")
+  local max_sentences = limit(options, "max_sentences")
+  local multiple = options.multiple or 1
+  local n = #indices
+  local batches = {}
+  local first = 1           -- the open batch is first … ready, its tail ready+1 … i
+  local ready = 0
+  local longest, tail_longest = 0, 0
+
+  local function close(last)
+    local batch = {}
+    for i = first, last do
+      batch[#batch + 1] = indices[i]
+    end
+    batches[#batches + 1] = batch
+    first = last + 1
+  end
+
+  for i = 1, n do
+    local length = lengths[indices[i]]
+    if length > max_tokens then
+      errors.raise("sample %d has %d tokens, more than --max-tokens %d", indices[i], length,
+        max_tokens)
+    end
+    tail_longest = math.max(tail_longest, length)
+    local with_tail = math.max(longest, tail_longest)
+    local count = i - first + 1
+    local overflow = count > max_sentences or count * with_tail > max_tokens
+    local fits_multiple = overflow or i == n or count < multiple or count % multiple == 0
+    if overflow then
+      close(ready)
+      -- Where the tail with this sample is too much as well, the tail is a batch of its own.
+      if (i - first + 1) * tail_longest > max_tokens then
+        close(i - 1)
+        tail_longest = length
+      end
+      with_tail = tail_longest
+    end
+    if fits_multiple then
+      ready = i
+      longest = with_tail
+      tail_longest = 0
+    end
+  end
+  if first <= n then
+    close(n)
+  end
+  return batches
+end
+
+--- Splits an order into the samples that may be used and those that are too long.
+-- fairseq leaves out too long training samples with a warning and refuses them in validation.
+-- @tparam {integer,…} indices
+-- @tparam {integer,…} lengths tokens by sample index
+-- @tparam table options max_positions, max_tokens (nil: no limit)
+-- @treturn {integer,…} kept, in order
+-- @treturn {integer,…} skipped, in order
+function M.filter(indices, lengths, options)
+  local most = math.min(limit(options, "max_positions"), limit(options, "max_tokens"))
+  local kept, skipped = {}, {}
+  for _, sample in ipairs(indices) do
+    local list = lengths[sample] <= most and kept or skipped
+    list[#list + 1] = sample
+  end
+  return kept, skipped
+end
+
+--- The frozen batches of a data set: order, filter and batch_by_size in one.
+-- @tparam {integer,…} lengths tokens by sample index
+-- @tparam table options seed; max_tokens, max_sentences (one of them at least), max_positions,
+--   multiple (default 1); split: "train" (default) leaves out samples that are too long, any other
+--   name refuses them
+-- @treturn {{integer,…},…} batches
+-- @treturn {integer,…} skipped sample indices, empty unless split is "train"
+-- @raise when a sample of another split is too long, or when no sample is left
+function M.batches(lengths, options)
+  local split = options.split or "train"
+  if not (options.max_tokens or options.max_sentences) then
+    errors.raise("batches need a limit: give --batch-size, --max-tokens or both")
+  end
+  local kept, skipped = M.filter(M.indices(#lengths, options.seed), lengths, options)
+  if #skipped > 0 and split ~= "train" then
+    local sample = skipped[1]
+    errors.raise("%s sample %d has %d tokens, more than the limit of %d (%d such samples); "
+      .. "raise --max-tokens or --max-positions, or shorten them", split, sample, lengths[sample],
+      math.min(limit(options, "max_positions"), limit(options, "max_tokens")), #skipped)
+  end
+  if #kept == 0 then
+    errors.raise("no %s sample is left: all %d are longer than --max-tokens or --max-positions",
+      split, #lengths)
+  end
+  return M.batch_by_size(kept, lengths, options), skipped
+end
+
+--- The batches in the order of one epoch. The given list is left as it is.
+-- @tparam {table,…} batches frozen batches
+-- @tparam integer seed
+-- @tparam integer epoch from 1
+-- @treturn {table,…} the same batches in that epoch's order
+function M.epoch(batches, seed, epoch)
+  local list = {}
+  for i, b in ipairs(batches) do
+    list[i] = b
+  end
+  return mt19937.new(seed + epoch):shuffle(list)
+end
+
+--- Groups micro-batches into steps; the last group of an epoch may be short.
+-- @tparam {table,…} batches one epoch's batches in order
+-- @tparam integer update_freq micro-batches per step
+-- @treturn {{table,…},…} one list of batches per step
+function M.grouped(batches, update_freq)
+  local groups = {}
+  for i, b in ipairs(batches) do
+    if (i - 1) % update_freq == 0 then
+      groups[#groups + 1] = {}
+    end
+    table.insert(groups[#groups], b)
+  end
+  return groups
+end
+
+return M

@@ -1,0 +1,102 @@
+--- Errors meant for a person: one line that says what is wrong and what to do.
+--
+-- Owns the error object and the search for the nearest valid name. Recipes and the host print such
+-- an error as its message alone; every other error is a fault of the program and keeps its
+-- traceback. Printing is theirs, not done here.
+local M = {}
+
+local Error = {}
+Error.__index = Error
+
+function Error:__tostring()
+  return self.message
+end
+
+-- So that `"cola.lua: " .. err` reads as expected.
+function Error.__concat(a, b)
+  return tostring(a) .. tostring(b)
+end
+
+--- Makes an error object without raising it.
+-- @tparam string message one line
+-- @treturn table an object whose `message` field and `tostring` are that line
+function M.new(message)
+  return setmetatable({ message = message }, Error)
+end
+
+--- Raises a one-line error. Without further arguments the text is taken as it is, so that a `%` in
+-- a path needs no care.
+-- @tparam string format as for string.format
+-- @param ... its arguments
+function M.raise(format, ...)
+  local message = format
+  if select("#", ...) > 0 then
+    message = string.format(format, ...)
+  end
+  error(M.new(message), 0)
+end
+
+--- Is this value an error object of this module?
+-- @param value what pcall gave back
+-- @treturn boolean
+function M.is(value)
+  return getmetatable(value) == Error
+end
+
+--- Edit distance of two strings in bytes, where exchanging two neighbours counts as one edit
+-- (optimal string alignment).
+local function distance(a, b)
+  local before, last, row = {}, {}, {}
+  for j = 0, #b do
+    last[j] = j
+  end
+  for i = 1, #a do
+    row[0] = i
+    for j = 1, #b do
+      local cost = a:byte(i) == b:byte(j) and 0 or 1
+      local best = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + cost)
+      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        best = math.min(best, before[j - 2] + 1)
+      end
+      row[j] = best
+    end
+    before, last, row = last, row, before
+  end
+  return last[#b]
+end
+
+--- The valid name that a mistyped one most resembles, whatever its case, dashes and underscores.
+-- @tparam string name what was typed
+-- @tparam table list the valid names
+-- @treturn ?string the nearest (the first of equals), or nil when none is near: more than a third
+--   of the name, and more than two letters, would have to change
+function M.nearest(name, list)
+  local function plain(s)
+    return (s:lower():gsub("[-_ ]", ""))
+  end
+  local wanted = plain(tostring(name))
+  local best, best_distance
+  for _, candidate in ipairs(list) do
+    local d = distance(wanted, plain(candidate))
+    if not best_distance or d < best_distance then
+      best, best_distance = candidate, d
+    end
+  end
+  if best_distance and best_distance <= math.max(2, math.floor(#wanted / 3))
+      and best_distance < #wanted then
+    return best
+  end
+  return nil
+end
+
+--- Raises "WHAT NAME is unknown; did you mean X? (all, valid, names)".
+-- @tparam string what what kind of name it is, as the user wrote it ("--sam-type")
+-- @tparam string name what was typed
+-- @tparam table list the valid names
+function M.unknown(what, name, list)
+  local nearest = M.nearest(name, list)
+  M.raise("%s %s is unknown%s (%s)", what, tostring(name),
+    nearest and ("; did you mean " .. nearest .. "?") or "", table.concat(list, ", "))
+end
+
+return M

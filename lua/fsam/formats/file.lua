@@ -1,0 +1,172 @@
+--- Files and folders for the rest of the library, every failure one line with the path in it.
+--
+-- Owns: whole small files as strings, mapping large ones, the checked writer, and the few path
+-- operations that saving needs. Formats are their own modules'; replacing a folder safely is
+-- folder.lua's.
+local C = require("fsam.C")
+local errors = require("fsam.errors")
+local lfs = require("lfs")
+local ffi, lib, check = C.ffi, C.lib, C.check
+
+local M = {}
+
+local file_out, writer_out = ffi.typeof("fsam_file *[1]"), ffi.typeof("fsam_writer *[1]")
+
+--- Maps a file for reading.
+-- @tparam string path
+-- @treturn cdata fsam_file, unmapped when it is collected
+-- @treturn number its size in bytes
+-- @raise when it is not a readable file
+function M.map(path)
+  local out = file_out()
+  check(lib.fsam_file_map(out, path))
+  local map = ffi.gc(out[0], lib.fsam_file_unmap)
+  return map, tonumber(lib.fsam_file_size(map))
+end
+
+--- The whole content of a small file (a configuration, a vocabulary).
+-- @tparam string path
+-- @treturn string
+-- @raise when it is not a readable file
+function M.read(path)
+  local map, size = M.map(path)
+  local text = ffi.string(lib.fsam_file_data(map), size)
+  lib.fsam_file_unmap(ffi.gc(map, nil))
+  return text
+end
+
+local Writer = {}
+Writer.__index = Writer
+
+--- Opens a file for writing, emptying it. Nothing is sure to be on the disk before `close`.
+-- @tparam string path
+-- @treturn Writer its `written` counts bytes
+-- @raise when it cannot be opened
+function M.writer(path)
+  local out = writer_out()
+  check(lib.fsam_writer_open(out, path))
+  return setmetatable({ handle = ffi.gc(out[0], lib.fsam_writer_abandon), written = 0 }, Writer)
+end
+
+--- Appends bytes from memory or from a string.
+-- @tparam cdata|string data
+-- @tparam[opt=#data] number bytes
+-- @raise naming the path, when the disk is full or fails
+function Writer:write(data, bytes)
+  bytes = bytes or #data
+  check(lib.fsam_writer_write(self.handle, data, bytes))
+  self.written = self.written + bytes
+end
+
+--- Appends all elements of a tensor, in its own type, from whichever device it is on.
+-- @tparam cdata tensor fsam_tensor
+-- @raise as `write`
+function Writer:tensor(tensor)
+  check(lib.fsam_writer_tensor(self.handle, tensor))
+  local width = tensor.dtype == lib.FSAM_BF16 and 2 or 4
+  for i = 0, 3 do
+    width = width * tonumber(tensor.shape[i])
+  end
+  self.written = self.written + width
+end
+
+--- Puts everything on the disk and closes; the writer cannot be used afterwards.
+-- @raise as `write`
+function Writer:close()
+  check(lib.fsam_writer_close(ffi.gc(self.handle, nil)))
+end
+
+--- Closes after an error; what was written so far stays.
+function Writer:abandon()
+  lib.fsam_writer_abandon(ffi.gc(self.handle, nil))
+end
+
+--- Writes a file with a function and puts it on the disk; closes it whatever happens.
+-- @tparam string path
+-- @tparam function fill called with the Writer
+-- @raise what `fill` raises, and as `Writer:write`
+function M.write_with(path, fill)
+  local writer = M.writer(path)
+  local ok, err = pcall(fill, writer)
+  if not ok then
+    writer:abandon()
+    error(err, 0)
+  end
+  writer:close()
+end
+
+--- Writes a small file and puts it on the disk.
+-- @tparam string path
+-- @tparam string text
+-- @raise naming the path
+function M.write(path, text)
+  M.write_with(path, function(writer)
+    writer:write(text)
+  end)
+end
+
+--- What is at a path.
+-- @tparam string path
+-- @treturn ?string "file", "directory" (links are followed), another of lfs's modes; nil: nothing
+function M.kind(path)
+  return (lfs.attributes(path, "mode"))
+end
+
+--- The folder that a path is in.
+-- @tparam string path without a slash at its end
+function M.parent(path)
+  local folder = path:match("^(.*)/[^/]*$")
+  return folder == "" and "/" or folder or "."
+end
+
+--- Makes a folder and those above it, where they are not there yet.
+-- @tparam string path
+-- @raise naming the path
+function M.make_folder(path)
+  if path == "" or M.kind(path) == "directory" then
+    return
+  end
+  M.make_folder(M.parent(path:gsub("/+$", "")))
+  local ok, reason = lfs.mkdir(path)
+  if not ok and M.kind(path) ~= "directory" then -- another process may have been quicker
+    errors.raise("cannot make the folder %s: %s", path, reason)
+  end
+end
+
+--- Removes a file, or a folder with all that is in it; nothing there is no error.
+-- @tparam string path
+-- @raise naming the path
+function M.remove(path)
+  check(lib.fsam_path_remove(path))
+end
+
+--- Renames; an existing file is replaced, an existing folder only if it is empty.
+-- @tparam string from
+-- @tparam string to
+-- @raise naming both
+function M.rename(from, to)
+  check(lib.fsam_path_rename(from, to, 0))
+end
+
+--- Swaps two existing paths in one atomic step.
+-- @tparam string a
+-- @tparam string b
+-- @treturn boolean false where the file system cannot do this; nothing has changed then
+-- @raise naming both, on other failures
+function M.exchange(a, b)
+  local rc = lib.fsam_path_rename(a, b, 1)
+  if rc == lib.FSAM_EINVAL then
+    return false
+  end
+  check(rc)
+  return true
+end
+
+--- Puts a file's content, or a folder's list of entries, on the disk.
+-- @tparam string path
+-- @raise naming the path
+function M.sync(path)
+  check(lib.fsam_path_sync(path))
+end
+
+return M

@@ -1,0 +1,226 @@
+--- Metrics of a validation: what a task is judged by, and which of two values is better.
+--
+-- Owns names, formulas, directions and the rounding under which two checkpoints count as equal.
+-- All values are fractions (accuracy 0.969, not 96.9). Leaves printing to the reports.
+--
+-- Sources: Matthews 1975 and Gorodkin 2004 (more than two classes); fairseq for the rounding.
+
+local errors = require("fsam.errors")
+
+local M = {}
+
+local LN2 = math.log(2)
+
+local function mean(list)
+  local sum = 0
+  for i = 1, #list do
+    sum = sum + list[i]
+  end
+  return sum / #list
+end
+
+-- Counts of (label, prediction) pairs: joint[label][prediction], and both margins.
+local function confusion(r)
+  local joint, labels, predictions = {}, {}, {}
+  for c = 0, r.classes - 1 do
+    labels[c], predictions[c], joint[c] = 0, 0, {}
+    for d = 0, r.classes - 1 do
+      joint[c][d] = 0
+    end
+  end
+  for i, label in ipairs(r.labels) do
+    local guess = r.predictions[i]
+    joint[label][guess] = joint[label][guess] + 1
+    labels[label] = labels[label] + 1
+    predictions[guess] = predictions[guess] + 1
+  end
+  return joint, labels, predictions
+end
+
+local function accuracy(r)
+  local right = 0
+  for i, label in ipairs(r.labels) do
+    right = right + (r.predictions[i] == label and 1 or 0)
+  end
+  return right / #r.labels
+end
+
+-- R_K = (c·s − Σ p_k t_k) / sqrt((s² − Σ p_k²)(s² − Σ t_k²)), 0 where it is 0/0 (one class only).
+local function mcc(r)
+  local joint, labels, predictions = confusion(r)
+  local right, cross, pp, tt = 0, 0, 0, 0
+  for c = 0, r.classes - 1 do
+    right = right + joint[c][c]
+    cross = cross + labels[c] * predictions[c]
+    pp, tt = pp + predictions[c] ^ 2, tt + labels[c] ^ 2
+  end
+  local s = #r.labels
+  local spread = (s * s - pp) * (s * s - tt)
+  return spread == 0 and 0 or (right * s - cross) / math.sqrt(spread)
+end
+
+-- Of class 1, as GLUE does for MRPC and QQP.
+local function f1(r)
+  local joint, labels, predictions = confusion(r)
+  local sum = labels[1] + predictions[1]
+  return sum == 0 and 0 or 2 * joint[1][1] / sum
+end
+
+local function correlation(a, b)
+  local ma, mb = mean(a), mean(b)
+  local ab, aa, bb = 0, 0, 0
+  for i = 1, #a do
+    local da, db = a[i] - ma, b[i] - mb
+    ab, aa, bb = ab + da * db, aa + da * da, bb + db * db
+  end
+  return aa * bb == 0 and 0 or ab / math.sqrt(aa * bb)
+end
+
+-- Ranks from 1; equal values share the mean of their ranks.
+local function ranks(values)
+  local order, rank = {}, {}
+  for i = 1, #values do
+    order[i] = i
+  end
+  table.sort(order, function(i, j)
+    return values[i] < values[j]
+  end)
+  local i = 1
+  while i <= #order do
+    local j = i
+    while j < #order and values[order[j + 1]] == values[order[i]] do
+      j = j + 1
+    end
+    for k = i, j do
+      rank[order[k]] = (i + j) / 2
+    end
+    i = j + 1
+  end
+  return rank
+end
+
+-- round: the value as it is compared. fairseq rounds the accuracy to 0.1 % and its loss, in bits,
+-- to 3 places; the others, which it does not have, are rounded to 4.
+local function places(scale, digits)
+  return function(value)
+    return tonumber((("%%.%df"):format(digits)):format(value * scale)) / scale
+  end
+end
+
+local METRICS = {
+  accuracy = { kind = "classes", maximize = true, round = places(100, 1), compute = accuracy },
+  mcc = { kind = "classes", maximize = true, round = places(1, 4), compute = mcc },
+  f1 = { kind = "two classes", maximize = true, round = places(1, 4), compute = f1 },
+  pearson = {
+    kind = "regression", maximize = true, round = places(1, 4),
+    compute = function(r)
+      return correlation(r.scores, r.labels)
+    end,
+  },
+  spearman = {
+    kind = "regression", maximize = true, round = places(1, 4),
+    compute = function(r)
+      return correlation(ranks(r.scores), ranks(r.labels))
+    end,
+  },
+  loss = {
+    kind = "any", maximize = false, round = places(1 / LN2, 3),
+    compute = function(r)
+      return mean(r.losses)
+    end,
+  },
+}
+
+local ORDER = { "mcc", "accuracy", "f1", "pearson", "spearman", "loss" }
+
+--- The metrics that a task has, in the order they are shown.
+-- @tparam ?integer classes number of classes; nil for regression
+-- @treturn {string,…}
+function M.of_task(classes)
+  local names = {}
+  for _, name in ipairs(ORDER) do
+    local kind = METRICS[name].kind
+    local fits = kind == "any" or kind == (classes and "classes" or "regression")
+      or (kind == "two classes" and classes == 2)
+    if fits then
+      names[#names + 1] = name
+    end
+  end
+  return names
+end
+
+--- Checks a metric's name and, where given, its direction.
+-- @tparam string name
+-- @tparam {string,…} names those of the task
+-- @tparam[opt] boolean maximize what the user said with --maximize-best-checkpoint-metric
+-- @raise one line with the nearest name and the list
+function M.check(name, names, maximize)
+  local found = false
+  for _, valid in ipairs(names) do
+    found = found or valid == name
+  end
+  if not found then
+    errors.unknown("--best-checkpoint-metric", name, names)
+  end
+  if maximize and not METRICS[name].maximize then
+    errors.raise("--maximize-best-checkpoint-metric does not go with %s, which is better when it "
+      .. "is smaller; leave the flag out", name)
+  end
+end
+
+--- Is the larger value the better one?
+function M.maximized(name)
+  return METRICS[name].maximize
+end
+
+--- The value as it is compared with others.
+function M.rounded(name, value)
+  return METRICS[name].round(value)
+end
+
+--- Does a later value replace the best so far? Equal after rounding counts as better, so that ties
+-- go to the later epoch; a value that is not a number never does.
+-- @tparam string name
+-- @tparam number value
+-- @tparam ?number best nil when there is none yet
+function M.better(name, value, best)
+  if value ~= value then
+    return false
+  end
+  if best == nil then
+    return true
+  end
+  local a, b = M.rounded(name, value), M.rounded(name, best)
+  return METRICS[name].maximize and a >= b or not METRICS[name].maximize and a <= b
+end
+
+--- Computes metrics.
+-- @tparam {string,…} names
+-- @tparam table results labels; predictions (0-based classes) and classes, or scores (regression);
+--   losses; all lists over the samples
+-- @treturn table name → value
+function M.compute(names, results)
+  local values = {}
+  for _, name in ipairs(names) do
+    values[name] = METRICS[name].compute(results)
+  end
+  return values
+end
+
+--- The class that every sample was given although the labels differ, or nil: the sign of a run that
+-- has collapsed.
+-- @tparam {integer,…} predictions
+-- @tparam {integer,…} labels
+-- @treturn ?integer
+function M.collapsed(predictions, labels)
+  local mixed = false
+  for i = 2, #predictions do
+    if predictions[i] ~= predictions[1] then
+      return nil
+    end
+    mixed = mixed or labels[i] ~= labels[1]
+  end
+  return mixed and predictions[1] or nil
+end
+
+return M

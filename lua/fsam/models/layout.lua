@@ -1,0 +1,65 @@
+--- Which parameters a model of a configuration has: names (Transformers'), shapes, kinds, in the
+-- order in which they lie in the model's vector. Owns: the list. Leaves to others: memory
+-- (fsam.params), the graph (fsam.models.encoder), values (fsam.models.init_values).
+local M = {}
+
+-- Adds parameter `name` of `shape`; kind decides its compute type (D4) and how it starts.
+local function add(list, layer, kind, name, ...)
+  local f32 = kind == "norm" or kind == "bias" or kind == "head"
+  list[#list + 1] = {
+    name = name,
+    shape = { ... },
+    kind = kind,
+    layer = layer,
+    compute = f32 and "f32" or "act",
+  }
+end
+
+local function linear(list, layer, kind, name, out, inn)
+  add(list, layer, kind, name .. ".weight", out, inn)
+  add(list, layer, kind == "head" and "head" or "bias", name .. ".bias", out)
+end
+
+local function norm(list, layer, name, width)
+  add(list, layer, "norm", name .. ".weight", width)
+  add(list, layer, "norm", name .. ".bias", width)
+end
+
+-- Query, key and value lie one after another: one [3H,H] product reads all three.
+local function attention(list, layer, base, h)
+  for _, part in ipairs({ "query", "key", "value" }) do
+    linear(list, layer, "matrix", base .. ".attention.self." .. part, h, h)
+  end
+  linear(list, layer, "matrix", base .. ".attention.output.dense", h, h)
+  norm(list, layer, base .. ".attention.output.LayerNorm", h)
+end
+
+--- The parameters of `config` with a classification head of num_labels outputs.
+-- Layers are numbered 0 (embeddings), 1 … L, L + 1 (pooler and head).
+-- @treturn table list of { name, shape, kind, layer, compute }
+function M.parameters(config, num_labels)
+  local list, prefix = {}, config.model_type .. "."
+  local h, f, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+  local e = prefix .. "embeddings."
+  add(list, 0, "embedding", e .. "word_embeddings.weight", config.vocab_size, h)
+  add(list, 0, "embedding", e .. "position_embeddings.weight", config.max_position_embeddings, h)
+  add(list, 0, "embedding", e .. "token_type_embeddings.weight", config.type_vocab_size, h)
+  norm(list, 0, e .. "LayerNorm", h)
+  for i = 0, layers - 1 do
+    local base = prefix .. "encoder.layer." .. i
+    attention(list, i + 1, base, h)
+    linear(list, i + 1, "matrix", base .. ".intermediate.dense", f, h)
+    linear(list, i + 1, "matrix", base .. ".output.dense", h, f)
+    norm(list, i + 1, base .. ".output.LayerNorm", h)
+  end
+  if config.model_type == "bert" then
+    linear(list, layers + 1, "head", prefix .. "pooler.dense", h, h)
+    linear(list, layers + 1, "head", "classifier", num_labels, h)
+  else
+    linear(list, layers + 1, "head", "classifier.dense", h, h)
+    linear(list, layers + 1, "head", "classifier.out_proj", num_labels, h)
+  end
+  return list
+end
+
+return M

@@ -1,0 +1,203 @@
+--- The ops a model is made of. Each runs its forward kernel at once and records its backward on the
+-- tape. Shapes: T packed tokens, B samples, H width (engine/fsam.h says exactly what each computes).
+-- A parameter is what fsam.models makes: `value`, the tensor kernels read; its gradient is asked of
+-- the tape, and is nil when the parameter is frozen or left out of this pass.
+local C = require("fsam.C")
+local lib, check = C.lib, C.check
+
+local M = {}
+
+local function value(parameter)
+  return parameter and parameter.value or nil
+end
+
+--- y[T,N] = x[T,K] weight[N,K]ᵀ + bias[N].  bias may be nil.
+function M.linear(tape, x, weight, bias, name)
+  local w = weight.value
+  local y = tape:tensor(x:type(), { tonumber(x.shape[0]), tonumber(w.shape[0]) }, name)
+  check(lib.fsam_linear_forward(y, x, w, value(bias)))
+  tape:record(y, tape:wants(x) or tape:trains(weight, bias), function(dy)
+    local dw, db = tape:weight_grad(weight), tape:weight_grad(bias)
+    if dw or db then
+      check(lib.fsam_linear_backward_weight(dw, db, dy, x))
+    end
+    local dx = tape:grad(x)
+    if dx then
+      check(lib.fsam_linear_backward_input(dx, dy, w))
+    end
+  end)
+  return y
+end
+
+-- The backward of one member of a group: columns `first` … of dy belong to it.
+local function member_backward(tape, member, dy, x, first)
+  local width = tonumber(member.weight.value.shape[0])
+  local dw, db = tape:weight_grad(member.weight), tape:weight_grad(member.bias)
+  if dw or db then
+    check(lib.fsam_linear_backward_weight(dw, db, dy:columns(first, width), x))
+  end
+end
+
+--- Several linear maps of the same x[T,K], their outputs side by side: y[T, ΣN]. When the group's
+-- parameters lie one after another (`group.weight`, `group.bias`: see fsam.models) this is one
+-- product, else one per member.
+-- @tparam table group members = { { weight, bias }, … }, and fused weight, bias or nil
+function M.linear_group(tape, x, group, name)
+  local tokens, width = tonumber(x.shape[0]), group.width
+  local y = tape:tensor(x:type(), { tokens, width }, name)
+  if group.weight then
+    check(lib.fsam_linear_forward(y, x, group.weight.value, value(group.bias)))
+  else
+    local first = 0
+    for _, member in ipairs(group.members) do
+      local n = tonumber(member.weight.value.shape[0])
+      local part = y:columns(first, n)
+      check(lib.fsam_linear_forward(part, x, member.weight.value, value(member.bias)))
+      first = first + n
+    end
+  end
+  local trains = false
+  for _, member in ipairs(group.members) do
+    trains = trains or tape:trains(member.weight, member.bias)
+  end
+  tape:record(y, tape:wants(x) or trains, function(dy)
+    local dw = group.weight and tape:weight_grad(group.weight)
+    local db = group.bias and tape:weight_grad(group.bias)
+    if dw and db then
+      check(lib.fsam_linear_backward_weight(dw, db, dy, x))
+    else
+      local first = 0
+      for _, member in ipairs(group.members) do
+        member_backward(tape, member, dy, x, first)
+        first = first + tonumber(member.weight.value.shape[0])
+      end
+    end
+    M.group_input_gradient(tape, dy, x, group)
+  end)
+  return y
+end
+
+--- dx = Σ over the group's members of their share of dy times their weight.
+function M.group_input_gradient(tape, dy, x, group)
+  local dx = tape:grad(x)
+  if not dx then
+    return
+  end
+  if group.weight then
+    check(lib.fsam_linear_backward_input(dx, dy, group.weight.value))
+    return
+  end
+  local first = 0
+  for _, member in ipairs(group.members) do
+    local n = tonumber(member.weight.value.shape[0])
+    check(lib.fsam_linear_backward_input(dx, dy:columns(first, n), member.weight.value))
+    dx.filled = 1
+    first = first + n
+  end
+end
+
+--- y[T,F] = gelu(x + bias); form "gelu" (erf) or "gelu_new" (tanh).
+function M.gelu(tape, x, bias, form, name)
+  local code = form == "gelu" and lib.FSAM_GELU_ERF or lib.FSAM_GELU_TANH
+  local y = tape:tensor(x:type(), x:dims(), name)
+  check(lib.fsam_gelu_forward(y, x, value(bias), code))
+  tape:record(y, tape:wants(x) or tape:trains(bias), function(dy)
+    check(lib.fsam_gelu_backward(tape:grad(x), tape:weight_grad(bias), dy, x, value(bias), code))
+  end)
+  return y
+end
+
+--- y = tanh(x).
+function M.tanh(tape, x, name)
+  local y = tape:tensor(x:type(), x:dims(), name)
+  check(lib.fsam_tanh_forward(y, x))
+  tape:record(y, tape:wants(x), function(dy)
+    check(lib.fsam_tanh_backward(tape:grad(x), dy, y))
+  end)
+  return y
+end
+
+--- layernorm(residual + dropout(x + bias)), all [T,H].
+-- @tparam table norm gamma, beta: parameters; eps
+function M.residual_layernorm(tape, x, bias, residual, norm, dropout, name)
+  local y, z = tape:tensor(x:type(), x:dims(), name), tape:tensor(x:type(), x:dims(), name .. " z")
+  local stats = tape:tensor("f32", { tonumber(x.shape[0]), 2 }, name .. " stats")
+  local gamma, beta = norm.gamma, norm.beta
+  check(lib.fsam_layernorm_forward(y, z, stats, x, value(bias), residual, gamma.value, beta.value,
+    norm.eps, tape.batch, dropout))
+  local wanted = tape:wants(x) or tape:wants(residual) or tape:trains(bias, gamma, beta)
+  tape:record(y, wanted, function(dy)
+    check(lib.fsam_layernorm_backward(tape:grad(x), tape:grad(residual), tape:weight_grad(bias),
+      tape:weight_grad(gamma), tape:weight_grad(beta), dy, z, stats, gamma.value, tape.batch, dropout))
+  end)
+  return y
+end
+
+--- dropout(layernorm(word[id] + position[pos] + segment[seg])): [T,H] of the batch.
+-- @tparam table tables word, position, segment (or nil): parameters
+function M.embedding(tape, tables, norm, dropout, name)
+  local word, position, segment = tables.word, tables.position, tables.segment
+  local shape = { tonumber(tape.batch.tokens), tonumber(word.value.shape[1]) }
+  local dtype = word.value:type()
+  local y, z = tape:tensor(dtype, shape, name), tape:tensor(dtype, shape, name .. " z")
+  local stats = tape:tensor("f32", { shape[1], 2 }, name .. " stats")
+  local gamma, beta = norm.gamma, norm.beta
+  check(lib.fsam_embedding_forward(y, z, stats, word.value, position.value, value(segment),
+    gamma.value, beta.value, norm.eps, tape.batch, dropout))
+  tape:record(y, tape:trains(word, position, segment, gamma, beta), function(dy)
+    check(lib.fsam_embedding_backward(tape:weight_grad(word), tape:weight_grad(position),
+      tape:weight_grad(segment), tape:weight_grad(gamma), tape:weight_grad(beta), dy, z, stats,
+      gamma.value, tape.batch, dropout))
+  end)
+  return y
+end
+
+--- Self-attention within each sample: qkv[T,3H] → [T,H].
+function M.attention(tape, qkv, heads, dropout, name)
+  local tokens, width = tonumber(qkv.shape[0]), tonumber(qkv.shape[1]) / 3
+  local out = tape:tensor(qkv:type(), { tokens, width }, name)
+  local lse = tape:tensor("f32", { tokens, heads }, name .. " lse")
+  check(lib.fsam_attention_forward(out, lse, qkv, heads, tape.batch, dropout))
+  tape:record(out, tape:wants(qkv), function(dout)
+    check(lib.fsam_attention_backward(tape:grad(qkv), dout, out, lse, qkv, heads, tape.batch, dropout))
+  end)
+  return out
+end
+
+--- The first row of every sample: x[T,H] → [B,H] in f32.
+function M.gather(tape, x, name)
+  local y = tape:tensor("f32", { tonumber(tape.batch.samples), tonumber(x.shape[1]) }, name)
+  check(lib.fsam_gather_forward(y, x, tape.batch))
+  tape:record(y, tape:wants(x), function(dy)
+    check(lib.fsam_gather_backward(tape:grad(x), dy, tape.batch))
+  end)
+  return y
+end
+
+--- Dropout on [B,H], one row per sample; x itself when there is none.
+function M.dropout(tape, x, dropout, name)
+  if not dropout then
+    return x
+  end
+  local y = tape:tensor(x:type(), x:dims(), name)
+  check(lib.fsam_dropout_apply(y, x, tape.batch, dropout))
+  tape:record(y, tape:wants(x), function(dy)
+    check(lib.fsam_dropout_apply(tape:grad(x), dy, tape.batch, dropout))
+  end)
+  return y
+end
+
+local LOSSES = { cross_entropy = "fsam_cross_entropy", mse = "fsam_mse" }
+
+--- Per-sample losses of logits[B,C] against labels, written to `losses[B]`; seeds the backward with
+-- scale · d(sum of losses)/d(logits).
+-- @tparam string kind "cross_entropy" (labels i32[B]) or "mse" (labels f32[B], C = 1)
+function M.loss(tape, kind, losses, logits, labels, scale)
+  local dlogits = tape:wants(logits) and tape:tensor("f32", logits:dims(), "logits gradient") or nil
+  check(lib[LOSSES[kind]](losses, dlogits, logits, labels, scale, tape.batch))
+  if dlogits then
+    tape:seed(logits, dlogits)
+  end
+end
+
+return M

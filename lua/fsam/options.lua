@@ -1,0 +1,273 @@
+--- The command line of a recipe: flags declared as one table, checked before anything is loaded.
+--
+-- Owns the way from `arg` to a table of values: spelling (fairseq's, with underscores tolerated),
+-- types, ranges, choices, defaults, and answers to other programs' names (options/foreign.lua).
+-- lua-argparse splits the words and lays out --help. What the flags mean is their users' business.
+--
+-- A declaration is
+--   { name = "keep_ratio", type = "number", default = 0.1, above = 0, max = 1, metavar = "K",
+--     group = "Masks", help = "share of the weights that are perturbed", alias = { "keep" } }
+-- types: number, integer, string, flag, choice (choices, same = { other spelling → choice }), list
+-- (of = "number" | "string", count). Bounds: min, max inclusive, above, below exclusive.
+-- `implies` gives, for each choice, defaults of other flags; `free` marks what a continued run may
+-- change. The short form { rho = 0.5, eta = 0.01 } declares numbers with defaults.
+
+local argparse = require("argparse")
+local errors = require("fsam.errors")
+local foreign = require("fsam.options.foreign")
+local values = require("fsam.options.values")
+
+local M = {}
+
+--- A declaration list from either form.
+-- @tparam table list declarations, or the short form name → default
+-- @tparam[opt] table extra fields for those that lack them (group, help)
+-- @treturn {table,…} declarations; the short form's sorted by name
+function M.declare(list, extra)
+  local declared = {}
+  for key, value in pairs(list) do
+    if type(key) == "string" then
+      declared[#declared + 1] = type(value) == "table" and value
+        or { type = "number", default = value }
+      declared[#declared].name = declared[#declared].name or key
+    end
+  end
+  table.sort(declared, function(a, b)
+    return a.name < b.name
+  end)
+  for _, value in ipairs(list) do
+    declared[#declared + 1] = value
+  end
+  for _, d in ipairs(declared) do
+    d.name = d.name:gsub("-", "_")
+    for key, value in pairs(extra or {}) do
+      d[key] = d[key] or value
+    end
+  end
+  return declared
+end
+
+--- "keep_ratio" → "--keep-ratio".
+function M.flag(name)
+  return "--" .. name:gsub("_", "-")
+end
+
+-- flag spelling → declaration, for every name and alias.
+local function index(flags)
+  local by_flag, spellings = {}, {}
+  for _, d in ipairs(flags) do
+    for _, name in ipairs({ d.name, unpack(d.alias or {}) }) do
+      by_flag[M.flag(name)] = d
+      spellings[#spellings + 1] = M.flag(name)
+    end
+  end
+  return by_flag, spellings
+end
+
+local function unknown(flag, typed, spellings)
+  local nearest = errors.nearest(flag, spellings)
+  errors.raise("%s is unknown%s (--help lists all flags)", typed,
+    nearest and "; did you mean " .. nearest .. "?" or "")
+end
+
+-- Words as argparse wants them: names with dashes, negative numbers joined to their flag, foreign
+-- flags answered or dropped.
+local function normalise(arguments, by_flag, spellings)
+  local words, i = {}, 1
+  while i <= #arguments do
+    local word = arguments[i]
+    local name, value = word:match("^(%-%-[^=]+)=(.*)$")
+    name = name or word:match("^%-%-.+")
+    if name and name ~= "--help" then
+      local flag = "--" .. name:sub(3):gsub("_", "-")
+      local d = by_flag[flag]
+      local next_word = value == nil and arguments[i + 1] or nil
+      if not d then
+        local used = foreign.answer(flag, name, value or next_word)
+        if not used then
+          unknown(flag, name, spellings)
+        end
+        i = i + (used == "value" and value == nil and 1 or 0)
+      elseif next_word and d.type ~= "flag" and next_word:match("^%-[%d.]") then
+        words[#words + 1] = flag .. "=" .. next_word
+        i = i + 1
+      else
+        words[#words + 1] = flag .. (value and "=" .. value or "")
+      end
+    else
+      words[#words + 1] = word
+    end
+    i = i + 1
+  end
+  return words
+end
+
+local function default_text(d, profiles)
+  local parts = {}
+  if d.type ~= "flag" and d.default ~= nil then
+    parts[1] = "default " .. values.show(d, d.default)
+  end
+  for _, profile in ipairs(profiles) do
+    local value = profile.values[d.name]
+    if value ~= nil and values.show(d, value) ~= values.show(d, d.default) then
+      parts[#parts + 1] = values.show(d, value) .. " " .. profile.label
+    end
+  end
+  return #parts > 0 and " (" .. table.concat(parts, "; ") .. ")" or ""
+end
+
+local function label(d)
+  if d.type == "choice" and #table.concat(d.choices, "|") <= 30 then
+    return table.concat(d.choices, "|")
+  end
+  return d.metavar or ({ integer = "N", number = "X", list = "A,B" })[d.type] or "NAME"
+end
+
+local function add_flag(parser, d, profiles)
+  local names = {}
+  for i, name in ipairs({ d.name, unpack(d.alias or {}) }) do
+    names[i] = M.flag(name)
+  end
+  local element = parser[d.type == "flag" and "flag" or "option"](parser, names[1])
+  for i = 2, #names do
+    element._aliases[i] = names[i]
+  end
+  local help = d.help or ""
+  if d.type == "choice" and label(d) == "NAME" then
+    help = help .. ": " .. table.concat(d.choices, ", ")
+  end
+  element:target(d.name):description(help .. default_text(d, profiles)):hidden(d.hidden or false)
+  if d.type ~= "flag" then
+    element:argname(label(d))
+  end
+  return element
+end
+
+local function build_parser(spec)
+  local parser = argparse(spec.name, spec.summary, spec.epilog):add_help(false)
+  parser:usage("usage: " .. (spec.usage or spec.name)):help_max_width(100)
+    :help_description_margin(30):help_usage_margin(2)
+  if spec.positional then
+    parser:argument(spec.positional.name, spec.positional.help):args("?")
+      :argname(spec.positional.metavar)
+  end
+  local groups, order = {}, {}
+  for _, d in ipairs(spec.flags) do
+    local name = d.group or "Other"
+    if not groups[name] then
+      groups[name] = {}
+      order[#order + 1] = name
+    end
+    table.insert(groups[name], add_flag(parser, d, spec.profiles or {}))
+  end
+  local help = parser:flag("-h --help", "show this and stop"):target("help")
+  table.insert(groups[order[#order]], help)
+  for _, name in ipairs(order) do
+    parser:group(name, unpack(groups[name]))
+  end
+  return parser
+end
+
+-- argparse's messages in our words.
+local function reword(message)
+  local flag = message:match("^option '(.-)' requires an argument$")
+  if flag then
+    return flag .. " needs a value"
+  end
+  flag = message:match("^option '(.-)' does not take arguments$")
+  if flag then
+    return flag .. " takes no value"
+  end
+  if message == "too many arguments" then
+    return "more than one word that is not a flag; quote paths with spaces (--help shows the usage)"
+  end
+  return (message:gsub("\n", " "):gsub("unknown option '(.-)'", "%1 is unknown"))
+end
+
+-- Takes values for what is not set yet.
+local function underlay(options, defaults)
+  for name, value in pairs(defaults or {}) do
+    if options[name] == nil then
+      options[name] = value
+    end
+  end
+end
+
+-- Choices may set the defaults of other flags (--preset).
+local function imply(options, flags)
+  for _, d in ipairs(flags) do
+    if d.implies and options[d.name] ~= nil then
+      underlay(options, d.implies[options[d.name]])
+    end
+  end
+end
+
+-- What was typed wins over what typed choices imply, that over the profile, that over defaults.
+local function fill_defaults(options, spec, given)
+  imply(options, spec.flags)
+  for _, profile in ipairs(spec.profiles or {}) do
+    if profile.when(given) then
+      underlay(options, profile.values)
+    end
+  end
+  for _, d in ipairs(spec.flags) do
+    if d.implies and options[d.name] == nil then
+      options[d.name] = d.default
+    end
+  end
+  imply(options, spec.flags)
+  for _, d in ipairs(spec.flags) do
+    if options[d.name] == nil then
+      options[d.name] = d.default
+      if d.type == "flag" and d.default == nil then
+        options[d.name] = false
+      end
+    end
+  end
+end
+
+--- Reads a command line.
+-- @tparam {string,…} arguments the words after the program's name
+-- @tparam table spec name, usage, summary, epilog; positional { name, metavar, help } or nil; flags;
+--   profiles { { label, when = fn(given) → boolean, values = { name → default } }, … }; check,
+--   called with the options
+-- @treturn table options: name → value; given: name → true for what was typed; help: the text of
+--   --help if it was asked for (nothing is checked then)
+-- @raise one line that names the flag, what is wrong and what is valid
+function M.read(arguments, spec)
+  local by_flag, spellings = index(spec.flags)
+  local parser = build_parser(spec)
+  for _, word in ipairs(arguments) do
+    if word == "--help" or word == "-h" then
+      return { help = parser:get_help() }
+    end
+  end
+  local ok, raw = parser:pparse(normalise(arguments, by_flag, spellings))
+  if not ok then
+    errors.raise("%s", reword(raw))
+  end
+  local options, given = {}, {}
+  for name, text in pairs(raw) do
+    local d = by_flag[M.flag(name)]
+    options[name] = d and values.convert(d, text, M.flag(name)) or text
+    given[name] = true
+  end
+  fill_defaults(options, spec, given)
+  options.given = given
+  if spec.check then
+    spec.check(options)
+  end
+  return options
+end
+
+--- As `read`, for a recipe: --help is printed and ends the program.
+function M.parse(arguments, spec)
+  local options = M.read(arguments, spec)
+  if options.help then
+    io.write(options.help, "\n")
+    os.exit(0)
+  end
+  return options
+end
+
+return M

@@ -1,0 +1,149 @@
+--- Flags that users of other programs will type: each is answered on purpose.
+--
+-- Owns two lists. Hugging Face's names are answered with ours. Flags of fairseq and of the FSAM fork
+-- that say what is true here anyway are accepted, so that their commands work; what is not offered
+-- says so and what to do instead.
+
+local errors = require("fsam.errors")
+
+local M = {}
+
+-- Name (dashes) → our flag, or a whole sentence.
+local HUGGING_FACE = {
+  ["--learning-rate"] = "--lr",
+  ["--num-train-epochs"] = "--max-epoch",
+  ["--max-steps"] = "--max-update",
+  ["--per-device-train-batch-size"] = "--batch-size",
+  ["--per-device-eval-batch-size"] = "--batch-size (both for training and validation)",
+  ["--per-gpu-train-batch-size"] = "--batch-size",
+  ["--train-batch-size"] = "--batch-size",
+  ["--gradient-accumulation-steps"] = "--update-freq",
+  ["--max-grad-norm"] = "--clip-norm",
+  ["--warmup-steps"] = "--warmup-updates",
+  ["--warmup-ratio"] = "--warmup-updates, a number of updates (6 % of all by default)",
+  ["--lr-scheduler-type"] = "--lr-scheduler",
+  ["--optim"] = "--optimizer",
+  ["--adam-beta1"] = "--adam-betas (both: 0.9,0.98)",
+  ["--adam-beta2"] = "--adam-betas (both: 0.9,0.98)",
+  ["--adam-epsilon"] = "--adam-eps",
+  ["--output-dir"] = "--save-dir",
+  ["--overwrite-output-dir"] = "--restart",
+  ["--model-name-or-path"] = "--restore-file",
+  ["--max-seq-length"] = "--max-positions",
+  ["--max-length"] = "--max-positions",
+  ["--metric-for-best-model"] = "--best-checkpoint-metric",
+  ["--greater-is-better"] = "--maximize-best-checkpoint-metric",
+  ["--early-stopping-patience"] = "--patience",
+  ["--save-steps"] = "--save-interval-updates",
+  ["--logging-steps"] = "--log-interval",
+  ["--dataloader-num-workers"] = "--threads",
+  ["--no-cuda"] = "--device cpu",
+  ["--use-cpu"] = "--device cpu",
+  ["--train-file"] = "the first argument, a folder",
+  ["--validation-file"] = "the first argument, a folder",
+  ["--data-dir"] = "the first argument, a folder",
+  ["--do-eval"] = "--valid-only (a training run validates after each epoch anyway)",
+  ["--resume-from-checkpoint"] = "the same command again: a run in --save-dir continues by itself",
+}
+
+-- takes: number of values (0 or 1). only: the values that are accepted. answer: an error sentence.
+local function flag(answer)
+  return { takes = 0, answer = answer }
+end
+local function value(answer)
+  return { takes = 1, answer = answer }
+end
+local function only(...)
+  return { takes = 1, only = { ... } }
+end
+
+local PRECISION = "is not offered, since fp16 needs loss scaling; use --precision bf16 or fp32"
+
+local FAIRSEQ = {
+  -- What is so here anyway.
+  ["--task"] = only("sentence_prediction"),
+  ["--criterion"] = only("sentence_prediction"),
+  ["--init-token"] = only("0"),
+  ["--separator-token"] = only("2"),
+  ["--num-classes"] = only("2"),
+  ["--shorten-method"] = only("none"),
+  ["--valid-subset"] = only("valid"),
+  ["--train-subset"] = only("train"),
+  ["--distributed-world-size"] = only("1"),
+  ["--ddp-backend"] = { takes = 1 },
+  ["--num-workers"] = { takes = 1 },
+  ["--required-seq-len-multiple"] = only("1"),
+  ["--fp16-no-flatten-grads"] = flag(),
+  ["--find-unused-parameters"] = flag(),
+  ["--add-prev-output-tokens"] = flag(),
+  ["--layernorm-embedding"] = flag(),
+  ["--share-all-embeddings"] = flag(),
+  ["--no-epoch-checkpoints"] = flag(),
+  ["--no-progress-bar"] = flag("is now --log-format simple"),
+  ["--reset-optimizer"] = flag(),
+  ["--reset-dataloader"] = flag(),
+  ["--reset-meters"] = flag(),
+  ["--reset-lr-scheduler"] = flag(),
+  ["--report-mcc"] = flag(),
+  ["--report-acc-and-f1"] = flag(),
+  -- What is not.
+  ["--fp16"] = flag(PRECISION),
+  ["--memory-efficient-fp16"] = flag(PRECISION),
+  ["--amp"] = flag(PRECISION),
+  ["--bf16"] = flag("is --precision bf16 here"),
+  ["--cpu"] = flag("is --device cpu here"),
+  ["--tf32"] = flag("is not offered; use --precision bf16 or fp32"),
+  ["--regression-target"] = flag("belongs to tasks with scores, such as STS-B; CoLA has classes"),
+  ["--truncate-sequence"] = flag("is not offered: too long training texts are left out, and "
+    .. "too long validation texts are an error"),
+  ["--skip-invalid-size-inputs-valid-test"] = flag("is not offered: the score would be of "
+    .. "another set; raise --max-positions or shorten the texts"),
+  ["--user-dir"] = value("is not offered; a recipe is a Lua script and may define its own "
+    .. "optimizers (fsam.optim.define, fsam.sam.define)"),
+  ["--tensorboard-logdir"] = value("is not offered; train.log in the run folder has a line of "
+    .. "JSON for every update"),
+  ["--wandb-project"] = value("is not offered; train.log in the run folder has a line of JSON "
+    .. "for every update"),
+  ["--report-to"] = value("is not offered; train.log in the run folder has a line of JSON for "
+    .. "every update"),
+  ["--gradient-checkpointing"] = flag("is not offered"),
+  ["--keep-last-epochs"] = value("is not needed: only checkpoint_best and checkpoint_last are kept"),
+  ["--save-total-limit"] = value("is not needed: only checkpoint_best and checkpoint_last are kept"),
+}
+
+local function accepted(list, text)
+  for _, valid in ipairs(list) do
+    if valid == text then
+      return true
+    end
+  end
+  return false
+end
+
+--- Answers a flag that the recipe does not declare.
+-- @tparam string name with dashes
+-- @tparam string typed as the user wrote it
+-- @tparam ?string text the value that follows, if any
+-- @treturn ?string "flag" (accepted), "value" (accepted with its value), nil when it is in no list
+-- @raise the answer, for all that is not accepted
+function M.answer(name, typed, text)
+  local ours = HUGGING_FACE[name]
+  if ours then
+    errors.raise("%s is Hugging Face's name; here it is %s", typed, ours)
+  end
+  local known = FAIRSEQ[name]
+  if not known then
+    return nil
+  elseif known.answer then
+    errors.raise("%s %s", typed, known.answer)
+  elseif known.takes == 0 then
+    return "flag"
+  elseif not text then
+    errors.raise("%s needs a value", typed)
+  elseif known.only and not accepted(known.only, text) then
+    errors.raise("%s %s is not offered here (%s)", typed, text, table.concat(known.only, ", "))
+  end
+  return "value"
+end
+
+return M

@@ -1,0 +1,115 @@
+--- One option's value: from the words of the command line to Lua and back.
+--
+-- Owns conversion, ranges and choices, each failure one line that begins with the flag. Which
+-- options there are is options.lua's.
+
+local errors = require("fsam.errors")
+
+local M = {}
+
+-- The permitted numbers in words: "from 0 to 1", "above 0", "at least 1", …
+local function range(d)
+  if d.min and d.max then
+    return ("from %g to %g"):format(d.min, d.max)
+  end
+  local parts = {}
+  if d.above or d.min then
+    parts[1] = d.above and ("above %g"):format(d.above) or ("at least %g"):format(d.min)
+  end
+  if d.below or d.max then
+    parts[#parts + 1] = d.below and ("below %g"):format(d.below) or ("at most %g"):format(d.max)
+  end
+  return table.concat(parts, " and ")
+end
+
+local function inside(d, x)
+  return (not d.min or x >= d.min) and (not d.max or x <= d.max)
+    and (not d.above or x > d.above) and (not d.below or x < d.below)
+end
+
+local function number(d, text, flag)
+  local x = tonumber(text)
+  if not x or x ~= x or math.abs(x) == math.huge then
+    errors.raise("%s %s is not a number", flag, text)
+  elseif d.type == "integer" and x % 1 ~= 0 then
+    errors.raise("%s %s is not a whole number", flag, text)
+  elseif not inside(d, x) then
+    errors.raise("%s %s is out of range; it must be %s", flag, text, range(d))
+  end
+  return x
+end
+
+local CONVERT = { number = number, integer = number }
+
+function CONVERT.string(_, text, flag)
+  if text == "" then
+    errors.raise("%s is empty", flag)
+  end
+  return text
+end
+
+function CONVERT.flag()
+  return true
+end
+
+function CONVERT.choice(d, text, flag)
+  local same = d.same and d.same[text]
+  for _, choice in ipairs(d.choices) do
+    if choice == (same or text) then
+      return choice
+    end
+  end
+  -- fairseq writes some names with underscores, some with dashes.
+  for _, choice in ipairs(d.choices) do
+    if choice:gsub("_", "-") == text:gsub("_", "-") then
+      return choice
+    end
+  end
+  return errors.unknown(flag, text, d.choices)
+end
+
+-- "a,b", "a b" or Python's "(a, b)", "[a, b]"; "none" is the empty list.
+function CONVERT.list(d, text, flag)
+  local list = {}
+  local inner = text:match("^%s*[%(%[](.*)[%)%]]%s*$") or text
+  for item in inner:gmatch("[^,%s]+") do
+    list[#list + 1] = d.of == "number" and number(d, item, flag) or item:gsub("^['\"](.*)['\"]$", "%1")
+  end
+  if not d.count and #list == 1 and list[1] == "none" then
+    return {}
+  elseif d.count and #list ~= d.count then
+    errors.raise("%s %s has %d values, expected %d separated by a comma", flag, text, #list, d.count)
+  end
+  return list
+end
+
+--- Converts what was typed.
+-- @tparam table d declaration (see options.lua)
+-- @tparam string|boolean text
+-- @tparam string flag as it appears in messages
+-- @return the value
+-- @raise one line
+function M.convert(d, text, flag)
+  return CONVERT[d.type](d, text, flag)
+end
+
+--- A value as one would type it.
+-- @tparam table d declaration
+-- @param value
+-- @treturn string
+function M.show(d, value)
+  if value == nil then
+    return ""
+  elseif type(value) == "table" then
+    local parts = {}
+    for i, item in ipairs(value) do
+      parts[i] = d.of == "number" and ("%g"):format(item) or tostring(item)
+    end
+    return #parts > 0 and table.concat(parts, ",") or "none"
+  elseif type(value) == "number" then
+    return ("%.10g"):format(value)
+  end
+  return tostring(value)
+end
+
+return M

@@ -1,0 +1,186 @@
+--- Passes: forward, losses and backward over the samples of a step, at whatever the working copy c
+-- holds. Owns: the step arena, moving batches to the device, the closure that optimizers evaluate.
+-- Leaves to others: the graph (fsam.models), what a step does with a gradient (fsam.step).
+local C = require("fsam.C")
+local Tape = require("fsam.tape")
+local Tensor = require("fsam.tensor")
+local batches = require("fsam.data.batch")
+local ops = require("fsam.ops")
+local Result = require("fsam.result")
+local ffi, lib, check = C.ffi, C.lib, C.check
+
+local Pass = {}
+Pass.__index = Pass
+
+local function new_arena(device, name)
+  local out = ffi.new("fsam_arena *[1]")
+  check(lib.fsam_arena_new(out, device, name))
+  return ffi.gc(out[0], lib.fsam_arena_free)
+end
+
+--- @tparam table o model; loss = "cross_entropy" (default) or "mse"; seed; dropout_rng = "shared"
+--   (default: every pass of a step draws the same dropout) or "fresh"
+function Pass.new(o)
+  return setmetatable({
+    model = o.model,
+    loss = o.loss or "cross_entropy",
+    seed = o.seed or 1,
+    fresh = o.dropout_rng == "fresh",
+    arena = new_arena(o.model.device, "step"),
+    results = new_arena(o.model.device, "results"),
+    gradients = {},
+  }, Pass)
+end
+
+-- A host array of the batch as device memory.
+local function upload(self, dtype, values, count, name)
+  local t = Tensor.new(self.arena, dtype, { count }, name)
+  check(lib.fsam_tensor_write(t, values, count))
+  return t
+end
+
+local function pointer(t)
+  return ffi.cast("const int32_t *", t.data)
+end
+
+-- The device's view of a host batch (fsam.data.batch), and its labels or nil.
+local function to_device(self, host)
+  local device = ffi.new("fsam_batch")
+  for _, field in ipairs({ "ids", "positions", "segments", "sample" }) do
+    device[field] = pointer(upload(self, "i32", host[field], host.tokens, field))
+  end
+  device.starts = pointer(upload(self, "i32", host.starts, host.samples + 1, "starts"))
+  device.ordinals = pointer(upload(self, "i32", host.ordinals, host.samples, "ordinals"))
+  device.tokens, device.samples, device.longest = host.tokens, host.samples, host.longest
+  if self.loss == "mse" then
+    return device, upload(self, "f32", host.targets, host.samples, "targets")
+  end
+  return device, upload(self, "i32", host.labels, host.samples, "labels")
+end
+
+-- Forward of one micro-batch; with gradients, backward too. Returns its losses and logits, which
+-- outlive the step arena.
+local function micro_batch(self, host, o, scale)
+  lib.fsam_arena_reset(self.arena)
+  local device, labels = to_device(self, host)
+  local tape = Tape.new({
+    arena = self.arena,
+    batch = device,
+    training = o.training,
+    recording = o.gradients ~= nil,
+    key = o.key,
+    grads = o.gradients,
+  })
+  local logits = self.model.graph:forward(tape)
+  local losses = Tensor.new(self.results, "f32", { host.samples }, "losses")
+  ops.loss(tape, self.loss, losses, logits, labels, scale)
+  local kept = Tensor.new(self.results, "f32", logits:dims(), "logits"):copy(logits)
+  if o.gradients then
+    tape:backward()
+  end
+  return losses, kept
+end
+
+local function count_samples(list)
+  local n = 0
+  for _, host in ipairs(list) do
+    n = n + host.count
+  end
+  return n
+end
+
+--- One pass over micro-batches: the gradient is the mean over all their samples (D4).
+-- @tparam table list host batches
+-- @tparam table o training; key = { seed, step, draw }; gradients (fsam.models.weights) or nil
+-- @treturn table fsam.result
+function Pass:run(list, o)
+  local samples = count_samples(list)
+  local result = Result.new(samples)
+  self.model.params:flush()
+  for _, host in ipairs(list) do
+    local losses, logits = micro_batch(self, host, o, 1 / samples)
+    result:add(host, losses, logits)
+  end
+  return result
+end
+
+-- The gradient views of a vector, made once.
+local function gradients_of(self, into)
+  self.gradients[into] = self.gradients[into] or self.model.weights:gradients(into)
+  return self.gradients[into]
+end
+
+-- The chosen samples (ordinals) of the micro-batches, packed again.
+local function choose(list, choice)
+  local wanted, chosen = {}, {}
+  for _, ordinal in ipairs(choice) do
+    wanted[ordinal] = true
+  end
+  for _, host in ipairs(list) do
+    local places = {}
+    for place = 1, host.count do
+      if wanted[host.ordinals[place - 1]] then
+        places[#places + 1] = place
+      end
+    end
+    if #places == host.count then
+      chosen[#chosen + 1] = host
+    elseif #places > 0 then
+      chosen[#chosen + 1] = batches.choose(host, places)
+    end
+  end
+  return chosen
+end
+
+--- The closure that an optimizer's step evaluates. Its passes share the step's dropout bits.
+-- evaluate{ into = "g", backward = true, choice = ordinals or nil, skip = segments or nil,
+--           batches = other micro-batches or nil } runs a pass and leaves the mean gradient in the
+-- named vector; without backward only losses. Returns fsam.result.
+-- @tparam table o step (number of the update, from 0); batches (host batches); training
+function Pass:bind(o)
+  lib.fsam_arena_reset(self.results)
+  local draws = 0
+  return function(request)
+    local list = request.batches or o.batches
+    if request.choice then
+      list = choose(list, request.choice)
+    end
+    local gradients = request.backward and gradients_of(self, request.into) or nil
+    if gradients then
+      gradients:begin(request.skip)
+    end
+    local result = self:run(list, {
+      training = o.training,
+      key = { seed = self.seed, step = o.step, draw = self.fresh and draws or 0 },
+      gradients = gradients,
+    })
+    draws = (draws + 1) % 8
+    if gradients then
+      gradients:finish()
+      self.model.params:touch(request.into)
+    end
+    return result
+  end
+end
+
+--- Evaluation of one host batch, without dropout.
+-- @treturn table logits, one table per sample
+-- @treturn table losses, one number per sample
+function Pass:predict(host)
+  lib.fsam_arena_reset(self.results)
+  local result = self:run({ host }, { training = false, key = { seed = 0, step = 0, draw = 0 } })
+  return result:logits(), result:losses()
+end
+
+--- Live and peak bytes of the pass's arenas.
+function Pass:memory()
+  return {
+    step = { live = tonumber(lib.fsam_arena_live(self.arena)), peak = tonumber(lib.fsam_arena_peak(self.arena)) },
+    results = {
+      live = tonumber(lib.fsam_arena_live(self.results)),
+      peak = tonumber(lib.fsam_arena_peak(self.results)),
+    },
+  }
+end
+
+return Pass

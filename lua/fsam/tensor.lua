@@ -1,0 +1,131 @@
+--- Tensors: views of arena memory that a script can look into. A tensor is C's own struct
+-- (fsam_tensor); arenas own the memory, Lua never does. Using one after its arena was reset is an
+-- error that names it.
+local C = require("fsam.C")
+local errors = require("fsam.errors")
+local ffi, lib, check = C.ffi, C.lib, C.check
+
+local M = {}
+
+local struct = ffi.typeof("fsam_tensor")
+local shape_of = ffi.typeof("int64_t[4]")
+local floats, ints = ffi.typeof("float[?]"), ffi.typeof("int32_t[?]")
+
+local DTYPES = { f32 = lib.FSAM_F32, bf16 = lib.FSAM_BF16, i32 = lib.FSAM_I32 }
+local NAMES = { [lib.FSAM_F32] = "f32", [lib.FSAM_BF16] = "bf16", [lib.FSAM_I32] = "i32" }
+
+local function to_shape(shape)
+  local c = shape_of()
+  for i = 1, #shape do
+    c[i - 1] = shape[i]
+  end
+  return c
+end
+
+--- A new tensor at the top of an arena.
+-- @tparam cdata arena fsam_arena
+-- @tparam string dtype "f32", "bf16" or "i32"
+-- @tparam table shape 1 to 4 dimensions
+-- @tparam string name for messages
+-- @tparam[opt] boolean zeroed fill with zeros (otherwise the contents are whatever was there)
+function M.new(arena, dtype, shape, name, zeroed)
+  local t = struct()
+  check(lib.fsam_tensor_new(t, arena, DTYPES[dtype], #shape, to_shape(shape), name, zeroed and 1 or 0))
+  return t
+end
+
+--- True for a tensor.
+function M.is(value)
+  return ffi.istype(struct, value)
+end
+
+local methods = {}
+
+--- A view of `shape`, starting `offset` elements into this tensor (default 0).
+function methods.view(self, shape, offset, name)
+  local t = struct()
+  check(lib.fsam_tensor_view(t, self, offset or 0, #shape, to_shape(shape), name or ffi.string(self.name)))
+  return t
+end
+
+--- A column slice of a matrix [R, C]: columns first … first + width - 1 (from 0) of every row.
+function methods.columns(self, first, width, name)
+  if first < 0 or first + width > self.shape[1] then
+    errors.raise("columns %d to %d of %s, which has %d", first, first + width - 1,
+      tostring(self), tonumber(self.shape[1]))
+  end
+  local t = self:view({ tonumber(self.shape[0]), width }, 0, name)
+  t.row_stride = self.row_stride
+  t.data = ffi.cast("char *", self.data) + first * (self.dtype == lib.FSAM_BF16 and 2 or 4)
+  return t
+end
+
+--- Number of elements.
+function methods.count(self)
+  return tonumber(self.shape[0] * self.shape[1] * self.shape[2] * self.shape[3])
+end
+
+--- The dimensions as a Lua table.
+function methods.dims(self)
+  local dims = {}
+  for i = 1, self.rank do
+    dims[i] = tonumber(self.shape[i - 1])
+  end
+  return dims
+end
+
+--- "f32", "bf16" or "i32".
+function methods.type(self)
+  return NAMES[self.dtype]
+end
+
+--- All values as a flat host array (float[count] or int32_t[count], from 0) and the count.
+function methods.to_host(self)
+  local n = self:count()
+  local host = self.dtype == lib.FSAM_I32 and ints(n) or floats(n)
+  check(lib.fsam_tensor_read(self, host, n))
+  return host, n
+end
+
+--- All values as a flat Lua table, from 1, row by row.
+function methods.read(self)
+  local host, n = self:to_host()
+  local values = {}
+  for i = 1, n do
+    values[i] = tonumber(host[i - 1])
+  end
+  return values
+end
+
+--- Overwrites all values from a flat Lua table or a host array of the same type.
+function methods.write(self, values)
+  local n = self:count()
+  if type(values) == "table" then
+    if #values ~= n then
+      errors.raise("write: %d values for %s", #values, tostring(self))
+    end
+    values = (self.dtype == lib.FSAM_I32 and ints or floats)(n, values)
+  end
+  check(lib.fsam_tensor_write(self, values, n))
+  return self
+end
+
+--- Sets every element to a number.
+function methods.fill(self, value)
+  check(lib.fsam_tensor_fill(self, value))
+  return self
+end
+
+--- Copies another tensor of the same element count, converting between f32 and bf16.
+function methods.copy(self, from)
+  check(lib.fsam_tensor_copy(self, from))
+  return self
+end
+
+local function describe(self)
+  return ("%s [%s] %s"):format(ffi.string(self.name), table.concat(self:dims(), ", "), NAMES[self.dtype])
+end
+
+ffi.metatype(struct, { __index = methods, __tostring = describe })
+
+return M

@@ -1,0 +1,263 @@
+--- The flags that every training recipe has, with fairseq's names, and the checks between them.
+--
+-- Owns the declarations; what a flag does is its reader's. Options of optimizers, sam-types and mask
+-- policies come from their own definitions (fsam.optim, fsam.sam), so a user's new type has its flags
+-- in --help without a word here.
+
+local errors = require("fsam.errors")
+local metrics = require("fsam.metrics")
+local options = require("fsam.options")
+local schedule = require("fsam.schedule")
+
+local M = {}
+
+local function model_flags()
+  return {
+    { name = "restore_file", type = "string", metavar = "PATH", free = true,
+      help = "pretrained model: a Hugging Face folder or a .safetensors file" },
+    { name = "arch", type = "choice", choices = require("fsam.models.architectures").names(),
+      help = "architecture for random weights" },
+    { name = "head_init", type = "choice", choices = { "fairseq", "hf" }, default = "fairseq",
+      help = "distribution of a new classification head" },
+    { name = "freeze", type = "list", default = {}, metavar = "NAMES",
+      help = "parts of the model that are not trained, by pieces of their parameters' names" },
+    { name = "dropout", type = "number", default = 0.1, min = 0, below = 1, help = "dropout" },
+    { name = "attention_dropout", type = "number", default = 0.1, min = 0, below = 1,
+      help = "dropout of attention probabilities" },
+    { name = "pooler_dropout", type = "number", default = 0, min = 0, below = 1,
+      help = "dropout in the classification head" },
+    { name = "dropout_rng", type = "choice", choices = { "shared", "fresh" }, default = "shared",
+      help = "both passes of a step drop the same, or each its own" },
+    { name = "precision", type = "choice", choices = { "fp32", "bf16", "auto" }, default = "auto",
+      help = "of the passes; auto: bf16 where the machine multiplies it natively. Master weights "
+        .. "are always fp32" },
+  }
+end
+
+local function batch_flags()
+  return {
+    { name = "batch_size", type = "integer", default = 32, min = 1, alias = { "max_sentences" },
+      help = "most samples in a batch" },
+    { name = "max_tokens", type = "integer", min = 1,
+      help = "most tokens in a batch, counted as samples × longest" },
+    { name = "required_batch_size_multiple", type = "integer", default = 1, min = 1, hidden = true,
+      help = "cut batches at multiples of this" },
+    { name = "max_positions", type = "integer", min = 1,
+      help = "longest sample in tokens; default: what the model takes" },
+    { name = "max_train_samples", type = "integer", min = 1,
+      help = "use only the first N training samples" },
+    { name = "seed", type = "integer", default = 1, min = 0, max = 4294967295,
+      help = "of order, dropout, new weights, masks" },
+  }
+end
+
+local function optimizer_flags(optimizers, sam_types)
+  return {
+    { name = "optimizer", type = "choice", choices = optimizers, default = "sam",
+      same = { samsgd = "sam" }, help = "sam wraps --base-optimizer; the others are plain" },
+    { name = "base_optimizer", type = "string", default = "adam", metavar = "NAME",
+      help = "what --optimizer sam wraps" },
+    { name = "sam_type", type = "choice", choices = sam_types, default = "fisher-sam",
+      help = "kind of sharpness-aware step" },
+    { name = "weight_decay", type = "number", default = 0.01, min = 0, alias = { "wd" },
+      help = "weight decay" },
+    { name = "no_decay", type = "list", default = {}, metavar = "NAMES",
+      help = "parameters without decay, by pieces of their names (bias,LayerNorm; none)" },
+    { name = "clip_norm", type = "number", default = 0, min = 0,
+      help = "longest update direction; 0: only measure" },
+    { name = "preset", type = "choice", choices = { "fairseq", "hf" }, default = "fairseq",
+      help = "sets --adam-form, --no-decay, --head-init and --pooler-dropout as that program does",
+      implies = {
+        fairseq = { adam_form = "fairseq", no_decay = {}, head_init = "fairseq", pooler_dropout = 0 },
+        hf = { adam_form = "torch", no_decay = { "bias", "LayerNorm" }, head_init = "hf",
+          pooler_dropout = 0.1 },
+      } },
+  }
+end
+
+local function rate_flags()
+  return {
+    { name = "lr", type = "number", default = 1e-5, above = 0, metavar = "LR",
+      help = "peak learning rate" },
+    { name = "lr_scheduler", type = "choice", choices = schedule.names(),
+      default = "polynomial_decay", help = "learning rate over time" },
+    { name = "total_num_update", type = "integer", min = 1,
+      help = "updates at which the decay ends; default: all that are planned" },
+    { name = "warmup_updates", type = "integer", min = 0,
+      help = "updates of warm-up; default: 6 % of --total-num-update" },
+    { name = "end_learning_rate", type = "number", default = 0, min = 0, help = "where the decay ends" },
+    { name = "power", type = "number", default = 1, above = 0, help = "of polynomial_decay" },
+    { name = "max_epoch", type = "integer", default = 10, min = 1, free = true,
+      help = "epochs to train" },
+    { name = "max_update", type = "integer", min = 1, free = true,
+      help = "updates to train, whatever the epochs" },
+    { name = "update_freq", type = "integer", default = 1, min = 1,
+      help = "batches per update (gradient accumulation)" },
+    { name = "patience", type = "integer", default = 0, min = -1, free = true,
+      help = "stop after so many epochs without a better score; 0: never" },
+  }
+end
+
+local function saving_flags(names)
+  return {
+    { name = "save_dir", type = "string", metavar = "FOLDER", free = true,
+      help = "run folder; a run in it that is not finished continues; default: a new one in runs/" },
+    { name = "save_interval_updates", type = "integer", default = 0, min = 0, free = true,
+      help = "write checkpoint_last also every N updates" },
+    { name = "best_checkpoint_metric", type = "string", default = names[1], metavar = "METRIC",
+      help = "what makes a checkpoint the best: " .. table.concat(names, ", ") },
+    { name = "maximize_best_checkpoint_metric", type = "flag", free = true,
+      help = "accepted for fairseq's sake; each metric knows its direction" },
+    { name = "no_save", type = "flag", free = true, help = "write nothing" },
+    { name = "restart", type = "flag", free = true, help = "begin anew in --save-dir" },
+    { name = "valid_only", type = "flag", free = true,
+      help = "only validate what --restore-file holds" },
+  }
+end
+
+local function report_flags()
+  return {
+    { name = "log_format", type = "choice", choices = { "bar", "simple", "json", "none" },
+      default = "bar", free = true, help = "bar needs a terminal, else it is simple" },
+    { name = "log_interval", type = "integer", default = 100, min = 1, free = true,
+      help = "updates between two lines of simple and json" },
+    { name = "device", type = "choice", choices = { "cpu", "cuda", "auto" }, default = "auto",
+      free = true, help = "where to compute" },
+    { name = "threads", type = "integer", default = 0, min = 0, free = true,
+      help = "processor threads; 0: all cores" },
+  }
+end
+
+-- Adds declarations whose names are not there yet. Types may give one name different defaults:
+-- these are kept by type and chosen in `settle`.
+local function merge(flags, seen, declared, owner, group)
+  for _, d in ipairs(options.declare(declared, { group = group })) do
+    local first = seen[d.name]
+    if not first then
+      first = {}
+      for key, value in pairs(d) do
+        first[key] = value
+      end
+      first.by_owner, first.default = {}, nil
+      seen[d.name] = first
+      flags[#flags + 1] = first
+    end
+    if first.by_owner then
+      first.by_owner[owner] = d.default
+      first.by_owner[#first.by_owner + 1] = owner
+    end
+  end
+end
+
+-- "0.05; asam 0.5": the default of most owners and of those that differ.
+local function describe_defaults(flags)
+  for _, d in ipairs(flags) do
+    local common = d.by_owner and d.by_owner[d.by_owner[1]]
+    local differ = {}
+    for _, owner in ipairs(d.by_owner or {}) do
+      local value = d.by_owner[owner]
+      if type(value) ~= "table" and value ~= common then
+        differ[#differ + 1] = ("%s %s"):format(owner, tostring(value))
+      end
+    end
+    if d.by_owner then
+      d.default = common
+      d.help = (d.help or "") .. (#differ > 0 and " [" .. table.concat(differ, ", ") .. "]" or "")
+    end
+  end
+end
+
+-- All declarations of a recipe, in groups.
+local function collect(names)
+  local optim, sam = require("fsam.optim"), require("fsam.sam")
+  local plain = optim.names()
+  local kinds = { "sam", unpack(plain) }
+  local flags, seen = {}, {}
+  local function add(group, list)
+    for _, d in ipairs(list) do
+      if not seen[d.name] then
+        d.group, seen[d.name] = d.group or group, d
+        flags[#flags + 1] = d
+      end
+    end
+  end
+  add("Model", model_flags())
+  add("Optimizer", optimizer_flags(kinds, sam.names()))
+  for _, name in ipairs(plain) do
+    merge(flags, seen, optim.options(name) or {}, name, "Optimizer")
+  end
+  for _, name in ipairs(sam.names()) do
+    merge(flags, seen, sam.options(name) or {}, name, "Sharpness (--optimizer sam)")
+  end
+  describe_defaults(flags)
+  add("Batches", batch_flags())
+  add("Learning rate and length", rate_flags())
+  add("Checkpoints", saving_flags(names))
+  add("Reports and machine", report_flags())
+  return flags
+end
+
+-- A flag that only other types or optimizers read is remarked, not refused: old commands name them.
+local function settle(flags, o)
+  local active = o.optimizer == "sam" and { o.base_optimizer, o.sam_type } or { o.optimizer }
+  o.notes = {}
+  for _, d in ipairs(flags) do
+    local used = d.by_owner == nil
+    for _, owner in ipairs(active) do
+      if d.by_owner and d.by_owner[owner] ~= nil then
+        used = true
+        if not o.given[d.name] and o[d.name] == d.default then
+          o[d.name] = d.by_owner[owner]
+        end
+      end
+    end
+    if not used and o.given[d.name] then
+      o.notes[#o.notes + 1] = ("%s has no effect with %s"):format(options.flag(d.name),
+        table.concat(active, " + "))
+    end
+  end
+end
+
+-- Checks between flags, before anything is loaded.
+local function check(flags, names, o)
+  metrics.check(o.best_checkpoint_metric, names, o.maximize_best_checkpoint_metric)
+  local plain = require("fsam.optim").names()
+  local known = {}
+  for _, name in ipairs(plain) do
+    known[name] = true
+  end
+  if not known[o.base_optimizer] then
+    errors.unknown("--base-optimizer", o.base_optimizer, plain)
+  elseif o.optimizer ~= "sam" and o.given.sam_type then
+    errors.raise("--sam-type %s goes with --optimizer sam; --optimizer %s is plain %s", o.sam_type,
+      o.optimizer, o.optimizer)
+  elseif o.given.data and not o.restore_file then
+    errors.raise("%s needs --restore-file, a pretrained model with its vocabulary%s", o.data,
+      o.given.arch and "; --arch has no vocabulary for your texts" or "")
+  elseif o.valid_only and not o.restore_file then
+    errors.raise("--valid-only needs --restore-file, the model to validate")
+  elseif o.restart and not o.save_dir then
+    errors.raise("--restart needs --save-dir; without it every run has a new folder")
+  end
+  settle(flags, o)
+end
+
+--- What options.parse wants, for a training recipe.
+-- @tparam table recipe name, usage, summary; data, help text of the positional DATA; metrics, names
+--   in the order shown, the first being the default; profiles (see options.read)
+-- @treturn table spec, with `flags`
+function M.spec(recipe)
+  local flags = collect(recipe.metrics)
+  return {
+    name = recipe.name, usage = recipe.usage, summary = recipe.summary, flags = flags,
+    positional = { name = "data", metavar = "DATA", help = recipe.data },
+    profiles = recipe.profiles,
+    check = function(o)
+      check(flags, recipe.metrics, o)
+      o.flags = flags
+      o.program = recipe.name
+    end,
+  }
+end
+
+return M
