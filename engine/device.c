@@ -120,6 +120,7 @@ int fsam_device_open(fsam_device **out, const char *name) {
 void fsam_device_close(fsam_device *d) {
   if (!d || --d->refs > 0) return;
   if (d->matmul) d->matmul_free(d->matmul);
+  if (d->workspace) d->memory->free(d, d->workspace);
   free(d);
 }
 

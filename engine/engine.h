@@ -31,11 +31,17 @@ struct fsam_device {
   const fsam_memory *memory;
   void *matmul;                /* the matrix library's cache (kernels/linear.c) */
   void (*matmul_free)(void *matmul);
+  void *workspace;             /* workspace.c */
+  size_t workspace_bytes;
   int refs;                    /* arenas that live on it, and the opener */
 };
 
 /* The device a tensor lives on. */
 fsam_device *fsam__device_of(const fsam_tensor *t);
+
+/* Scratch memory of the device, at least `bytes` of it, 64-byte aligned, until the next call. A
+ * kernel calls this once, before its parallel part. FSAM_ENOMEM. */
+int fsam__workspace(void **out, fsam_device *device, size_t bytes);
 
 /* A capability check for CUDA lives in device_cuda.c: opens libfsam-cuda.so on request. */
 int fsam__device_open_cuda(fsam_device **out);

@@ -136,6 +136,10 @@ typedef struct fsam_dropout {
 /* out[0..3] = Philox4x32-10 of the counter and key (Salmon et al., SC 2011). */
 void fsam_philox(uint32_t *out, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0,
                  uint32_t k1);
+/* Starting values: t = shift + scale · x, x uniform in (0,1) or standard normal, by seed, stream and
+ * place in t alone. t f32 or bf16. */
+int fsam_tensor_random(fsam_tensor *t, int normal, double shift, double scale, uint32_t seed,
+                       uint32_t stream);
 
 /* -- layers ------------------------------------------------------------------------------------
  * "act" below is the activations' type, f32 or bf16, the same for all of one call; sums are f32. */
@@ -211,7 +215,58 @@ int fsam_mse(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logit
              const fsam_tensor *targets, double scale, const fsam_batch *batch);
 
 /* -- the model as one vector: layouts, programs, selection ------------------------------------- */
-/* (vector language; filled in by its owner) */
+
+/* A layout cuts a model's vector into segments (named parameters) that start at multiples of 64
+ * elements. Its first `act` elements are kept in bf16 by the working copy (0: none), whose f32 rest
+ * follows directly. Elements between segments and frozen segments are never read into a result and
+ * never written. layer[i] >= 0 numbers what a reduction per layer groups. */
+typedef struct fsam_layout fsam_layout;
+int fsam_layout_new(fsam_layout **out, fsam_device *device, int segments, const int64_t *offset,
+                    const int64_t *count, const int32_t *layer, const uint8_t *frozen,
+                    int64_t total, int64_t act);
+void fsam_layout_free(fsam_layout *layout);
+
+/* A vector program is a linear list of instructions (engine/program.def says what each does and
+ * what its fields mean). Stages of scalar arithmetic alternate with passes over the model; a pass
+ * ends where a reduction's value is needed. Vector registers are numbered through: first the bound
+ * vectors, then the temporaries. Scalar registers start with the numbers of the binding. */
+typedef struct fsam_instruction {
+  int32_t op;
+  int32_t space; /* 0 scalars, 1 rows (one f64 per segment), 2 vectors */
+  int32_t kinds; /* bit set: that input is a uniform (of a vector) or a scalar (of a row) */
+  int32_t out, a, b, c, d;
+} fsam_instruction;
+
+/* How many registers and bindings of each kind a program uses. */
+typedef struct fsam_program_size {
+  int32_t bound, temps, uniforms, numbers, scalars, rows, cells;
+} fsam_program_size;
+
+typedef struct fsam_program fsam_program;
+int fsam_program_new(fsam_program **out, fsam_device *device, const fsam_instruction *code,
+                     int count, const fsam_program_size *size);
+void fsam_program_free(fsam_program *program);
+/* The name of instruction `op`, or NULL past the last. */
+const char *fsam_program_op(int op);
+
+/* What a program runs on; every array has the length that its fsam_program_size says. */
+typedef struct fsam_binding {
+  void *const *bound;    /* f32[total], a mask's bits (u64[total / 64]) or the working copy */
+  const double *numbers; /* host memory */
+  double *const *cells;  /* device memory: one scalar, or a row (f64[segments]) */
+} fsam_binding;
+int fsam_program_run(const fsam_program *program, fsam_layout *layout,
+                     const fsam_binding *binding);
+
+/* mask = the largest keys, exactly; ties go to the lowest element, and a key of 0 is chosen only
+ * when all of its pool is. The program ends with KEY, which names the vector of keys. pool[segment]
+ * != 0 takes part; k[0] of all of them, or with per_segment k[segment] of each. Segments outside
+ * get `outside` in all their bits. FSAM_EINVAL, naming the element, for a negative key or NaN. */
+int fsam_select(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
+                const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
+                int per_segment, int outside);
+/* counts[segment] = how many bits are set in a, and in b too unless it is NULL. */
+int fsam_mask_count(double *counts, fsam_layout *layout, const uint64_t *a, const uint64_t *b);
 
 /* -- files ------------------------------------------------------------------------------------- */
 
@@ -254,19 +309,21 @@ int fsam_path_remove(const char *path);
 /* One code point's general category as its two letters ("Lu", "Zs", …; "Cn" when unassigned). */
 const char *fsam_unicode_category(int32_t codepoint);
 /* Canonical decomposition (form 0, NFD) or composition (form 1, NFC), or compatibility forms (2
- * NFKD, 3 NFKC), of valid UTF-8. *out_bytes is set; with out too small (capacity) nothing is
- * written. */
+ * NFKD, 3 NFKC), of valid UTF-8. *out_bytes is set to the size of the result; when that is more
+ * than capacity, nothing is written. out is not text. */
 int fsam_unicode_normalize(uint8_t *out, int64_t *out_bytes, int64_t capacity, const uint8_t *text,
                            int64_t bytes, int form);
 /* Simple lower-case mapping of one code point. */
 int32_t fsam_unicode_lower(int32_t codepoint);
 
-typedef struct fsam_regex fsam_regex; /* PCRE2 with UTF and Unicode properties */
+typedef struct fsam_regex fsam_regex; /* PCRE2 with UTF and Unicode properties; one thread a time */
 int fsam_regex_new(fsam_regex **out, const char *pattern);
-void fsam_regex_free(fsam_regex *regex);
-/* The next match at or after byte `from`: 1 and its bounds [begin, end), or 0 when there is none. */
-int fsam_regex_find(fsam_regex *regex, const uint8_t *text, int64_t bytes, int64_t from,
-                    int64_t *begin, int64_t *end);
+void fsam_regex_free(fsam_regex *regex); /* NULL is fine */
+/* All matches in valid UTF-8 text, left to right, none overlapping: *count is how many, and match i
+ * covers the bytes [bounds[2i], bounds[2i+1]). capacity is counted in matches; bytes + 1 is always
+ * enough. */
+int fsam_regex_find_all(fsam_regex *regex, int64_t *count, int64_t *bounds, int64_t capacity,
+                        const uint8_t *text, int64_t bytes);
 
 /* -- the terminal ------------------------------------------------------------------------------ */
 
@@ -285,7 +342,7 @@ enum {
   FSAM_LINE_PASTE = 4,     /* still editing: fsam_line_pasted() has come in */
   FSAM_LINE_INTERRUPT = 5  /* Ctrl-C: the line is given up */
 };
-/* FSAM_ENODEV when standard input and output are not both a terminal. */
+/* FSAM_ENODEV unless standard input and output are a terminal that can move its cursor. */
 int fsam_line_open(fsam_line **out);
 void fsam_line_close(fsam_line *line); /* NULL is fine */
 /* Edits until one of the events above and returns it. Begins a line with `prompt` and `text` unless

@@ -1,6 +1,6 @@
-/* host.c: the program fsam-lua. It owns the Lua state, the place of the Lua files, and the way Ctrl-C
- * reaches running Lua; everything a user would call behaviour (options, scripts, errors, the REPL)
- * is Lua, in lua/fsam/host.lua. The only C file that includes lua.h. */
+/* host.c: the program fsam-lua. It owns the Lua state, the place of the Lua files, and the way
+ * Ctrl-C reaches running Lua; everything a user would call behaviour (options, scripts, errors, the
+ * REPL) is Lua, in lua/fsam/host.lua. The only C file that includes lua.h. */
 #include <lauxlib.h>
 #include <limits.h>
 #include <lua.h>
@@ -13,7 +13,7 @@
 
 enum { PATH_BYTES = 4 * PATH_MAX };
 
-/* -- Ctrl-C ------------------------------------------------------------------------------------- */
+/* -- Ctrl-C ------------------------------------------------------------------------------------ */
 
 static lua_State *running; /* whom the signal handler stops */
 static const char interrupted_key = 0;
@@ -55,7 +55,7 @@ static int is_terminal(lua_State *L) {
   return 1;
 }
 
-/* -- the Lua files ------------------------------------------------------------------------------ */
+/* -- the Lua files ----------------------------------------------------------------------------- */
 
 /* The folder of this program, without a slash at its end. */
 static int program_folder(char *folder, size_t size) {
@@ -84,7 +84,7 @@ static int read_source_tree(char *source, size_t size, const char *folder) {
 static int set_paths(lua_State *L, int sys) {
   char folder[PATH_MAX], share[PATH_MAX + 32], ours[PATH_BYTES];
   if (program_folder(folder, sizeof folder) < 0)
-    return luaL_error(L, "fsam-lua: /proc/self/exe cannot be read, so its Lua files are not found");
+    return luaL_error(L, "/proc/self/exe cannot be read, so the Lua files are not found");
   int used = 0;
   if (read_source_tree(share, sizeof share, folder) == 0)
     used = snprintf(ours, sizeof ours, "%s/lua/?.lua;", folder);
@@ -111,7 +111,7 @@ static int set_paths(lua_State *L, int sys) {
   return 0;
 }
 
-/* -- the program -------------------------------------------------------------------------------- */
+/* -- the program ------------------------------------------------------------------------------- */
 
 typedef struct command_line {
   int count;
@@ -161,7 +161,7 @@ int main(int argc, char **argv) {
   running = L;
   command_line line = {argc, argv, EXIT_FAILURE};
   if (lua_cpcall(L, protected_main, &line) != 0)
-    fprintf(stderr, "%s\n", lua_isstring(L, -1) ? lua_tostring(L, -1) : "fsam-lua: failed to start");
+    fprintf(stderr, "fsam-lua: %s\n", lua_isstring(L, -1) ? lua_tostring(L, -1) : "no start");
   lua_close(L);
   return line.status;
 }

@@ -1,8 +1,8 @@
-/* lineedit.c: editing one line on a terminal, by libedit. The caller drives: Tab, pasted text, Ctrl-C
- * and the end of input all return to it, so that completion is the caller's loop and nothing here
- * calls back. libedit runs in its unbuffered mode, in which one el_gets handles one key and the line
- * stays in the editor between calls. The keys that end a call are functions of ours that only note
- * what happened; Ctrl-C and Ctrl-Z are ordinary keys while editing (no signals). */
+/* lineedit.c: editing one line on a terminal, by libedit. The caller drives: Tab, pasted text,
+ * Ctrl-C and the end of input all return to it, so that completion is the caller's loop and nothing
+ * here calls back. libedit runs in its unbuffered mode, in which one el_gets handles one key and the
+ * line stays in the editor between calls. The keys that end a call are functions of ours that only
+ * note what happened; Ctrl-C and Ctrl-Z are ordinary keys while editing (no signals). */
 #include <errno.h>
 #include <histedit.h>
 #include <langinfo.h>
@@ -20,7 +20,7 @@ enum { HISTORY_LINES = 2000 };
 
 struct fsam_line {
   EditLine *editor;
-  History *history;
+  History *past;
   char prompt[64];
   bool editing;   /* a line is on the screen, the terminal is in raw mode */
   int event;      /* FSAM_LINE_… that the last key meant, or 0 */
@@ -36,7 +36,7 @@ static fsam_line *owner(EditLine *editor) {
   return line;
 }
 
-/* -- keys --------------------------------------------------------------------------------------- */
+/* -- keys -------------------------------------------------------------------------------------- */
 
 static char *prompt(EditLine *editor) { return owner(editor)->prompt; }
 
@@ -45,14 +45,16 @@ static unsigned char note(EditLine *editor, int event) {
   return CC_NORM;
 }
 
-static unsigned char on_enter(EditLine *editor, int key) {
-  (void)key;
-  return note(editor, FSAM_LINE_DONE);
-}
-
 static unsigned char on_tab(EditLine *editor, int key) {
   (void)key;
   return note(editor, FSAM_LINE_TAB);
+}
+
+/* The one way to have libedit redraw what changed: a key that does nothing else. */
+static unsigned char on_redraw(EditLine *editor, int key) {
+  (void)editor;
+  (void)key;
+  return CC_REFRESH;
 }
 
 static unsigned char on_interrupt(EditLine *editor, int key) {
@@ -148,17 +150,17 @@ static int next_character(EditLine *editor, wchar_t *out) {
 static const struct binding {
   const char *key, *action;
 } bindings[] = {
-    {"\r", "fsam-enter"},          {"\n", "fsam-enter"},
     {"\t", "fsam-tab"},            {"^C", "fsam-interrupt"},
     {"^D", "fsam-end"},            {"^Z", "fsam-suspend"},
-    {"\\e[200~", "fsam-paste"},    {"^R", "em-inc-search-prev"},
+    {"\\e[200~", "fsam-paste"},    {"\\e[999~", "fsam-redraw"},
+    {"^R", "em-inc-search-prev"},
     {"^W", "ed-delete-prev-word"}, {"\\e[3~", "ed-delete-next-char"},
     {"\\e[H", "ed-move-to-beg"},   {"\\e[F", "ed-move-to-end"},
     {"\\e[1~", "ed-move-to-beg"},  {"\\e[4~", "ed-move-to-end"},
     {"\\e[1;5D", "ed-prev-word"},  {"\\e[1;5C", "em-next-word"},
 };
 
-/* -- the line ----------------------------------------------------------------------------------- */
+/* -- the line ---------------------------------------------------------------------------------- */
 
 /* libedit reads and shows what the locale says; without one, UTF-8. */
 static void use_utf8(void) {
@@ -166,29 +168,17 @@ static void use_utf8(void) {
   if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0) setlocale(LC_CTYPE, "C.UTF-8");
 }
 
-int fsam_line_open(fsam_line **out) {
-  if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
-    return fsam__fail(FSAM_ENODEV, "line editor: standard input and output are not a terminal");
-  use_utf8();
-  fsam_line *line = calloc(1, sizeof *line);
-  EditLine *editor = line ? el_init("fsam-lua", stdin, stdout, stderr) : NULL;
-  History *history = editor ? history_init() : NULL;
-  if (!history) {
-    if (editor) el_end(editor);
-    free(line);
-    return fsam__fail(FSAM_ENOMEM, "line editor: libedit did not start");
-  }
-  line->editor = editor;
-  line->history = history;
+static void set_up(fsam_line *line) {
+  EditLine *editor = line->editor;
   HistEvent event;
-  history(history, &event, H_SETSIZE, HISTORY_LINES);
-  history(history, &event, H_SETUNIQUE, 1);
+  history(line->past, &event, H_SETSIZE, HISTORY_LINES);
+  history(line->past, &event, H_SETUNIQUE, 1);
   el_set(editor, EL_CLIENTDATA, line);
   el_set(editor, EL_PROMPT, prompt);
   el_set(editor, EL_EDITOR, "emacs");
-  el_set(editor, EL_HIST, history, history);
+  el_set(editor, EL_HIST, history, line->past);
   el_set(editor, EL_GETCFN, next_character);
-  el_set(editor, EL_ADDFN, "fsam-enter", "end the line", on_enter);
+  el_set(editor, EL_ADDFN, "fsam-redraw", "redraw", on_redraw);
   el_set(editor, EL_ADDFN, "fsam-tab", "complete", on_tab);
   el_set(editor, EL_ADDFN, "fsam-interrupt", "give the line up", on_interrupt);
   el_set(editor, EL_ADDFN, "fsam-end", "end of input, or delete", on_end);
@@ -198,14 +188,32 @@ int fsam_line_open(fsam_line **out) {
     el_set(editor, EL_BIND, bindings[i].key, bindings[i].action, NULL);
   el_set(editor, EL_SETTY, "-d", "-isig", NULL);
   el_source(editor, NULL); /* the user's ~/.editrc */
+}
+
+int fsam_line_open(fsam_line **out) {
+  const char *type = getenv("TERM");
+  if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+    return fsam__fail(FSAM_ENODEV, "line editor: standard input and output are not a terminal");
+  if (!type || !*type || strcmp(type, "dumb") == 0 || strcmp(type, "emacs") == 0)
+    return fsam__fail(FSAM_ENODEV, "line editor: this terminal cannot move its cursor");
+  use_utf8();
+  fsam_line *line = calloc(1, sizeof *line);
+  if (!line) return fsam__fail(FSAM_ENOMEM, "line editor: no memory");
+  line->editor = el_init("fsam-lua", stdin, stdout, stderr);
+  line->past = history_init();
+  if (!line->editor || !line->past) {
+    fsam_line_close(line);
+    return fsam__fail(FSAM_ENOMEM, "line editor: libedit did not start");
+  }
+  set_up(line);
   *out = line;
   return FSAM_OK;
 }
 
 void fsam_line_close(fsam_line *line) {
   if (!line) return;
-  history_end(line->history);
-  el_end(line->editor);
+  if (line->past) history_end(line->past);
+  if (line->editor) el_end(line->editor);
   free(line->text);
   free(line->pasted);
   free(line);
@@ -215,6 +223,7 @@ void fsam_line_close(fsam_line *line) {
 static int keep_text(fsam_line *line) {
   const LineInfo *info = el_line(line->editor);
   size_t bytes = (size_t)(info->lastchar - info->buffer);
+  if (bytes && info->buffer[bytes - 1] == '\n') bytes--;
   char *text = realloc(line->text, bytes + 1);
   if (!text) return fsam__fail(FSAM_ENOMEM, "line editor: no memory for a line");
   memcpy(text, info->buffer, bytes);
@@ -229,6 +238,15 @@ static void write_terminal(const char *text) {
   fflush(stdout);
 }
 
+/* Presses a key for the user: libedit acts on it at once. */
+static void press(fsam_line *line, const char *key) {
+  int count;
+  el_push(line->editor, key);
+  el_gets(line->editor, &count);
+}
+
+static void redraw(fsam_line *line) { press(line, "\033[999~"); }
+
 static void begin(fsam_line *line, const char *text, int cursor) {
   el_set(line->editor, EL_UNBUFFERED, 1); /* raw mode, an empty line, the prompt */
   write_terminal("\033[?2004h");
@@ -239,16 +257,19 @@ static void begin(fsam_line *line, const char *text, int cursor) {
   int back = 0; /* characters from the cursor to the end */
   for (const char *p = info->buffer + cursor; p < info->lastchar; p++) back += (*p & 0xC0) != 0x80;
   el_cursor(line->editor, -back);
-  el_set(line->editor, EL_REFRESH);
+  redraw(line);
+}
+
+static bool ended(const fsam_line *line) {
+  const LineInfo *info = el_line(line->editor);
+  return info->lastchar > info->buffer && info->lastchar[-1] == '\n';
 }
 
 /* Leaves the line on the screen, with the terminal's cursor below it. */
 static void finish(fsam_line *line) {
-  el_cursor(line->editor, line->cursor + 1 < 0 ? 0 : 1 << 20);
-  el_set(line->editor, EL_REFRESH);
-  write_terminal("\033[?2004l\n");
+  if (!ended(line)) press(line, "\n");
+  write_terminal("\033[?2004l");
   el_set(line->editor, EL_UNBUFFERED, 0);
-  el_set(line->editor, EL_PREP_TERM, 0);
   line->editing = false;
 }
 
@@ -266,6 +287,7 @@ int fsam_line_edit(fsam_line *line, const char *new_prompt, const char *text) {
   while (!line->event) {
     int count;
     el_gets(line->editor, &count);
+    if (!line->event && ended(line)) line->event = FSAM_LINE_DONE;
   }
   int rc = keep_text(line);
   if (line->event != FSAM_LINE_TAB && line->event != FSAM_LINE_PASTE) finish(line);
@@ -284,7 +306,7 @@ const char *fsam_line_pasted(const fsam_line *line) { return line->pasted ? line
 void fsam_line_insert(fsam_line *line, const char *text) {
   if (!line->editing || !*text) return;
   el_insertstr(line->editor, text);
-  el_set(line->editor, EL_REFRESH);
+  redraw(line);
 }
 
 int fsam_line_show(fsam_line *line, const char *text) {
@@ -303,5 +325,5 @@ void fsam_line_finish(fsam_line *line) {
 
 void fsam_line_remember(fsam_line *line, const char *text) {
   HistEvent event;
-  history(line->history, &event, H_ENTER, text);
+  history(line->past, &event, H_ENTER, text);
 }

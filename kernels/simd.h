@@ -277,8 +277,7 @@ FSAM_INLINE vf v_narrow(vd low, vd high) {
 
 FSAM_INLINE vd v_set_f64(double x) { return (vd){0} + x; }
 
-/* -- sums and maxima over WIDE lanes, as a tree: i with i + 8, then + 4, + 2, + 1 ---------------
- */
+/* -- sums and maxima over WIDE lanes, as a tree: i with i + 8, then + 4, + 2, + 1 ------------- */
 
 /* v with its lanes i and i ^ distance exchanged (distance 8, 4, 2 or 1, below LANES). */
 #if FSAM_LANES == 16

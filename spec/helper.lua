@@ -32,7 +32,7 @@ function M.data_dir(name)
   return lfs.attributes(path) and path or nil
 end
 
--- -- files ----------------------------------------------------------------------------------------
+-- -- files ---------------------------------------------------------------------------------------
 
 --- A fresh empty folder under the system's temporary folder.
 function M.temp_dir()
@@ -67,7 +67,7 @@ function M.write_file(path, bytes)
   return path
 end
 
--- -- running programs -----------------------------------------------------------------------------
+-- -- running programs ----------------------------------------------------------------------------
 
 --- A shell word that stands for exactly this text.
 function M.quote(word)
@@ -106,7 +106,7 @@ function M.fsam_lua(args)
   return M.shell(table.concat(words, " "), args.input)
 end
 
--- -- numbers --------------------------------------------------------------------------------------
+-- -- numbers -------------------------------------------------------------------------------------
 
 local function values(x)
   if type(x) == "number" then

@@ -34,7 +34,7 @@ M.INTERRUPTED = setmetatable({}, {
 
 local EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
--- -- errors ---------------------------------------------------------------------------------------
+-- -- errors --------------------------------------------------------------------------------------
 
 --- The traceback from the failing function down to the chunk, without the host's own frames.
 local function traceback(message, level)
@@ -92,7 +92,7 @@ local function report(name, failure)
   return failure.value == M.INTERRUPTED and EXIT_INTERRUPTED or EXIT_ERROR
 end
 
--- -- options --------------------------------------------------------------------------------------
+-- -- options -------------------------------------------------------------------------------------
 
 local WITH_VALUE = { e = true, l = true, j = true }
 
@@ -176,7 +176,7 @@ local ACTIONS = {
   end,
 }
 
--- -- scripts --------------------------------------------------------------------------------------
+-- -- scripts -------------------------------------------------------------------------------------
 
 local function exists(path)
   local file = io.open(path, "rb")
@@ -218,7 +218,7 @@ local function set_arg(argv, first)
   _G.arg = arguments
 end
 
--- -- the program ----------------------------------------------------------------------------------
+-- -- the program ---------------------------------------------------------------------------------
 
 local function version_line(sys)
   return ("fsam-lua %s (%s, %s)"):format(sys.version, jit.version, jit.arch)

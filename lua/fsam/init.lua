@@ -1,14 +1,21 @@
---- fsam: the library that recipes script. Modules load at first use, so that starting costs
--- milliseconds; `fsam.C` and below are for the library itself.
-local MODULES = {}
+--- fsam: the library that recipes script.
+--
+--     local fsam = require("fsam")        -- in the REPL it is there already
+--
+-- Modules load at first use, so that starting costs milliseconds.
+local MODULES = {
+  data = true, device = true, errors = true, json = true, load = true, metrics = true,
+  models = true, ops = true, optim = true, options = true, params = true, pass = true, sam = true,
+  schedule = true, show = true, tape = true, task = true, tensor = true, text = true, train = true,
+  vector = true,
+}
 
 return setmetatable({}, {
   __index = function(self, name)
-    local path = MODULES[name]
-    if not path then
+    if not MODULES[name] then
       return nil
     end
-    local module = require(path)
+    local module = require("fsam." .. name)
     rawset(self, name, module)
     return module
   end,

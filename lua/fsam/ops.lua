@@ -96,9 +96,9 @@ function M.group_input_gradient(tape, dy, x, group)
   end
 end
 
---- y[T,F] = gelu(x + bias); form "gelu" (erf) or "gelu_new" (tanh).
+--- y[T,F] = gelu(x + bias); form "erf" or "tanh".
 function M.gelu(tape, x, bias, form, name)
-  local code = form == "gelu" and lib.FSAM_GELU_ERF or lib.FSAM_GELU_TANH
+  local code = form == "erf" and lib.FSAM_GELU_ERF or lib.FSAM_GELU_TANH
   local y = tape:tensor(x:type(), x:dims(), name)
   check(lib.fsam_gelu_forward(y, x, value(bias), code))
   tape:record(y, tape:wants(x) or tape:trains(bias), function(dy)

@@ -5,18 +5,13 @@ local C = require("fsam.C")
 local Tape = require("fsam.tape")
 local Tensor = require("fsam.tensor")
 local batches = require("fsam.data.batch")
+local devices = require("fsam.device")
 local ops = require("fsam.ops")
 local Result = require("fsam.result")
 local ffi, lib, check = C.ffi, C.lib, C.check
 
 local Pass = {}
 Pass.__index = Pass
-
-local function new_arena(device, name)
-  local out = ffi.new("fsam_arena *[1]")
-  check(lib.fsam_arena_new(out, device, name))
-  return ffi.gc(out[0], lib.fsam_arena_free)
-end
 
 --- @tparam table o model; loss = "cross_entropy" (default) or "mse"; seed; dropout_rng = "shared"
 --   (default: every pass of a step draws the same dropout) or "fresh"
@@ -26,8 +21,8 @@ function Pass.new(o)
     loss = o.loss or "cross_entropy",
     seed = o.seed or 1,
     fresh = o.dropout_rng == "fresh",
-    arena = new_arena(o.model.device, "step"),
-    results = new_arena(o.model.device, "results"),
+    arena = devices.arena(o.model.device, "step"),
+    results = devices.arena(o.model.device, "results"),
     gradients = {},
   }, Pass)
 end
@@ -174,13 +169,7 @@ end
 
 --- Live and peak bytes of the pass's arenas.
 function Pass:memory()
-  return {
-    step = { live = tonumber(lib.fsam_arena_live(self.arena)), peak = tonumber(lib.fsam_arena_peak(self.arena)) },
-    results = {
-      live = tonumber(lib.fsam_arena_live(self.results)),
-      peak = tonumber(lib.fsam_arena_peak(self.results)),
-    },
-  }
+  return { step = devices.usage(self.arena), results = devices.usage(self.results) }
 end
 
 return Pass

@@ -26,12 +26,11 @@ local function is_complete(path, last)
 end
 
 local function is_empty(path)
-  for entry in lfs.dir(path) do
-    if entry ~= "." and entry ~= ".." then
-      return false
-    end
+  local count = 0
+  for entry in lfs.dir(path) do -- to its end, which closes it
+    count = count + (entry ~= "." and entry ~= ".." and 1 or 0)
   end
-  return true
+  return count == 0
 end
 
 --- The complete folder to read for NAME, also after a crash while saving.
@@ -122,9 +121,12 @@ end
 function M.replace(name, write, last)
   name, last = bare(name), last or LAST
   M.prepare(name, last)
-  local ok, err = pcall(fill, name .. ".new", write, last)
+  local new = name .. ".new"
+  local ok, err = pcall(fill, new, write, last)
   if not ok then
-    pcall(file.remove, name .. ".new") -- room for whatever comes next
+    -- Room for whatever comes next; the last file first, so that half a folder is never complete.
+    pcall(file.remove, new .. "/" .. last)
+    pcall(file.remove, new)
     error(err, 0)
   end
   swap(name)

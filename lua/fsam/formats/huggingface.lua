@@ -67,7 +67,8 @@ function M.load(path)
   local where, weights = locate(path)
   local config_path = where .. "/config.json"
   local config = config_json.check(json.decode(file.read(config_path), config_path), config_path)
-  return { path = weights, folder = where, config = config, tensors = safetensors.open(weights) }
+  local open = weights:find("%.json$") and safetensors.open_index or safetensors.open
+  return { path = weights, folder = where, config = config, tensors = open(weights) }
 end
 
 --- Our name for a tensor: with the model's prefix, and `weight`/`bias` where old files have

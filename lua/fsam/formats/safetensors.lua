@@ -24,6 +24,8 @@ for dtype, name in pairs({ BOOL = "uint8_t", U8 = "uint8_t", I8 = "int8_t", U16 
   INTEGERS[dtype] = ffi.typeof("const " .. name .. " *")
 end
 
+local NEGATIVE_INFINITY = 0xff800000 -- the bits of f32; what lies above them is NaN
+
 -- Names that `read_f32` takes (fsam_file_read_f32).
 local FLOATS = { F32 = true, F16 = true, BF16 = true, F64 = true }
 
@@ -83,15 +85,19 @@ end
 function Entry:values()
   local values, map = {}, mapping(self)
   local integer = INTEGERS[self.dtype]
-  local data
   if integer then
-    data = ffi.cast(integer, lib.fsam_file_data(map) + self.offset)
-  else
-    data = ffi.new("float[?]", self.elements)
-    self:read_f32(data, self.elements)
+    local data = ffi.cast(integer, lib.fsam_file_data(map) + self.offset)
+    for i = 1, self.elements do
+      values[i] = tonumber(data[i - 1])
+    end
+    return values
   end
+  local data = ffi.new("float[?]", self.elements)
+  local bits = ffi.cast("const uint32_t *", data)
+  self:read_f32(data, self.elements)
   for i = 1, self.elements do
-    values[i] = tonumber(data[i - 1])
+    -- LuaJIT takes a negative NaN with a payload for one of its own tagged values and crashes.
+    values[i] = bits[i - 1] > NEGATIVE_INFINITY and 0 / 0 or data[i - 1]
   end
   return values
 end

@@ -1,7 +1,9 @@
 --- Configurations to start from random weights with: `--arch NAME`. Fields are config.json's; what a
 -- field does not say is Transformers' default for its model type. Sizes: Devlin et al. 2019, Liu et
 -- al. 2019, and for the small BERTs Turc et al. 2019; "tiny" is ours, for the built-in corpus.
+local config_json = require("fsam.formats.config")
 local errors = require("fsam.errors")
+local json = require("fsam.json")
 
 local M = {}
 
@@ -19,14 +21,14 @@ local SIZES = {
 
 local TYPES = {
   bert = {
-    architectures = { "BertForSequenceClassification" },
+    architectures = json.array({ "BertForSequenceClassification" }),
     layer_norm_eps = 1e-12,
     max_position_embeddings = 512,
     type_vocab_size = 2,
     pad_token_id = 0,
   },
   roberta = {
-    architectures = { "RobertaForSequenceClassification" },
+    architectures = json.array({ "RobertaForSequenceClassification" }),
     layer_norm_eps = 1e-5,
     max_position_embeddings = 514,
     type_vocab_size = 1,
@@ -46,7 +48,7 @@ function M.names()
   return names
 end
 
---- A fresh configuration table.
+--- A fresh configuration (fsam.formats.config).
 -- @tparam string name one of names()
 -- @tparam[opt] table overrides fields to set (vocab_size is needed where the name has none)
 function M.config(name, overrides)
@@ -75,7 +77,7 @@ function M.config(name, overrides)
   if not config.vocab_size then
     errors.raise("--arch %s has no vocabulary of its own: give vocab_size", name)
   end
-  return config
+  return config_json.check(config, "--arch " .. name)
 end
 
 return M

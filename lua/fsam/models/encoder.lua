@@ -67,7 +67,7 @@ local function layer_forward(self, tape, layer, i, x)
   x = ops.residual_layernorm(tape, projected, layer.projection.bias, x, layer.attention_norm,
     tape:dropout(p.hidden, layer_site(i, 1)), name .. " attention norm")
   local up = ops.linear(tape, x, layer.up.weight, nil, name .. " up")
-  local active = ops.gelu(tape, up, layer.up.bias, config.hidden_act, name .. " gelu")
+  local active = ops.gelu(tape, up, layer.up.bias, config.gelu, name .. " gelu")
   local down = ops.linear(tape, active, layer.down.weight, nil, name .. " down")
   return ops.residual_layernorm(tape, down, layer.down.bias, x, layer.output_norm,
     tape:dropout(p.hidden, layer_site(i, 2)), name .. " output norm")

@@ -1,18 +1,11 @@
 --- Which parameters a model of a configuration has: names (Transformers'), shapes, kinds, in the
 -- order in which they lie in the model's vector. Owns: the list. Leaves to others: memory
--- (fsam.params), the graph (fsam.models.encoder), values (fsam.models.init_values).
+-- (fsam.params), the graph (fsam.models.encoder), values (fsam.models.starting).
 local M = {}
 
--- Adds parameter `name` of `shape`; kind decides its compute type (D4) and how it starts.
+-- Adds parameter `name` of a shape; kind decides its compute type (fsam.params) and how it starts.
 local function add(list, layer, kind, name, ...)
-  local f32 = kind == "norm" or kind == "bias" or kind == "head"
-  list[#list + 1] = {
-    name = name,
-    shape = { ... },
-    kind = kind,
-    layer = layer,
-    compute = f32 and "f32" or "act",
-  }
+  list[#list + 1] = { name = name, shape = { ... }, kind = kind, layer = layer }
 end
 
 local function linear(list, layer, kind, name, out, inn)
@@ -35,29 +28,29 @@ local function attention(list, layer, base, h)
 end
 
 --- The parameters of `config` with a classification head of num_labels outputs.
--- Layers are numbered 0 (embeddings), 1 … L, L + 1 (pooler and head).
--- @treturn table list of { name, shape, kind, layer, compute }
+-- Layers are numbered -1 (embeddings), 0 … L - 1, L (pooler and head).
+-- @treturn table list of { name, shape, kind, layer }
 function M.parameters(config, num_labels)
   local list, prefix = {}, config.model_type .. "."
   local h, f, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
   local e = prefix .. "embeddings."
-  add(list, 0, "embedding", e .. "word_embeddings.weight", config.vocab_size, h)
-  add(list, 0, "embedding", e .. "position_embeddings.weight", config.max_position_embeddings, h)
-  add(list, 0, "embedding", e .. "token_type_embeddings.weight", config.type_vocab_size, h)
-  norm(list, 0, e .. "LayerNorm", h)
+  add(list, -1, "embedding", e .. "word_embeddings.weight", config.vocab_size, h)
+  add(list, -1, "embedding", e .. "position_embeddings.weight", config.max_position_embeddings, h)
+  add(list, -1, "embedding", e .. "token_type_embeddings.weight", config.type_vocab_size, h)
+  norm(list, -1, e .. "LayerNorm", h)
   for i = 0, layers - 1 do
     local base = prefix .. "encoder.layer." .. i
-    attention(list, i + 1, base, h)
-    linear(list, i + 1, "matrix", base .. ".intermediate.dense", f, h)
-    linear(list, i + 1, "matrix", base .. ".output.dense", h, f)
-    norm(list, i + 1, base .. ".output.LayerNorm", h)
+    attention(list, i, base, h)
+    linear(list, i, "matrix", base .. ".intermediate.dense", f, h)
+    linear(list, i, "matrix", base .. ".output.dense", h, f)
+    norm(list, i, base .. ".output.LayerNorm", h)
   end
   if config.model_type == "bert" then
-    linear(list, layers + 1, "head", prefix .. "pooler.dense", h, h)
-    linear(list, layers + 1, "head", "classifier", num_labels, h)
+    linear(list, layers, "head", prefix .. "pooler.dense", h, h)
+    linear(list, layers, "head", "classifier", num_labels, h)
   else
-    linear(list, layers + 1, "head", "classifier.dense", h, h)
-    linear(list, layers + 1, "head", "classifier.out_proj", num_labels, h)
+    linear(list, layers, "head", "classifier.dense", h, h)
+    linear(list, layers, "head", "classifier.out_proj", num_labels, h)
   end
   return list
 end

@@ -18,25 +18,15 @@ function Weights:get(name)
   return assert(self.by_name[name], name)
 end
 
--- True when the segments lie one after another without gaps.
+-- True when segments of one shape lie one after another without gaps.
 local function adjacent(segments)
   for i = 2, #segments do
-    if segments[i].offset ~= segments[i - 1].offset + segments[i - 1].count then
+    local last = segments[i - 1]
+    if segments[i].count ~= last.count or segments[i].offset ~= last.offset + last.count then
       return false
     end
   end
   return true
-end
-
--- One tensor over several adjacent segments: the first one's view with all their rows.
-local function spanning(first, segments)
-  local rows = 0
-  for _, segment in ipairs(segments) do
-    rows = rows + segment.shape[1]
-  end
-  local t = first:view(first:dims(), 0, "group of " .. segments[1].name)
-  t.shape[0] = rows
-  return t
 end
 
 -- One parameter that stands for several adjacent ones; nil when they are not.
@@ -48,7 +38,9 @@ local function fuse(self, parameters)
   if not adjacent(segments) then
     return nil
   end
-  local fused = { name = "group", segments = segments, value = spanning(parameters[1].value, segments) }
+  local shape = parameters[1].value:dims()
+  shape[1] = shape[1] * #segments
+  local fused = { segments = segments, shape = shape, value = self.params:weight(segments, shape) }
   table.insert(self.groups, fused)
   return fused
 end
@@ -74,17 +66,16 @@ end
 local Grads = {}
 Grads.__index = Grads
 
---- Where the gradients of a pass go: the named vector.
--- @tparam string name "g", "g2" or another vector of the layout
+--- Where the gradients of a pass go.
+-- @tparam table into a vector of the layout (fsam.params): g, or one that a type keeps for g2
 -- @treturn table an object for fsam.tape: `of(parameter)`; `begin(skip)`, `finish()`
-function Weights:gradients(name)
+function Weights:gradients(into)
   local grads = setmetatable({ weights = self, tensors = {}, skip = {} }, Grads)
   for _, parameter in ipairs(self.list) do
-    grads.tensors[parameter] = self.params:grad(parameter.segments[1], name)
+    grads.tensors[parameter] = self.params:grad(parameter.segments[1], into)
   end
   for _, group in ipairs(self.groups) do
-    local first = self.by_name[group.segments[1].name]
-    grads.tensors[group] = spanning(grads.tensors[first], group.segments)
+    grads.tensors[group] = self.params:grad(group.segments, group.shape, into)
   end
   return grads
 end

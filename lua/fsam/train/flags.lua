@@ -239,6 +239,9 @@ local function check(flags, names, o)
   elseif o.restart and not o.save_dir then
     errors.raise("--restart needs --save-dir; without it every run has a new folder")
   end
+  if o.fisher then
+    require("fsam.sam.policies").get(o.fisher)
+  end
   settle(flags, o)
 end
 

@@ -29,7 +29,7 @@ function P.agreement(d)
   local first, second = anynoun(d), anynoun(d)
   local subject
   local t = d:percent()
-  if t < 15 then
+  if t < 20 then
     subject = s("the", noun(first, n))
   elseif t < 60 then
     subject = s("the", noun(first, n), d:pick(lexicon.prepositions), "the", noun(second, m))
@@ -56,7 +56,7 @@ function P.determiner(d)
   local thing = anynoun(d)
   local t = d:percent()
   local adj = {}
-  for _ = 1, t < 15 and 0 or t < 75 and 1 or 2 do adj[#adj + 1] = d:fresh(lexicon.adjectives) end
+  for _ = 1, t < 25 and 0 or t < 90 and 1 or 2 do adj[#adj + 1] = d:fresh(lexicon.adjectives) end
   adj[#adj + 1] = noun(thing, n)
   local rest = table.concat(adj, " ")
   local good = s(n == "plural" and "these" or "this", rest)
@@ -78,11 +78,11 @@ function P.reflexive(d)
   local other = d:fresh(KINDS)
   local t = d:percent()
   local text
-  if t < 20 then
+  if t < 35 then
     text = s(antecedent(d, kind, true), past(tr(d)))
-  elseif t < 55 then
+  elseif t < 60 then
     text = s(antecedent(d, kind), d:pick(lexicon.prepositions), antecedent(d, other, true), past(tr(d)))
-  elseif t < 75 then
+  elseif t < 70 then
     text = s(antecedent(d, kind), "that", antecedent(d, other, true), past(tr(d)), past(tr(d)))
   else
     text = s(antecedent(d, other, true), "claimed", antecedent(d, kind, true), past(tr(d)))
@@ -121,14 +121,10 @@ function P.polarity(d)
   local item = d:pick(negative and lexicon.negative_items or lexicon.positive_items)
   local n1, n2 = noun(person(d), number(d)), noun(person(d), number(d))
   local v = past(intr(d))
-  local function make(x, y)
-    if t < 15 then return s(x, n1, v, item) end
-    return x, y
-  end
   local x, y
-  if t < 15 then
+  if t < 30 then
     x, y = s("no", n1, v, item), s("the", n1, v, item)
-  elseif t < 55 then
+  elseif t < 65 then
     local p = d:pick(lexicon.prepositions)
     x, y = s("no", n1, p, "the", n2, v, item), s("the", n1, p, "no", n2, v, item)
   elseif t < 80 then

@@ -41,6 +41,10 @@ local function fail(path, name, format, ...)
   errors.raise("%s: tensor %s: %s", path, M.printable(name), format:format(...))
 end
 
+local function is_object(value)
+  return type(value) == "table" and not json.is_array(value) and value ~= json.null
+end
+
 local function show(value)
   if value == nil then
     return "missing"
@@ -52,8 +56,11 @@ end
 
 --- Shape as text, for messages.
 function M.shape_text(shape)
-  return "[" .. table.concat(shape, ", ", 1, math.min(#shape, 8)) .. (#shape > 8 and ", ..." or "")
-    .. "]"
+  local sizes = {}
+  for i = 1, math.min(#shape, 8) do
+    sizes[i] = ("%.17g"):format(shape[i])
+  end
+  return "[" .. table.concat(sizes, ", ") .. (#shape > 8 and ", ..." or "") .. "]"
 end
 
 --- Number of elements of a shape, or nil when it is no shape or holds more than 2^53.
@@ -71,7 +78,7 @@ end
 --- One member of the header as { name, dtype, shape, elements, offset, bytes }, offset from the
 -- start of the data.
 local function check_entry(path, name, value, data_bytes)
-  if type(value) ~= "table" or json.is_array(value) then
+  if not is_object(value) then
     fail(path, name, "its entry is %s, expected an object", show(value))
   end
   local kind, shape, offsets = M.TYPES[value.dtype], value.shape, value.data_offsets
@@ -123,7 +130,7 @@ local function check_coverage(path, list, data_bytes)
 end
 
 local function check_metadata(path, metadata)
-  if type(metadata) ~= "table" or json.is_array(metadata) then
+  if not is_object(metadata) then
     errors.raise("%s: __metadata__ is %s, expected an object", path, show(metadata))
   end
   for key, value in pairs(metadata) do

@@ -1,0 +1,94 @@
+/* layout.c: a model's vector cut into segments, and those into blocks of up to 4,096 elements. A
+ * block never straddles segments, so a row's value is constant within one, and frozen segments and
+ * padding have no block: nothing that runs over blocks can touch them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "program.h"
+
+enum { ALIGNED = 64 };
+
+static int check_segments(int segments, const int64_t *offset, const int64_t *count,
+                          const int32_t *layer, int64_t total, int64_t act) {
+  int64_t end = 0;
+  if (total % ALIGNED || act % ALIGNED || act < 0 || act > total)
+    return fsam__fail(FSAM_EINVAL, "layout: %lld elements, %lld of them rounded; both must be "
+                      "multiples of %d", (long long)total, (long long)act, ALIGNED);
+  for (int i = 0; i < segments; i++) {
+    if (offset[i] % ALIGNED || offset[i] < end || count[i] < 0 || count[i] > total - offset[i])
+      return fsam__fail(FSAM_EINVAL, "layout: segment %d has elements %lld to %lld, expected a "
+                        "start at a multiple of %d within %lld … %lld", i, (long long)offset[i],
+                        (long long)(offset[i] + count[i]), ALIGNED, (long long)end,
+                        (long long)total);
+    if (offset[i] < act && offset[i] + count[i] > act)
+      return fsam__fail(FSAM_EINVAL, "layout: segment %d straddles the end of the rounded part", i);
+    if (layer[i] < 0 || layer[i] >= segments)
+      return fsam__fail(FSAM_EINVAL, "layout: segment %d is in layer %d, expected 0 to %d", i,
+                        layer[i], segments - 1);
+    end = offset[i] + count[i];
+  }
+  return FSAM_OK;
+}
+
+static void cut_blocks(fsam_layout *l, const uint8_t *frozen) {
+  int64_t n = 0;
+  for (int i = 0; i < l->segments; i++) {
+    l->first_block[i] = n;
+    for (int64_t done = 0; !frozen[i] && done < l->count[i]; done += BLOCK) {
+      int64_t left = l->count[i] - done;
+      l->blocks[n++] = (layout_block){l->offset[i] + done, (int32_t)(left < BLOCK ? left : BLOCK), i};
+    }
+  }
+  l->first_block[l->segments] = l->block_count = n;
+}
+
+int fsam_layout_new(fsam_layout **out, fsam_device *device, int segments, const int64_t *offset,
+                    const int64_t *count, const int32_t *layer, const uint8_t *frozen,
+                    int64_t total, int64_t act) {
+  FSAM_TRY(check_segments(segments, offset, count, layer, total, act));
+  size_t n = (size_t)segments, blocks = 0;
+  for (int i = 0; i < segments; i++) blocks += (size_t)((count[i] + BLOCK - 1) / BLOCK);
+  fsam_layout *l = calloc(1, sizeof *l);
+  if (!l) return fsam__fail(FSAM_ENOMEM, "layout: no memory");
+  *l = (fsam_layout){.segments = segments, .total = total, .act = act};
+  l->blocks = calloc(blocks + 1, sizeof *l->blocks);
+  l->first_block = calloc(n + 1, sizeof *l->first_block);
+  l->offset = calloc(n + 1, sizeof *l->offset);
+  l->count = calloc(n + 1, sizeof *l->count);
+  l->layer = calloc(n + 1, sizeof *l->layer);
+  if (!l->blocks || !l->first_block || !l->offset || !l->count || !l->layer) {
+    fsam_layout_free(l);
+    return fsam__fail(FSAM_ENOMEM, "layout: no memory for %d segments", segments);
+  }
+  l->device = device;
+  device->refs++;
+  memcpy(l->offset, offset, n * sizeof *offset);
+  memcpy(l->count, count, n * sizeof *count);
+  memcpy(l->layer, layer, n * sizeof *layer);
+  for (int i = 0; i < segments; i++)
+    if (layer[i] >= l->layers) l->layers = layer[i] + 1;
+  cut_blocks(l, frozen);
+  *out = l;
+  return FSAM_OK;
+}
+
+void fsam_layout_free(fsam_layout *l) {
+  if (!l) return;
+  free(l->blocks);
+  free(l->first_block);
+  free(l->offset);
+  free(l->count);
+  free(l->layer);
+  free(l->workspace);
+  fsam_device_close(l->device);
+  free(l);
+}
+
+double *fsam__layout_workspace(fsam_layout *l, int64_t count) {
+  if (count > l->workspace_count) {
+    free(l->workspace);
+    l->workspace = malloc((size_t)count * sizeof *l->workspace);
+    l->workspace_count = l->workspace ? count : 0;
+  }
+  return l->workspace;
+}

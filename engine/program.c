@@ -1,0 +1,154 @@
+/* program.c: vector programs before a device runs them: the list of instructions is copied, checked
+ * (every operand against the sizes, so that devices need not), and cut into stages. */
+#include "program.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct op_info {
+  const char *name, *operands;
+} ops[OP_COUNT] = {
+#define FSAM_OP(name, operands) {#name, operands},
+#include "program.def"
+#undef FSAM_OP
+};
+
+const char *fsam_program_op(int op) { return op >= 0 && op < OP_COUNT ? ops[op].name : NULL; }
+
+/* How many registers a field may name. `smaller`: its bit is set in `kinds`. */
+static int limit_of(const fsam_program_size *n, char letter, int space, int group, bool smaller) {
+  switch (letter) {
+    case 'v':
+      if (space == SPACE_VECTOR) return smaller ? n->uniforms : n->bound + n->temps;
+      return space == SPACE_ROW && !smaller ? n->rows : n->scalars;
+    case 'b': return n->bound;
+    case 's': return n->scalars;
+    case 'u': return n->uniforms;
+    case 'k': return n->cells;
+    case 'r': return group == GROUP_ALL ? n->scalars : n->rows;
+    case 'g': return GROUP_LAYER + 1;
+    default: return INT32_MAX;
+  }
+}
+
+static int check_instruction(const fsam_program_size *size, const fsam_instruction *in, int at) {
+  if (in->op < 0 || in->op >= OP_COUNT || in->space < SPACE_SCALAR || in->space > SPACE_VECTOR)
+    return fsam__fail(FSAM_EINVAL, "program: instruction %d has op %d, space %d", at, in->op,
+                      in->space);
+  const char *operands = ops[in->op].operands;
+  const int32_t field[] = {in->out, in->a, in->b, in->c, in->d};
+  const char *g = strchr(operands, 'g');
+  int group = g ? field[g - operands] : GROUP_ALL;
+  for (int i = 0; operands[i]; i++) {
+    int limit = limit_of(size, operands[i], in->space, group, i > 0 && (in->kinds >> (i - 1) & 1));
+    if (field[i] < 0 || field[i] >= limit)
+      return fsam__fail(FSAM_EINVAL, "program: instruction %d (%s): operand %d is %d, expected "
+                        "0 to %d", at, ops[in->op].name, i, field[i], limit - 1);
+  }
+  return FSAM_OK;
+}
+
+static int check_size(const fsam_program_size *n) {
+  if (n->bound < 0 || n->temps < 0 || n->uniforms < 0 || n->numbers < 0 || n->rows < 0 ||
+      n->cells < 0 || n->scalars < n->numbers)
+    return fsam__fail(FSAM_EINVAL, "program: a size is negative, or less scalars than numbers");
+  if (n->bound > MAX_BOUND || n->temps > MAX_TEMPS || n->uniforms > MAX_UNIFORMS)
+    return fsam__fail(FSAM_EINVAL, "program: %d vectors, %d temporaries and %d numbers in one "
+                      "program; at most %d, %d and %d: flush earlier, or keep an intermediate in "
+                      "a scratch vector", n->bound, n->temps, n->uniforms, MAX_BOUND, MAX_TEMPS,
+                      MAX_UNIFORMS);
+  return FSAM_OK;
+}
+
+static bool is_reduction(int op) { return op >= OP_SUM && op <= OP_GREATEST; }
+
+/* Finds the stages: … PASS … END … PASS … END …; what follows the last END has no pass. */
+static int cut_stages(fsam_program *p) {
+  program_stage *s = p->stages;
+  *s = (program_stage){.scalars = 0};
+  bool inside = false;
+  for (int i = 0; i < p->count; i++) {
+    const fsam_instruction *in = &p->code[i];
+    if (in->op == OP_PASS || in->op == OP_END) {
+      if (inside == (in->op == OP_PASS))
+        return fsam__fail(FSAM_EINVAL, "program: instruction %d (%s) is out of place", i,
+                          ops[in->op].name);
+      inside = !inside;
+      if (inside) {
+        s->pass = i;
+        s->vectors = i + 1;
+      } else {
+        s->end = i;
+        *++s = (program_stage){.scalars = i + 1};
+      }
+    } else if (inside != (in->space == SPACE_VECTOR)) {
+      return fsam__fail(FSAM_EINVAL, "program: instruction %d (%s) is in the wrong part", i,
+                        ops[in->op].name);
+    } else if (is_reduction(in->op) && ++s->reductions > MAX_REDUCTIONS) {
+      return fsam__fail(FSAM_EINVAL, "program: more than %d reductions in one pass",
+                        MAX_REDUCTIONS);
+    }
+  }
+  if (inside) return fsam__fail(FSAM_EINVAL, "program: the last pass has no END");
+  s->pass = s->vectors = s->end = p->count;
+  p->stage_count = (int)(s - p->stages) + 1;
+  return FSAM_OK;
+}
+
+int fsam_program_new(fsam_program **out, fsam_device *device, const fsam_instruction *code,
+                     int count, const fsam_program_size *size) {
+  (void)device; /* the CPU interprets; a device that compiles will do so here */
+  FSAM_TRY(check_size(size));
+  for (int i = 0; i < count; i++) FSAM_TRY(check_instruction(size, &code[i], i));
+  fsam_program *p = calloc(1, sizeof *p);
+  if (!p) return fsam__fail(FSAM_ENOMEM, "program: no memory");
+  *p = (fsam_program){.size = *size, .count = count};
+  p->code = malloc(((size_t)count + 1) * sizeof *p->code);
+  p->stages = calloc((size_t)count / 2 + 2, sizeof *p->stages);
+  int rc = FSAM_OK;
+  if (!p->code || !p->stages) {
+    rc = fsam__fail(FSAM_ENOMEM, "program: no memory for %d instructions", count);
+  } else {
+    if (count) memcpy(p->code, code, (size_t)count * sizeof *code);
+    rc = cut_stages(p);
+  }
+  if (rc < 0) {
+    fsam_program_free(p);
+    return rc;
+  }
+  *out = p;
+  return FSAM_OK;
+}
+
+void fsam_program_free(fsam_program *p) {
+  if (!p) return;
+  free(p->code);
+  free(p->stages);
+  free(p);
+}
+
+int fsam_program_run(const fsam_program *program, fsam_layout *layout,
+                     const fsam_binding *binding) {
+  return layout->device->kernels->program_run(program, layout, binding);
+}
+
+static bool ends_with_key(const fsam_program *p) {
+  if (p->stage_count < 2) return false;
+  const program_stage *last = &p->stages[p->stage_count - 2];
+  return last->end > last->vectors && p->code[last->end - 1].op == OP_KEY && !last->reductions;
+}
+
+int fsam_select(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
+                const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
+                int per_segment, int outside) {
+  if (!ends_with_key(program))
+    return fsam__fail(FSAM_EINVAL, "select: the program's last pass does not end with KEY");
+  for (int i = 0; i < (per_segment ? layout->segments : 1); i++)
+    if (k[i] < 0) return fsam__fail(FSAM_EINVAL, "select: k is %lld", (long long)k[i]);
+  return layout->device->kernels->program_select(mask, program, layout, binding, pool, k,
+                                                 per_segment, outside);
+}
+
+int fsam_mask_count(double *counts, fsam_layout *layout, const uint64_t *a, const uint64_t *b) {
+  return layout->device->kernels->mask_count(counts, layout, a, b);
+}

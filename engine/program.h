@@ -1,0 +1,64 @@
+/* program.h: layouts and vector programs as the devices see them. Owns the structs behind
+ * fsam_layout and fsam_program and the instruction numbers; private to the library. */
+#ifndef FSAM_PROGRAM_H
+#define FSAM_PROGRAM_H
+
+#include "engine.h"
+
+/* OP_ADD, … in the order of program.def. */
+enum {
+#define FSAM_OP(name, operands) OP_##name,
+#include "program.def"
+#undef FSAM_OP
+  OP_COUNT
+};
+
+enum { SPACE_SCALAR = 0, SPACE_ROW = 1, SPACE_VECTOR = 2 };
+enum { GROUP_ALL = 0, GROUP_SEGMENT = 1, GROUP_LAYER = 2 };
+
+/* Limits of one program; what exceeds them is refused when it is made. */
+enum {
+  BLOCK = 4096, /* elements over which a reduction's partial sum runs */
+  MAX_BOUND = 96,
+  MAX_TEMPS = 32,
+  MAX_UNIFORMS = 192,
+  MAX_REDUCTIONS = 32 /* in one pass */
+};
+
+/* Up to BLOCK consecutive elements of one segment. */
+typedef struct layout_block {
+  int64_t offset;
+  int32_t count;
+  int32_t segment;
+} layout_block;
+
+struct fsam_layout {
+  fsam_device *device;
+  int segments, layers;
+  int64_t total, act;      /* elements with padding; how many of them the working copy rounds */
+  int64_t block_count;
+  layout_block *blocks;    /* of the segments that are not frozen, in order */
+  int64_t *first_block;    /* [segments + 1] */
+  int64_t *offset, *count; /* [segments] */
+  int32_t *layer;          /* [segments], 0 … layers - 1 */
+  double *workspace;       /* a run's registers and partial sums */
+  int64_t workspace_count;
+};
+
+/* Instructions [scalars, pass) run once, then [vectors, end) on every block. */
+typedef struct program_stage {
+  int scalars, pass, vectors, end;
+  int reductions;
+} program_stage;
+
+struct fsam_program {
+  fsam_program_size size;
+  int count, stage_count;
+  fsam_instruction *code;
+  program_stage *stages; /* the last one may have no pass (vectors == end) */
+};
+
+/* The layout's scratch memory, at least `count` doubles. NULL without memory. */
+double *fsam__layout_workspace(fsam_layout *layout, int64_t count);
+
+#endif

@@ -1,0 +1,18 @@
+/* workspace.c: one block of scratch memory per device, for what a kernel needs only while it runs:
+ * partial sums, transposed copies. It grows to the largest size ever asked for and is freed with
+ * the device, so that no kernel allocates on its way. Its contents do not outlive the kernel. */
+#include "engine.h"
+
+int fsam__workspace(void **out, fsam_device *d, size_t bytes) {
+  if (bytes > d->workspace_bytes) {
+    if (d->workspace) d->memory->free(d, d->workspace);
+    d->workspace_bytes = 0;
+    d->workspace = d->memory->alloc(d, bytes);
+    if (!d->workspace)
+      return fsam__fail(FSAM_ENOMEM, "device %s: no memory for a workspace of %.1f MB", d->name,
+                        (double)bytes / 1e6);
+    d->workspace_bytes = bytes;
+  }
+  *out = d->workspace;
+  return FSAM_OK;
+}

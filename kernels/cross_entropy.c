@@ -1,0 +1,84 @@
+/* cross_entropy.c: losses[b] = log(sum_j exp(x_j - max)) - (x_label - max) for the row x of logits of
+ * each sample, and dlogits = scale (softmax(x) - onehot(label)). Stable for any finite logits; a NaN
+ * makes its own row NaN and no other. Empty samples give 0, whatever their row and label. */
+#include "simd_math.h"
+
+#if FSAM_PUBLIC
+
+int fsam_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
+                       const fsam_tensor *labels, double scale, const fsam_batch *batch) {
+  const char *op = "cross_entropy";
+  if (!batch) return fsam__fail(FSAM_EINVAL, "%s: batch is missing", op);
+  const int64_t samples = batch->samples;
+  FSAM_TRY(fsam__expect(op, "logits", logits, FSAM_F32, 2, samples, -1));
+  FSAM_TRY(fsam__expect(op, "labels", labels, FSAM_I32, 1, samples, -1));
+  FSAM_TRY(fsam__expect(op, "losses", losses, FSAM_F32, 1, samples, -1));
+  FSAM_TRY(fsam__expect_optional(op, "dlogits", dlogits, FSAM_F32, 2, samples, logits->shape[1]));
+  return fsam__device_of(logits)->kernels->cross_entropy(losses, dlogits, logits, labels, scale,
+                                                         batch);
+}
+
+#endif
+
+/* LANES logits from p on, `fill` beyond the n that there are. */
+FSAM_INLINE vf load_filled(const float *p, int64_t n, float fill) {
+  int32_t left = n < 0 ? 0 : n < LANES ? (int32_t)n : LANES;
+  return v_select(v_iota() < left, v_load_n(p, n), v_set(fill));
+}
+
+static float max_of(const float *x, int64_t n) {
+  vf16 largest;
+  for (int p = 0; p < PARTS; p++) largest.part[p] = v_set(-__builtin_inff());
+  for (int64_t c = 0; c < n; c += WIDE)
+    for (int p = 0; p < PARTS; p++) {
+      int64_t at = c + p * LANES;
+      largest.part[p] = v_max(largest.part[p], load_filled(x + at, n - at, -__builtin_inff()));
+    }
+  return v_max_all(largest);
+}
+
+static float sum_of_exp(const float *x, float max, int64_t n) {
+  vf16 sum = {0};
+  for (int64_t c = 0; c < n; c += WIDE)
+    for (int p = 0; p < PARTS; p++) {
+      int64_t at = c + p * LANES;
+      sum.part[p] += v_exp(load_filled(x + at, n - at, -__builtin_inff()) - max);
+    }
+  return v_sum(sum);
+}
+
+/* dx = scale (softmax(x) - onehot(label)), added when `add`. */
+static void gradient(float *dx, const float *x, float max, float sum, int32_t label, float scale,
+                     bool add, int64_t n) {
+  for (int64_t c = 0; c < n; c += LANES) {
+    vf p = v_exp(v_load_n(x + c, n - c) - max) / sum;
+    vi hit = v_iota() == label - (int32_t)c;
+    vf g = scale * (p - v_select(hit, v_set(1.0f), v_set(0.0f)));
+    if (add) g += v_load_n(dx + c, n - c);
+    v_store_n(dx + c, g, n - c);
+  }
+}
+
+int FSAM_CPU(cross_entropy)(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
+                            const fsam_tensor *labels, double scale, const fsam_batch *batch) {
+  const int64_t n = logits->shape[1];
+  const int32_t *label = labels->data, *starts = batch->starts;
+  for (int64_t b = 0; b < batch->samples; b++)
+    if (starts[b] != starts[b + 1] && (label[b] < 0 || label[b] >= n))
+      return fsam__fail(FSAM_EINVAL, "cross_entropy: labels (%s): row %lld is %d, expected 0 to %lld",
+                        labels->name, (long long)b, label[b], (long long)n - 1);
+  for (int64_t b = 0; b < batch->samples; b++) {
+    const float *x = (const float *)logits->data + b * logits->row_stride;
+    float *loss = (float *)losses->data + b;
+    float *dx = dlogits ? (float *)dlogits->data + b * dlogits->row_stride : NULL;
+    if (starts[b] == starts[b + 1]) {
+      *loss = 0;
+      if (dx && !dlogits->filled) memset(dx, 0, (size_t)n * sizeof *dx);
+      continue;
+    }
+    float max = max_of(x, n), sum = sum_of_exp(x, max, n);
+    *loss = v_log(v_set(sum))[0] - (x[label[b]] - max);
+    if (dx) gradient(dx, x, max, sum, label[b], (float)scale, dlogits->filled, n);
+  }
+  return FSAM_OK;
+}

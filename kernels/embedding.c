@@ -1,0 +1,249 @@
+/* embedding.c: z[T,H] = word[id] + position[pos] + segment[seg];  y = dropout(h gamma + beta),
+ * where h is z with the mean 0 and the variance 1 in each row. z and stats[T,2] are kept for
+ * backward.
+ *
+ * Backward adds the rows of dz into the tables' gradients. Threads own columns there and take the
+ * tokens in order, so that the sums do not depend on their number; nothing else is as simple for
+ * tables of 2 rows and of 50,000. */
+#include <omp.h>
+
+#include "dropout.h"
+#include "normalize.h"
+
+#if FSAM_PUBLIC
+
+int fsam_embedding_forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats,
+                           const fsam_tensor *word, const fsam_tensor *position,
+                           const fsam_tensor *segment, const fsam_tensor *gamma,
+                           const fsam_tensor *beta, double eps, const fsam_batch *batch,
+                           const fsam_dropout *dropout) {
+  const char *op = "embedding_forward";
+  FSAM_TRY(fsam__check_dropout(op, dropout));
+  FSAM_TRY(fsam__check_batch(op, batch));
+  FSAM_TRY(fsam__expect(op, "z", z, -1, 2, batch->tokens, -1));
+  const int type = z->dtype;
+  const int64_t n = z->shape[1];
+  FSAM_TRY(fsam__expect(op, "y", y, type, 2, batch->tokens, n));
+  FSAM_TRY(fsam__expect(op, "stats", stats, FSAM_F32, 2, batch->tokens, 2));
+  FSAM_TRY(fsam__expect(op, "word", word, type, 2, -1, n));
+  FSAM_TRY(fsam__expect(op, "position", position, type, 2, -1, n));
+  FSAM_TRY(fsam__expect_optional(op, "segment", segment, type, 2, -1, n));
+  FSAM_TRY(fsam__expect(op, "gamma", gamma, FSAM_F32, 1, n, -1));
+  FSAM_TRY(fsam__expect(op, "beta", beta, FSAM_F32, 1, n, -1));
+  return fsam__device_of(y)->kernels->embedding_forward(y, z, stats, word, position, segment, gamma,
+                                                        beta, eps, batch, dropout);
+}
+
+int fsam_embedding_backward(fsam_tensor *dword, fsam_tensor *dposition, fsam_tensor *dsegment,
+                            fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
+                            const fsam_tensor *z, const fsam_tensor *stats,
+                            const fsam_tensor *gamma, const fsam_batch *batch,
+                            const fsam_dropout *dropout) {
+  const char *op = "embedding_backward";
+  FSAM_TRY(fsam__check_dropout(op, dropout));
+  FSAM_TRY(fsam__check_batch(op, batch));
+  FSAM_TRY(fsam__expect(op, "z", z, -1, 2, batch->tokens, -1));
+  const int64_t n = z->shape[1];
+  FSAM_TRY(fsam__expect(op, "dy", dy, z->dtype, 2, batch->tokens, n));
+  FSAM_TRY(fsam__expect(op, "stats", stats, FSAM_F32, 2, batch->tokens, 2));
+  FSAM_TRY(fsam__expect(op, "gamma", gamma, FSAM_F32, 1, n, -1));
+  FSAM_TRY(fsam__expect_optional(op, "dword", dword, FSAM_F32, 2, -1, n));
+  FSAM_TRY(fsam__expect_optional(op, "dposition", dposition, FSAM_F32, 2, -1, n));
+  FSAM_TRY(fsam__expect_optional(op, "dsegment", dsegment, FSAM_F32, 2, -1, n));
+  FSAM_TRY(fsam__expect_optional(op, "dgamma", dgamma, FSAM_F32, 1, n, -1));
+  FSAM_TRY(fsam__expect_optional(op, "dbeta", dbeta, FSAM_F32, 1, n, -1));
+  return fsam__device_of(dy)->kernels->embedding_backward(dword, dposition, dsegment, dgamma, dbeta,
+                                                          dy, z, stats, gamma, batch, dropout);
+}
+
+#endif
+
+#define SERIAL (1 << 13) /* elements below which one thread is faster */
+
+/* Fails unless every index (the tail's too) names a row of the table. */
+static int check_rows(const char *op, const char *what, const int32_t *indices, int64_t count,
+                      const fsam_tensor *table) {
+  if (!table) return FSAM_OK;
+  if (!indices) return fsam__fail(FSAM_EINVAL, "%s: the batch has no %s", op, what);
+  for (int64_t t = 0; t < count; t++)
+    if (indices[t] < 0 || indices[t] >= table->shape[0])
+      return fsam__fail(FSAM_EINVAL, "%s: %s[%lld] is %d, expected 0 to %lld (table %s)", op, what,
+                        (long long)t, indices[t], (long long)table->shape[0] - 1, table->name);
+  return FSAM_OK;
+}
+
+/* -- forward ------------------------------------------------------------------------------------
+ */
+
+typedef struct forward {
+  fsam_tensor *y, *z, *stats;
+  const fsam_tensor *word, *position, *segment, *gamma, *beta;
+  const fsam_batch *batch;
+  drop_site site;
+  double eps;
+} forward;
+
+FSAM_INLINE void forward_row(int dtype, const forward *a, int64_t r) {
+  const int64_t n = a->z->shape[1], z_at = r * a->z->row_stride, y_at = r * a->y->row_stride;
+  const int64_t word_at = a->batch->ids[r] * a->word->row_stride;
+  const int64_t position_at = a->batch->positions[r] * a->position->row_stride;
+  const int64_t segment_at = a->segment ? a->batch->segments[r] * a->segment->row_stride : 0;
+  const float *gamma = a->gamma->data, *beta = a->beta->data;
+  float *stats = (float *)a->stats->data + r * a->stats->row_stride;
+  for (int64_t c = 0; c < n; c += LANES) {
+    vf v = v_load_act(dtype, a->word->data, word_at + c, n - c) +
+           v_load_act(dtype, a->position->data, position_at + c, n - c);
+    if (a->segment) v += v_load_act(dtype, a->segment->data, segment_at + c, n - c);
+    v_store_act(dtype, a->z->data, z_at + c, v, n - c);
+  }
+  normalize_stats(dtype, stats, a->z->data, z_at, n, a->eps);
+
+  const int32_t sample = a->batch->sample[r];
+  const bool drops = a->site.threshold && sample >= 0;
+  uint16_t bits[DROP_BATCH];
+  for (int64_t first = 0; first < n; first += DROP_BATCH) {
+    int64_t end = first + DROP_BATCH < n ? first + DROP_BATCH : n;
+    if (drops)
+      drop_bits_row(bits, &a->site, (uint32_t)a->batch->ordinals[sample],
+                    (uint32_t)(r - a->batch->starts[sample]), first);
+    for (int64_t c = first; c < end; c += LANES) {
+      vf h = normalized(dtype, stats, a->z->data, z_at + c, n - c);
+      vf v = h * v_load_n(gamma + c, n - c) + v_load_n(beta + c, n - c);
+      if (drops) v = drop(&a->site, bits + (c - first), v);
+      v_store_act(dtype, a->y->data, y_at + c, v, n - c);
+    }
+  }
+}
+
+int FSAM_CPU(embedding_forward)(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats,
+                                const fsam_tensor *word, const fsam_tensor *position,
+                                const fsam_tensor *segment, const fsam_tensor *gamma,
+                                const fsam_tensor *beta, double eps, const fsam_batch *batch,
+                                const fsam_dropout *dropout) {
+  const forward a = {
+      y, z, stats, word, position, segment, gamma, beta, batch, drop_site_of(dropout), eps};
+  const char *op = "embedding_forward";
+  const int64_t rows = batch->tokens;
+  const bool bf16 = z->dtype == FSAM_BF16;
+  FSAM_TRY(check_rows(op, "ids", batch->ids, rows, word));
+  FSAM_TRY(check_rows(op, "positions", batch->positions, rows, position));
+  FSAM_TRY(check_rows(op, "segments", batch->segments, rows, segment));
+#pragma omp parallel for schedule(static) if (rows * z->shape[1] > SERIAL)
+  for (int64_t r = 0; r < rows; r++) {
+    if (bf16)
+      forward_row(FSAM_BF16, &a, r);
+    else
+      forward_row(FSAM_F32, &a, r);
+  }
+  return FSAM_OK;
+}
+
+/* -- backward: of the normalisation ---------------------------------------------------------------
+ */
+
+typedef struct backward {
+  const fsam_tensor *dy, *z, *stats, *gamma;
+  const fsam_batch *batch;
+  drop_site site;
+} backward;
+
+/* dz[stride] of row r, which belongs to `sample`; adds to its block's sums for dgamma and dbeta. */
+FSAM_INLINE void backward_row(int dtype, const backward *a, int64_t r, int32_t sample, float *dz,
+                              float *sums, int64_t stride) {
+  const int64_t n = a->z->shape[1], dy_at = r * a->dy->row_stride;
+  uint16_t bits[DROP_BATCH];
+  for (int64_t first = 0; first < n; first += DROP_BATCH) {
+    int64_t end = first + DROP_BATCH < n ? first + DROP_BATCH : n;
+    if (a->site.threshold)
+      drop_bits_row(bits, &a->site, (uint32_t)a->batch->ordinals[sample],
+                    (uint32_t)(r - a->batch->starts[sample]), first);
+    for (int64_t c = first; c < end; c += LANES) {
+      vf v = v_load_act(dtype, a->dy->data, dy_at + c, n - c);
+      v_store(dz + c, a->site.threshold ? drop(&a->site, bits + (c - first), v) : v);
+    }
+  }
+  normalize_backward(dtype, dz, sums, sums + stride, FSAM_F32, dz, 0, a->z->data,
+                     r * a->z->row_stride, (const float *)a->stats->data + r * a->stats->row_stride,
+                     a->gamma->data, n);
+}
+
+/* -- backward: of the tables ----------------------------------------------------------------------
+ */
+
+static void zero_table(fsam_tensor *table) {
+  const size_t bytes = (size_t)table->shape[1] * sizeof(float);
+  const int64_t rows = table->shape[0];
+#pragma omp parallel for schedule(static) if (rows * table->shape[1] > SERIAL)
+  for (int64_t r = 0; r < rows; r++) memset((float *)table->data + r * table->row_stride, 0, bytes);
+}
+
+/* Adds row t of dz to row indices[t] of the table, for the columns first … end - 1. Neighbours with
+ * the same index are added up first: whole samples share a segment. */
+static void scatter(fsam_tensor *table, const int32_t *indices, const fsam_batch *batch,
+                    const float *dz, int64_t stride, int64_t first, int64_t end) {
+  for (int64_t t = 0, next; t < batch->tokens; t = next) {
+    const int32_t sample = batch->sample[t];
+    next = t + 1;
+    if (sample < 0) continue;
+    while (next < batch->tokens && indices[next] == indices[t] && batch->sample[next] == sample)
+      next++;
+    float *row = (float *)table->data + indices[t] * table->row_stride;
+    for (int64_t c = first; c < end; c += LANES) {
+      vf sum = {0};
+      for (int64_t i = t; i < next; i++) sum += v_load(dz + i * stride + c);
+      v_store_n(row + c, v_load_n(row + c, end - c) + sum, end - c);
+    }
+  }
+}
+
+static void backward_table(fsam_tensor *table, const int32_t *indices, const fsam_batch *batch,
+                           const float *dz, int64_t stride) {
+  if (!table) return;
+  if (!table->filled) zero_table(table);
+  const int64_t n = table->shape[1], threads = omp_get_max_threads();
+  const int64_t width = (n + threads * WIDE - 1) / (threads * WIDE) * WIDE;
+#pragma omp parallel for schedule(static) if (batch->tokens * n > SERIAL)
+  for (int64_t c = 0; c < n; c += width)
+    scatter(table, indices, batch, dz, stride, c, c + width < n ? c + width : n);
+}
+
+int FSAM_CPU(embedding_backward)(fsam_tensor *dword, fsam_tensor *dposition, fsam_tensor *dsegment,
+                                 fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
+                                 const fsam_tensor *z, const fsam_tensor *stats,
+                                 const fsam_tensor *gamma, const fsam_batch *batch,
+                                 const fsam_dropout *dropout) {
+  const backward a = {dy, z, stats, gamma, batch, drop_site_of(dropout)};
+  const char *op = "embedding_backward";
+  const int64_t rows = z->shape[0], n = z->shape[1];
+  FSAM_TRY(check_rows(op, "ids", batch->ids, rows, dword));
+  FSAM_TRY(check_rows(op, "positions", batch->positions, rows, dposition));
+  FSAM_TRY(check_rows(op, "segments", batch->segments, rows, dsegment));
+  const bool bf16 = z->dtype == FSAM_BF16;
+  const row_blocks blocks = row_blocks_of(rows, n);
+  const int64_t step = 2 * blocks.stride; /* a block's sums for dgamma and dbeta */
+  void *workspace;
+  FSAM_TRY(fsam__workspace(&workspace, fsam__device_of(z),
+                           (size_t)(blocks.count * step + rows * blocks.stride) * sizeof(float)));
+  float *sums = workspace, *dz = sums + blocks.count * step;
+#pragma omp parallel for schedule(static) if (rows * n > SERIAL)
+  for (int64_t block = 0; block < blocks.count; block++) {
+    float *own = sums + block * step;
+    memset(own, 0, (size_t)step * sizeof *own);
+    for (int64_t r = block * blocks.rows; r < rows && r < (block + 1) * blocks.rows; r++) {
+      int32_t sample = batch->sample[r];
+      float *row = dz + r * blocks.stride;
+      if (sample < 0)
+        memset(row, 0, (size_t)blocks.stride * sizeof *row);
+      else if (bf16)
+        backward_row(FSAM_BF16, &a, r, sample, row, own, blocks.stride);
+      else
+        backward_row(FSAM_F32, &a, r, sample, row, own, blocks.stride);
+    }
+  }
+  row_blocks_sum(dgamma, blocks, sums, step, n);
+  row_blocks_sum(dbeta, blocks, sums + blocks.stride, step, n);
+  backward_table(dword, batch->ids, batch, dz, blocks.stride);
+  backward_table(dposition, batch->positions, batch, dz, blocks.stride);
+  backward_table(dsegment, batch->segments, batch, dz, blocks.stride);
+  return FSAM_OK;
+}

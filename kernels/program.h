@@ -1,0 +1,81 @@
+/* program.h: how the CPU runs a pass of a vector program. The interpreter (program.c) walks a
+ * block in strips that fit the first-level cache; each instruction is a function over one strip.
+ * The functions: program_elementwise.c, program_fused.c, program_memory.c, program_reduce.c. */
+#ifndef FSAM_KERNELS_PROGRAM_H
+#define FSAM_KERNELS_PROGRAM_H
+
+#include "../engine/program.h"
+#include "simd.h"
+
+enum { STRIP = 1024 }; /* elements: a multiple of 64, a divisor of BLOCK */
+
+/* One thread's view of the strip in hand. Registers of bound f32 vectors point into them. */
+typedef struct program_frame {
+  float *r[MAX_BOUND + MAX_TEMPS];
+  float u[MAX_UNIFORMS];
+  double lanes[MAX_REDUCTIONS][WIDE]; /* of the reductions, over the block so far */
+  const double *s;                    /* scalar registers */
+  void *const *bound;
+  int64_t offset; /* the strip's first element */
+  int64_t act;    /* the layout's */
+  int n;          /* its elements … */
+  int padded;     /* … rounded up to WIDE: what may be read everywhere */
+  const float *key;
+  float *copies;  /* f32[MAX_BOUND][STRIP]: stand-ins for what a ragged strip writes */
+} program_frame;
+
+typedef void (*program_fn)(program_frame *f, const fsam_instruction *in);
+
+/* The function of an instruction, or NULL when it is another file's. */
+program_fn FSAM_CPU(program_elementwise)(int op, int kinds);
+program_fn FSAM_CPU(program_fused)(int op, int kinds);
+program_fn FSAM_CPU(program_memory)(int op, int kinds);
+program_fn FSAM_CPU(program_reduce)(int op);
+
+double FSAM_CPU(program_identity)(int op);                      /* what a reduction starts from */
+double FSAM_CPU(program_combine)(int op, double a, double b);   /* b comes after a */
+double FSAM_CPU(program_fold)(int op, const double lanes[WIDE]); /* as a tree */
+
+/* The scalar and row part of a stage: instructions [from, to). `rows` has one row of `segments`
+ * per row register. Fills uniforms of scalars in u; of rows, notes the register in row_of (else
+ * -1), because they change from segment to segment. */
+void FSAM_CPU(program_scalars)(const fsam_program *p, const fsam_layout *l,
+                               const fsam_binding *b, int from, int to, double *scalars,
+                               double *rows, float *u, int *row_of);
+
+/* An instruction with its function; a reduction's `d` is its number within the pass. */
+typedef struct program_step {
+  program_fn fn;
+  fsam_instruction in;
+} program_step;
+
+/* A program in the middle of a run. Memory: the layout's workspace. */
+typedef struct program_state {
+  const fsam_program *program;
+  fsam_layout *layout;
+  const fsam_binding *binding;
+  double *scalars, *rows;
+  double *sums;     /* [segments + 1], while a reduction is finished */
+  double *partials; /* [reductions of the pass][blocks] */
+  program_step *steps; /* of the stage in hand */
+  int step_count;
+  float u[MAX_UNIFORMS];
+  int row_of[MAX_UNIFORMS];
+} program_state;
+
+/* Called after the instructions of every strip; f->key is what KEY named. */
+typedef void (*program_sink)(void *context, const program_frame *f);
+
+int FSAM_CPU(program_begin)(program_state *s, const fsam_program *p, fsam_layout *l,
+                            const fsam_binding *b);
+/* Runs a stage's scalar part and makes its pass ready. */
+void FSAM_CPU(program_prepare)(program_state *s, const program_stage *stage);
+/* A frame for program_block; `temps` is f32[MAX_TEMPS + MAX_BOUND][STRIP], 64-byte aligned. */
+void FSAM_CPU(program_frame_init)(program_frame *f, const program_state *s, float *temps);
+/* Runs the pass on one block. */
+void FSAM_CPU(program_block)(program_frame *f, const program_state *s, int64_t block,
+                             program_sink sink, void *context);
+/* Runs a stage whole: scalars, the pass on all blocks and threads, its reductions. */
+void FSAM_CPU(program_stage_run)(program_state *s, const program_stage *stage);
+
+#endif

@@ -1,0 +1,63 @@
+--- Devices: opening one, what the machine can do, threads, arenas. The memory itself is C's.
+local C = require("fsam.C")
+local errors = require("fsam.errors")
+local ffi, lib, check = C.ffi, C.lib, C.check
+
+local M = {}
+
+local opened = {}
+
+--- Opens a device once; later calls give the same one.
+-- @tparam string name "cpu", "cuda", or "auto" (a GPU when there is one)
+-- @raise one line that says why a GPU cannot be used
+function M.open(name)
+  if not opened[name] then
+    local out = ffi.new("fsam_device *[1]")
+    check(lib.fsam_device_open(out, name))
+    opened[name] = ffi.gc(out[0], lib.fsam_device_close)
+  end
+  return opened[name]
+end
+
+--- A new arena on a device, freed with its last reference.
+-- @tparam cdata device; @tparam string name at most 15 characters, for messages
+function M.arena(device, name)
+  local out = ffi.new("fsam_arena *[1]")
+  check(lib.fsam_arena_new(out, device, name))
+  return ffi.gc(out[0], lib.fsam_arena_free)
+end
+
+--- Live and peak bytes of an arena.
+function M.usage(arena)
+  return { live = tonumber(lib.fsam_arena_live(arena)), peak = tonumber(lib.fsam_arena_peak(arena)) }
+end
+
+--- Sets the number of worker threads; 0: all cores.
+function M.threads(n)
+  check(lib.fsam_threads_set(n))
+  return lib.fsam_threads()
+end
+
+--- The compute type that --precision means on a device. auto: bf16 where the processor multiplies
+-- matrices of it (AMX) and on a GPU, else fp32; bf16 elsewhere works, and is slow where emulated.
+-- @treturn string "fp32" or "bf16"
+function M.precision(name, device)
+  if name == "fp32" or name == "bf16" then
+    return name
+  elseif name ~= "auto" then
+    errors.unknown("--precision", name, { "fp32", "bf16", "auto" })
+  end
+  local gpu = ffi.string(lib.fsam_device_name(device)) ~= "cpu"
+  return (gpu or ffi.string(lib.fsam_bf16_unit()) == "amx") and "bf16" or "fp32"
+end
+
+--- One line about the machine: "cpu, 2 cores, AVX-512".
+function M.describe(device)
+  local name = ffi.string(lib.fsam_device_name(device))
+  local threads, unit = lib.fsam_threads(), ffi.string(lib.fsam_bf16_unit())
+  local isa = { generic = "baseline", avx2 = "AVX2", avx512 = "AVX-512" }
+  local extra = unit == "amx" and "AMX bf16" or isa[ffi.string(lib.fsam_isa())]
+  return ("%s, %d thread%s, %s"):format(name, threads, threads == 1 and "" or "s", extra)
+end
+
+return M

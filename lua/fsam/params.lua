@@ -1,0 +1,29 @@
+--- A model's parameters as one vector. `params.new` seals a list of named parameters into a layout
+-- that the master weights w, the working copy c, the gradient g and everything an optimizer keeps
+-- all share; what can be computed with them is the vector language (fsam.vector).
+--
+--     local P = params.new(device, specs, { compute = "bf16" })     -- device: fsam_device
+--       specs[i] = { name =, shape =, kind =, layer =, decay = true, frozen = false }
+--       kind "embedding", "matrix" (compute type), "bias", "norm", "head" (always f32)
+--       layer 0, 1, … inside the encoder; -1 (default) for embeddings, `head` = one past the last
+--     P.segments[i], P.by_name[name]     index (from 0) name kind layer shape offset count decay
+--                                        frozen compute ("act" or "f32"), in the layout's order
+--     P.count  P.trainable  P.total      elements: real, not frozen, with padding
+--     P.w  P.c  P.g                      vectors
+--     P:vector(name)  P:scratch(name)    persistent state; transient vector (g2, …). Zero when new
+--     P:mask(name)  P:scalar(name, x)    one bit each (all 0 when new); one f64 (x or 0 when new)
+--     P:state()                          { vectors, masks, scalars }: persistent things by name, in
+--                                        order of creation (w included; c, g and scratch are not)
+--     P:weight(s)  P:master(s)           tensors in c (compute type) and w; s: segment or name, or a
+--     P:grad(s, into)                    list of neighbours with a shape: P:weight({q, k, v}, {3*H, H});
+--                                        grad: f32 view of `into` (default g); its `filled` is yours
+--     P:sync()                           c ← round(w) now, frozen segments too (after loading)
+--     P:memory()                         bytes by owner
+--
+-- For the one file that drives steps:
+--     P:begin_step()   from here until commit or discard, sets of persistent things wait
+--     P:flush()        runs queued sets of transient things (c, g, scratch) and requested scalars
+--     P:touch(v)       somebody else has written v's memory (a model pass wrote g): a new value
+--     P:commit()       runs everything queued, in as few passes as possible; ends the step
+--     P:discard()      drops everything queued: nothing persistent has changed; ends the step
+--     P:trace(on)      remember where expressions are built: better messages, and P:unused()

@@ -1,0 +1,128 @@
+--- Sam-types by name. A type is a small table of mathematics; nothing else knows the types.
+--
+--     fsam.sam.define("asam", {                       -- Kwon et al. 2021, eq. 5
+--       options = { rho = 0.5, eta = 0.01 },
+--       ascend = function(s)                          -- the perturbation e
+--         local t = s.w:abs() + s.eta
+--         return t * t * s.g * (s.rho / (t * s.g):norm())
+--       end,
+--     })
+--
+-- The parts, all optional but that there must be one of ascend, explore, descend, after, update:
+--   options    declared as a recipe's flags are, or { name = default }
+--   explore(s) a perturbation before the first pass (not masked)
+--   passes     1 or 2 (default 2)
+--   every(s)   asked after the first pass: is there a second one?
+--   ascend(s)  the perturbation e, relative to w
+--   select(s)  the ordinals of the samples that the second pass sees (s.losses, s:losses_at_e())
+--   descend(s) the direction d; runs also without a second pass (s.g2 == nil)
+--   after(s)   sets that join the base's update
+--   update(s)  replaces the base: what is subtracted from w
+--   skip(s)    segments (segment → true) that get no gradient in the first pass
+--   schedule(s) rho of this step
+--   state, scratch, scalars   names of vectors and numbers of its own
+-- What s holds is in fsam.step. "fisher-X" is X with a mask policy (fsam.sam.policies), for every X.
+local errors = require("fsam.errors")
+local policies = require("fsam.sam.policies")
+
+local M = {}
+
+local defined = {}
+local BUILT_IN = { "sam" }
+local PARTS = {
+  options = "table", explore = "function", passes = "number", every = "function",
+  ascend = "function", select = "function", descend = "function", after = "function",
+  update = "function", skip = "function", schedule = "function", state = "table",
+  scratch = "table", scalars = "table",
+}
+local ACTIVE = { "ascend", "explore", "descend", "after", "update" }
+
+local function part_names()
+  local names = {}
+  for part in pairs(PARTS) do
+    names[#names + 1] = part
+  end
+  table.sort(names)
+  return names
+end
+
+local function check_parts(name, spec)
+  for part, value in pairs(spec) do
+    if not PARTS[part] then
+      errors.unknown(("sam.define(%q): part"):format(name), part, part_names())
+    elseif type(value) ~= PARTS[part] then
+      errors.raise("sam.define(%q): %s is a %s, expected a %s", name, part, type(value), PARTS[part])
+    end
+  end
+  for _, part in ipairs(ACTIVE) do
+    if spec[part] then
+      return
+    end
+  end
+  errors.raise("sam.define(%q): a type must do something; give one of %s", name,
+    table.concat(ACTIVE, ", "))
+end
+
+--- Defines a sam-type, and with it its fisher- form.
+function M.define(name, spec)
+  if type(name) ~= "string" or name:find("^fisher%-") or type(spec) ~= "table" then
+    errors.raise("sam.define: a name without fisher- and a table of parts are needed")
+  end
+  check_parts(name, spec)
+  local type_ = { name = name, passes = 2 }
+  for part, value in pairs(spec) do
+    type_[part] = value
+  end
+  type_.options = require("fsam.options").declare(spec.options or {})
+  defined[name] = type_
+end
+
+local function known(name)
+  if not defined[name] then
+    for _, built_in in ipairs(BUILT_IN) do
+      if built_in == name then
+        require("fsam.sam." .. name)
+      end
+    end
+  end
+  return defined[name]
+end
+
+--- All names, plain and fisher-, sorted.
+function M.names()
+  local names = {}
+  for _, name in ipairs(BUILT_IN) do
+    known(name)
+  end
+  for name in pairs(defined) do
+    names[#names + 1] = name
+    names[#names + 1] = "fisher-" .. name
+  end
+  table.sort(names)
+  return names
+end
+
+--- The definition of a name; of "fisher-X" that of X with `masked = true`.
+function M.get(name)
+  local plain = name:match("^fisher%-(.+)") or name
+  local found = known(plain)
+  if not found then
+    errors.unknown("--sam-type", name, M.names())
+  end
+  return setmetatable({ name = name, masked = plain ~= name }, { __index = found })
+end
+
+--- The option declarations of a name; with fisher-, the mask policies' too.
+function M.options(name)
+  local found = M.get(name)
+  local list = {}
+  for _, declared in ipairs(found.options) do
+    list[#list + 1] = declared
+  end
+  for _, declared in ipairs(found.masked and policies.options or {}) do
+    list[#list + 1] = declared
+  end
+  return list
+end
+
+return M

@@ -1,0 +1,89 @@
+--- Mask policies: which weights a fisher- type may perturb, by a value for each weight of which the
+-- largest are kept. Owns: the values' definitions and the options all policies share. Leaves to
+-- others: selection (fsam.vector), when a mask is due and how long it lives (fsam.sam.masking).
+--
+--   sample   the empirical Fisher information, Σ_i g_i² over single training samples (Zhong et al.
+--            2022; Mi et al. 2022): passes of its own, at w
+--   batch    g² of the step's first gradient
+--   adam     β2 v + (1 − β2) g²: what Adam's second moment will be, at no cost
+-- A policy with `passes` runs before the step's first pass; the others use its gradient.
+local errors = require("fsam.errors")
+
+local M = {}
+
+local defined = {}
+
+M.options = {
+  { name = "fisher", type = "string", default = "sample", metavar = "POLICY", group = "Masks",
+    help = "what makes a weight important: sample (per-sample Fisher), batch, adam" },
+  { name = "keep_ratio", type = "number", default = 0.1, above = 0, max = 1, group = "Masks",
+    help = "share of the weights that are perturbed" },
+  { name = "mask_iter_e", type = "integer", default = 100, min = 1, group = "Masks",
+    help = "updates between two masks" },
+  { name = "num_samples", type = "integer", default = 32, min = 1, group = "Masks",
+    help = "training samples that the policy sample looks at" },
+  { name = "mask_scope", type = "list", default = {}, metavar = "NAMES", group = "Masks",
+    help = "only these parameters are masked, by pieces of their names; default: all" },
+  { name = "mask_per", type = "choice", choices = { "model", "tensor" }, default = "model",
+    group = "Masks", help = "the ratio holds in the whole model, or in each tensor" },
+  { name = "unmasked", type = "choice", choices = { "none", "dense" }, default = "none",
+    group = "Masks", help = "parameters outside --mask-scope: never perturbed, or always" },
+  { name = "renorm", type = "flag", group = "Masks",
+    help = "scale the masked perturbation back to its length before the mask" },
+}
+
+--- Defines a policy.
+-- @tparam string name
+-- @tparam table spec passes (boolean); values(s, context) → a vector or expression, larger = more
+--   important. context: evaluate, sampler, scratch(name)
+function M.define(name, spec)
+  defined[name] = { name = name, passes = spec.passes, values = spec.values }
+end
+
+function M.names()
+  local names = {}
+  for name in pairs(defined) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return names
+end
+
+--- The policy of a name.
+function M.get(name)
+  return defined[name] or errors.unknown("--fisher", name, M.names())
+end
+
+M.define("sample", {
+  passes = true,
+  values = function(s, context)
+    local f = context.params:scratch("fisher")
+    f:set(0)
+    for i, batch in ipairs(context.sampler(s.num_samples, context.seed, s.step)) do
+      batch.ordinals[0] = s.N + i - 1 -- dropout of its own: the step's samples are 0 … N - 1
+      local result = context.evaluate({ batches = { batch }, into = s.g, backward = true })
+      context.finite(result:mean())
+      f:set(f + s.g * s.g)
+    end
+    return f
+  end,
+})
+
+M.define("batch", {
+  values = function(s)
+    return s.g * s.g
+  end,
+})
+
+M.define("adam", {
+  values = function(s)
+    local v = s.base.exp_avg_sq
+    if not v then
+      errors.raise("--fisher adam needs a base optimizer with Adam's second moment")
+    end
+    local b2 = s.base.adam_betas[2]
+    return v * b2 + s.g * s.g * (1 - b2)
+  end,
+})
+
+return M

@@ -1,0 +1,199 @@
+--- One training step: the only file that knows the order of things. It runs passes, a mask policy,
+-- a sam-type's parts and a base optimizer; what each of them computes is theirs.
+--
+--   [mask, if its policy has passes] [explore] pass 1 [mask] [every?] e = ascend, masked; c = w + e
+--   [select] pass 2, d = descend, clip, base update, c = w
+--
+-- Nothing persistent changes before everything is known to be finite: then one commit, else discard.
+local View = require("fsam.step_view")
+local masking = require("fsam.sam.masking")
+local errors = require("fsam.errors")
+
+local Optimizer = {}
+Optimizer.__index = Optimizer
+
+local M = {}
+
+--- @tparam table o params; base (fsam.optim); type (fsam.sam) or nil; options; seed; sampler
+function M.new(o)
+  local self = setmetatable({
+    params = o.params,
+    type = o.type,
+    base = o.base,
+    options = o.options,
+    seed = o.seed,
+    applied = 0,
+  }, Optimizer)
+  self.base_view = View.new(self, o.base, o.base.name .. ".")
+  self.view = o.type and View.new(self, o.type, "sam.") or View.new(self, { name = "plain" }, "sam.")
+  self.view.base = self.base_view
+  if o.type and o.type.masked then
+    self.masking = masking.new(o.params, o.options, o.sampler, o.seed)
+  end
+  -- g2 needs storage of its own if somebody reads g after the second pass.
+  local t = o.type
+  self.keeps_g = t and (t.descend or t.after or (t.state and #t.state > 0)) and true or false
+  return self
+end
+
+local function is_finite(x)
+  return x == x and x > -math.huge and x < math.huge
+end
+
+-- Raised inside a step to leave it; caught by Optimizer.step.
+local Skip = {}
+
+local function skip(reason)
+  error(setmetatable({ reason = reason }, Skip), 0)
+end
+
+-- Stops the step when x is not finite.
+local function finite(x, what)
+  if not is_finite(x) then
+    skip(("%s is %s"):format(what, tostring(x)))
+  end
+  return x
+end
+
+-- Pass 1 and, where they apply, exploration and the masks before and after it.
+local function first_pass(self, s, o)
+  local t, params, mask = self.type or {}, self.params, self.masking
+  local context = { params = params, evaluate = o.evaluate, seed = self.seed,
+    finite = function(x) return finite(x, "the loss of a mask's sample") end }
+  if mask and mask:is_due(o.step) and mask.policy.passes then
+    mask:refresh(s, context)
+  end
+  if t.explore then
+    params.c:set(params.w + t.explore(s))
+  end
+  local result = o.evaluate({ into = params.g, backward = true, skip = t.skip and t.skip(s) })
+  finite(result:mean(), "the loss")
+  s.g, s.losses = params.g, result:losses()
+  if mask and mask:is_due(o.step) and not mask.policy.passes then
+    mask:refresh(s, context)
+  end
+  return result
+end
+
+-- c ← w + e. Returns e's norm as a requested scalar.
+local function ascend(self, s)
+  local params, e = self.params, self.type.ascend and self.type.ascend(s)
+  if not e then
+    if self.type.ascend then
+      errors.raise("sam-type %s: ascend returned nothing; return the perturbation", self.type.name)
+    end
+    return nil
+  end
+  if self.masking then
+    local masked = self.masking.mask * e
+    if self.options.renorm then
+      masked = masked * (e:norm() / masked:norm())
+    end
+    e = masked
+  end
+  params.c:set(params.w + e)
+  return e:norm():request()
+end
+
+-- Pass 2 over all samples or the selected ones.
+local function second_pass(self, s, o)
+  local params = self.params
+  local choice = self.type.select and self.type.select(s)
+  local into = self.keeps_g and params:scratch("g2") or params.g
+  local result = o.evaluate({ into = into, backward = true, choice = choice })
+  finite(result:mean(), "the loss at the perturbed point")
+  s.g2 = into
+  return result
+end
+
+-- Clipping: d scaled to at most C (fairseq's coefficient). C = 0 only measures.
+local function clip(d, norm, limit)
+  if not limit or limit == 0 then
+    return d
+  end
+  return d * (limit / (norm + 1e-6)):min(1)
+end
+
+-- The base update, what joins it, and c ← round(w), in one commit.
+local function update(self, s, d)
+  local params, b = self.params, self.base_view
+  b.g = d
+  local u = self.type and self.type.update and self.type.update(s) or self.base.update(b)
+  if self.type and self.type.after then
+    self.type.after(s)
+  end
+  local w = params.w:set(params.w - u)
+  params.c:set(w)
+  if self.masking then
+    self.masking:keep()
+  end
+  params:commit()
+end
+
+local function run(self, s, o)
+  local t, params = self.type, self.params
+  local first = first_pass(self, s, o)
+  local info = { loss = first:mean(), losses = s.losses, correct = first:correct(), rho = s.rho }
+  local gnorm = params.g:norm():request()
+  local enorm
+  local two = t and (t.passes or 2) == 2 and (not t.every or t.every(s))
+  if two then
+    enorm = ascend(self, s)
+    info.perturbed = second_pass(self, s, o):mean()
+  end
+  local d = t and t.descend and t.descend(s) or s.g2 or s.g
+  local dnorm = d:norm():request()
+  params:flush()
+  info.gnorm, info.dnorm = finite(gnorm:read(), "the gradient's norm"),
+    finite(dnorm:read(), "the update direction's norm")
+  info.enorm = enorm and enorm:read() or 0
+  update(self, s, clip(d, dnorm, self.options.clip_norm))
+  info.mask = self.masking and self.masking:report() or nil
+  return info
+end
+
+--- One step.
+-- @tparam table o evaluate (fsam.pass); step (number of the update, from 0); lr; lr_peak, lr_end (for
+--   schedules of rho); progress (0 … 1); samples; micro_batches
+-- @treturn table loss, losses, correct (or nil) of the first pass; perturbed (mean loss at w + e);
+--   gnorm, dnorm, enorm; rho; mask (a report, on the steps that made one); skipped (a reason: nothing
+--   has changed) or nil
+function Optimizer:step(o)
+  local s, params = self.view, self.params
+  s:begin(o, self.applied)
+  self.base_view:begin(o, self.applied)
+  params:begin_step()
+  local ok, info = xpcall(run, function(e)
+    return (getmetatable(e) == Skip or errors.is(e)) and e or debug.traceback(tostring(e), 2)
+  end, self, s, o)
+  if ok then
+    self.applied = self.applied + 1
+    return info
+  end
+  params:discard()
+  self:prepare_evaluation()
+  if getmetatable(info) ~= Skip then
+    error(info, 0)
+  end
+  return { skipped = info.reason, loss = s.losses and 0 / 0 or nil }
+end
+
+--- c ← round(w): before evaluation and saving, whatever a type left there.
+function Optimizer:prepare_evaluation()
+  self.params:sync()
+end
+
+--- What a checkpoint must hold beside the vectors (params:state()).
+function Optimizer:state()
+  return { applied = self.applied, mask_due = self.masking and self.masking.due or nil }
+end
+
+--- The inverse of state().
+function Optimizer:restore(state)
+  self.applied = state.applied
+  if self.masking then
+    self.masking:restore(state.mask_due)
+  end
+end
+
+return M

@@ -1,0 +1,155 @@
+--- What a sam-type or base optimizer sees as `s`: the model's vectors, its own state and options, and
+-- the step's plain numbers. Names it does not have are errors that suggest one.
+--
+--   s.w s.g s.g2 s.mask     vectors of the whole model (g2: nil before the second pass)
+--   s.NAME                  its state, scratch vectors and scalars, and every option
+--   s.base.NAME             the base optimizer's state and options (in a sam-type)
+--   s.step s.t s.lr s.rho s.progress s.N s.K     numbers: updates tried and applied before this one,
+--                           learning rate, radius, 0 … 1 of the run, samples, micro-batches
+--   s.weight_decay          the number, or a row of it where some segments have no decay
+--   s.losses, s:losses_at_e()        per-sample losses of pass 1, and at w + e (same dropout)
+--   s:each(f) s:normal() s:uniform() s:random() s:read(scalar)
+local errors = require("fsam.errors")
+local C = require("fsam.C")
+
+local methods = {}
+
+local View = {}
+
+-- Scratch vectors are zero at the start of each step.
+local function clear_scratch(self)
+  for _, name in ipairs(self.spec.scratch or {}) do
+    self[name]:set(0)
+  end
+end
+
+--- @tparam table optimizer fsam.step
+-- @tparam table spec the definition; @tparam string prefix of its state's names in the checkpoint
+function View.new(optimizer, spec, prefix)
+  local params, own = optimizer.params, {}
+  for _, name in ipairs(spec.state or {}) do
+    own[name] = params:vector(prefix .. name)
+  end
+  for _, name in ipairs(spec.scratch or {}) do
+    own[name] = params:scratch(prefix .. name)
+  end
+  for _, name in ipairs(spec.scalars or {}) do
+    own[name] = params:scalar(prefix .. name)
+  end
+  return setmetatable({ optimizer = optimizer, spec = spec, own = own, params = params }, View)
+end
+
+-- Reached for what is not a field: methods, state, options, declared defaults, in this order.
+function View.__index(self, name)
+  local found = methods[name]
+  if found ~= nil then
+    return found
+  end
+  found = self.own[name]
+  if found ~= nil then
+    return found
+  end
+  found = self.optimizer.options[name]
+  if found == nil then
+    found = methods.default(self, name)
+  end
+  if found ~= nil or name == "g2" or name == "base" or name == "losses" then
+    return found
+  end
+  local names = {}
+  for known in pairs(self.own) do
+    names[#names + 1] = known
+  end
+  for known in pairs(self.optimizer.options) do
+    names[#names + 1] = known
+  end
+  table.sort(names)
+  local nearest = errors.nearest(tostring(name), names)
+  errors.raise("%s: s.%s is unknown%s", self.spec.name, tostring(name),
+    nearest and "; did you mean s." .. nearest .. "?" or "")
+end
+
+-- The declared default of an option that the caller did not give.
+function methods.default(self, name)
+  for _, declared in ipairs(self.spec.options or {}) do
+    if declared.name == name then
+      return declared.default
+    end
+  end
+  return nil
+end
+
+--- Starts a step: plain numbers and the model's vectors.
+function methods.begin(self, o, applied)
+  local params = self.params
+  for _, name in ipairs({ "w", "g" }) do
+    self[name] = params[name]
+  end
+  self.g2 = nil
+  self.losses = nil
+  self.evaluate = o.evaluate
+  self.step = o.step
+  self.t = applied
+  self.lr = o.lr
+  self.lr_peak = o.lr_peak or o.lr
+  self.lr_end = o.lr_end or 0
+  self.progress = o.progress or 0
+  self.N = o.samples
+  self.K = o.micro_batches or 1
+  self.weight_decay = methods.decay_row(self)
+  self.rho = nil
+  local spec = self.spec
+  self.rho = spec.schedule and spec.schedule(self) or self.optimizer.options.rho
+    or methods.default(self, "rho")
+  clear_scratch(self)
+end
+
+-- weight_decay as a number, or as a row where --no-decay leaves segments out.
+function methods.decay_row(self)
+  local value = self.optimizer.options.weight_decay or 0
+  for _, segment in ipairs(self.params.segments) do
+    if not segment.decay then
+      return self.params:each(function(seg)
+        return seg.decay and value or 0
+      end)
+    end
+  end
+  return value
+end
+
+--- A row of per-segment constants: f(segment) → number or boolean; segment has name, kind, layer,
+-- shape, decay, frozen.
+function methods.each(self, f)
+  return self.params:each(f)
+end
+
+--- Standard normal and uniform (0,1) vectors, keyed by seed, step and element.
+function methods.normal(self, stream)
+  return self.params:normal({ seed = self.optimizer.seed,
+    step = self.step, stream = stream })
+end
+
+function methods.uniform(self, stream)
+  return self.params:uniform({ seed = self.optimizer.seed,
+    step = self.step, stream = stream })
+end
+
+--- A number in (0,1) by seed and step, the same on all ranks; another for each `stream`.
+function methods.random(self, stream)
+  local out = C.ffi.new("uint32_t[4]")
+  C.lib.fsam_philox(out, stream or 0, 0, 0, 0x72616e64, self.optimizer.seed,
+    self.step)
+  return (out[0] + 0.5) / 4294967296
+end
+
+--- The value of a scalar, now: the step waits for it.
+function methods.read(_, scalar)
+  return scalar:read()
+end
+
+--- Per-sample losses at the perturbed point: forward only, same dropout.
+function methods.losses_at_e(self)
+  return self.evaluate({ backward = false }):losses()
+end
+
+return View

@@ -1,0 +1,270 @@
+--- GPT-2's byte-level BPE (Radford et al. 2019), as RoBERTa uses it.
+--
+-- Owns what happens to a stretch of text between two special tokens: the split by GPT-2's regular
+-- expression, the byte alphabet, the merges. Exact against Hugging Face's ByteLevel and BPE. Bytes
+-- that are not UTF-8 count as U+FFFD.
+local C = require("fsam.C")
+local errors = require("fsam.errors")
+local unicode = require("fsam.text.unicode")
+local utf8 = require("fsam.text.utf8")
+
+local ffi = C.ffi
+
+local M = {}
+
+local BPE = {}
+BPE.__index = BPE
+
+-- What is remembered of words seen: text without end must not fill the memory.
+local CACHE_WORDS, CACHE_BYTES = 100000, 64
+
+-- Ids share a double with each other or with a position in the keys below.
+local MAX_ID, MAX_POSITION = 2 ^ 26, 2 ^ 31
+
+--- GPT-2's expression with its classes spelled out: the letters and numbers are those of a newer
+-- Unicode than PCRE2's, the spaces leave out U+180E, which PCRE2 counts among them.
+local function pattern()
+  local letter = "\\p{L}" .. unicode.regex_class("LETTER")
+  local number = "\\p{N}" .. unicode.regex_class("NUMBER")
+  local space = unicode.regex_class("SPACE")
+  local text = "'s|'t|'re|'ve|'m|'ll|'d| ?[L]+| ?[N]+| ?[^SLN]+|[S]+(?![^S])|[S]+"
+  return (text:gsub("[LNS]", { L = letter, N = number, S = space }))
+end
+
+--- The character that stands for each byte in the vocabulary: printable Latin-1 for itself, the
+-- other 68 in order from U+0100.
+-- @treturn table from byte to character
+-- @treturn table from character to byte (a string of length 1)
+local function byte_alphabet()
+  local character, byte_of, extra = {}, {}, 256
+  for byte = 0, 255 do
+    local code = byte
+    if byte < 33 or (byte > 126 and byte < 161) or byte == 173 then
+      code, extra = extra, extra + 1
+    end
+    character[byte] = utf8.char(code)
+    byte_of[character[byte]] = string.char(byte)
+  end
+  return character, byte_of
+end
+
+--- Indexes the merges: rank of a pair of ids, and the id that a rank makes.
+local function index_merges(self, merges, name)
+  local ids, rank_of, made = self.ids, {}, {}
+  for rank, merge in ipairs(merges) do
+    local left, right, both = ids[merge[1]], ids[merge[2]], ids[merge[1] .. merge[2]]
+    if not (left and right and both) then
+      errors.raise("%s: merge %d (%s %s) names a piece that the vocabulary lacks", name, rank,
+        merge[1], merge[2])
+    end
+    rank_of[left * MAX_ID + right] = rank
+    made[rank] = both
+  end
+  self.rank_of, self.made = rank_of, made
+end
+
+--- A byte-level BPE model.
+-- @tparam table config
+--   `ids`: map from piece to id, `merges`: list of pairs of pieces, best first; `add_prefix_space`
+--   (false), `ignore_merges` (false: a word that is a piece is still merged step by step), `unk`
+--   (nil: bytes without a piece are dropped), `fuse_unk` (false: one unknown id for each of them),
+--   `name` for messages
+-- @treturn table the model
+-- @raise when a merge names a piece that the vocabulary lacks
+function M.new(config)
+  local name = config.name or "bpe"
+  local self = setmetatable({
+    kind = "bpe",
+    ids = config.ids,
+    merges = config.merges,
+    add_prefix_space = config.add_prefix_space or false,
+    ignore_merges = config.ignore_merges or false,
+    unk_id = config.unk and config.ids[config.unk],
+    fuse_unk = config.fuse_unk or false,
+    cache = {},
+    cached = 0,
+  }, BPE)
+  if config.unk and not self.unk_id then
+    errors.raise("%s: the vocabulary has no %s", name, config.unk)
+  end
+  self.character, self.byte_of = byte_alphabet()
+  index_merges(self, config.merges, name)
+  local out = ffi.new("fsam_regex *[1]")
+  C.check(C.lib.fsam_regex_new(out, pattern()))
+  self.regex = ffi.gc(out[0], C.lib.fsam_regex_free)
+  return self
+end
+
+--- Text needs no normalisation here but being UTF-8.
+function BPE.normalize(_, text)
+  return utf8.clean(text)
+end
+
+-- A binary heap of numbers, smallest first.
+
+local function push(heap, value)
+  local i = #heap + 1
+  while i > 1 do
+    local parent = bit.rshift(i, 1)
+    if heap[parent] <= value then
+      break
+    end
+    heap[i] = heap[parent]
+    i = parent
+  end
+  heap[i] = value
+end
+
+local function pop(heap)
+  local n = #heap
+  local top, value = heap[1], heap[n]
+  heap[n] = nil
+  n = n - 1
+  local i = 1
+  while 2 * i <= n do
+    local child = 2 * i
+    if child < n and heap[child + 1] < heap[child] then
+      child = child + 1
+    end
+    if heap[child] >= value then
+      break
+    end
+    heap[i] = heap[child]
+    i = child
+  end
+  if n > 0 then
+    heap[i] = value
+  end
+  return top
+end
+
+--- The ids of a word's single bytes.
+local function byte_ids(self, word)
+  local symbols, n = {}, 0
+  for i = 1, #word do
+    local id = self.ids[self.character[word:byte(i)]] or self.unk_id
+    local fused = id == self.unk_id and self.fuse_unk and symbols[n] == id
+    if id and not fused then
+      n = n + 1
+      symbols[n] = id
+    end
+  end
+  return symbols
+end
+
+--- Merges neighbours until no pair of them has a rank: always the pair of the lowest rank, the
+-- leftmost of equals. A heap holds the candidates as rank · 2^31 + position; one that a merge has
+-- overtaken is recognised when it comes up, since its pair no longer makes the same piece.
+local function merge(self, symbols)
+  local rank_of, made = self.rank_of, self.made
+  local n = #symbols
+  local following, preceding, heap = {}, {}, {}
+  local function offer(left)
+    local right = following[left]
+    local rank = left > 0 and right <= n and rank_of[symbols[left] * MAX_ID + symbols[right]]
+    if rank then
+      push(heap, rank * MAX_POSITION + left)
+    end
+  end
+  for i = 1, n do
+    following[i], preceding[i] = i + 1, i - 1
+  end
+  for i = 1, n - 1 do
+    offer(i)
+  end
+  while heap[1] do
+    local key = pop(heap)
+    local left = key % MAX_POSITION
+    local id = made[(key - left) / MAX_POSITION]
+    local right = following[left]
+    local rank = symbols[left] and right <= n
+      and rank_of[symbols[left] * MAX_ID + symbols[right]]
+    if rank and made[rank] == id then
+      local after = following[right]
+      symbols[left], symbols[right] = id, false
+      following[left], preceding[after] = after, left
+      offer(preceding[left])
+      offer(left)
+    end
+  end
+  local merged, i = {}, 1
+  while i <= n do
+    merged[#merged + 1] = symbols[i]
+    i = following[i]
+  end
+  return merged
+end
+
+--- The ids of one word, remembered.
+local function word_ids(self, word)
+  local pieces = self.cache[word]
+  if pieces then
+    return pieces
+  end
+  local whole = self.ignore_merges and self.ids[word:gsub(".", function(c)
+    return self.character[c:byte()]
+  end)]
+  pieces = whole and { whole } or merge(self, byte_ids(self, word))
+  if #word <= CACHE_BYTES then
+    if self.cached >= CACHE_WORDS then
+      self.cache, self.cached = {}, 0
+    end
+    self.cache[word] = pieces
+    self.cached = self.cached + 1
+  end
+  return pieces
+end
+
+local capacity = 1024
+local bounds = ffi.new("int64_t[?]", 2 * capacity)
+local count = ffi.new("int64_t[1]")
+
+--- Calls visit(word) for each match of GPT-2's expression; together they are the whole text.
+-- @tparam string text valid UTF-8
+-- @tparam function visit
+function BPE:each_word(text, visit)
+  if #text >= capacity then
+    capacity = 2 * #text
+    bounds = ffi.new("int64_t[?]", 2 * capacity)
+  end
+  C.check(C.lib.fsam_regex_find_all(self.regex, count, bounds, capacity, text, #text))
+  for i = 0, tonumber(count[0]) - 1 do
+    visit(text:sub(tonumber(bounds[2 * i]) + 1, tonumber(bounds[2 * i + 1])))
+  end
+end
+
+--- Appends the ids of normalised text.
+-- @tparam table ids
+-- @tparam string text
+function BPE:append(ids, text)
+  if self.add_prefix_space and text:byte() ~= 32 then
+    text = " " .. text
+  end
+  local n = #ids
+  self:each_word(text, function(word)
+    local pieces = word_ids(self, word)
+    for i = 1, #pieces do
+      ids[n + i] = pieces[i]
+    end
+    n = n + #pieces
+  end)
+end
+
+--- Readable text of tokens.
+-- @tparam table tokens strings
+-- @treturn string valid UTF-8
+function BPE:join(tokens)
+  local parts = {}
+  for i, token in ipairs(tokens) do
+    local foreign = false
+    local bytes = token:gsub("[%z\1-\127\194-\244][\128-\191]*", function(character)
+      local byte = self.byte_of[character]
+      foreign = foreign or not byte
+      return byte
+    end)
+    parts[i] = foreign and token or bytes
+  end
+  return utf8.clean(table.concat(parts))
+end
+
+return M

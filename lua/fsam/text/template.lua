@@ -1,0 +1,98 @@
+--- The frame around one sequence or a pair: which special ids stand where, and the segments.
+--
+-- Owns the assembly and truncation. A template is `{ single = items, pair = items }`; an item is
+-- `{ id =, segment = }` or `{ sequence = 1 | 2, segment = }`.
+local errors = require("fsam.errors")
+
+local M = {}
+
+--- BERT's: [CLS] A [SEP], [CLS] A [SEP] B [SEP], segments 0 and 1.
+-- @tparam int cls
+-- @tparam int sep
+function M.bert(cls, sep)
+  return {
+    single = {
+      { id = cls, segment = 0 }, { sequence = 1, segment = 0 }, { id = sep, segment = 0 },
+    },
+    pair = {
+      { id = cls, segment = 0 }, { sequence = 1, segment = 0 }, { id = sep, segment = 0 },
+      { sequence = 2, segment = 1 }, { id = sep, segment = 1 },
+    },
+  }
+end
+
+--- RoBERTa's: <s> A </s>, <s> A </s></s> B </s>, segment 0 throughout.
+-- @tparam int cls
+-- @tparam int sep
+function M.roberta(cls, sep)
+  return {
+    single = {
+      { id = cls, segment = 0 }, { sequence = 1, segment = 0 }, { id = sep, segment = 0 },
+    },
+    pair = {
+      { id = cls, segment = 0 }, { sequence = 1, segment = 0 }, { id = sep, segment = 0 },
+      { id = sep, segment = 0 }, { sequence = 2, segment = 0 }, { id = sep, segment = 0 },
+    },
+  }
+end
+
+--- No special ids at all.
+function M.bare()
+  return {
+    single = { { sequence = 1, segment = 0 } },
+    pair = { { sequence = 1, segment = 0 }, { sequence = 2, segment = 1 } },
+  }
+end
+
+--- How many ids of each sequence stay when `room` is left for both. The longer one gives first;
+-- when both must, they share the room, as Hugging Face's "longest_first" does.
+local function kept(n1, n2, room)
+  if n1 + n2 <= room then
+    return n1, n2
+  end
+  local short = math.min(n1, n2)
+  local long = math.max(short, room - short)
+  if short + long > room then
+    short = math.floor(room / 2)
+    long = short + room % 2
+  end
+  if n1 > n2 then
+    return long, short
+  end
+  return short, long
+end
+
+--- Puts the frame around ids.
+-- @tparam table template
+-- @tparam table first ids of the first sequence
+-- @tparam ?table second ids of the second sequence
+-- @tparam ?int max_tokens cut the sequences so that all ids are at most so many
+-- @treturn table ids
+-- @treturn table segments, as many
+function M.apply(template, first, second, max_tokens)
+  local items = second and template.pair or template.single
+  local lengths = { #first, second and #second or 0 }
+  if max_tokens then
+    local room = max_tokens
+    for _, item in ipairs(items) do
+      room = room - (item.id and 1 or 0)
+    end
+    if room < 0 then
+      errors.raise("text: at most %d tokens leave no room for the special ones; allow %d or more",
+        max_tokens, max_tokens - room)
+    end
+    lengths[1], lengths[2] = kept(lengths[1], lengths[2], room)
+  end
+  local ids, segments, n = {}, {}, 0
+  for _, item in ipairs(items) do
+    local source = item.sequence == 1 and first or second
+    for i = 1, item.id and 1 or lengths[item.sequence] do
+      n = n + 1
+      ids[n] = item.id or source[i]
+      segments[n] = item.segment
+    end
+  end
+  return ids, segments
+end
+
+return M

@@ -1,0 +1,171 @@
+--- A tokenizer: text to ids and back.
+--
+-- Owns the order of things: added tokens are found first, the model (wordpiece.lua, bpe.lua) takes
+-- what lies between them, a template puts the special ids around. Padding is nobody's: batches are
+-- packed. Reading files is init.lua's, writing them files.lua's.
+local added = require("fsam.text.added")
+local errors = require("fsam.errors")
+local files = require("fsam.text.files")
+local template = require("fsam.text.template")
+local utf8 = require("fsam.text.utf8")
+
+local M = {}
+
+local Tokenizer = {}
+Tokenizer.__index = Tokenizer
+
+local function list_of(tokens, normalized)
+  local list = {}
+  for _, token in ipairs(tokens) do
+    if (token.normalized or false) == normalized then
+      list[#list + 1] = token
+    end
+  end
+  return list
+end
+
+--- Tokens that are looked for in normalised text are normalised themselves.
+local function normalized_tokens(model, tokens)
+  local list = {}
+  for i, token in ipairs(list_of(tokens, true)) do
+    list[i] = setmetatable({ content = model:normalize(token.content) }, { __index = token })
+  end
+  return list
+end
+
+--- A tokenizer.
+-- @tparam table config
+--   `model`; `template`; `added`: list of `{ content, id, special, normalized, lstrip, rstrip,
+--   single_word }`; `names`: the contents of the `pad`, `unk`, `cls`, `sep` and `mask` tokens;
+--   `files`: map from file name to bytes that `save` writes as they are; `name` for messages
+-- @treturn table with `kind` ("wordpiece" or "bpe"), `vocab_size` (the largest id and one more) and
+--   `pad_id`, `unk_id`, `cls_id`, `sep_id`, `mask_id` (nil where there is no such token)
+-- @raise when there is no padding token
+function M.new(config)
+  local model = config.model
+  local self = setmetatable({
+    kind = model.kind,
+    model = model,
+    template = config.template,
+    added = config.added,
+    names = config.names,
+    files = config.files or {},
+    tokens = {},
+    special = {},
+    vocab_size = 0,
+  }, Tokenizer)
+  for piece, id in pairs(model.ids) do
+    self.tokens[id] = piece
+    self.vocab_size = math.max(self.vocab_size, id + 1)
+  end
+  for _, token in ipairs(config.added) do
+    self.tokens[token.id] = token.content
+    self.special[token.id] = token.special or nil
+    self.vocab_size = math.max(self.vocab_size, token.id + 1)
+  end
+  self.raw = added.new(list_of(config.added, false))
+  self.normalized = added.new(normalized_tokens(model, config.added))
+  for role, content in pairs(config.names) do
+    self[role .. "_id"] = self:id_of(content)
+  end
+  if not self.pad_id then
+    errors.raise("%s: there is no padding token %s", config.name or "tokenizer",
+      tostring(config.names.pad))
+  end
+  return self
+end
+
+--- The id of a token (a piece as the vocabulary spells it), or nil.
+function Tokenizer:id_of(token)
+  for _, other in ipairs(self.added) do
+    if other.content == token then
+      return other.id
+    end
+  end
+  return self.model.ids[token]
+end
+
+--- The token of an id, or nil.
+function Tokenizer:token_of(id)
+  return self.tokens[id]
+end
+
+--- Ids of one sequence, without a frame.
+local function sequence_ids(self, text)
+  if type(text) ~= "string" then
+    errors.raise("text: expected a string, got %s", type(text))
+  end
+  local ids, model = {}, self.model
+  text = utf8.clean(text)
+  for _, part in ipairs(self.raw and self.raw:split(text) or { text }) do
+    if type(part) == "number" then
+      ids[#ids + 1] = part
+    else
+      local plain = model:normalize(part)
+      for _, piece in ipairs(self.normalized and self.normalized:split(plain) or { plain }) do
+        if type(piece) == "number" then
+          ids[#ids + 1] = piece
+        elseif piece ~= "" then
+          model:append(ids, piece)
+        end
+      end
+    end
+  end
+  return ids
+end
+
+--- Ids of a text or a pair of texts, with the special ones.
+-- @tparam string text any bytes
+-- @tparam ?string pair the second text
+-- @tparam ?int max_tokens cut the texts, the longer one first, so that all ids are at most so many
+-- @treturn table ids
+-- @treturn table segments, 0 or 1, as many
+function Tokenizer:encode(text, pair, max_tokens)
+  local first = sequence_ids(self, text)
+  local second = pair and sequence_ids(self, pair)
+  return template.apply(self.template, first, second, max_tokens)
+end
+
+--- Encodes a list.
+-- @tparam table samples strings, or tables with `text` and perhaps `pair`
+-- @tparam ?int max_tokens as for encode
+-- @treturn table list of id lists
+-- @treturn table list of segment lists
+function Tokenizer:encode_batch(samples, max_tokens)
+  local ids, segments = {}, {}
+  for i, sample in ipairs(samples) do
+    if type(sample) == "table" then
+      ids[i], segments[i] = self:encode(sample.text, sample.pair, max_tokens)
+    else
+      ids[i], segments[i] = self:encode(sample, nil, max_tokens)
+    end
+  end
+  return ids, segments
+end
+
+--- Readable text of ids; ids that name nothing are skipped.
+-- @tparam table ids
+-- @tparam[opt=false] boolean specials show the special tokens too
+-- @treturn string
+function Tokenizer:decode(ids, specials)
+  local tokens = {}
+  for _, id in ipairs(ids) do
+    if self.tokens[id] and (specials or not self.special[id]) then
+      tokens[#tokens + 1] = self.tokens[id]
+    end
+  end
+  return self.model:join(tokens)
+end
+
+--- Writes the files that Transformers, and `text.load`, read this tokenizer from.
+-- @tparam string path an existing folder
+-- @raise one line that names the file, when one cannot be written
+function Tokenizer:save(path)
+  files.save(self, path)
+end
+
+function Tokenizer:__tostring()
+  return ("%s tokenizer, %d ids"):format(self.kind, self.vocab_size)
+end
+
+return M

@@ -1,0 +1,124 @@
+--- What a code point means to a tokenizer: classes, lower case, canonical decomposition.
+--
+-- Owns the lookups; the lists behind them are in unicode_tables.lua, the general algorithms in
+-- utf8proc. Which classes are dropped or set apart is the tokenizer's policy.
+local C = require("fsam.C")
+local tables = require("fsam.text.unicode_tables")
+local utf8 = require("fsam.text.utf8")
+
+local ffi = C.ffi
+
+local M = {}
+
+--- The bits of `classes()`, named like the lists of unicode_tables.lua.
+M.BITS = { SPACE = 1, DROPPED = 2, CHINESE = 4, MARK = 8, PUNCTUATION = 16, INERT = 32 }
+
+--- Calls f(first, last) for each range of a list.
+local function each_range(list, f)
+  for first, last in list:gmatch("(%x+)%-?(%x*)") do
+    local a = tonumber(first, 16)
+    f(a, last == "" and a or tonumber(last, 16))
+  end
+end
+
+local classes
+
+--- The classes of all code points, as bits. Built at the first call (about 2 ms, 1 MB), since
+-- English text never needs it.
+-- @treturn cdata uint8_t[0x110000]
+function M.classes()
+  if classes then
+    return classes
+  end
+  local table_of_bits = ffi.new("uint8_t[?]", 0x110000)
+  for name, value in pairs(M.BITS) do
+    each_range(tables[name], function(first, last)
+      for code = first, last do
+        table_of_bits[code] = table_of_bits[code] + value
+      end
+    end)
+  end
+  classes = table_of_bits
+  return classes
+end
+
+local newer_lower = {}
+each_range(tables.LOWER, function(code, lower)
+  newer_lower[code] = lower
+end)
+
+--- Lower case of one code point. U+0130, whose full mapping is two code points, gives the first.
+-- @tparam int code
+-- @treturn int
+function M.lower(code)
+  return newer_lower[code] or C.lib.fsam_unicode_lower(code)
+end
+
+--- A list of unicode_tables as the inside of a bracket expression of PCRE2.
+-- @tparam string name
+-- @treturn string such as `\x{1C89}-\x{1C8A}`
+function M.regex_class(name)
+  local parts = {}
+  each_range(tables[name], function(first, last)
+    parts[#parts + 1] = ("\\x{%X}-\\x{%X}"):format(first, last)
+  end)
+  return table.concat(parts)
+end
+
+--- Is it part of a word, as `\w` of Rust's regular expressions has it?
+-- @tparam int code
+-- @treturn boolean
+function M.is_word(code)
+  local category = ffi.string(C.lib.fsam_unicode_category(code))
+  local group = category:sub(1, 1)
+  return group == "L" or group == "M" or category == "Nd" or category == "Nl" or category == "Pc"
+    or code == 0x200C or code == 0x200D                 -- joiners
+    or (code >= 0x24B6 and code <= 0x24E9)              -- letters in circles, squares
+    or (code >= 0x1F130 and code <= 0x1F149) or (code >= 0x1F150 and code <= 0x1F169)
+    or (code >= 0x1F170 and code <= 0x1F189)
+end
+
+local capacity = 4096
+local buffer = ffi.new("uint8_t[?]", capacity)
+local size = ffi.new("int64_t[1]")
+
+--- Canonical decomposition of text that holds no INERT code point.
+local function decompose_run(text)
+  local function attempt()
+    C.check(C.lib.fsam_unicode_normalize(buffer, size, capacity, text, #text, 0))
+    return tonumber(size[0])
+  end
+  local n = attempt()
+  if n > capacity then
+    capacity = 2 * n
+    buffer = ffi.new("uint8_t[?]", capacity)
+    attempt()
+  end
+  return ffi.string(buffer, n)
+end
+
+--- Canonical decomposition (NFD). Code points that are INERT neither decompose nor change places
+-- with marks around them, so the text between them is decomposed run by run.
+-- @tparam string text valid UTF-8
+-- @treturn string
+function M.decompose(text)
+  local bits, codes, n = M.classes(), utf8.decode(text)
+  local parts, start, at = {}, 1, 1
+  for i = 0, n - 1 do
+    local code = codes[i]
+    local after = at + (code < 0x80 and 1 or code < 0x800 and 2 or code < 0x10000 and 3 or 4)
+    if bit.band(bits[code], M.BITS.INERT) ~= 0 then
+      parts[#parts + 1] = decompose_run(text:sub(start, at - 1))
+      parts[#parts + 1] = text:sub(at, after - 1)
+      start = after
+    end
+    at = after
+  end
+  if start == 1 then
+    return decompose_run(text)
+  end
+  parts[#parts + 1] = decompose_run(text:sub(start))
+  return table.concat(parts)
+end
+
+return M

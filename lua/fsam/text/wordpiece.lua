@@ -1,0 +1,154 @@
+--- WordPiece: the longest piece that fits, again and again.
+--
+-- Owns what happens to a stretch of text between two special tokens: `normalize`, `append`; the
+-- normalisation is bert.lua's. The special tokens themselves and the frame around a sequence are
+-- tokenizer.lua's. Exact against Hugging Face's WordPiece.
+local bert = require("fsam.text.bert")
+local errors = require("fsam.errors")
+
+local M = {}
+
+local WordPiece = {}
+WordPiece.__index = WordPiece
+
+-- What is remembered of words seen: text without end must not fill the memory.
+local CACHE_WORDS, CACHE_BYTES = 100000, 64
+
+--- A WordPiece model.
+-- @tparam table config
+--   `ids`: map from piece to id; `unk` (default "[UNK]"), `prefix` of pieces within a word
+--   (default "##"), `max_characters` of a word (default 100; longer words are unknown); `name`
+--   for messages; and the flags of the normaliser, see bert.lua
+-- @treturn table the model
+-- @raise when the unknown piece is not in the vocabulary
+function M.new(config)
+  local self = setmetatable({
+    kind = "wordpiece",
+    ids = config.ids,
+    unk = config.unk or "[UNK]",
+    prefix = config.prefix or "##",
+    max_characters = config.max_characters or 100,
+    normalizer = bert.new(config),
+    cache = {},
+    cached = 0,
+    longest = 0, -- bytes of the longest piece
+  }, WordPiece)
+  for piece in pairs(self.ids) do
+    self.longest = math.max(self.longest, #piece)
+  end
+  self.unk_id = self.ids[self.unk]
+  if not self.unk_id then
+    errors.raise("%s: the vocabulary has no %s", config.name or "wordpiece", self.unk)
+  end
+  return self
+end
+
+--- Positions at which a word may be cut: the first byte of each character, and the end.
+local function boundaries(word)
+  local cuts, n = {}, 0
+  for i = 1, #word do
+    local byte = word:byte(i)
+    if byte < 0x80 or byte >= 0xC0 then
+      n = n + 1
+      cuts[n] = i
+    end
+  end
+  cuts[n + 1] = #word + 1
+  return cuts, n
+end
+
+--- The ids of one word: the longest piece that fits, again and again; unknown as a whole if at any
+-- place none does.
+local function split_word(self, word)
+  local cuts, n = boundaries(word)
+  if n > self.max_characters then
+    return { self.unk_id }
+  end
+  local pieces, first = {}, 1
+  while first <= n do
+    local id, last
+    local lead = first > 1 and self.prefix or ""
+    for try = n + 1, first + 1, -1 do
+      if cuts[try] - cuts[first] + #lead <= self.longest then
+        id = self.ids[lead .. word:sub(cuts[first], cuts[try] - 1)]
+        if id then
+          last = try
+          break
+        end
+      end
+    end
+    if not id then
+      return { self.unk_id }
+    end
+    pieces[#pieces + 1] = id
+    first = last
+  end
+  return pieces
+end
+
+--- The ids of one word, remembered.
+local function word_ids(self, word)
+  local pieces = self.cache[word]
+  if pieces then
+    return pieces
+  end
+  pieces = split_word(self, word)
+  if #word <= CACHE_BYTES then
+    if self.cached >= CACHE_WORDS then
+      self.cache, self.cached = {}, 0
+    end
+    self.cache[word] = pieces
+    self.cached = self.cached + 1
+  end
+  return pieces
+end
+
+--- Normalised text.
+-- @tparam string text any bytes
+-- @treturn string valid UTF-8
+function WordPiece:normalize(text)
+  return self.normalizer:normalize(text)
+end
+
+--- Appends the ids of normalised text.
+-- @tparam table ids
+-- @tparam string text normalised
+function WordPiece:append(ids, text)
+  local n = #ids
+  for word in bert.words(text) do
+    local pieces = word_ids(self, word)
+    for i = 1, #pieces do
+      ids[n + i] = pieces[i]
+    end
+    n = n + #pieces
+  end
+end
+
+-- What the decoder takes back of the spaces that it put between words, one word at a time.
+local CLEANUP = {
+  { " %.", "." }, { " %?", "?" }, { " !", "!" }, { " ,", "," }, { " ' ", "'" }, { " n't", "n't" },
+  { " 'm", "'m" }, { " do not", " don't" }, { " 's", "'s" }, { " 've", "'ve" }, { " 're", "'re" },
+}
+
+--- Readable text of tokens.
+-- @tparam table tokens strings
+-- @treturn string
+function WordPiece:join(tokens)
+  local parts = {}
+  for i, token in ipairs(tokens) do
+    if i > 1 then
+      if token:sub(1, #self.prefix) == self.prefix then
+        token = token:sub(#self.prefix + 1)
+      else
+        token = " " .. token
+      end
+    end
+    for _, rule in ipairs(CLEANUP) do
+      token = token:gsub(rule[1], rule[2])
+    end
+    parts[i] = token
+  end
+  return table.concat(parts)
+end
+
+return M

@@ -1,0 +1,238 @@
+--- The training loop: epochs over frozen batches, validation, the best and last checkpoint.
+--
+-- Owns when things happen: updates, validations, saves, the end. What an update does is the
+-- optimizer's, what a batch is the task's, how things look the report's. Ctrl-C is noticed between
+-- updates.
+
+local C = require("fsam.C")
+local errors = require("fsam.errors")
+local metrics = require("fsam.metrics")
+local progress = require("fsam.train.progress")
+local saving = require("fsam.train.saving")
+local schedule = require("fsam.schedule")
+
+local M = {}
+
+local Loop = {}
+Loop.__index = Loop
+
+local MOST_SKIPPED = 10
+
+local clock = C.lib.fsam_clock
+
+-- One update. Returns what happened, as reports want it.
+function Loop:update(batches, steps)
+  local p, o = self.progress, self.options
+  local started = clock()
+  local list, samples, tokens = self.task:micro_batches(batches)
+  local lr = self.rate(p.step)
+  local info = self.optimizer:step({
+    evaluate = self.pass:bind({ step = p.step, batches = list, training = true }),
+    step = p.step, lr = lr, lr_peak = o.lr, lr_end = o.end_learning_rate,
+    progress = math.min(p.step / self.plan.total, 1), samples = samples, micro_batches = #list,
+  })
+  local r = {
+    epoch = p.epoch, step = p.step, done = p.done + 1, steps = steps, lr = lr, samples = samples,
+    tokens = tokens, loss = info.loss, correct = info.correct, gnorm = info.gnorm,
+    dnorm = info.dnorm, enorm = info.enorm, rho = info.rho, mask = info.mask,
+    skipped = info.skipped, seconds = clock() - started,
+    clipped = o.clip_norm > 0 and info.dnorm ~= nil and info.dnorm > o.clip_norm,
+  }
+  p:add(r)
+  r.epoch_averages = p.meter:averages()
+  self.session = self.session + 1
+  self.session_seconds = self.session_seconds + r.seconds
+  r.seconds_left = (self.plan.updates - p.step) * self.session_seconds / self.session
+  return r
+end
+
+-- A step that changed nothing is said; too many in a row end the run.
+function Loop:check_skipped(r)
+  local p = self.progress
+  if not r.skipped then
+    return
+  end
+  self.report:warn(("update %d skipped: %s"):format(r.step, r.skipped))
+  if p.skipped_in_row >= MOST_SKIPPED then
+    errors.raise("%d updates in a row were skipped, the first of them update %d: %s; lower --lr or "
+      .. "--rho%s", p.skipped_in_row, p.first_skipped, p.first_reason,
+      self.run.folder and " (checkpoints so far stay in " .. self.run.folder .. ")" or "")
+  end
+end
+
+function Loop:interrupted()
+  if C.lib.fsam_interrupted() ~= 0 then
+    self.was_interrupted = true
+  end
+  return self.was_interrupted
+end
+
+function Loop:save(name)
+  if not self.run.folder then
+    return
+  end
+  local p, started = self.progress, clock()
+  local path = self.run:path(name)
+  saving.checkpoint(path, self)
+  local at = p.last and p.last.values[self.options.best_checkpoint_metric]
+  self.report:saved({ path = path, epoch = p.epoch, step = p.step, score = at,
+    seconds = clock() - started })
+end
+
+-- Validates and keeps the best. Returns false when Ctrl-C came in between.
+function Loop:validate()
+  local p, metric = self.progress, self.options.best_checkpoint_metric
+  local started = clock()
+  self.optimizer:prepare_evaluation()
+  local result = self.task:validate(function(host)
+    return self.pass:predict(host)
+  end, function()
+    return self:interrupted()
+  end)
+  if not result then
+    return false
+  end
+  local seconds = clock() - started
+  p.valid_seconds = p.valid_seconds + seconds
+  local is_best = p:judge(metric, result)
+  self.report:epoch({
+    epoch = p.epoch, step = p.step, lr = self.rate(math.max(p.step - 1, 0)), meter = p.meter,
+    averages = p.meter:averages(), values = result.values, groups = result.groups,
+    is_best = is_best, seconds = p.meter.seconds, valid_seconds = seconds,
+    dev_samples = #self.task.dev, dev_tokens = result.tokens,
+    dev_batches = #self.task.dev_batches, best_metric = metric,
+    best_value = p.best and p.best.values[metric],
+  })
+  if result.collapsed then
+    self.report:warn(("every development sample was judged \"%s\": the run has collapsed; "
+      .. "another seed or a lower --lr may help"):format(result.collapsed))
+  end
+  if is_best then
+    self:save("checkpoint_best")
+  end
+  return true
+end
+
+-- The rest of the epoch under way. Returns when it is over, when max_update is reached, or when
+-- Ctrl-C asks for the end.
+function Loop:epoch()
+  local p, o = self.progress, self.options
+  local steps = self.task:steps(p.epoch)
+  while p.done < #steps and not (o.max_update and p.step >= o.max_update) do
+    local r = self:update(steps[p.done + 1], #steps)
+    self.report:step(r)
+    self:check_skipped(r)
+    if self:interrupted() then
+      return
+    end
+    if o.save_interval_updates > 0 and p.step % o.save_interval_updates == 0
+        and p.done < #steps then
+      self:save("checkpoint_last")
+    end
+  end
+  if self:validate() and p.done == #steps then
+    p:next_epoch()
+  end
+end
+
+function Loop:train()
+  local p, o = self.progress, self.options
+  while not p:finished(o) and not self:interrupted() do
+    self:epoch()
+    self:save("checkpoint_last")
+  end
+  if self.was_interrupted then
+    return "interrupted"
+  end
+  return p:finished(o)
+end
+
+local function summary(self, why)
+  local p, run = self.progress, self.run
+  return {
+    why = why, best = p.best, last = p.last, updates = p.step, skipped = p.skipped,
+    train_seconds = p.train_seconds, valid_seconds = p.valid_seconds,
+    tokens_per_second = p.train_seconds > 0 and p.tokens / p.train_seconds or 0,
+    best_path = run.folder and run:path("checkpoint_best"),
+    last_path = run.folder and run:path("checkpoint_last"),
+    interrupted = why == "interrupted", folder = run.folder,
+  }
+end
+
+-- A continued run takes its place, its optimizer's state and its data's check from the checkpoint.
+local function resume(self)
+  local saved = self.run.resume
+  if not saved then
+    return
+  end
+  self.task:check_same(saved.trainer, self.run.folder)
+  saving.restore(saved.path, saved.trainer, self)
+  local p = self.progress
+  self.report:note(("continue %s, epoch %d, update %s of %s"):format(self.run.folder, p.epoch, p.step,
+    self.plan.updates))
+  for _, line in ipairs(saving.remarks(saved.trainer, self)) do
+    self.report:warn(line)
+  end
+end
+
+--- Trains.
+-- @tparam table t options, run (fsam.train.open), task, model, pass, optimizer, report
+-- @treturn table summary: why ("epochs", "updates", "patience", "interrupted"), best and last
+--   { epoch, step, values, groups }, their paths, updates, skipped, seconds, folder
+-- @raise after 10 skipped updates in a row; when a checkpoint cannot be written (the old one stays)
+function M.run(t)
+  local o, run = t.options, t.run
+  local saved = run.resume and run.resume.trainer
+  local self = setmetatable({
+    options = o, run = run, task = t.task, model = t.model, pass = t.pass, optimizer = t.optimizer,
+    report = t.report, progress = progress.new(saved and saved.progress),
+    plan = progress.plan(o, t.task.steps_per_epoch, saved and saved.plan),
+    session = 0, session_seconds = 0, was_interrupted = false,
+  }, Loop)
+  metrics.check(o.best_checkpoint_metric, t.task.metrics, o.maximize_best_checkpoint_metric)
+  self.rate = schedule.new(o.lr_scheduler, {
+    lr = o.lr, total_num_update = self.plan.total, warmup_updates = self.plan.warmup,
+    end_learning_rate = o.end_learning_rate, power = o.power,
+  })
+  run:begin()
+  if run.folder then
+    self.report:open_log(run:path("train.log"))
+  end
+  resume(self)
+  C.lib.fsam_interrupt_catch(1)
+  local ok, why = xpcall(self.train, function(err)
+    return errors.is(err) and err or debug.traceback(tostring(err), 2)
+  end, self)
+  C.lib.fsam_interrupt_catch(0)
+  if not ok then
+    error(why, 0)
+  end
+  local result = summary(self, why)
+  if run.folder then
+    saving.results(run:path("results.json"), self, result)
+  end
+  self.report:finish(result)
+  if result.interrupted then
+    self.report:note(run.folder and ("interrupted after update %d; the same command with "
+      .. "--save-dir %s continues"):format(self.progress.step, run.folder)
+      or ("interrupted after update %d; nothing was saved"):format(self.progress.step))
+  end
+  return result
+end
+
+--- Validates a model without training (--valid-only).
+-- @tparam table t as for `run`
+-- @treturn table summary with `last`
+function M.validate(t)
+  local result = t.task:validate(function(host)
+    return t.pass:predict(host)
+  end)
+  local names = {}
+  for i, name in ipairs(t.task.metrics) do
+    names[i] = ("%s %.4f"):format(name, result.values[name])
+  end
+  t.report:note("dev      " .. table.concat(names, "   "))
+  return { why = "valid-only", last = result }
+end
+
+return M

@@ -1,0 +1,120 @@
+--- Where a run stands: everything the loop must remember between two updates, and its plan.
+--
+-- Owns the counters, the best and last scores, patience, and their form in trainer.json. Knows
+-- nothing of models, files or screens.
+
+local meters = require("fsam.train.meter")
+local metrics = require("fsam.metrics")
+
+local M = {}
+
+local Progress = {}
+Progress.__index = Progress
+
+local WARMUP_SHARE = 0.06
+
+-- Plain fields, as they are saved.
+local FIELDS = { "step", "epoch", "done", "epochs_done", "since_better", "skipped",
+  "skipped_in_row", "first_skipped", "first_reason", "tokens", "train_seconds", "valid_seconds",
+  "best", "last", "top" }
+
+--- A run that has not begun, or the one that a trainer.json describes.
+-- @tparam[opt] table saved
+function M.new(saved)
+  local self = setmetatable({
+    step = 0,            -- updates consumed, skipped ones included
+    epoch = 1,           -- the epoch under way
+    done = 0,            -- its updates that are done
+    epochs_done = 0,
+    since_better = 0,    -- validations without a better score
+    skipped = 0, skipped_in_row = 0,
+    tokens = 0, train_seconds = 0, valid_seconds = 0,
+  }, Progress)
+  for _, field in ipairs(saved and FIELDS or {}) do
+    self[field] = saved[field]
+  end
+  self.meter = meters.new(saved and saved.meter)
+  return self
+end
+
+--- Everything, as a plain table for trainer.json.
+function Progress:state()
+  local state = { meter = self.meter:state() }
+  for _, field in ipairs(FIELDS) do
+    state[field] = self[field]
+  end
+  return state
+end
+
+--- How long the run is, and how its learning rate is planned.
+-- @tparam table o max_epoch, max_update, total_num_update, warmup_updates
+-- @tparam integer steps_per_epoch
+-- @tparam[opt] table saved plan of a continued run: its warm-up is kept
+-- @treturn table updates, total (where the decay ends), warmup
+function M.plan(o, steps_per_epoch, saved)
+  local updates = math.min(o.max_epoch * steps_per_epoch, o.max_update or math.huge)
+  local total = o.total_num_update or updates
+  local warmup = o.warmup_updates or saved and saved.warmup or math.floor(WARMUP_SHARE * total)
+  return { updates = updates, total = total, warmup = math.min(warmup, o.warmup_updates or total) }
+end
+
+--- Counts an update.
+-- @tparam table r loss, samples, tokens, seconds, skipped (a reason) or nil, …
+function Progress:add(r)
+  self.meter:add(r)
+  self.step, self.done = self.step + 1, self.done + 1
+  self.train_seconds = self.train_seconds + r.seconds
+  self.tokens = self.tokens + r.tokens
+  if not r.skipped then
+    self.skipped_in_row = 0
+    return
+  end
+  if self.skipped_in_row == 0 then
+    self.first_skipped, self.first_reason = r.step, r.skipped
+  end
+  self.skipped = self.skipped + 1
+  self.skipped_in_row = self.skipped_in_row + 1
+end
+
+--- Notes a validation.
+-- @tparam string metric the one that decides
+-- @tparam table result of task:validate
+-- @treturn boolean is it the best so far? Ties go to the later one
+function Progress:judge(metric, result)
+  local value = result.values[metric]
+  local score = { epoch = self.epoch, step = self.step, values = result.values,
+    groups = result.groups }
+  self.last = score
+  local is_best = metrics.better(metric, value, self.best and self.best.values[metric])
+  -- Patience wants more than a tie; `top` is the value that was last exceeded.
+  if metrics.better(metric, value, self.top) and not (self.top
+      and metrics.rounded(metric, value) == metrics.rounded(metric, self.top)) then
+    self.top, self.since_better = value, 0
+  else
+    self.since_better = self.since_better + 1
+  end
+  if is_best then
+    self.best = score
+  end
+  return is_best
+end
+
+--- Ends the epoch.
+function Progress:next_epoch()
+  self.epochs_done = self.epoch
+  self.epoch, self.done, self.meter = self.epoch + 1, 0, meters.new()
+end
+
+--- Why no update should follow, or nil.
+-- @tparam table o max_epoch, max_update, patience
+function Progress:finished(o)
+  if self.epochs_done >= o.max_epoch then
+    return "epochs"
+  elseif o.max_update and self.step >= o.max_update then
+    return "updates"
+  elseif o.patience > 0 and self.since_better >= o.patience then
+    return "patience"
+  end
+end
+
+return M

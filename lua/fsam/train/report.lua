@@ -1,0 +1,141 @@
+--- Where a run's events go: the screen in the chosen format, and train.log in the run folder.
+--
+-- Owns the choice of a screen (screen_lines, screen_json, or none) and train.log: one line of JSON
+-- per event, every update included, whatever the screen shows. Events are method calls of `train`;
+-- numbers that are not finite are left out of the log.
+
+local C = require("fsam.C")
+local json = require("fsam.json")
+
+local M = {}
+
+local Report = {}
+Report.__index = Report
+
+local SILENT = setmetatable({}, {
+  __index = function()
+    return function() end
+  end,
+})
+
+-- The order of fields in train.log.
+local ORDER = { "event", "epoch", "step", "loss", "accuracy", "lr", "samples", "tokens", "gnorm",
+  "dnorm", "enorm", "rho" }
+
+-- Leaves out what JSON cannot hold.
+local function finite(fields)
+  local clean = {}
+  for key, value in pairs(fields) do
+    local kind = type(value)
+    if kind == "number" then
+      clean[key] = value == value and math.abs(value) < math.huge and value or nil
+    elseif kind == "table" then
+      clean[key] = finite(value)
+    elseif kind == "string" or kind == "boolean" then
+      clean[key] = value
+    end
+  end
+  return clean
+end
+
+M.finite = finite
+
+local function make_screen(o, metrics, out)
+  local kind = o.log_format
+  local width = kind == "bar" and C.lib.fsam_terminal_width(1) or 0
+  local screens = {
+    bar = "fsam.train.screen_lines", simple = "fsam.train.screen_lines",
+    json = "fsam.train.screen_json",
+  }
+  if not screens[kind] then
+    return SILENT
+  end
+  return require(screens[kind]).new({
+    out = out, width = width, interval = o.log_interval, metrics = metrics,
+    clip_norm = o.clip_norm or 0, clock = C.lib.fsam_clock,
+  })
+end
+
+--- @tparam table o log_format, log_interval, clip_norm
+-- @tparam {string,…} metrics names in the order shown
+-- @tparam[opt=io.stdout] file out
+function M.new(o, metrics, out)
+  return setmetatable({ screen = make_screen(o, metrics, out or io.stdout) }, Report)
+end
+
+--- Opens train.log; a continued run appends to it.
+-- @tparam string path
+function Report:open_log(path)
+  local reason
+  self.log, reason = io.open(path, "a")
+  if not self.log then
+    self:warn(("no train.log: %s"):format(reason))
+  end
+end
+
+-- A full disk costs the log, not the run: checkpoints decide about that.
+function Report:record(event, fields)
+  if self.log then
+    local line = finite(fields)
+    line.event = event
+    local ok, reason = self.log:write(json.encode(line, { order = ORDER }), "\n")
+    ok = ok and self.log:flush()
+    if not ok then
+      self.log = nil
+      self:warn(("train.log ends here: %s"):format(reason or "it cannot be written"))
+    end
+  end
+end
+
+function Report:header(lines)
+  for _, line in ipairs(lines) do
+    self.screen:note(line)
+  end
+end
+
+function Report:note(text)
+  self.screen:note(text)
+end
+
+function Report:warn(text)
+  self.screen:warn(text)
+  self:record("warning", { text = text })
+end
+
+--- An update: see loop.lua for the fields.
+function Report:step(r)
+  self.screen:step(r)
+  self:record(r.skipped and "skip" or "step", {
+    epoch = r.epoch, step = r.step, loss = r.loss, lr = r.lr, samples = r.samples,
+    tokens = r.tokens, gnorm = r.gnorm, dnorm = r.dnorm, enorm = r.enorm, rho = r.rho,
+    reason = r.skipped, accuracy = r.correct and r.correct / r.samples, seconds = r.seconds,
+  })
+  if r.mask then
+    self:record("mask", { step = r.step, mask = r.mask })
+  end
+end
+
+function Report:epoch(r)
+  self.screen:epoch(r)
+  self:record("epoch", {
+    epoch = r.epoch, step = r.step, loss = r.averages.loss, accuracy = r.averages.accuracy,
+    dev = r.values, by_kind = r.groups, is_best = r.is_best, seconds = r.seconds,
+    valid_seconds = r.valid_seconds, tokens_per_second = r.averages.tokens_per_second,
+  })
+end
+
+function Report:saved(r)
+  self.screen:saved(r)
+  self:record("saved", r)
+end
+
+function Report:finish(s)
+  self.screen:finish(s)
+  self:record("end", { step = s.updates, train_seconds = s.train_seconds, why = s.why })
+  if self.log then
+    self.log:close()
+    self.log = nil
+  end
+end
+
+return M

@@ -1,0 +1,117 @@
+--- config.json: defaults, what is refused and how, labels, and what is written back.
+local config_json = require("fsam.formats.config")
+local json = require("fsam.json")
+
+local BERT = [[{"model_type": "bert", "vocab_size": 100, "hidden_size": 8, "num_hidden_layers": 2,
+  "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 12%s}]]
+
+describe("config.json", function()
+  -- Checks BERT's text with more fields, of which the last of the same name counts.
+  local function check(fields)
+    local text = BERT:format(fields and ", " .. fields or "")
+    return config_json.check(json.decode(text), "config.json")
+  end
+
+  local function refused(fields)
+    local ok, err = pcall(check, fields)
+    assert.is_false(ok)
+    return tostring(err)
+  end
+
+  it("has the defaults of Transformers", function()
+    local config = check()
+    assert.equal(1e-12, config.layer_norm_eps)
+    assert.equal(0.02, config.initializer_range)
+    assert.equal(0.1, config.hidden_dropout_prob)
+    assert.equal(0.1, config.attention_probs_dropout_prob)
+    assert.equal(0.1, config.classifier_dropout)
+    assert.equal(2, config.type_vocab_size)
+    assert.equal(0, config.pad_token_id)
+    assert.equal("erf", config.gelu)
+    assert.same({ "LABEL_0", "LABEL_1" }, config.labels)
+    assert.equal(2, config.num_labels)
+    assert.equal("bert.", config.prefix)
+    local roberta = check('"model_type": "roberta", "classifier_dropout": null, '
+      .. '"hidden_dropout_prob": 0.3, "hidden_act": "gelu_new"')
+    assert.equal(1, roberta.pad_token_id)
+    assert.equal("roberta.", roberta.prefix)
+    assert.equal(0.3, roberta.classifier_dropout)
+    assert.equal("tanh", roberta.gelu)
+  end)
+
+  it("is refused with field, value and what is possible", function()
+    for fields, message in pairs({
+      ['"model_type": "gpt2"'] = 'model_type is "gpt2"; supported are bert, roberta',
+      ['"model_type": null'] = "model_type is nil; supported are bert, roberta",
+      ['"hidden_size": 9'] = "hidden_size 9 is not divisible by num_attention_heads 2",
+      ['"hidden_size": 0'] = "hidden_size is 0, expected an integer from 1 to 65536",
+      ['"num_hidden_layers": 1.5'] = "num_hidden_layers is 1.5, expected an integer from 1 to 1000",
+      ['"num_hidden_layers": 1e300'] =
+        "num_hidden_layers is 1e+300, expected an integer from 1 to 1000",
+      ['"vocab_size": "many"'] = 'vocab_size is "many", expected an integer from 1 to 16777216',
+      ['"intermediate_size": [1]'] =
+        "intermediate_size is a table, expected an integer from 1 to 1048576",
+      ['"pad_token_id": 100'] = "pad_token_id is 100, expected an integer from 0 to 99",
+      ['"hidden_dropout_prob": 1'] = "hidden_dropout_prob is 1, expected less than 1",
+      ['"classifier_dropout": -1'] = "classifier_dropout is -1, expected a number from 0 to 1",
+      ['"layer_norm_eps": 0'] = "layer_norm_eps is 0",
+      ['"hidden_act": "relu"'] = 'hidden_act is "relu"; supported are gelu and gelu_new',
+      ['"position_embedding_type": "relative_key"'] =
+        'position_embedding_type is "relative_key"; only absolute is supported',
+      ['"embedding_size": 4'] = "embedding_size is 4; it must equal hidden_size",
+      ['"problem_type": "multi_label_classification"'] = 'problem_type is '
+        .. '"multi_label_classification"; supported are single_label_classification and regression',
+      ['"id2label": ["a"]'] = "id2label is not an object of label names",
+      ['"id2label": {"0": "a", "2": "b"}'] = "the ids of id2label are not 0 to 1",
+      ['"id2label": {"x": "a"}'] = 'id2label has "x": "a", expected an id and a name',
+      ['"id2label": {"0": "a"}, "num_labels": 2'] = "num_labels is 2, id2label has 1 names",
+      ['"model_type": "roberta", "max_position_embeddings": 2'] =
+        "max_position_embeddings 2 leaves no position after the padding's 1",
+    }) do
+      assert.equal("config.json: " .. message, refused(fields))
+    end
+    assert.equal("config.json has no vocab_size", refused('"vocab_size": null'))
+    assert.equal("config.json describes a decoder; only encoders are supported",
+      refused('"is_decoder": true'))
+    assert.is_false((pcall(config_json.check, json.decode("[]"), "config.json")))
+  end)
+
+  it("takes labels in the order of their ids, eleven too", function()
+    local pairs_of, expected = {}, {}
+    for i = 0, 10 do
+      pairs_of[#pairs_of + 1] = ('"%d": "label %d"'):format(10 - i, 10 - i)
+      expected[i + 1] = "label " .. i
+    end
+    assert.same(expected, check('"id2label": {' .. table.concat(pairs_of, ",") .. "}").labels)
+    assert.equal(3, check('"num_labels": 3').num_labels)
+  end)
+
+  it("is written with unknown fields, present values, labels and class", function()
+    local config = config_json.with_labels(check('"odd": {"list": [], "object": {}}, '
+      .. '"num_labels": 3, "dtype": "float16", "architectures": ["BertModel"]'), { "no", "yes" })
+    assert.equal("BertModel", config.architecture)
+    config.hidden_dropout_prob = 0.25
+    local text = config_json.encode(config)
+    local out = json.decode(text)
+    assert.truthy(text:find('"list": []', 1, true))
+    assert.truthy(text:find('"object": {}', 1, true))
+    assert.equal(0.25, out.hidden_dropout_prob)
+    assert.equal(0.1, out.classifier_dropout)
+    assert.same({ ["0"] = "no", ["1"] = "yes" }, out.id2label)
+    assert.same({ no = 0, yes = 1 }, out.label2id)
+    assert.equal("BertForSequenceClassification", out.architectures[1])
+    assert.equal("float32", out.torch_dtype)
+    assert.is_nil(out.dtype)
+    assert.is_nil(out.num_labels)
+    local again = config_json.check(out, "again")
+    assert.equal(text, config_json.encode(again))
+  end)
+
+  it("is for regression when a task has no labels", function()
+    local base = check('"num_labels": 3')
+    local config = config_json.with_labels(base, nil)
+    assert.equal(1, config.num_labels)
+    assert.equal("regression", config.problem_type)
+    assert.equal(3, base.num_labels)
+  end)
+end)

@@ -1,0 +1,291 @@
+--- Hugging Face folders: finding the files, matching names, what may be missing, and saving.
+local C = require("fsam.C")
+local config_json = require("fsam.formats.config")
+local helper = require("spec.helper")
+local huggingface = require("fsam.formats.huggingface")
+local json = require("fsam.json")
+local safetensors = require("fsam.formats.safetensors")
+local lfs = require("lfs")
+local ffi = C.ffi
+
+-- A configuration of a few numbers; its "model" is a handful of the real names.
+local function raw(fields)
+  local t = { model_type = "bert", vocab_size = 8, hidden_size = 4, num_hidden_layers = 1,
+    num_attention_heads = 2, intermediate_size = 6, max_position_embeddings = 5,
+    architectures = { "BertForSequenceClassification" }, unknown_field = { 1, "two" } }
+  for key, value in pairs(fields or {}) do
+    t[key] = value
+  end
+  return t
+end
+
+local BODY = {
+  { name = "bert.embeddings.word_embeddings.weight", shape = { 8, 4 } },
+  { name = "bert.encoder.layer.0.output.LayerNorm.weight", shape = { 4 } },
+  { name = "bert.encoder.layer.0.output.LayerNorm.bias", shape = { 4 } },
+}
+local POOLER = {
+  { name = "bert.pooler.dense.weight", shape = { 4, 4 } },
+  { name = "bert.pooler.dense.bias", shape = { 4 } },
+}
+local HEAD = {
+  { name = "classifier.weight", shape = { 2, 4 } },
+  { name = "classifier.bias", shape = { 2 } },
+}
+
+local function joined(...)
+  local list = {}
+  for _, part in ipairs({ ... }) do
+    for _, parameter in ipairs(part) do
+      list[#list + 1] = parameter
+    end
+  end
+  return list
+end
+
+local MODEL = joined(BODY, POOLER, HEAD)
+
+local function names(list)
+  local result = {}
+  for i, parameter in ipairs(list) do
+    result[i] = parameter.name
+  end
+  return result
+end
+
+describe("Hugging Face folders", function()
+  local folder
+
+  before_each(function()
+    folder = helper.temp_dir()
+  end)
+
+  after_each(function()
+    helper.remove_dir(folder)
+  end)
+
+  local function message_of(f, ...)
+    local ok, err = pcall(f, ...)
+    assert.is_false(ok)
+    return (tostring(err):gsub(folder .. "/?", "<>"))
+  end
+
+  -- Tensors of these parameters, renamed by `rename`; the values tell them apart.
+  local function tensors(parameters, rename)
+    local list = {}
+    for i, p in ipairs(parameters) do
+      local count = 1
+      for _, size in ipairs(p.shape) do
+        count = count * size
+      end
+      local data = ffi.new("float[?]", count)
+      for k = 0, count - 1 do
+        data[k] = i + k / 64
+      end
+      list[i] = { name = rename and rename(p.name) or p.name, dtype = p.dtype or "F32",
+        shape = p.shape, data = data }
+    end
+    return list
+  end
+
+  local function write(list, fields)
+    helper.write_file(folder .. "/config.json", json.encode(raw(fields)))
+    safetensors.write(folder .. "/model.safetensors", list)
+  end
+
+  -- Assigns MODEL (or `parameters`) from the folder: the values by name, and the report.
+  local function assign(parameters)
+    local values = {}
+    local source = huggingface.load(folder)
+    local report = huggingface.assign(source, parameters or MODEL, function(parameter, entry)
+      values[parameter.name] = entry:values()
+    end)
+    return values, report
+  end
+
+  describe("a path", function()
+    it("may be a folder, a file in it, or an index of shards", function()
+      write(tensors(MODEL))
+      for _, path in ipairs({ folder, folder .. "/", folder .. "/model.safetensors" }) do
+        local source = huggingface.load(path)
+        assert.equal(folder, source.folder)
+        assert.equal(folder .. "/model.safetensors", source.path)
+        assert.equal("bert", source.config.model_type)
+        assert.equal(#MODEL, #source.tensors.names)
+      end
+      assert(os.rename(folder .. "/model.safetensors", folder .. "/1.safetensors"))
+      local map = {}
+      for _, parameter in ipairs(MODEL) do
+        map[parameter.name] = "1.safetensors"
+      end
+      helper.write_file(folder .. "/model.safetensors.index.json",
+        json.encode({ weight_map = map }))
+      assert.equal(#MODEL, #huggingface.load(folder).tensors.names)
+    end)
+
+    it("is refused with what it lacks", function()
+      assert.equal("<>none does not exist; give a Hugging Face folder or a .safetensors file",
+        message_of(huggingface.load, folder .. "/none"))
+      assert.equal("<> has no config.json: not a Hugging Face folder",
+        message_of(huggingface.load, folder))
+      helper.write_file(folder .. "/alone.safetensors", "")
+      assert.equal("<>alone.safetensors has no config.json beside it, which describes its model",
+        message_of(huggingface.load, folder .. "/alone.safetensors"))
+      helper.write_file(folder .. "/config.json", json.encode(raw()))
+      assert.equal("<> has no model.safetensors", message_of(huggingface.load, folder))
+      helper.write_file(folder .. "/pytorch_model.bin", "")
+      assert.equal("<> has its weights in pytorch_model.bin only; save them as model.safetensors",
+        message_of(huggingface.load, folder))
+      assert.equal("<>config.json is neither a Hugging Face folder nor a .safetensors file",
+        message_of(huggingface.load, folder .. "/config.json"))
+    end)
+
+    it("may name a checkpoint whose saving was interrupted", function()
+      write(tensors(MODEL))
+      helper.write_file(folder .. "/trainer.json", "{}")
+      local name = folder .. "-checkpoint"
+      assert(os.rename(folder, name .. ".old"))
+      finally(function() helper.remove_dir(name .. ".old") end)
+      assert.equal(name .. ".old", huggingface.load(name).folder)
+      assert(lfs.mkdir(folder))
+    end)
+  end)
+
+  describe("names", function()
+    local expected
+
+    before_each(function()
+      write(tensors(MODEL))
+      expected = assign()
+    end)
+
+    it("are known with and without the model's prefix, and in their old form", function()
+      write(tensors(MODEL, function(name) return (name:gsub("^bert%.", "")) end))
+      assert.same(expected, (assign()))
+      write(tensors(MODEL, function(name)
+        return (name:gsub("LayerNorm.weight", "LayerNorm.gamma")
+          :gsub("LayerNorm.bias", "LayerNorm.beta"))
+      end))
+      assert.same(expected, (assign()))
+    end)
+
+    it("of other heads and of buffers are left aside, unknown ones are reported", function()
+      local more = tensors(joined(MODEL, {
+        { name = "cls.predictions.bias", shape = { 8 } },
+        { name = "cls.predictions.transform.LayerNorm.gamma", shape = { 4 } },
+        { name = "bert.embeddings.position_ids", shape = { 1 } },
+        { name = "surprise", shape = { 1 } },
+        { name = "bert.encoder.layer.1.output.dense.bias", shape = { 4 } } }))
+      write(more)
+      local values, report = assign()
+      assert.same(expected, values)
+      assert.equal(3, #report.ignored)
+      assert.same({ "bert.encoder.layer.1.output.dense.bias", "surprise" }, report.unexpected)
+      assert.same({}, report.fresh)
+      assert.same({}, report.reasons)
+    end)
+
+    it("may not mean the same tensor twice", function()
+      write(tensors(joined(MODEL, { { name = "pooler.dense.bias", shape = { 4 } } })))
+      assert.truthy(message_of(assign):find("holds tensor bert.pooler.dense.bias twice", 1, true))
+    end)
+
+    it("of a pooler mean nothing to RoBERTa", function()
+      local function roberta(name) return (name:gsub("^bert", "roberta")) end
+      local wanted = tensors(joined(BODY, {
+        { name = "classifier.out_proj.weight", shape = { 2, 4 } } }), roberta)
+      write(tensors(joined(MODEL, { { name = "lm_head.bias", shape = { 8 } },
+        { name = "classifier.out_proj.weight", shape = { 2, 4 } } }), roberta),
+        { model_type = "roberta" })
+      local _, report = assign(wanted)
+      assert.same({ "lm_head.bias", "roberta.pooler.dense.bias", "roberta.pooler.dense.weight" },
+        report.ignored)
+      assert.same({ "classifier.bias", "classifier.weight" }, report.unexpected)
+    end)
+  end)
+
+  describe("what is missing", function()
+    it("may be the head and the pooler, which start new", function()
+      write(tensors(BODY))
+      local values, report = assign()
+      for _, parameter in ipairs(MODEL) do
+        local new = parameter.name:find("pooler") or parameter.name:find("classifier")
+        assert.equal(not new, values[parameter.name] ~= nil)
+      end
+      assert.same(names(joined(POOLER, HEAD)), names(report.fresh))
+      assert.same({ "new pooler: the file has none", "new head: the file has none" },
+        report.reasons)
+    end)
+
+    it("may be a head of other labels or of another task", function()
+      write(tensors(joined(BODY, POOLER, { { name = "classifier.weight", shape = { 3, 4 } },
+        { name = "classifier.bias", shape = { 3 } } })), { num_labels = 3 })
+      local _, report = assign()
+      assert.same(names(HEAD), names(report.fresh))
+      assert.same({ "new head: the file's is for 3 labels" }, report.reasons)
+      write(tensors(MODEL), { architectures = { "BertForTokenClassification" } })
+      _, report = assign()
+      assert.same(names(HEAD), names(report.fresh))
+      assert.same({ "new head: the file's is for another task (BertForTokenClassification)" },
+        report.reasons)
+    end)
+
+    it("is an error otherwise, with the first five and the count", function()
+      local many = {}
+      for i = 1, 7 do
+        many[i] = { name = "bert.x" .. i, shape = { 1 } }
+      end
+      write(tensors(MODEL))
+      assert.equal("<>model.safetensors lacks 7 tensors: bert.x1, bert.x2, bert.x3, bert.x4, "
+        .. "bert.x5, ...", message_of(assign, joined(MODEL, many)))
+      assert.equal("<>model.safetensors lacks 1 tensor: bert.x1",
+        message_of(assign, joined(MODEL, { many[1] })))
+      write(tensors(joined(BODY, POOLER, { HEAD[1] })))
+      assert.equal("<>model.safetensors: tensor classifier.bias is missing, though others of its "
+        .. "part are there", message_of(assign))
+    end)
+  end)
+
+  describe("what does not fit", function()
+    local function refuse(parameter, fields)
+      local list = tensors(MODEL)
+      for i, t in ipairs(list) do
+        list[i] = t.name == parameter.name and tensors({ parameter })[1] or t
+      end
+      write(list, fields)
+      local copied = 0
+      local message = message_of(huggingface.assign, huggingface.load(folder), MODEL, function()
+        copied = copied + 1
+      end)
+      assert.equal(0, copied) -- nothing is copied before all is checked
+      return message
+    end
+
+    it("is named, with what it is and what it should be", function()
+      assert.equal("<>model.safetensors: tensor bert.embeddings.word_embeddings.weight is [9, 4], "
+        .. "config.json asks for [8, 4]",
+        refuse({ name = "bert.embeddings.word_embeddings.weight", shape = { 9, 4 } }))
+      assert.truthy(refuse({ name = "bert.pooler.dense.bias", shape = { 4, 1 } })
+        :find("is [4, 1], config.json asks for [4]", 1, true))
+      assert.truthy(refuse({ name = "classifier.weight", shape = { 3, 4 } })
+        :find("classifier.weight is [3, 4], config.json asks for [2, 4]", 1, true))
+      assert.truthy(refuse({ name = "bert.pooler.dense.bias", shape = { 4 }, dtype = "I32" })
+        :find("is I32, expected F32, F16, BF16 or F64", 1, true))
+    end)
+  end)
+
+  it("come back as they were saved, with labels and unknown fields", function()
+    write(tensors(MODEL))
+    local expected = assign()
+    local config = config_json.with_labels(huggingface.load(folder).config, { "bad", "good" })
+    huggingface.save(folder, config, tensors(MODEL))
+    assert.same(expected, (assign()))
+    local source = huggingface.load(folder)
+    assert.same({ "bad", "good" }, source.config.labels)
+    assert.equal("single_label_classification", source.config.problem_type)
+    assert.equal("two", source.config.raw.unknown_field[2])
+    local before = helper.read_file(folder .. "/model.safetensors")
+    huggingface.save(folder, config, tensors(MODEL))
+    assert.equal(before, helper.read_file(folder .. "/model.safetensors"))
+  end)
+end)
