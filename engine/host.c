@@ -89,7 +89,8 @@ static int set_paths(lua_State *L, int sys) {
   if (read_source_tree(share, sizeof share, folder) == 0)
     used = snprintf(ours, sizeof ours, "%s/lua/?.lua;", folder);
   else
-    snprintf(share, sizeof share, "%s/../share/fsam-lua", folder);
+    snprintf(share, sizeof share, "%.*s/share/fsam-lua", (int)(strrchr(folder, '/') - folder),
+             folder);
   snprintf(ours + used, sizeof ours - (size_t)used, "%s/lua/?.lua;%s/lua/?/init.lua", share, share);
   lua_pushstring(L, share);
   lua_setfield(L, sys, "share");

@@ -148,8 +148,8 @@ local function build_parser(spec)
   parser:usage("usage: " .. (spec.usage or spec.name)):help_max_width(100)
     :help_description_margin(30):help_usage_margin(2)
   if spec.positional then
-    parser:argument(spec.positional.name, spec.positional.help):args("?")
-      :argname(spec.positional.metavar)
+    parser:argument(spec.positional.metavar, spec.positional.help):target(spec.positional.name)
+      :args("?")
   end
   local groups, order = {}, {}
   for _, d in ipairs(spec.flags) do
@@ -260,9 +260,23 @@ function M.read(arguments, spec)
   return options
 end
 
---- As `read`, for a recipe: --help is printed and ends the program.
+-- The command as one could type it again.
+local function command_line(arguments)
+  local words = { arguments[0] }
+  for _, word in ipairs(arguments) do
+    words[#words + 1] = word:find("^[%w%-_./=,:+@]+$") and word
+      or "'" .. word:gsub("'", "'\\''") .. "'"
+  end
+  return table.concat(words, " ")
+end
+
+--- As `read`, for a recipe: --help is printed and ends the program. `options.command` is the command
+-- as one could type it again.
+-- @tparam {string,…} arguments `arg`
+-- @tparam table spec
 function M.parse(arguments, spec)
   local options = M.read(arguments, spec)
+  options.command = "fsam-lua " .. command_line(arguments)
   if options.help then
     io.write(options.help, "\n")
     os.exit(0)

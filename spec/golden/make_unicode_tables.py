@@ -55,6 +55,17 @@ def later(letter):
     return [c for c in CODE_POINTS if unicodedata.category(chr(c))[0] != letter and joins(before, c)]
 
 
+def word_only_there():
+    """Word characters of single_word tokens that their category in Unicode 14.0 does not tell."""
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0}, unk_token="?"))
+    tokenizer.add_tokens([tokenizers.AddedToken("qq", single_word=True)])
+    assert tokenizer.encode("!qq").tokens[-1] == "qq"
+    return [c for c in CODE_POINTS
+            if unicodedata.category(chr(c)) not in ("Nd", "Nl", "Pc")
+            and unicodedata.category(chr(c))[0] not in "LM"
+            and tokenizer.encode(f"{chr(c)}qq").tokens[-1] != "qq"]
+
+
 def ranges(codes):
     found = []
     for c in sorted(codes):
@@ -95,6 +106,7 @@ emit("INERT", "Newer marks and composed characters, which canonical decompositio
      ranges(c for c in CODE_POINTS if active_today(c) and inert(c)))
 emit("LETTER", "Letters for GPT-2's expression that are newer than Unicode 14.0.", ranges(later("L")))
 emit("NUMBER", "Numbers, likewise.", ranges(later("N")))
+emit("WORD", "Word characters whose category in Unicode 14.0 does not tell.", ranges(word_only_there()))
 emit("LOWER", "Lower-case letters newer than Unicode 15.0: pairs of a code point and its mapping.",
      " ".join(f"{c:X}-{ord(LOWER(chr(c))):X}" for c in CODE_POINTS
               if LOWER(chr(c)) != chr(c) and LOWER(chr(c)) != chr(c).lower()))

@@ -76,6 +76,36 @@ local function values_of(name, shape, source)
   return values
 end
 
+-- -- dropout, from its definition -----------------------------------------------------------------
+
+--- What dropout multiplies an element by: 0 or 65536 / (65536 - threshold). Elements 8 block …
+-- 8 block + 7 take the halves of one counter's four words, low half first.
+-- @tparam cdata d fsam_dropout
+-- @tparam number b sample of the runner's batch
+-- @tparam number row second last word of the counter
+-- @tparam number block last word of the counter
+-- @tparam number k element within the block, from 0
+function M.keep(d, b, row, block, k)
+  local words = ffi.new("uint32_t[4]")
+  lib.fsam_philox(words, d.site, M.ordinal(b), row, block, d.seed, d.step)
+  local bits = math.floor(words[math.floor(k / 2)] / (k % 2 == 0 and 1 or 65536)) % 65536
+  local threshold = math.floor(65536 * d.p + 0.5)
+  return bits < threshold and 0 or 65536 / (65536 - threshold)
+end
+
+--- Of every element of the rows [T,width] of a case, from 1; nil in the tail, where nothing drops.
+function M.keep_rows(case, d, width)
+  local keep = {}
+  for b, length in ipairs(case.lengths) do
+    for r = 0, length - 1 do
+      for c = 0, width - 1 do
+        keep[#keep + 1] = M.keep(d, b - 1, r, math.floor(c / 8), c % 8)
+      end
+    end
+  end
+  return keep
+end
+
 -- -- a case made real: tensors with guards, a batch -------------------------------------------------
 
 local Bench = {}
@@ -177,7 +207,7 @@ end
 --- Elements of the rows that belong to samples; tail rows come after them.
 function Bench:live(shape)
   local tail = self.case.tail or 0
-  if tail == 0 or shape[1] ~= self.batch.tokens then
+  if tail == 0 or #shape < 2 or shape[1] ~= self.batch.tokens then
     return elements(shape)
   end
   return elements(shape) / shape[1] * (shape[1] - tail)
@@ -340,6 +370,21 @@ local function finished(case, act, threads, filled)
   return self
 end
 
+--- Runs forward in f32, for specs of their own.
+-- @tparam table case
+-- @treturn table outputs by name, as flat tables
+function M.forward(case)
+  local self = bench(case, "f32")
+  local rc = case.forward(self.t, self.batch, case)
+  local values = {}
+  for _, output in ipairs(case.outputs) do
+    values[output[1]] = self.t[output[1]]:read()
+  end
+  self:close()
+  check(rc)
+  return values
+end
+
 --- The digest of all cases at the present instruction-set level: what `define` compares.
 function M.digest(cases)
   local hash = 1
@@ -395,7 +440,8 @@ end
 -- with `return cases`: it is also run, outside of busted, once per instruction-set level.
 -- @tparam string name
 -- @tparam table cases see the head of this file
-function M.define(name, cases)
+-- @tparam[opt] function more declares further specs
+function M.define(name, cases, more)
   local env = getfenv(2) -- busted gives its functions to the spec's file only
   local describe, it = env.describe, env.it
   if not describe then
@@ -412,6 +458,9 @@ function M.define(name, cases)
     it("gives the same bits at every instruction-set level", function()
       levels_agree(name)
     end)
+    if more then
+      more()
+    end
   end)
 end
 

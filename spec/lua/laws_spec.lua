@@ -50,10 +50,10 @@ local function pack(model, first, count, ordinal)
 end
 
 local function sampler(model)
-  return function(n, seed, step)
+  return function(n, seed, step, first_ordinal)
     local list = {}
     for i = 1, n do
-      list[i] = pack(model, 100 * seed + step + i, 1)
+      list[i] = pack(model, 100 * seed + step + i, 1, first_ordinal + i - 1)
     end
     return list
   end

@@ -59,8 +59,8 @@ M.define("sample", {
   values = function(s, context)
     local f = context.params:scratch("fisher")
     f:set(0)
-    for i, batch in ipairs(context.sampler(s.num_samples, context.seed, s.step)) do
-      batch.ordinals[0] = s.N + i - 1 -- dropout of its own: the step's samples are 0 … N - 1
+    -- Dropout of their own: the step's samples have the ordinals 0 … N - 1.
+    for _, batch in ipairs(context.sampler(s.num_samples, context.seed, s.step, s.N)) do
       local result = context.evaluate({ batches = { batch }, into = s.g, backward = true })
       context.finite(result:mean())
       f:set(f + s.g * s.g)

@@ -59,7 +59,7 @@ function M.new(config)
     self.vocab_size = math.max(self.vocab_size, id + 1)
   end
   for _, token in ipairs(config.added) do
-    self.tokens[token.id] = token.content
+    self.tokens[token.id] = token.normalized and model:normalize(token.content) or token.content
     self.special[token.id] = token.special or nil
     self.vocab_size = math.max(self.vocab_size, token.id + 1)
   end

@@ -158,11 +158,14 @@ local function read_template(processor, where)
     "TemplateProcessing, BertProcessing, RobertaProcessing")
 end
 
-local function read_added(data, where)
+local function read_added(data, where, ids)
   local list = data.added_tokens or {}
   for i, token in ipairs(list) do
     if type(token) ~= "table" or type(token.content) ~= "string" or not is_id(token.id) then
       errors.raise("%s: added token %d has no content or no id", where, i)
+    elseif (ids[token.content] or token.id) ~= token.id then
+      errors.raise("%s: %s is %d among the added tokens, but %d in the vocabulary", where,
+        token.content, token.id, ids[token.content])
     end
   end
   return list
@@ -185,7 +188,7 @@ function M.read(text, where, config, kept)
   end
   local made = kind == "BPE" and read_bpe(data, where) or read_wordpiece(data, where)
   local names = files.names(config or {}, made.kind)
-  local added = read_added(data, where)
+  local added = read_added(data, where, made.ids)
   local padding = data.padding
   if type(padding) == "table" and not (config and config.pad_token) then
     names.pad = padding.pad_token or names.pad

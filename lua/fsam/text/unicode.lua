@@ -11,7 +11,8 @@ local ffi = C.ffi
 local M = {}
 
 --- The bits of `classes()`, named like the lists of unicode_tables.lua.
-M.BITS = { SPACE = 1, DROPPED = 2, CHINESE = 4, MARK = 8, PUNCTUATION = 16, INERT = 32 }
+M.BITS = { SPACE = 1, DROPPED = 2, CHINESE = 4, MARK = 8, PUNCTUATION = 16, INERT = 32,
+  WORD = 64 }
 
 --- Calls f(first, last) for each range of a list.
 local function each_range(list, f)
@@ -70,12 +71,8 @@ end
 -- @treturn boolean
 function M.is_word(code)
   local category = ffi.string(C.lib.fsam_unicode_category(code))
-  local group = category:sub(1, 1)
-  return group == "L" or group == "M" or category == "Nd" or category == "Nl" or category == "Pc"
-    or code == 0x200C or code == 0x200D                 -- joiners
-    or (code >= 0x24B6 and code <= 0x24E9)              -- letters in circles, squares
-    or (code >= 0x1F130 and code <= 0x1F149) or (code >= 0x1F150 and code <= 0x1F169)
-    or (code >= 0x1F170 and code <= 0x1F189)
+  return category:find("^[LM]") ~= nil or category == "Nd" or category == "Nl"
+    or category == "Pc" or bit.band(M.classes()[code], M.BITS.WORD) ~= 0
 end
 
 local capacity = 4096

@@ -105,8 +105,8 @@ end
 -- @tparam[opt] string base name of fresh folders; default: the program's, without ".lua"
 -- @treturn table run: folder (nil with --no-save and --valid-only), resume { path, trainer } or
 --   nil, finished (a sentence) or nil, source: the model to load (checkpoint or --restore-file; nil
---   for random weights)
--- @raise when the saved run was started with other mathematics
+--   for random weights), source_folder: where its vocabulary is
+-- @raise when --restore-file does not exist; when the saved run was started with other mathematics
 function M.open(options, base)
   local run = setmetatable({ options = options }, Run)
   if not options.no_save and not options.valid_only then
@@ -125,6 +125,14 @@ function M.open(options, base)
     run.fresh = base or options.program:gsub("%.lua$", "")
   end
   run.source = run.resume and run.resume.path or options.restore_file
+  if run.source then
+    local kind = file.kind(run.source)
+    if not kind then
+      errors.raise("--restore-file %s does not exist; it is a Hugging Face folder or a .safetensors "
+        .. "file", run.source)
+    end
+    run.source_folder = kind == "directory" and run.source or file.parent(run.source)
+  end
   return run
 end
 

@@ -15,7 +15,7 @@ local function is_own(func)
   if known == nil then
     local source = getinfo(func, "S").source
     known = source:find("fsam/vector/", 1, true) ~= nil or source:find("fsam/params.lua", 1, true) ~= nil
-      or source:sub(1, 1) == "="
+      or source == "=[C]"
     own[func] = known
   end
   return known

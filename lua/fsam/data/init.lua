@@ -1,0 +1,12 @@
+--- fsam.data: data sets and their batches. Modules load at first use.
+return setmetatable({}, {
+  __index = function(self, name)
+    local path = package.searchpath("fsam.data." .. name, package.path)
+    if not path then
+      return nil
+    end
+    local module = require("fsam.data." .. name)
+    rawset(self, name, module)
+    return module
+  end,
+})

@@ -1,0 +1,73 @@
+--- Cells: the places on the device where computed scalars (one f64) and rows (one f64 per segment)
+-- stand until nobody refers to them. A cell is handed out as a small cdata handle that its node
+-- holds; when the node is collected, the cell is used again. Work on a device is in order, so a cell
+-- that is given out anew cannot be overwritten too early.
+local C = require("fsam.C")
+local Tensor = require("fsam.tensor")
+
+local ffi, lib, check = C.ffi, C.lib, C.check
+local handle_of = ffi.typeof("int32_t[1]")
+local doubles = ffi.typeof("double[?]")
+local pointer = ffi.typeof("double *")
+
+local CHUNK = 64 -- cells that are allocated at once
+
+local M = {}
+local Pool = {}
+Pool.__index = Pool
+
+--- A pool of cells of `width` numbers each, in an arena.
+function M.new(arena, width, name)
+  local free = {}
+  return setmetatable({
+    arena = arena, width = width, name = name,
+    pointers = {}, tensors = {}, free = free,
+    host = doubles(width),
+    release = function(handle)
+      free[#free + 1] = handle[0]
+    end,
+  }, Pool)
+end
+
+local function grow(self)
+  local count = #self.pointers
+  local chunk = Tensor.new(self.arena, "i32", { CHUNK * self.width * 2 }, self.name, true)
+  for i = CHUNK, 1, -1 do
+    local cell = chunk:view({ self.width * 2 }, (i - 1) * self.width * 2)
+    self.tensors[count + i] = cell
+    self.pointers[count + i] = ffi.cast(pointer, cell.data)
+    self.free[#self.free + 1] = count + i
+  end
+end
+
+--- A fresh cell's handle.
+function Pool:take()
+  local free = self.free
+  if #free == 0 then
+    grow(self)
+  end
+  local handle = ffi.gc(handle_of(free[#free]), self.release)
+  free[#free] = nil
+  return handle
+end
+
+--- Where a cell is, for a program's binding.
+function Pool:pointer(handle)
+  return self.pointers[handle[0]]
+end
+
+--- Its numbers, as a host array (valid until the next read).
+function Pool:read(handle)
+  check(lib.fsam_tensor_read(self.tensors[handle[0]], self.host, self.width * 2))
+  return self.host
+end
+
+--- Overwrites its numbers from a table.
+function Pool:write(handle, values)
+  for i = 1, self.width do
+    self.host[i - 1] = values[i]
+  end
+  check(lib.fsam_tensor_write(self.tensors[handle[0]], self.host, self.width * 2))
+end
+
+return M
