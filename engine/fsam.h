@@ -103,7 +103,8 @@ int fsam_tensor_view(fsam_tensor *out, const fsam_tensor *from, int64_t offset, 
                      const int64_t *shape, const char *name);
 /* FSAM_ESTALE, naming the tensor, when its arena has taken its memory back. */
 int fsam_tensor_check(const fsam_tensor *t);
-/* Copies between host memory (f32 for float tensors, int32_t else; count elements) and t. */
+/* Copies between host memory (f32 for float tensors, int32_t else; count elements) and t. Reading
+ * gives every NaN the same bits, because LuaJIT cannot hold others. */
 int fsam_tensor_write(fsam_tensor *t, const void *host, int64_t count);
 int fsam_tensor_read(const fsam_tensor *t, void *host, int64_t count);
 int fsam_tensor_copy(fsam_tensor *to, const fsam_tensor *from); /* same element count; converts */

@@ -153,7 +153,15 @@ static int protected_main(lua_State *L) {
   return 0;
 }
 
+/* Threads that wait for each other spin for a moment and then sleep. libgomp's own choice is to spin for
+ * milliseconds, which on a machine that does something else as well makes every step many times
+ * slower. It reads this when libfsam is opened. */
+static void limit_spinning(void) {
+  if (!getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "300", 0);
+}
+
 int main(int argc, char **argv) {
+  limit_spinning();
   lua_State *L = luaL_newstate();
   if (!L) {
     fputs("fsam-lua: no memory for a Lua state\n", stderr);

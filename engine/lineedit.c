@@ -1,8 +1,8 @@
 /* lineedit.c: editing one line on a terminal, by libedit. The caller drives: Tab, pasted text,
- * Ctrl-C and the end of input all return to it, so that completion is the caller's loop and nothing
- * here calls back. libedit runs in its unbuffered mode, in which one el_gets handles one key and the
- * line stays in the editor between calls. The keys that end a call are functions of ours that only
- * note what happened; Ctrl-C and Ctrl-Z are ordinary keys while editing (no signals). */
+ * Ctrl-C and the end of input all return to it, so that completion is the caller's loop and
+ * nothing here calls back. libedit runs in its unbuffered mode, in which one el_gets handles one
+ * key and the line stays in the editor between calls. The keys that end a call are functions of
+ * ours that only note what happened; Ctrl-C and Ctrl-Z are ordinary keys while editing. */
 #include <errno.h>
 #include <histedit.h>
 #include <langinfo.h>
@@ -34,6 +34,11 @@ static fsam_line *owner(EditLine *editor) {
   void *line = NULL;
   el_get(editor, EL_CLIENTDATA, &line);
   return line;
+}
+
+static void write_terminal(const char *text) {
+  fputs(text, stdout);
+  fflush(stdout);
 }
 
 /* -- keys -------------------------------------------------------------------------------------- */
@@ -133,6 +138,7 @@ static int next_character(EditLine *editor, wchar_t *out) {
       el_set(editor, EL_PREP_TERM, 0); /* whoever had the terminal may have left it cooked */
       el_set(editor, EL_PREP_TERM, 1);
       el_resize(editor);
+      write_terminal("\r\033[J"); /* the refresh draws anew from the row's beginning */
       el_set(editor, EL_REFRESH);
       continue;
     }
@@ -233,11 +239,6 @@ static int keep_text(fsam_line *line) {
   return FSAM_OK;
 }
 
-static void write_terminal(const char *text) {
-  fputs(text, stdout);
-  fflush(stdout);
-}
-
 /* Presses a key for the user: libedit acts on it at once. */
 static void press(fsam_line *line, const char *key) {
   int count;
@@ -248,8 +249,8 @@ static void press(fsam_line *line, const char *key) {
 static void redraw(fsam_line *line) { press(line, "\033[999~"); }
 
 static void begin(fsam_line *line, const char *text, int cursor) {
+  write_terminal("\033[?2004h"); /* announce pasted text, please */
   el_set(line->editor, EL_UNBUFFERED, 1); /* raw mode, an empty line, the prompt */
-  write_terminal("\033[?2004h");
   line->editing = true;
   if (!*text) return;
   el_insertstr(line->editor, text);

@@ -1,4 +1,5 @@
 /* tensor.c: moving values between tensors and the host. Where tensors come from: arena.c. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,15 +40,26 @@ int fsam_tensor_write(fsam_tensor *t, const void *host, int64_t count) {
   return rc;
 }
 
+/* A NaN with other bits than this one is no number to LuaJIT, which packs its types into NaNs. */
+static void canonical_nans(float *values, int64_t count) {
+  for (int64_t i = 0; i < count; i++)
+    if (values[i] != values[i]) values[i] = NAN;
+}
+
 int fsam_tensor_read(const fsam_tensor *t, void *host, int64_t count) {
   FSAM_TRY(check_count("read", t, count));
   fsam_device *d = fsam__device_of(t);
-  if (t->dtype != FSAM_BF16) return d->memory->copy_out(d, host, t->data, (size_t)count * 4);
+  if (t->dtype != FSAM_BF16) {
+    FSAM_TRY(d->memory->copy_out(d, host, t->data, (size_t)count * 4));
+    if (t->dtype == FSAM_F32) canonical_nans(host, count);
+    return FSAM_OK;
+  }
   uint16_t *halves = malloc((size_t)count * 2 + 1);
   if (!halves) return fsam__fail(FSAM_ENOMEM, "read: no memory to convert %s", t->name);
   int rc = d->memory->copy_out(d, halves, t->data, (size_t)count * 2);
   for (int64_t i = 0; rc == FSAM_OK && i < count; i++) ((float *)host)[i] = from_bf16(halves[i]);
   free(halves);
+  canonical_nans(host, rc == FSAM_OK ? count : 0);
   return rc;
 }
 

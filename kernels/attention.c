@@ -181,22 +181,24 @@ static void store_rows(fsam_tensor *t, int64_t first, int rows, int64_t column, 
   }
 }
 
-/* to[columns,rows] = the transpose of from[rows,columns]; both multiples of 4. */
+/* to[columns,rows] = the transpose of from[rows,columns]; rows a multiple of 4, columns of WIDE. */
 static void transpose(float *to, const float *from, int rows, int columns) {
   typedef float f4 __attribute__((vector_size(16)));
   for (int i = 0; i < rows; i += 4)
-    for (int j = 0; j < columns; j += 4) {
-      f4 r[4];
-      for (int k = 0; k < 4; k++) memcpy(&r[k], from + (i + k) * columns + j, sizeof r[k]);
-      f4 low01 = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
-      f4 low23 = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
-      f4 high01 = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
-      f4 high23 = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
-      r[0] = __builtin_shufflevector(low01, low23, 0, 1, 4, 5);
-      r[1] = __builtin_shufflevector(low01, low23, 2, 3, 6, 7);
-      r[2] = __builtin_shufflevector(high01, high23, 0, 1, 4, 5);
-      r[3] = __builtin_shufflevector(high01, high23, 2, 3, 6, 7);
-      for (int k = 0; k < 4; k++) memcpy(to + (j + k) * rows + i, &r[k], sizeof r[k]);
+    for (int j = 0; j < columns; j += LANES) {
+      vf r[4];
+      for (int k = 0; k < 4; k++) r[k] = v_load(from + (i + k) * columns + j);
+      vf low01 = V_LOW_WORDS(r[0], r[1]), low23 = V_LOW_WORDS(r[2], r[3]);
+      vf high01 = V_HIGH_WORDS(r[0], r[1]), high23 = V_HIGH_WORDS(r[2], r[3]);
+      /* Group g of four lanes of t[k] is column j + 4 g + k. */
+      vf t[4] = {V_LOW_PAIRS(low01, low23), V_HIGH_PAIRS(low01, low23), V_LOW_PAIRS(high01, high23),
+                 V_HIGH_PAIRS(high01, high23)};
+      for (int k = 0; k < 4; k++)
+        for (int g = 0; g < LANES / 4; g++) {
+          f4 part;
+          memcpy(&part, (const char *)&t[k] + g * sizeof part, sizeof part);
+          memcpy(to + (j + 4 * g + k) * rows + i, &part, sizeof part);
+        }
     }
 }
 
@@ -276,8 +278,8 @@ static int for_each_head(const char *op, const attention *a,
 /* -- forward ------------------------------------------------------------------------------------
  */
 
-/* A row of scores becomes one of P, zero beyond n; returns the log of its softmax's sum. */
-static float softmax_row(float *p, int n, int padded) {
+/* A row of scores becomes one of P, zero beyond n. The softmax's sum is *total · e^*top. */
+static void softmax_row(float *top, float *total, float *p, int n, int padded) {
   vf16 most, sum = {0};
   for (int k = 0; k < PARTS; k++) most.part[k] = v_set(-INFINITY);
   for (int j = 0; j < padded; j += WIDE)
@@ -285,17 +287,33 @@ static float softmax_row(float *p, int n, int padded) {
       int i = j + k * LANES;
       most.part[k] = v_max(most.part[k], v_select(is_key(i, n), v_load(p + i), v_set(-INFINITY)));
     }
-  const float top = v_max_all(most);
+  *top = v_max_all(most);
   for (int j = 0; j < padded; j += WIDE)
     for (int k = 0; k < PARTS; k++) {
       int i = j + k * LANES;
-      vf e = v_select(is_key(i, n), v_exp(v_load(p + i) - top), v_set(0.0f));
+      vf e = v_select(is_key(i, n), v_exp(v_load(p + i) - *top), v_set(0.0f));
       v_store(p + i, e);
       sum.part[k] += e;
     }
-  const float total = v_sum(sum), inverse = 1.0f / total;
+  *total = v_sum(sum);
+  const float inverse = 1.0f / *total;
   for (int j = 0; j < padded; j += LANES) v_store(p + j, v_load(p + j) * inverse);
-  return top + v_log(v_set(total))[0];
+}
+
+/* Scores of m queries from row `first` of the batch on become dropout(P); stores their lse. */
+static void softmax(const attention *a, scratch *s, int64_t first, int head, int m, int n,
+                    int padded) {
+  float top[QUERIES], total[QUERIES], lse[QUERIES];
+  for (int i = 0; i < m; i++) {
+    float *p = s->p + i * padded;
+    softmax_row(&top[i], &total[i], p, n, padded);
+    for (int j = 0; a->site.threshold && j < padded; j += LANES)
+      v_store(p + j, drop(&a->site, s->bits + i * padded + j, v_load(p + j)));
+  }
+  for (int i = 0; i < m; i += LANES)
+    v_store_n(lse + i, v_load_n(top + i, m - i) + v_log(v_load_n(total + i, m - i)), m - i);
+  float *to = (float *)a->lse->data + first * a->lse->row_stride + head;
+  for (int i = 0; i < m; i++) to[i * a->lse->row_stride] = lse[i];
 }
 
 static void forward_head(const attention *a, scratch *s, int sample, int head) {
@@ -309,13 +327,7 @@ static void forward_head(const attention *a, scratch *s, int sample, int head) {
     const int m = n - q0 < QUERIES ? n - q0 : QUERIES;
     scores(a, s, start, head, q0, m, padded);
     draw_bits(a, s, sample, head, q0, m, padded);
-    for (int i = 0; i < m; i++) {
-      float *p = s->p + i * padded;
-      ((float *)a->lse->data)[(start + q0 + i) * a->lse->row_stride + head] =
-          softmax_row(p, n, padded);
-      for (int j = 0; a->site.threshold && j < padded; j += LANES)
-        v_store(p + j, drop(&a->site, s->bits + i * padded + j, v_load(p + j)));
-    }
+    softmax(a, s, start + q0, head, m, n, padded);
     multiply(s->o, a->width, (left){s->p, padded, 1}, s->v, a->width, m, a->width, n, false);
     store_rows(a->out, start + q0, m, column, a->d, s->o, a->width, 1.0f);
   }

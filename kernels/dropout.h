@@ -31,28 +31,6 @@ static inline drop_site drop_site_of(const fsam_dropout *dropout) {
   return d;
 }
 
-/* Unpacks the low or high words (or pairs of words) of each group of four lanes of a and b. */
-#if FSAM_LANES == 16
-#define V_LOW_WORDS(a, b) \
-  __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
-#define V_HIGH_WORDS(a, b) \
-  __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
-#define V_LOW_PAIRS(a, b) \
-  __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
-#define V_HIGH_PAIRS(a, b) \
-  __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
-#elif FSAM_LANES == 8
-#define V_LOW_WORDS(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
-#define V_HIGH_WORDS(a, b) __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
-#define V_LOW_PAIRS(a, b) __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
-#define V_HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
-#else
-#define V_LOW_WORDS(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
-#define V_HIGH_WORDS(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
-#define V_LOW_PAIRS(a, b) __builtin_shufflevector(a, b, 0, 1, 4, 5)
-#define V_HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 2, 3, 6, 7)
-#endif
-
 /* The bits of a grid of counters, `rows` rows from `row` on by `blocks` column blocks from `block`
  * on, stored as bits[rows][8 blocks]. Whole batches are written: bits has room for 8 rows blocks
  * elements rounded up to DROP_BATCH; rows * blocks < 2^22. */

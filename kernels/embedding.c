@@ -48,8 +48,11 @@ int fsam_embedding_backward(fsam_tensor *dword, fsam_tensor *dposition, fsam_ten
   FSAM_TRY(fsam__expect(op, "stats", stats, FSAM_F32, 2, batch->tokens, 2));
   FSAM_TRY(fsam__expect(op, "gamma", gamma, FSAM_F32, 1, n, -1));
   FSAM_TRY(fsam__expect_optional(op, "dword", dword, FSAM_F32, 2, -1, n));
+  FSAM_TRY(fsam__expect_dense(op, "dword", dword));
   FSAM_TRY(fsam__expect_optional(op, "dposition", dposition, FSAM_F32, 2, -1, n));
+  FSAM_TRY(fsam__expect_dense(op, "dposition", dposition));
   FSAM_TRY(fsam__expect_optional(op, "dsegment", dsegment, FSAM_F32, 2, -1, n));
+  FSAM_TRY(fsam__expect_dense(op, "dsegment", dsegment));
   FSAM_TRY(fsam__expect_optional(op, "dgamma", dgamma, FSAM_F32, 1, n, -1));
   FSAM_TRY(fsam__expect_optional(op, "dbeta", dbeta, FSAM_F32, 1, n, -1));
   return fsam__device_of(dy)->kernels->embedding_backward(dword, dposition, dsegment, dgamma, dbeta,
@@ -170,11 +173,16 @@ FSAM_INLINE void backward_row(int dtype, const backward *a, int64_t r, int32_t s
 /* -- backward: of the tables ----------------------------------------------------------------------
  */
 
+/* By long pieces: memset is twice as fast on a megabyte as on a row. */
 static void zero_table(fsam_tensor *table) {
-  const size_t bytes = (size_t)table->shape[1] * sizeof(float);
-  const int64_t rows = table->shape[0];
-#pragma omp parallel for schedule(static) if (rows * table->shape[1] > SERIAL)
-  for (int64_t r = 0; r < rows; r++) memset((float *)table->data + r * table->row_stride, 0, bytes);
+  const int64_t n = table->shape[1], rows = table->shape[0];
+  const int64_t piece = 1 + (1 << 20) / (n * (int64_t)sizeof(float) + 1);
+  float *data = table->data;
+#pragma omp parallel for schedule(static) if (rows * n > SERIAL)
+  for (int64_t r = 0; r < rows; r += piece) {
+    int64_t count = rows - r < piece ? rows - r : piece;
+    memset(data + r * n, 0, (size_t)(count * n) * sizeof(float));
+  }
 }
 
 /* Adds row t of dz to row indices[t] of the table, for the columns first … end - 1. Neighbours with
@@ -187,7 +195,7 @@ static void scatter(fsam_tensor *table, const int32_t *indices, const fsam_batch
     if (sample < 0) continue;
     while (next < batch->tokens && indices[next] == indices[t] && batch->sample[next] == sample)
       next++;
-    float *row = (float *)table->data + indices[t] * table->row_stride;
+    float *row = (float *)table->data + indices[t] * table->shape[1];
     for (int64_t c = first; c < end; c += LANES) {
       vf sum = {0};
       for (int64_t i = t; i < next; i++) sum += v_load(dz + i * stride + c);

@@ -26,8 +26,7 @@ static int library_of(fsam__library **out, fsam_device *device) {
 
 /* -- sums without terms ------------------------------------------------------------------------- */
 
-/* k = 0, an empty batch: the rows of c are the bias, or zeros; added, they change by the bias, which
- * no caller gives then. */
+/* k = 0, an empty batch: each row of c is the bias, or zeros. */
 static int no_terms(fsam_tensor *c, const fsam_tensor *bias, bool accumulate) {
   if (accumulate) return FSAM_OK;
   fsam_tensor row = *c, terms = *c;

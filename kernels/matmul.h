@@ -6,9 +6,9 @@
 
 #include "../engine/engine.h"
 
-/* c[m,n] = op(a)[m,k] op(b)[k,n] + bias[n], added to what c holds if `accumulate`. Matrices of rank
- * 2, f32 or bf16, any row stride; a and b of one type; bias f32 or NULL, and NULL when adding. Sums are f32 and rounded
- * once, into c. Sizes of 0 are fine. The caller checks shapes. */
+/* c[m,n] = op(a)[m,k] op(b)[k,n] + bias[n], or the product added to what c holds if `accumulate`,
+ * without a bias then. Matrices of rank 2, f32 or bf16, any row stride; a and b of one type; bias f32
+ * or NULL. Sums are f32 and rounded once, into c. Sizes of 0 are fine. The caller checks shapes. */
 int fsam__matmul(fsam_tensor *c, const fsam_tensor *a, bool a_transposed, const fsam_tensor *b,
                  bool b_transposed, const fsam_tensor *bias, bool accumulate);
 

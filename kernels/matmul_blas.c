@@ -21,15 +21,10 @@ int fsam__library_new(fsam__library **out) {
 
 void fsam__library_free(fsam__library *library) { free(library); }
 
-/* The rows of c become the bias, so that the product is added to it; with a c to add to, the bias
- * joins what is there. */
+/* The rows of c become the bias, so that the product is added to it. */
 static void put_bias(const fsam__product *p, float *c, const float *bias) {
-  for (int64_t i = 0; i < p->m; i++) {
-    float *row = c + i * p->c_stride;
-    if (!p->accumulate) memcpy(row, bias, (size_t)p->n * sizeof *row);
-    else
-      for (int64_t j = 0; j < p->n; j++) row[j] += bias[j];
-  }
+  for (int64_t i = 0; i < p->m; i++)
+    memcpy(c + i * p->c_stride, bias, (size_t)p->n * sizeof *c);
 }
 
 int fsam__library_multiply(fsam__library *library, const fsam__product *p, void *c, const void *a,

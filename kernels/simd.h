@@ -73,7 +73,8 @@ typedef struct vd16 {
 
 /* -- making vectors --------------------------------------------------------------------------- */
 
-FSAM_INLINE vf v_set(float x) { return (vf){0} + x; }
+/* Not 0 + x, which would turn -0 into 0. */
+FSAM_INLINE vf v_set(float x) { return x - (vf){0}; }
 FSAM_INLINE vi v_set_int(int32_t x) { return (vi){0} + x; }
 
 /* 0, 1, … LANES - 1. */
@@ -275,7 +276,32 @@ FSAM_INLINE vf v_narrow(vd low, vd high) {
 #endif
 }
 
-FSAM_INLINE vd v_set_f64(double x) { return (vd){0} + x; }
+FSAM_INLINE vd v_set_f64(double x) { return x - (vd){0}; }
+
+/* -- exchanges between lanes ------------------------------------------------------------------- */
+
+/* Interleaves the low or high words (or pairs of words) of each group of four lanes of a and b: two
+ * rounds of these transpose four vectors within the groups. */
+#if FSAM_LANES == 16
+#define V_LOW_WORDS(a, b) \
+  __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define V_HIGH_WORDS(a, b) \
+  __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+#define V_LOW_PAIRS(a, b) \
+  __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+#define V_HIGH_PAIRS(a, b) \
+  __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
+#elif FSAM_LANES == 8
+#define V_LOW_WORDS(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#define V_HIGH_WORDS(a, b) __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+#define V_LOW_PAIRS(a, b) __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
+#define V_HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+#else
+#define V_LOW_WORDS(a, b) __builtin_shufflevector(a, b, 0, 4, 1, 5)
+#define V_HIGH_WORDS(a, b) __builtin_shufflevector(a, b, 2, 6, 3, 7)
+#define V_LOW_PAIRS(a, b) __builtin_shufflevector(a, b, 0, 1, 4, 5)
+#define V_HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 2, 3, 6, 7)
+#endif
 
 /* -- sums and maxima over WIDE lanes, as a tree: i with i + 8, then + 4, + 2, + 1 ------------- */
 

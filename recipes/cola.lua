@@ -31,7 +31,7 @@ end
 
 -- Data: samples of text and label.
 local corpus = options.data and fsam.data.cola.read(options.data)
-  or fsam.data.acceptability.read()
+  or fsam.data.acceptability.generate()
 
 -- Model: a checkpoint with its own vocabulary, or random weights over the corpus's.
 local tokenizer = run.source and fsam.text.load(run.source_folder)
@@ -52,10 +52,11 @@ else
   model = fsam.models.new(settings)
 end
 local task = fsam.task.new({
-  train = corpus.train, dev = corpus.dev, tokenizer = tokenizer, model = model, options = options,
+  name = options.data or "built-in acceptability", train = corpus.train, dev = corpus.dev,
+  tokenizer = tokenizer, model = model, options = options,
 })
 
--- Optimizer: a base optimizer, plain or wrapped by a sam-type; both are mathematics on model.params.
+-- Optimizer: a base, plain or wrapped by a sam-type; both are mathematics on model.params.
 local pass = fsam.pass.new({
   model = model, loss = "cross_entropy", seed = options.seed, dropout_rng = options.dropout_rng,
 })

@@ -1,5 +1,6 @@
---- What every spec may use. busted runs this file once before all specs, so that the C declarations
--- are made outside its per-file insulation; specs get the functions by `require("spec.helper")`.
+--- What every spec may use. busted runs this file once before all specs, so that C's declarations
+-- and types are made outside its per-file insulation; specs get the functions by
+-- `require("spec.helper")`.
 --
 --     assert.near(expected, actual, tolerance)           |difference| <= tolerance everywhere
 --     assert.near_relative(expected, actual, tolerance)  the same, times the largest |expected|
@@ -7,6 +8,8 @@
 -- Both take numbers, flat tables, or anything with a `read` method (tensors); the message names the
 -- worst place. NaN is near nothing.
 require("fsam.C")
+require("fsam.errors")
+require("fsam.tensor")
 local lfs = require("lfs")
 local luassert = require("luassert")
 local say = require("say")

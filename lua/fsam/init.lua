@@ -10,6 +10,15 @@ local MODULES = {
   vector = true,
 }
 
+local function names()
+  local list = {}
+  for name in pairs(MODULES) do
+    list[#list + 1] = name
+  end
+  table.sort(list)
+  return list
+end
+
 return setmetatable({}, {
   __index = function(self, name)
     if not MODULES[name] then
@@ -18,5 +27,9 @@ return setmetatable({}, {
     local module = require("fsam." .. name)
     rawset(self, name, module)
     return module
+  end,
+  __names = names, -- for completion in the REPL
+  __show = function()
+    return "fsam: " .. table.concat(names(), "  ")
   end,
 })

@@ -1,20 +1,21 @@
 --- The command line of a recipe: flags declared as one table, checked before anything is loaded.
 --
 -- Owns the way from `arg` to a table of values: spelling (fairseq's, with underscores tolerated),
--- types, ranges, choices, defaults, and answers to other programs' names (options/foreign.lua).
--- lua-argparse splits the words and lays out --help. What the flags mean is their users' business.
+-- defaults, and the order in which they apply. One value's type and range are
+-- options/values.lua's, the layout of --help options/parser.lua's, answers to other programs' names
+-- options/foreign.lua's. What the flags mean is their users' business.
 --
 -- A declaration is
 --   { name = "keep_ratio", type = "number", default = 0.1, above = 0, max = 1, metavar = "K",
 --     group = "Masks", help = "share of the weights that are perturbed", alias = { "keep" } }
--- types: number, integer, string, flag, choice (choices, same = { other spelling → choice }), list
--- (of = "number" | "string", count). Bounds: min, max inclusive, above, below exclusive.
+-- types: number, integer, string, flag, choice (choices, same = { other spelling → choice }),
+-- list (of = "number" | "string", count). Bounds: min, max inclusive, above, below exclusive.
 -- `implies` gives, for each choice, defaults of other flags; `free` marks what a continued run may
 -- change. The short form { rho = 0.5, eta = 0.01 } declares numbers with defaults.
 
-local argparse = require("argparse")
 local errors = require("fsam.errors")
 local foreign = require("fsam.options.foreign")
+local parsing = require("fsam.options.parser")
 local values = require("fsam.options.values")
 
 local M = {}
@@ -102,72 +103,6 @@ local function normalise(arguments, by_flag, spellings)
   return words
 end
 
-local function default_text(d, profiles)
-  local parts = {}
-  if d.type ~= "flag" and d.default ~= nil then
-    parts[1] = "default " .. values.show(d, d.default)
-  end
-  for _, profile in ipairs(profiles) do
-    local value = profile.values[d.name]
-    if value ~= nil and values.show(d, value) ~= values.show(d, d.default) then
-      parts[#parts + 1] = values.show(d, value) .. " " .. profile.label
-    end
-  end
-  return #parts > 0 and " (" .. table.concat(parts, "; ") .. ")" or ""
-end
-
-local function label(d)
-  if d.type == "choice" and #table.concat(d.choices, "|") <= 30 then
-    return table.concat(d.choices, "|")
-  end
-  return d.metavar or ({ integer = "N", number = "X", list = "A,B" })[d.type] or "NAME"
-end
-
-local function add_flag(parser, d, profiles)
-  local names = {}
-  for i, name in ipairs({ d.name, unpack(d.alias or {}) }) do
-    names[i] = M.flag(name)
-  end
-  local element = parser[d.type == "flag" and "flag" or "option"](parser, names[1])
-  for i = 2, #names do
-    element._aliases[i] = names[i]
-  end
-  local help = d.help or ""
-  if d.type == "choice" and label(d) == "NAME" then
-    help = help .. ": " .. table.concat(d.choices, ", ")
-  end
-  element:target(d.name):description(help .. default_text(d, profiles)):hidden(d.hidden or false)
-  if d.type ~= "flag" then
-    element:argname(label(d))
-  end
-  return element
-end
-
-local function build_parser(spec)
-  local parser = argparse(spec.name, spec.summary, spec.epilog):add_help(false)
-  parser:usage("usage: " .. (spec.usage or spec.name)):help_max_width(100)
-    :help_description_margin(30):help_usage_margin(2)
-  if spec.positional then
-    parser:argument(spec.positional.metavar, spec.positional.help):target(spec.positional.name)
-      :args("?")
-  end
-  local groups, order = {}, {}
-  for _, d in ipairs(spec.flags) do
-    local name = d.group or "Other"
-    if not groups[name] then
-      groups[name] = {}
-      order[#order + 1] = name
-    end
-    table.insert(groups[name], add_flag(parser, d, spec.profiles or {}))
-  end
-  local help = parser:flag("-h --help", "show this and stop"):target("help")
-  table.insert(groups[order[#order]], help)
-  for _, name in ipairs(order) do
-    parser:group(name, unpack(groups[name]))
-  end
-  return parser
-end
-
 -- argparse's messages in our words.
 local function reword(message)
   local flag = message:match("^option '(.-)' requires an argument$")
@@ -228,15 +163,15 @@ end
 
 --- Reads a command line.
 -- @tparam {string,…} arguments the words after the program's name
--- @tparam table spec name, usage, summary, epilog; positional { name, metavar, help } or nil; flags;
---   profiles { { label, when = fn(given) → boolean, values = { name → default } }, … }; check,
---   called with the options
--- @treturn table options: name → value; given: name → true for what was typed; help: the text of
---   --help if it was asked for (nothing is checked then)
+-- @tparam table spec name, usage, summary, epilog; positional { name, metavar, help } or nil;
+--   flags; profiles { { label, when = fn(given) → boolean, values = { name → default } }, … };
+--   check, called with the options
+-- @treturn table options: name → value; given: name → true for what was typed; help: the text
+--   of --help if it was asked for (nothing is checked then)
 -- @raise one line that names the flag, what is wrong and what is valid
 function M.read(arguments, spec)
   local by_flag, spellings = index(spec.flags)
-  local parser = build_parser(spec)
+  local parser = parsing.parser(spec, M.flag)
   for _, word in ipairs(arguments) do
     if word == "--help" or word == "-h" then
       return { help = parser:get_help() }
@@ -270,8 +205,8 @@ local function command_line(arguments)
   return table.concat(words, " ")
 end
 
---- As `read`, for a recipe: --help is printed and ends the program. `options.command` is the command
--- as one could type it again.
+--- As `read`, for a recipe: --help is printed and ends the program. `options.command` is the
+-- command as one could type it again.
 -- @tparam {string,…} arguments `arg`
 -- @tparam table spec
 function M.parse(arguments, spec)

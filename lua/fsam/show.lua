@@ -40,7 +40,8 @@ local function show_function(f)
   if info.what == "C" or info.linedefined < 0 then
     return "function (built in)"
   end
-  return ("function (%s:%d)"):format(info.short_src, info.linedefined)
+  local file = info.short_src:match("/lua/(fsam/.*)$") or info.short_src
+  return ("function (%s:%d)"):format(file, info.linedefined)
 end
 
 -- -- tensors --------------------------------------------------------------------------------------

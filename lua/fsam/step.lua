@@ -133,7 +133,8 @@ end
 local function run(self, s, o)
   local t, params = self.type, self.params
   local first = first_pass(self, s, o)
-  local info = { loss = first:mean(), losses = s.losses, correct = first:correct(), rho = s.rho }
+  local info = { loss = first:mean(), losses = s.losses, correct = first:correct(),
+    rho = t and t.ascend and s.rho or nil }
   local gnorm = params.g:norm():request()
   local enorm
   local two = t and (t.passes or 2) == 2 and (not t.every or t.every(s))
@@ -185,14 +186,14 @@ end
 
 --- What a checkpoint must hold beside the vectors (params:state()).
 function Optimizer:state()
-  return { applied = self.applied, mask_due = self.masking and self.masking.due or nil }
+  return { applied = self.applied, masking = self.masking and self.masking:state() or nil }
 end
 
 --- The inverse of state().
 function Optimizer:restore(state)
   self.applied = state.applied
   if self.masking then
-    self.masking:restore(state.mask_due)
+    self.masking:restore(state.masking)
   end
 end
 

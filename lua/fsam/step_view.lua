@@ -50,11 +50,12 @@ function View.__index(self, name)
     return found
   end
   found = self.optimizer.options[name]
-  if found == nil then
-    found = methods.default(self, name)
-  end
   if found ~= nil or name == "g2" or name == "base" or name == "losses" then
     return found
+  end
+  local declared = methods.declared(self, name)
+  if declared then
+    return declared.default
   end
   local names = {}
   for known in pairs(self.own) do
@@ -69,11 +70,11 @@ function View.__index(self, name)
     nearest and "; did you mean s." .. nearest .. "?" or "")
 end
 
--- The declared default of an option that the caller did not give.
-function methods.default(self, name)
+-- The declaration of an option, or nil. Its default stands for what the caller did not give.
+function methods.declared(self, name)
   for _, declared in ipairs(self.spec.options or {}) do
     if declared.name == name then
-      return declared.default
+      return declared
     end
   end
   return nil
@@ -98,9 +99,9 @@ function methods.begin(self, o, applied)
   self.K = o.micro_batches or 1
   self.weight_decay = methods.decay_row(self)
   self.rho = nil
-  local spec = self.spec
-  self.rho = spec.schedule and spec.schedule(self) or self.optimizer.options.rho
-    or methods.default(self, "rho")
+  if self.spec.schedule then
+    self.rho = self.spec.schedule(self)
+  end
   clear_scratch(self)
 end
 

@@ -48,7 +48,7 @@ local function fingerprint(...)
 end
 
 --- Encodes the data and cuts its batches.
--- @tparam table t train and dev (datasets), tokenizer, model (max_positions, position_offset,
+-- @tparam table t name, train and dev (datasets), tokenizer, model (max_positions, position_offset,
 --   pad_id), options (seed, batch_size, max_tokens, max_positions, max_train_samples, update_freq,
 --   required_batch_size_multiple)
 -- @treturn table task: name, labels, classes (nil: regression), metrics, train and dev samples,
@@ -57,7 +57,7 @@ end
 function M.new(t)
   local o = t.options
   local self = setmetatable({
-    name = t.train.name, labels = t.train.labels, classes = t.train.labels and #t.train.labels,
+    name = t.name or t.train.name, labels = t.train.labels, classes = t.train.labels and #t.train.labels,
     tokenizer = t.tokenizer, update_freq = o.update_freq or 1, seed = o.seed,
   }, Task)
   self.metrics = metrics.of_task(self.classes)
@@ -134,7 +134,7 @@ function Task:sampler()
     local random = mt19937.new(words[0])
     local moved, list = {}, {}
     for i = 1, math.min(n, #self.usable) do
-      -- The first n places of a Fisher–Yates shuffle from the front; `moved` holds what it displaced.
+      -- The first n places of a Fisher–Yates shuffle; `moved` holds what it displaced.
       local j = i + random:interval(#self.usable - i)
       local drawn = moved[j] or j
       moved[j] = moved[i] or i
@@ -171,8 +171,8 @@ end
 --- Judges a model on the development set.
 -- @tparam function predict fn(host batch) → logits (rows), losses
 -- @tparam[opt] function stop asked after each batch; true ends the validation
--- @treturn ?table values (name → number), groups (name → accuracy) or nil, collapsed (label name)
---   or nil, tokens; nil when it was stopped
+-- @treturn ?table values (name → number), groups (name → accuracy) or nil, collapsed (a label's
+--   name) or nil, tokens; nil when it was stopped
 function Task:validate(predict, stop)
   local r = { labels = {}, predictions = {}, scores = {}, losses = {}, classes = self.classes }
   local tokens = 0

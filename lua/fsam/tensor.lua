@@ -40,6 +40,7 @@ function M.is(value)
 end
 
 local methods = {}
+M.methods = methods -- for completion in the REPL
 
 --- A view of `shape`, starting `offset` elements into this tensor (default 0).
 function methods.view(self, shape, offset, name)

@@ -39,12 +39,13 @@ local function make(name, width, fields)
   for key, value in pairs(fields) do
     case[key] = value
   end
-  local rows = 12 + (case.tail or 0)
+  local rows = runner.rows(case)
+  local live = rows - (case.tail or 0)
   local function indices(limit)
     local random, values = runner.random("indices" .. limit), {}
     for i = 1, rows do
       -- The tail names rows too, and must not add to their gradients.
-      values[i] = i > 12 and 1 or math.floor((random() + 1) / 2 * limit)
+      values[i] = i > live and 1 or math.floor((random() + 1) / 2 * limit)
     end
     return values
   end
@@ -81,6 +82,7 @@ local cases = {
   make("with segments and dropout", 40, { segment = true, p = 0.1 }),
   make("with a tail", 40, { segment = true, p = 0.1, tail = 4 }),
   make("in rows of odd length", 13, { segment = true, tail = 1 }),
+  make("over several threads", 260, { segment = true, p = 0.1, lengths = { 20, 14 }, tail = 2 }),
 }
 
 runner.define("embedding", cases, function()

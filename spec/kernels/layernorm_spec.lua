@@ -43,7 +43,7 @@ local function make(name, width, fields)
   for key, value in pairs(fields) do
     case[key] = value
   end
-  local rows = 19 + (case.tail or 0)
+  local rows = runner.rows(case)
   case.inputs = { { "x", "act", { rows, width } }, { "gamma", "f32", { width } },
     { "beta", "f32", { width } } }
   if case.b then
@@ -77,6 +77,8 @@ local cases = {
   make("with a tail", 40, { b = true, residual = true, p = 0.1, tail = 3 }),
   make("in rows of odd length", 21, { residual = true, p = 0.5, tail = 1 }),
   make("in rows wider than a batch of bits", 150, { b = true, p = 0.3 }),
+  make("over several threads", 260, { b = true, residual = true, p = 0.1,
+    lengths = { 20, 1, 17 }, tail = 2 }),
 }
 
 runner.define("layernorm", cases)

@@ -193,7 +193,7 @@ describe("the flags of a training recipe", function()
     assert.equal("CoLA", o.data)
   end)
 
-  it("have the profile's defaults for the built-in corpus, others with a pretrained model", function()
+  it("have their profile's defaults, others with a pretrained model", function()
     assert.equal(7e-4, recipe().lr)
     assert.equal(0.02, recipe().rho)
     assert.equal(1e-5, recipe("--restore-file", "m").lr)

@@ -1,44 +1,76 @@
+--- The built-in acceptability corpus: English-like sentences of six phenomena, generated from a seed.
+--
+-- Owns sizes, balance, splitting and order. The words are lexicon.lua's, the grammar is
+-- phenomena.lua's. Sentences come in pairs, one acceptable and one not, and a pair is never split;
+-- no sentence occurs twice. The development set is drawn first, so that it does not depend on the
+-- size of the training set.
+
+local errors = require("fsam.errors")
+local draw = require("fsam.data.acceptability.draw")
 local lexicon = require("fsam.data.acceptability.lexicon")
 local phenomena = require("fsam.data.acceptability.phenomena")
-local mt19937 = require("fsam.data.mt19937")
+
 local M = {}
-local Draw = {}
-Draw.__index = Draw
-function Draw:percent() return self.random:interval(99) end
-function Draw:chance(p) return self:percent() < p end
-function Draw:pick(list) return list[self.random:interval(#list - 1) + 1] end
-function Draw:fresh(list)
-  local x
-  repeat x = self:pick(list) until not self.used[x]
-  self.used[x] = true
-  return x
-end
-function M.generate(o)
-  local d = setmetatable({ random = mt19937.new(o.seed), used = {} }, Draw)
-  local seen = {}
-  local function part(n, pname)
-    local samples = {}
-    local names = phenomena.order
-    local pairs_total = math.floor(n / 2)
-    for k, name in ipairs(names) do
-      local count = math.floor(pairs_total * k / #names) - math.floor(pairs_total * (k - 1) / #names)
-      local extra = k == 1 and n % 2 or 0
-      for i = 1, count + extra do
-        local good, bad
-        repeat
-          d.used = {}
-          good, bad = phenomena.table[name](d)
-        until not seen[good] and not seen[bad]
-        seen[good], seen[bad] = true, true
-        samples[#samples + 1] = { text = good, label = 1, phenomenon = name }
-        if i <= count then samples[#samples + 1] = { text = bad, label = 0, phenomenon = name } end
-      end
+
+--- Names of the labels 0 and 1.
+M.labels = { "unacceptable", "acceptable" }
+
+--- The phenomena, in the order of reports.
+M.phenomena = { "agreement", "determiner", "reflexive", "argument", "polarity", "island" }
+
+-- How many failed draws say that the grammar has no more such sentences.
+local PATIENCE = 1000
+
+local function new_pair(source, phenomenon, seen)
+  for _ = 1, PATIENCE do
+    source:begin()
+    local good, bad = phenomena[phenomenon](source)
+    if not (seen[good] or seen[bad]) then
+      seen[good], seen[bad] = true, true
+      return good, bad
     end
-    d.random:shuffle(samples)
-    return { name = pname, samples = samples, labels = { "unacceptable", "acceptable" } }
   end
-  local train = part(o.train or 8551, "train")
-  local dev = part(o.dev or 1043, "dev")
+  errors.raise("the acceptability corpus has too few %s sentences for the sizes asked for; ask "
+    .. "for fewer", phenomenon)
+end
+
+-- Pairs are shared out evenly. An odd size has one acceptable sentence more, whose other half is
+-- not used anywhere.
+local function split(source, name, size, seen)
+  local samples = {}
+  local pairs_left = math.floor(size / 2)
+  for i, phenomenon in ipairs(M.phenomena) do
+    local count = math.ceil(pairs_left / (#M.phenomena - i + 1))
+    pairs_left = pairs_left - count
+    for _ = 1, count do
+      local good, bad = new_pair(source, phenomenon, seen)
+      samples[#samples + 1] = { text = good, label = 1, phenomenon = phenomenon }
+      samples[#samples + 1] = { text = bad, label = 0, phenomenon = phenomenon }
+    end
+  end
+  if size % 2 == 1 then
+    local phenomenon = M.phenomena[#M.phenomena]
+    local good = new_pair(source, phenomenon, seen)
+    samples[#samples + 1] = { text = good, label = 1, phenomenon = phenomenon }
+  end
+  return {
+    name = "acceptability " .. name, samples = source.random:shuffle(samples), labels = M.labels,
+  }
+end
+
+--- Generates the corpus. The same options give the same sentences on every machine.
+-- @tparam[opt] table options seed (default 1), train and dev: numbers of samples (defaults 8551
+--   and 1043, CoLA's)
+-- @treturn table { train = dataset, dev = dataset, vocab = {piece, …} in order of ids }; a dataset
+--   is { name, samples = { { text, label, phenomenon }, … }, labels }
+-- @raise when the grammar has too few sentences for the sizes
+function M.generate(options)
+  options = options or {}
+  local source = draw.new(options.seed or 1)
+  local seen = {}
+  local dev = split(source, "dev", options.dev or 1043, seen)
+  local train = split(source, "train", options.train or 8551, seen)
   return { train = train, dev = dev, vocab = lexicon.pieces() }
 end
+
 return M

@@ -63,9 +63,14 @@ local function build(config, o)
   }, Model)
 end
 
+-- The configuration for the labels, or for regression; as it is when o says neither.
+local function with_task(config, o)
+  return (o.labels or o.regression) and config_json.with_labels(config, o.labels) or config
+end
+
 --- A model with random weights.
 -- @tparam table o device; arch (fsam.models.architectures) and config overrides, or config;
---   labels (names; nil: regression); seed; precision = "fp32" | "bf16"; head_init = "fairseq" | "hf";
+--   labels (names) or regression = true (default: the configuration's); seed; precision = "fp32" | "bf16"; head_init = "fairseq" | "hf";
 --   freeze, no_decay (lists of plain text that a parameter's name contains); dropout,
 --   attention_dropout, pooler_dropout (default: the configuration's)
 function M.new(o)
@@ -74,7 +79,7 @@ function M.new(o)
     pad_token_id = o.pad_id,
     max_position_embeddings = o.max_position_embeddings,
   })
-  local model = build(config_json.with_labels(config, o.labels), o)
+  local model = build(with_task(config, o), o)
   starting.fill(model.params, model.config, model.params.segments, o)
   return model
 end
@@ -84,7 +89,7 @@ end
 -- @raise one line that names what is missing, broken or does not fit
 function M.load(o)
   local source = huggingface.load(o.path)
-  local model = build(config_json.with_labels(source.config, o.labels or source.config.labels), o)
+  local model = build(with_task(source.config, o), o)
   local sealed = model.params
   local report = huggingface.assign(source, sealed.segments, function(segment, entry)
     entry:read_tensor(sealed:master(segment))

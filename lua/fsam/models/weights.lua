@@ -75,7 +75,7 @@ function Weights:gradients(into)
     grads.tensors[parameter] = self.params:grad(parameter.segments[1], into)
   end
   for _, group in ipairs(self.groups) do
-    grads.tensors[group] = self.params:grad(group.segments, group.shape, into)
+    grads.tensors[group] = self.params:grad(group.segments, into, group.shape)
   end
   return grads
 end

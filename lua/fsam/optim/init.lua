@@ -38,7 +38,7 @@ function M.define(name, spec)
   if type(spec) ~= "table" or type(spec.update) ~= "function" then
     errors.raise("optim.define(%q): update, a function, is missing", tostring(name))
   end
-  defined[name] = { name = name, options = spec.options or {}, state = spec.state or {},
+  defined[name] = { name = name, options = require("fsam.options").declare(spec.options or {}), state = spec.state or {},
     update = spec.update }
 end
 

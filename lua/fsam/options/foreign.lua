@@ -1,8 +1,8 @@
 --- Flags that users of other programs will type: each is answered on purpose.
 --
--- Owns two lists. Hugging Face's names are answered with ours. Flags of fairseq and of the FSAM fork
--- that say what is true here anyway are accepted, so that their commands work; what is not offered
--- says so and what to do instead.
+-- Owns two lists. Hugging Face's names are answered with ours. Flags of fairseq and of the FSAM
+-- fork that say what is true here anyway are accepted, so that their commands work; what is not
+-- offered says so and what to do instead.
 
 local errors = require("fsam.errors")
 
@@ -59,6 +59,8 @@ end
 
 local PRECISION = "is not offered, since fp16 needs loss scaling; use --precision bf16 or fp32"
 
+local KEPT = "is not needed: only checkpoint_best and checkpoint_last are kept"
+
 local FAIRSEQ = {
   -- What is so here anyway.
   ["--task"] = only("sentence_prediction"),
@@ -107,8 +109,8 @@ local FAIRSEQ = {
   ["--report-to"] = value("is not offered; train.log in the run folder has a line of JSON for "
     .. "every update"),
   ["--gradient-checkpointing"] = flag("is not offered"),
-  ["--keep-last-epochs"] = value("is not needed: only checkpoint_best and checkpoint_last are kept"),
-  ["--save-total-limit"] = value("is not needed: only checkpoint_best and checkpoint_last are kept"),
+  ["--keep-last-epochs"] = value(KEPT),
+  ["--save-total-limit"] = value(KEPT),
 }
 
 local function accepted(list, text)

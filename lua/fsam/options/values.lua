@@ -73,12 +73,14 @@ function CONVERT.list(d, text, flag)
   local list = {}
   local inner = text:match("^%s*[%(%[](.*)[%)%]]%s*$") or text
   for item in inner:gmatch("[^,%s]+") do
-    list[#list + 1] = d.of == "number" and number(d, item, flag) or item:gsub("^['\"](.*)['\"]$", "%1")
+    list[#list + 1] = d.of == "number" and number(d, item, flag)
+      or item:gsub("^['\"](.*)['\"]$", "%1")
   end
   if not d.count and #list == 1 and list[1] == "none" then
     return {}
   elseif d.count and #list ~= d.count then
-    errors.raise("%s %s has %d values, expected %d separated by a comma", flag, text, #list, d.count)
+    errors.raise("%s %s has %d values, expected %d separated by a comma", flag, text, #list,
+      d.count)
   end
   return list
 end

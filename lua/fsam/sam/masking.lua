@@ -36,6 +36,7 @@ function M.new(params, options, sampler, seed)
     pool = pool,
     mask = params:mask("mask"),
     due = true,
+    made = false,
   }, Masking)
 end
 
@@ -47,19 +48,49 @@ function Masking:is_due(step)
   return self.due
 end
 
---- Makes a mask from the policy's values and uses it from here on; `keep` makes it permanent.
+--- Makes a mask from the policy's values; this step uses it. `keep` ends its being due.
 function Masking:refresh(s, context)
   local began = C.lib.fsam_clock()
   context.sampler = self.sampler
   local values = self.policy.values(s, context)
-  self.fresh = self.mask:top(values, {
+  self.mask:top(values, {
     keep_ratio = self.options.keep_ratio or 0.1,
     pool = self.pool,
     per = self.options.mask_per == "tensor" and "tensor" or nil,
     unmasked = self.options.unmasked or "none",
   })
-  self.due = false
-  self.seconds = C.lib.fsam_clock() - began
+  local density, by_segment = self.mask:density()
+  self.news = {
+    seconds = C.lib.fsam_clock() - began,
+    density = density,
+    segments = by_segment,
+    overlap = self.made and self.mask:change() or nil,
+  }
+end
+
+--- The step is going to be committed: the mask that it made is no longer due.
+function Masking:keep()
+  if self.news then
+    self.due, self.made = false, true
+  end
+end
+
+--- What is told of a mask made on this step: density (of all trainable parameters), segments (name →
+-- density), overlap with the last mask (share of it that is kept; nil for the first), seconds.
+-- @treturn table|nil nil when this step made none
+function Masking:report()
+  local news = self.news
+  self.news = nil
+  return news
+end
+
+--- Whether a mask is due, and whether there is one: for the checkpoint.
+function Masking:state()
+  return { due = self.due, made = self.made }
+end
+
+function Masking:restore(state)
+  self.due, self.made = state.due, state.made
 end
 
 return M

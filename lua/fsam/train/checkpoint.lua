@@ -1,8 +1,8 @@
---- Checkpoints: a Hugging Face folder with two files more (DESIGN.md D12).
+--- Checkpoints: a Hugging Face folder with two files more.
 --
---   config.json, model.safetensors, tokenizer files     the model as others read it; w in f32
---   state.safetensors                                   every vector, mask and scalar of the optimizer
---   trainer.json                                        where the run stands; written last
+--   config.json, model.safetensors, tokenizer files  the model as others read it; w in f32
+--   state.safetensors                                every vector, mask and scalar of the optimizer
+--   trainer.json                                     where the run stands; written last
 --
 -- Owns that pairing, and writing it whole or not at all (formats/folder.lua). Bytes of the two
 -- safetensors files depend on the run alone: no dates, no paths.
@@ -18,36 +18,34 @@ local M = {}
 
 local FORMAT = 1
 
--- The master weights are model.safetensors; saving them twice would double the file.
-local function kept_vectors(state)
-  local names = {}
-  for name in pairs(state.vectors) do
-    if name ~= "w" then
-      names[#names + 1] = name
+-- Each persistent thing by its name in the file, but the master weights: these are
+-- model.safetensors, and saving them twice would double the file.
+local function by_key(params)
+  local state, entries = params:state(), {}
+  for kind, list in pairs({ vector = state.vectors, mask = state.masks, scalar = state.scalars }) do
+    for _, entry in ipairs(list) do
+      if not (kind == "vector" and entry.name == "w") then
+        entries[kind .. "." .. entry.name] = entry
+      end
     end
   end
-  return names
+  return entries
 end
 
--- Everything persistent but w, as safetensors writes it: vectors are F32 over the whole layout,
--- masks U64 words of 64 bits, scalars one F64 each.
-local function state_tensors(state)
+-- Vectors are F32 over the whole layout, masks I32 words of 32 bits, scalars one F64 each.
+local function state_tensors(params)
   local tensors = {}
-  local function add(prefix, name, dtype, width, data, bytes)
-    tensors[#tensors + 1] = {
-      name = prefix .. "." .. name, dtype = dtype, shape = { bytes / width }, data = data,
-      bytes = bytes,
-    }
-  end
-  for _, name in ipairs(kept_vectors(state)) do
-    local vector = state.vectors[name]
-    add("vector", name, "F32", 4, vector.data, vector.bytes)
-  end
-  for name, mask in pairs(state.masks) do
-    add("mask", name, "U64", 8, mask.data, mask.bytes)
-  end
-  for name, scalar in pairs(state.scalars) do
-    add("scalar", name, "F64", 8, scalar.data, scalar.bytes)
+  for key, entry in pairs(by_key(params)) do
+    local tensor = { name = key }
+    if key:find("^scalar") then
+      tensor.dtype, tensor.shape = "F64", { 1 }
+      tensor.data = ffi.new("double[1]", entry:read())
+    else
+      tensor.dtype = key:find("^mask") and "I32" or "F32"
+      tensor.data = entry:tensor()
+      tensor.shape = { tensor.data:count() }
+    end
+    tensors[#tensors + 1] = tensor
   end
   return tensors
 end
@@ -63,7 +61,7 @@ function M.save(path, parts)
     if parts.tokenizer then
       parts.tokenizer:save(new)
     end
-    safetensors.write(new .. "/state.safetensors", state_tensors(parts.params:state()))
+    safetensors.write(new .. "/state.safetensors", state_tensors(parts.params))
     parts.trainer.format = FORMAT
     return json.encode(parts.trainer, { indent = true }) .. "\n"
   end)
@@ -90,30 +88,27 @@ function M.trainer(path)
   return trainer
 end
 
--- Copies one stored tensor into memory of the same size.
-local function fill(source, name, target)
-  local entry = source:get(name)
-  entry:read_bytes(ffi.cast("uint8_t *", target.data), target.bytes)
-end
-
 --- Puts the optimizer's vectors, masks and scalars back.
 -- @tparam string path a complete checkpoint
 -- @tparam table params of a model that was loaded from the same folder, with its optimizer built
 -- @raise when the file and the optimizer do not have the same things
 function M.restore(path, params)
   local source = safetensors.open(path .. "/state.safetensors")
-  local state = params:state()
-  for _, kind in ipairs({ "vector", "mask", "scalar" }) do
-    for name, target in pairs(state[kind .. "s"]) do
-      if name ~= "w" then
-        fill(source, kind .. "." .. name, target)
-      end
+  local entries = by_key(params)
+  for _, name in ipairs(source.names) do
+    if not entries[name] then
+      errors.raise("%s has %s, which this optimizer does not keep", source.path, name)
     end
   end
-  for _, name in ipairs(source.names) do
-    local kind, of = name:match("^(%a+)%.(.*)$")
-    if not (kind and state[kind .. "s"] and state[kind .. "s"][of]) then
-      errors.raise("%s has %s, which this optimizer does not keep", source.path, name)
+  for key, entry in pairs(entries) do
+    local stored = source:get(key)
+    if key:find("^scalar") then
+      local value = ffi.new("double[1]")
+      stored:read_bytes(value, 8)
+      entry:set(value[0])
+      entry:read() -- outside a step, a read runs what waits
+    else
+      stored:read_tensor(entry:tensor())
     end
   end
   source:close()

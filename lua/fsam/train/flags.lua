@@ -1,8 +1,8 @@
 --- The flags that every training recipe has, with fairseq's names, and the checks between them.
 --
--- Owns the declarations; what a flag does is its reader's. Options of optimizers, sam-types and mask
--- policies come from their own definitions (fsam.optim, fsam.sam), so a user's new type has its flags
--- in --help without a word here.
+-- Owns the declarations; what a flag does is its reader's. Options of optimizers, sam-types and
+-- mask policies come from their own definitions (fsam.optim, fsam.sam), so a user's new type has
+-- its flags in --help without a word here.
 
 local errors = require("fsam.errors")
 local metrics = require("fsam.metrics")
@@ -68,7 +68,8 @@ local function optimizer_flags(optimizers, sam_types)
     { name = "preset", type = "choice", choices = { "fairseq", "hf" }, default = "fairseq",
       help = "sets --adam-form, --no-decay, --head-init and --pooler-dropout as that program does",
       implies = {
-        fairseq = { adam_form = "fairseq", no_decay = {}, head_init = "fairseq", pooler_dropout = 0 },
+        fairseq = { adam_form = "fairseq", no_decay = {}, head_init = "fairseq",
+          pooler_dropout = 0 },
         hf = { adam_form = "torch", no_decay = { "bias", "LayerNorm" }, head_init = "hf",
           pooler_dropout = 0.1 },
       } },
@@ -85,7 +86,8 @@ local function rate_flags()
       help = "updates at which the decay ends; default: all that are planned" },
     { name = "warmup_updates", type = "integer", min = 0,
       help = "updates of warm-up; default: 6 % of --total-num-update" },
-    { name = "end_learning_rate", type = "number", default = 0, min = 0, help = "where the decay ends" },
+    { name = "end_learning_rate", type = "number", default = 0, min = 0,
+      help = "where the decay ends" },
     { name = "power", type = "number", default = 1, above = 0, help = "of polynomial_decay" },
     { name = "max_epoch", type = "integer", default = 10, min = 1, free = true,
       help = "epochs to train" },
@@ -101,7 +103,7 @@ end
 local function saving_flags(names)
   return {
     { name = "save_dir", type = "string", metavar = "FOLDER", free = true,
-      help = "run folder; a run in it that is not finished continues; default: a new one in runs/" },
+      help = "run folder; an unfinished run in it continues; default: a new one in runs/" },
     { name = "save_interval_updates", type = "integer", default = 0, min = 0, free = true,
       help = "write checkpoint_last also every N updates" },
     { name = "best_checkpoint_metric", type = "string", default = names[1], metavar = "METRIC",
@@ -201,6 +203,9 @@ end
 local function settle(flags, o)
   local active = o.optimizer == "sam" and { o.base_optimizer, o.sam_type } or { o.optimizer }
   o.notes = {}
+  if o.given.arch and o.restore_file then
+    o.notes[1] = "--arch has no effect with --restore-file, which says what the model is"
+  end
   for _, d in ipairs(flags) do
     local used = d.by_owner == nil
     for _, owner in ipairs(active) do

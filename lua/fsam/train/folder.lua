@@ -1,8 +1,8 @@
 --- The run folder: where a run writes, and whether it begins, continues or has nothing left to do.
 --
--- Owns choosing the folder (a fresh numbered one under runs/, or --save-dir), finding the checkpoint
--- to continue from, and refusing to continue with other mathematics. What is inside a checkpoint is
--- checkpoint.lua's.
+-- Owns choosing the folder (a fresh numbered one under runs/, or --save-dir), finding the
+-- checkpoint to continue from, and refusing to continue with other mathematics. What is inside a
+-- checkpoint is checkpoint.lua's.
 
 local checkpoint = require("fsam.train.checkpoint")
 local errors = require("fsam.errors")
@@ -65,8 +65,8 @@ local function differences(saved, now)
   end
   for name in pairs(names) do
     if saved[name] ~= now[name] then
-      parts[#parts + 1] = ("%s %s (now %s)"):format(options_of.flag(name), saved[name] or "not given",
-        now[name] or "not given")
+      parts[#parts + 1] = ("%s %s (now %s)"):format(options_of.flag(name),
+        saved[name] or "not given", now[name] or "not given")
     end
   end
   table.sort(parts)
@@ -128,8 +128,8 @@ function M.open(options, base)
   if run.source then
     local kind = file.kind(run.source)
     if not kind then
-      errors.raise("--restore-file %s does not exist; it is a Hugging Face folder or a .safetensors "
-        .. "file", run.source)
+      errors.raise("--restore-file %s does not exist; it is a Hugging Face folder or a "
+        .. ".safetensors file", run.source)
     end
     run.source_folder = kind == "directory" and run.source or file.parent(run.source)
   end

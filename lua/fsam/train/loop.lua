@@ -6,6 +6,7 @@
 
 local C = require("fsam.C")
 local errors = require("fsam.errors")
+local format = require("fsam.train.format")
 local metrics = require("fsam.metrics")
 local progress = require("fsam.train.progress")
 local saving = require("fsam.train.saving")
@@ -52,9 +53,9 @@ function Loop:check_skipped(r)
   if not r.skipped then
     return
   end
-  self.report:warn(("update %d skipped: %s"):format(r.step, r.skipped))
+  self.report:warn(("step %d skipped: %s"):format(r.step, r.skipped))
   if p.skipped_in_row >= MOST_SKIPPED then
-    errors.raise("%d updates in a row were skipped, the first of them update %d: %s; lower --lr or "
+    errors.raise("%d steps in a row were skipped, the first of them step %d: %s; lower --lr or "
       .. "--rho%s", p.skipped_in_row, p.first_skipped, p.first_reason,
       self.run.folder and " (checkpoints so far stay in " .. self.run.folder .. ")" or "")
   end
@@ -103,10 +104,6 @@ function Loop:validate()
     dev_batches = #self.task.dev_batches, best_metric = metric,
     best_value = p.best and p.best.values[metric],
   })
-  if result.collapsed then
-    self.report:warn(("every development sample was judged \"%s\": the run has collapsed; "
-      .. "another seed or a lower --lr may help"):format(result.collapsed))
-  end
   if is_best then
     self:save("checkpoint_best")
   end
@@ -159,17 +156,21 @@ local function summary(self, why)
   }
 end
 
--- A continued run takes its place, its optimizer's state and its data's check from the checkpoint.
-local function resume(self)
-  local saved = self.run.resume
+-- Says where the run begins. A continued one takes its optimizer's state from the checkpoint.
+local function begin(self)
+  local run, p, saved = self.run, self.progress, self.run.resume
+  run:begin()
+  if run.folder then
+    self.report:open_log(run:path("train.log"))
+    self.report:note("run      " .. run.folder .. (saved and (", continued after update %s of %s")
+      :format(format.count(p.step), format.count(self.plan.updates)) or ""))
+  end
+  self.report:record("start", { step = p.step, command = self.options.command })
   if not saved then
     return
   end
-  self.task:check_same(saved.trainer, self.run.folder)
+  self.task:check_same(saved.trainer, run.folder)
   saving.restore(saved.path, saved.trainer, self)
-  local p = self.progress
-  self.report:note(("continue %s, epoch %d, update %s of %s"):format(self.run.folder, p.epoch, p.step,
-    self.plan.updates))
   for _, line in ipairs(saving.remarks(saved.trainer, self)) do
     self.report:warn(line)
   end
@@ -194,11 +195,7 @@ function M.run(t)
     lr = o.lr, total_num_update = self.plan.total, warmup_updates = self.plan.warmup,
     end_learning_rate = o.end_learning_rate, power = o.power,
   })
-  run:begin()
-  if run.folder then
-    self.report:open_log(run:path("train.log"))
-  end
-  resume(self)
+  begin(self)
   C.lib.fsam_interrupt_catch(1)
   local ok, why = xpcall(self.train, function(err)
     return errors.is(err) and err or debug.traceback(tostring(err), 2)
@@ -212,6 +209,10 @@ function M.run(t)
     saving.results(run:path("results.json"), self, result)
   end
   self.report:finish(result)
+  if result.last and result.last.collapsed and not result.interrupted then
+    self.report:warn(("every development sample was judged \"%s\": the run has collapsed; "
+      .. "another seed or a lower --lr may help"):format(result.last.collapsed))
+  end
   if result.interrupted then
     self.report:note(run.folder and ("interrupted after update %d; the same command with "
       .. "--save-dir %s continues"):format(self.progress.step, run.folder)

@@ -1,8 +1,9 @@
 --- Where a run's events go: the screen in the chosen format, and train.log in the run folder.
 --
 -- Owns the choice of a screen (screen_lines, screen_json, or none) and train.log: one line of JSON
--- per event, every update included, whatever the screen shows. Events are method calls of `train`;
--- numbers that are not finite are left out of the log.
+-- per event, every update included, whatever the screen shows. Numbers that are not finite are left
+-- out. A run that was killed and continued repeats the steps after its checkpoint: a "start" line
+-- stands between, and the later lines count.
 
 local C = require("fsam.C")
 local json = require("fsam.json")
@@ -73,7 +74,7 @@ function Report:open_log(path)
   end
 end
 
--- A full disk costs the log, not the run: checkpoints decide about that.
+--- Adds an event to train.log. A full disk costs the log, not the run: checkpoints decide on that.
 function Report:record(event, fields)
   if self.log then
     local line = finite(fields)

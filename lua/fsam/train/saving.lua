@@ -14,7 +14,7 @@ local report = require("fsam.train.report")
 
 local M = {}
 
--- What decides about bits besides the options. Resuming under the same of these gives the same bits.
+-- What decides about bits besides the options: resuming under the same of these gives the same.
 local function environment(loop)
   return {
     version = ffi.string(C.lib.fsam_version()),
@@ -91,7 +91,8 @@ local function score(at)
   if not at then
     return nil
   end
-  local fields = { epoch = at.epoch, step = at.step, by_kind = at.groups }
+  local fields = { epoch = at.epoch, step = at.step, by_kind = at.groups,
+    collapsed = at.collapsed }
   for name, value in pairs(at.values) do
     fields[name] = value
   end

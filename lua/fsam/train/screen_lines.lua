@@ -58,9 +58,10 @@ local function bar(self, share, width)
 end
 
 local function progress(r)
-  return ("%s/%s   loss %.3f   %s tok/s   %s left"):format(format.count(r.done),
-    format.count(r.steps), r.epoch_averages.loss or 0 / 0,
-    format.count(r.epoch_averages.tokens_per_second or 0), format.clock(r.seconds_left))
+  local steps = format.count(r.steps)
+  return ("%" .. #steps .. "s/%s   loss %.3f   %s tok/s   %s left"):format(format.count(r.done),
+    steps, r.epoch_averages.loss or 0 / 0, format.count(r.epoch_averages.tokens_per_second or 0),
+    format.clock(r.seconds_left))
 end
 
 function Screen:draw(r)
@@ -109,7 +110,8 @@ function Screen:epoch(r)
     r.is_best and "   best" or ""))
 end
 
-function Screen:saved() end
+-- Checkpoints are in the summary.
+function Screen.saved() end
 
 local function by_group(groups)
   local names = {}

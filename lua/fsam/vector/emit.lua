@@ -8,7 +8,7 @@ local registers = require("fsam.vector.registers")
 
 local OP, NAME = code.OP, code.NAME
 local LEAF, QUEUED, CELL = code.LEAF, code.QUEUED, code.CELL
-local SCALAR, ROW, VECTOR, BOOL = code.SCALAR, code.ROW, code.VECTOR, code.BOOL
+local SCALAR, ROW, VECTOR = code.SCALAR, code.ROW, code.VECTOR
 
 local M = {}
 local Emitter = {}
@@ -329,25 +329,58 @@ end
 
 local STORE = { [code.ACT] = OP.STORE_ACT, [code.BITS] = OP.SET_BITS }
 
-function Emitter:pass(time)
-  self.time, self.list, self.known, self.values = time, {}, {}, 0
-  local sets, reductions, roots = self:roots()
-  self:count_uses(roots)
+-- Readers of a vector before the set that overwrites it, so that it can be computed in place; where
+-- they go round in a circle, as they were queued.
+function Emitter:order(sets)
+  local readers = {} -- readers[set] = sets that read what it overwrites
   for _, set in ipairs(sets) do
-    self:set_value(set)
+    readers[set] = readers[set] or {}
+    self.plan:reads(set.value, self.time, function(overwriting)
+      readers[overwriting] = readers[overwriting] or {}
+      readers[overwriting][set] = overwriting ~= set or nil
+    end, {})
   end
-  for _, id in ipairs(reductions) do
-    self:reduce(id)
+  local ordered, left = {}, { unpack(sets) }
+  while #left > 0 do
+    local pick = 1
+    for i = #left, 1, -1 do
+      pick = next(readers[left[i]]) == nil and i or pick
+    end
+    local set = table.remove(left, pick)
+    ordered[#ordered + 1] = set
+    for _, others in pairs(readers) do
+      others[set] = nil
+    end
   end
-  local key = self.plan.key
-  local key_value = key and key.time == time and self:vector(key.value)
-  local homes = registers.find_homes(self.list, sets)
+  return ordered
+end
+
+-- Appends the stores of sets that are not computed in place.
+function Emitter:store(sets, f32)
   for _, set in ipairs(sets) do
-    if not set.homed then
+    if not set.homed and (set.class == code.F32) == f32 then
       self.list[#self.list + 1] = { op = STORE[set.class] or OP.COPY, inputs = { set.operand },
         kinds = set.operand[1] == "u" and 1 or 0, out = set.slot }
     end
   end
+end
+
+function Emitter:pass(time)
+  self.time, self.list, self.known, self.values = time, {}, {}, 0
+  local sets, reductions, roots = self:roots()
+  self:count_uses(roots)
+  for _, id in ipairs(reductions) do
+    self:reduce(id)
+  end
+  sets = self:order(sets)
+  for _, set in ipairs(sets) do
+    self:set_value(set)
+  end
+  local key = self.plan.key
+  local key_value = key and key.time == time and self:vector(key.value)
+  local homes = registers.find_homes(self.list, sets)
+  self:store(sets, false) -- the working copy and masks first: what they read may be overwritten
+  self:store(sets, true)
   if key_value then
     self.list[#self.list + 1] = { op = OP.KEY, inputs = { key_value }, kinds = 0, out = 0 }
   end
@@ -394,7 +427,5 @@ function M.emit(plan, bound, numbers, cells)
   return self.out, { bound = bound, temps = self.temps, uniforms = self.used.uniform,
     numbers = numbers, scalars = self.used[SCALAR], rows = self.used[ROW], cells = cells }
 end
-
-M.BOOL = BOOL
 
 return M

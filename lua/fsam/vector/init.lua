@@ -35,3 +35,26 @@
 --
 -- Files: node.lua builds expressions, queue.lua orders sets and runs programs, key.lua names
 -- structures, schedule.lua and emit.lua compile them, storage.lua and mask.lua own what is named.
+local node = require("fsam.vector.node")
+local storage = require("fsam.vector.storage")
+require("fsam.vector.mask")
+require("fsam.vector.show")
+
+local M = {}
+
+--- x where the condition holds, else y.
+M.where = node.where
+
+--- Is this a value of the vector language?
+function M.is(x)
+  return getmetatable(x) == node.Node or storage.is(x)
+end
+
+--- The methods of expressions as functions: vector.sqrt(x), vector.min(x, y), …
+for name, method in pairs(node.methods) do
+  if M[name] == nil then
+    M[name] = method
+  end
+end
+
+return M

@@ -14,7 +14,8 @@ local position = require("fsam.vector.position")
 
 local ffi = C.ffi
 local LEAF, QUEUED, CELL = code.LEAF, code.QUEUED, code.CELL
-local CELLS = code.CELLS
+local CELLS, ROW, GROUP = code.CELLS, code.ROW, code.GROUP
+local FIRST_REDUCTION, LAST_REDUCTION = code.OP.SUM, code.OP.GREATEST
 
 local M = {}
 
@@ -117,12 +118,13 @@ function visit(x)
   if op == LEAF then
     id = visit_leaf(x)
   elseif x.cell then
-    local pool = x.kind % 4 == code.ROW and x.model.row_cells or x.model.scalar_cells
+    local pool = x.kind % 4 == ROW and x.model.row_cells or x.model.scalar_cells
     id = record(CELL, x.kind, add_cell(pool:pointer(x.cell)), 0, 0)
   else
     local a, b, c = visit(x.a), visit(x.b), visit(x.c)
     id = record(op, x.kind, a, b, c)
-    if op % code.GROUP >= code.OP.SUM and op % code.GROUP <= code.OP.GREATEST then
+    local instruction = op % GROUP
+    if instruction >= FIRST_REDUCTION and instruction <= LAST_REDUCTION then
       M.reductions[#M.reductions + 1] = x
     end
   end
@@ -149,12 +151,9 @@ local function walk(sets, outs, key)
   end
 end
 
--- What the outcome of a reduction or a requested value is kept in.
+-- The cell that a reduction's or requested value will be kept in.
 local function keep(node)
-  if node.cell then
-    return
-  end
-  local pool = node.kind % 4 == code.ROW and node.model.row_cells or node.model.scalar_cells
+  local pool = node.kind % 4 == ROW and node.model.row_cells or node.model.scalar_cells
   local handle = pool:take()
   record(code.OUT, node.kind, node.id - base, add_cell(pool:pointer(handle)), 0)
   return handle
@@ -175,15 +174,22 @@ function M.walk(sets, outs, key)
     end
     reserve(capacity * 2)
   end
-  local kept, handles, seen = {}, {}, {}
-  for _, list in ipairs({ M.reductions, outs }) do
-    for i = 1, #list do
-      local node = list[i]
-      if not seen[node] and not node.cell then
-        seen[node] = true
-        kept[#kept + 1] = node
-        handles[#handles + 1] = keep(node)
-      end
+  local kept, handles = M.reductions, {}
+  if key then
+    kept = {} -- a selection's last pass stores nothing
+  end
+  for i = 1, #kept do
+    handles[i] = keep(kept[i])
+  end
+  for i = 1, #outs do
+    local node = outs[i]
+    local known = node.cell
+    for k = 1, #kept do
+      known = known or rawequal(kept[k], node)
+    end
+    if not known then
+      kept[#kept + 1] = node
+      handles[#handles + 1] = keep(node)
     end
   end
   return ffi.string(records, count * 20), kept, handles

@@ -21,6 +21,11 @@ function M.find_homes(list, sets)
     end
   end
   for _, set in ipairs(sets) do
+    if set.operand[1] == "m" then
+      last_read[set.operand[2]] = math.huge -- stored at the pass's end
+    end
+  end
+  for _, set in ipairs(sets) do
     local value = set.operand[2]
     set.homed = set.class == code.F32 and not homes[value]
       and (last_read[set.slot] or 0) <= written_at[value]

@@ -1,0 +1,92 @@
+--- Values as text for people: one line each, and a table of segments.
+local code = require("fsam.vector.code")
+local node = require("fsam.vector.node")
+local storage = require("fsam.vector.storage")
+
+local NOUN = { [code.SCALAR] = "scalar", [code.ROW] = "row", [code.VECTOR] = "vector" }
+
+-- 4413442 → "4.4 M".
+local function amount(n)
+  if n >= 1e6 then
+    return ("%.1f M"):format(n / 1e6)
+  elseif n >= 1e4 then
+    return ("%.1f k"):format(n / 1e3)
+  end
+  return ("%d"):format(n)
+end
+
+-- An expression. Inside a step nothing is computed for the sake of a message.
+local function describe(x)
+  local rank = x.kind % code.BOOL
+  if x.model.in_step then
+    return ("%s expression (not computed yet)"):format(NOUN[rank])
+  elseif rank == code.SCALAR then
+    return ("%.9g"):format(x:read())
+  elseif rank == code.ROW then
+    return ("row of %d segments"):format(#x.model.segments)
+  elseif x.kind >= code.BOOL then
+    return ("condition on %s, true for %s"):format(amount(x.model.trainable), amount(x:sum():read()))
+  end
+  return ("vector expression, norm %.5g"):format(x:norm():read())
+end
+
+node.Node.__tostring = describe
+
+function node.Storage.__tostring(self)
+  local model = self.model
+  local head = self.name .. ": "
+  if self.class == code.CELLS then
+    return head .. (model.in_step and "scalar" or ("%.9g"):format(self:read()))
+  elseif self.class == code.BITS then
+    head = head .. "mask of " .. amount(model.trainable) .. " bits"
+    return model.in_step and head or ("%s, %.2f %% set"):format(head, 100 * self:density())
+  end
+  head = head .. amount(model.count) .. " " .. (self.class == code.ACT and "bf16 and f32" or "f32")
+  return model.in_step and head or ("%s, norm %.5g"):format(head, self:norm():read())
+end
+
+local function table_of(columns, rows)
+  local widths, lines = {}, {}
+  for _, row in ipairs({ columns, unpack(rows) }) do
+    for i, cell in ipairs(row) do
+      widths[i] = math.max(widths[i] or 0, #cell)
+    end
+  end
+  for _, row in ipairs({ columns, unpack(rows) }) do
+    local cells = {}
+    for i, cell in ipairs(row) do
+      local pad = (" "):rep(widths[i] - #cell)
+      cells[i] = i == 1 and cell .. pad or pad .. cell
+    end
+    lines[#lines + 1] = (table.concat(cells, "  "):gsub("%s+$", ""))
+  end
+  return table.concat(lines, "\n")
+end
+
+--- A table of segments: shape, norm and largest magnitude, or of a mask the share of set bits.
+-- @treturn string several lines
+function storage.methods.show(self)
+  local model, rows = self.model, {}
+  local mask = self.class == code.BITS
+  local norms, largest, shares
+  if mask then
+    shares = select(2, self:density())
+  elseif self.class ~= code.CELLS then
+    norms, largest = self:per("tensor"):norm():request(), self:per("tensor"):max_abs():request()
+    norms, largest = norms:read(), largest:read()
+  else
+    return tostring(self)
+  end
+  for i, segment in ipairs(model.segments) do
+    rows[i] = { segment.name, table.concat(segment.shape, " x ") }
+    if mask then
+      rows[i][3] = ("%.2f %%"):format(100 * shares[segment.name])
+    else
+      rows[i][3], rows[i][4] = ("%.5g"):format(norms[i]), ("%.5g"):format(largest[i])
+    end
+  end
+  return tostring(self) .. "\n"
+    .. table_of(mask and { "segment", "shape", "set" } or { "segment", "shape", "norm", "max" }, rows)
+end
+
+return { amount = amount, table_of = table_of }

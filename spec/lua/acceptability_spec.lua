@@ -1,0 +1,300 @@
+--- The built-in corpus: sizes, balance, reproducibility, vocabulary, and that neither words nor word
+-- pairs give the label away, by logistic regressions written here.
+
+local acceptability = require("fsam.data.acceptability")
+
+local corpus = acceptability.generate()
+
+local function words_of(text)
+  local words = {}
+  for word in text:gmatch("%S+") do
+    words[#words + 1] = word
+  end
+  return words
+end
+
+-- Every feature list of a sentence holds each feature once.
+local FEATURES = {}
+
+function FEATURES.words(text)
+  local features, seen = {}, {}
+  for _, word in ipairs(words_of(text)) do
+    if not seen[word] then
+      seen[word] = true
+      features[#features + 1] = word
+    end
+  end
+  return features
+end
+
+-- Neighbouring words in order, and the words.
+function FEATURES.neighbours(text)
+  local words, features = words_of(text), FEATURES.words(text)
+  local seen = {}
+  for i = 1, #words - 1 do
+    local pair = words[i] .. " " .. words[i + 1]
+    if not seen[pair] then
+      seen[pair] = true
+      features[#features + 1] = pair
+    end
+  end
+  return features
+end
+
+-- Any two words of the sentence, in any order, and the words.
+function FEATURES.together(text)
+  local features = FEATURES.words(text)
+  local words = {}
+  for i, word in ipairs(features) do
+    words[i] = word
+  end
+  table.sort(words)
+  for i = 1, #words do
+    for j = i + 1, #words do
+      features[#features + 1] = words[i] .. " " .. words[j]
+    end
+  end
+  return features
+end
+
+-- Samples as lists of feature numbers; features that training does not have are left out.
+local function encode(samples, features_of, numbers, count)
+  local rows = {}
+  for i, sample in ipairs(samples) do
+    local row = {}
+    for _, feature in ipairs(features_of(sample.text)) do
+      if not numbers[feature] and count then
+        count = count + 1
+        numbers[feature] = count
+      end
+      row[#row + 1] = numbers[feature]
+    end
+    rows[i] = row
+  end
+  return rows, count
+end
+
+local function score(weights, row)
+  local sum = weights[0]
+  for i = 1, #row do
+    sum = sum + weights[row[i]]
+  end
+  return sum
+end
+
+-- Full-batch Adam on the mean log loss + l2·|w|²; weights[0] is the bias. Returns the weights and
+-- the norm of the last gradient.
+local function fit(rows, samples, count, steps, l2)
+  local weights, gradient, mean, square = {}, {}, {}, {}
+  for i = 0, count do
+    weights[i], mean[i], square[i] = 0, 0, 0
+  end
+  local norm
+  for step = 1, steps do
+    for i = 0, count do
+      gradient[i] = 2 * l2 * weights[i]
+    end
+    for i = 1, #rows do
+      local row = rows[i]
+      local error = (1 / (1 + math.exp(-score(weights, row))) - samples[i].label) / #rows
+      gradient[0] = gradient[0] + error
+      for k = 1, #row do
+        gradient[row[k]] = gradient[row[k]] + error
+      end
+    end
+    norm = 0
+    local rate = 0.1 * (1 - step / (steps + 1)) * math.sqrt(1 - 0.99 ^ step) / (1 - 0.9 ^ step)
+    for i = 0, count do
+      norm = norm + gradient[i] ^ 2
+      mean[i] = 0.9 * mean[i] + 0.1 * gradient[i]
+      square[i] = 0.99 * square[i] + 0.01 * gradient[i] ^ 2
+      weights[i] = weights[i] - rate * mean[i] / (math.sqrt(square[i]) + 1e-9)
+    end
+  end
+  return weights, math.sqrt(norm)
+end
+
+local function mcc(weights, rows, samples)
+  local n = { [0] = { [0] = 0, 0 }, { [0] = 0, 0 } } -- n[label][prediction]
+  for i, row in ipairs(rows) do
+    local prediction = score(weights, row) > 0 and 1 or 0
+    local label = samples[i].label
+    n[label][prediction] = n[label][prediction] + 1
+  end
+  local tn, fp, fn, tp = n[0][0], n[0][1], n[1][0], n[1][1]
+  local product = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+  return product == 0 and 0 or (tp * tn - fp * fn) / math.sqrt(product)
+end
+
+-- MCC on the development set of a regression fitted to the training set, and the final gradient.
+local function regress(data, features_of)
+  local numbers = {}
+  local train, count = encode(data.train.samples, features_of, numbers, 0)
+  local dev = encode(data.dev.samples, features_of, numbers)
+  local weights, norm = fit(train, data.train.samples, count, 200, 1e-5)
+  return mcc(weights, dev, data.dev.samples), norm
+end
+
+local function joined(dataset)
+  local lines = {}
+  for i, sample in ipairs(dataset.samples) do
+    lines[i] = sample.label .. "\t" .. sample.phenomenon .. "\t" .. sample.text
+  end
+  return table.concat(lines, "\n")
+end
+
+describe("the acceptability corpus", function()
+  it("has CoLA's sizes, label names and six phenomena in equal parts", function()
+    assert.equal(8551, #corpus.train.samples)
+    assert.equal(1043, #corpus.dev.samples)
+    assert.same({ "unacceptable", "acceptable" }, corpus.train.labels)
+    for _, dataset in ipairs({ corpus.train, corpus.dev }) do
+      local count = {}
+      for _, sample in ipairs(dataset.samples) do
+        count[sample.phenomenon] = (count[sample.phenomenon] or 0) + 1
+      end
+      for _, phenomenon in ipairs(acceptability.phenomena) do
+        assert.is_true(math.abs(count[phenomenon] - #dataset.samples / 6) <= 2)
+        count[phenomenon] = nil
+      end
+      assert.is_nil(next(count))
+    end
+  end)
+
+  it("balances the labels within each phenomenon", function()
+    for _, dataset in ipairs({ corpus.train, corpus.dev }) do
+      local surplus = {}
+      for _, sample in ipairs(dataset.samples) do
+        local phenomenon = sample.phenomenon
+        surplus[phenomenon] = (surplus[phenomenon] or 0) + (sample.label == 1 and 1 or -1)
+      end
+      local total = 0
+      for _, phenomenon in ipairs(acceptability.phenomena) do
+        assert.is_true(surplus[phenomenon] == 0 or surplus[phenomenon] == 1)
+        total = total + surplus[phenomenon]
+      end
+      assert.equal(1, total) -- both sizes are odd
+    end
+  end)
+
+  it("repeats no sentence, within a set or across the two", function()
+    local seen = {}
+    for _, dataset in ipairs({ corpus.dev, corpus.train }) do
+      for _, sample in ipairs(dataset.samples) do
+        assert.is_nil(seen[sample.text])
+        seen[sample.text] = true
+      end
+    end
+  end)
+
+  it("is the same for the same seed and another for another", function()
+    local again = acceptability.generate({ seed = 1 })
+    assert.equal(joined(corpus.train), joined(again.train))
+    assert.equal(joined(corpus.dev), joined(again.dev))
+    local other = acceptability.generate({ seed = 2, train = 100, dev = 50 })
+    assert.not_equal(joined(corpus.dev):sub(1, 200), joined(other.dev):sub(1, 200))
+  end)
+
+  it("keeps the development set when the training set has another size", function()
+    local small = acceptability.generate({ train = 60 })
+    assert.equal(60, #small.train.samples)
+    assert.equal(joined(corpus.dev), joined(small.dev))
+  end)
+
+  it("says so when more sentences are asked for than the grammar has", function()
+    local ok, err = pcall(acceptability.generate, { train = 10 ^ 7, dev = 0 })
+    assert.is_false(ok)
+    assert.matches("too few %a+ sentences for the sizes asked for", tostring(err))
+  end)
+
+  it("is covered by its vocabulary of about 120 pieces, cut as greedy WordPiece cuts", function()
+    local ids = {}
+    for i, piece in ipairs(corpus.vocab) do
+      assert.is_nil(ids[piece])
+      ids[piece] = i - 1
+    end
+    assert.is_true(#corpus.vocab >= 100 and #corpus.vocab <= 130)
+    assert.same({ 0, 1, 2, 3, 4 }, { ids["[PAD]"], ids["[UNK]"], ids["[CLS]"], ids["[SEP]"],
+      ids["[MASK]"] })
+    local function cut(word)
+      local pieces, from = {}, 1
+      while from <= #word do
+        local to = #word
+        local prefix = from > 1 and "##" or ""
+        while to >= from and not ids[prefix .. word:sub(from, to)] do
+          to = to - 1
+        end
+        assert(to >= from, word)
+        pieces[#pieces + 1] = prefix .. word:sub(from, to)
+        from = to + 1
+      end
+      return pieces
+    end
+    assert.same({ "key", "##s" }, cut("keys"))
+    assert.same({ "greet", "##ed" }, cut("greeted"))
+    local used = {}
+    for _, dataset in ipairs({ corpus.train, corpus.dev }) do
+      for _, sample in ipairs(dataset.samples) do
+        for _, word in ipairs(words_of(sample.text)) do
+          local pieces = cut(word)
+          assert.is_true(#pieces <= 2 and (#pieces == 1 or pieces[2] == "##s"
+            or pieces[2] == "##ed"))
+          for _, piece in ipairs(pieces) do
+            used[piece] = true
+          end
+        end
+      end
+    end
+    for i = 6, #corpus.vocab do
+      assert.is_true(used[corpus.vocab[i]], corpus.vocab[i])
+    end
+  end)
+end)
+
+describe("a logistic regression", function()
+  it("on words stays under MCC 0.2", function()
+    local result, norm = regress(corpus, FEATURES.words)
+    assert.is_true(norm < 1e-3)
+    assert.is_true(result < 0.2, result)
+  end)
+
+  it("on neighbouring words stays under MCC 0.5", function()
+    local result, norm = regress(corpus, FEATURES.neighbours)
+    assert.is_true(norm < 1e-3)
+    assert.is_true(result < 0.5, result)
+  end)
+
+  it("on any two words of a sentence stays under MCC 0.5", function()
+    local result, norm = regress(corpus, FEATURES.together)
+    assert.is_true(norm < 1e-3)
+    assert.is_true(result < 0.5, result)
+  end)
+
+  -- The controls: where something gives the label away, these regressions find it.
+  it("finds a planted word", function()
+    local function planted(dataset)
+      local samples = {}
+      for i, sample in ipairs(dataset.samples) do
+        samples[i] = { text = sample.text .. (sample.label == 1 and " indeed" or ""),
+          label = sample.label }
+      end
+      return { samples = samples }
+    end
+    local data = { train = planted(corpus.train), dev = planted(corpus.dev) }
+    assert.is_true(regress(data, FEATURES.words) > 0.9)
+  end)
+
+  it("finds a planted order of two words, but not by words alone", function()
+    local function planted(dataset)
+      local samples = {}
+      for i, sample in ipairs(dataset.samples) do
+        samples[i] = { text = sample.text .. (sample.label == 1 and " so be it" or " so it be"),
+          label = sample.label }
+      end
+      return { samples = samples }
+    end
+    local data = { train = planted(corpus.train), dev = planted(corpus.dev) }
+    assert.is_true(regress(data, FEATURES.neighbours) > 0.9)
+    assert.is_true(regress(data, FEATURES.words) < 0.2)
+  end)
+end)

@@ -1,0 +1,169 @@
+-- The program itself: options, scripts, standard input, what errors look like, exit codes.
+local helper = require("spec.helper")
+
+describe("fsam-lua", function()
+  local folder
+
+  setup(function()
+    folder = helper.temp_dir()
+  end)
+
+  teardown(function()
+    helper.remove_dir(folder)
+  end)
+
+  local function script(name, text)
+    return helper.write_file(folder .. "/" .. name, text)
+  end
+
+  it("runs a script with its arguments in arg and in the varargs", function()
+    local path = script("args.lua", "print(arg[0], arg[1], arg[2], arg[3], select('#', ...), ...)")
+    local code, out = helper.fsam_lua({ path, "one", "-e", "" })
+    assert.equal(0, code)
+    assert.equal(path .. "\tone\t-e\t\t3\tone\t-e\t\n", out)
+  end)
+
+  it("puts its own options at negative indices", function()
+    local path = script("negative.lua", "print(arg[-1], arg[-2], (arg[-3]:match('[^/]*$')))")
+    local _, out = helper.fsam_lua({ "-e", "x = 1", path })
+    assert.equal("x = 1\t-e\tfsam-lua\n", out)
+  end)
+
+  it("runs -e chunks in order, then the script, in one state", function()
+    local path = script("order.lua", "print(x)")
+    local code, out = helper.fsam_lua({ "-e", "x = 1", "-ex = x + 1", path })
+    assert.equal(0, code)
+    assert.equal("2\n", out)
+  end)
+
+  it("knows the library as fsam in -e, and only there", function()
+    local path = script("global.lua", "print(type(rawget(_G, 'fsam')))")
+    local _, out = helper.fsam_lua({ "-e", "print(type(fsam), fsam == require('fsam'))" })
+    assert.equal("table\ttrue\n", out)
+    _, out = helper.fsam_lua({ path })
+    assert.equal("nil\n", out)
+  end)
+
+  it("finds its modules whatever the current folder", function()
+    local code, out = helper.shell("cd / && " .. helper.quote(helper.build_dir() .. "/fsam-lua")
+      .. " -e 'print(require(\"fsam.errors\").raise ~= nil)'")
+    assert.equal(0, code)
+    assert.equal("true\n", out)
+  end)
+
+  it("takes modules from FSAM_LUA_PATH, where ;; stands for its own", function()
+    script("mine.lua", "return 'mine'")
+    local env = "FSAM_LUA_PATH='" .. folder .. "/?.lua;;'"
+    local code, out = helper.fsam_lua({ "-l", "fsam", "-e", "print(require('mine'))", env = env })
+    assert.equal(0, code)
+    assert.equal("mine\n", out)
+  end)
+
+  it("runs standard input when it is no terminal, and for -", function()
+    local _, out = helper.fsam_lua({ input = "print('piped', ...)" })
+    assert.equal("piped\n", out)
+    _, out = helper.fsam_lua({ "-", "a", "b", input = "print(arg[0], ...)" })
+    assert.equal("-\ta\tb\n", out)
+  end)
+
+  it("takes a script whose name begins with a dash after --", function()
+    local path = script("-odd.lua", "print('odd')")
+    local code, out = helper.shell(("cd %s && %s -- -odd.lua"):format(helper.quote(folder),
+      helper.quote(helper.build_dir() .. "/fsam-lua")))
+    assert.is_string(path)
+    assert.equal(0, code)
+    assert.equal("odd\n", out)
+  end)
+
+  it("prints version and help, and returns 0", function()
+    local code, out = helper.fsam_lua({ "-v" })
+    assert.equal(0, code)
+    assert.truthy(out:match("^fsam%-lua %d+%.%d+%.%d+ %(LuaJIT 2"))
+    code, out = helper.fsam_lua({ "--help" })
+    assert.equal(0, code)
+    assert.truthy(out:match("^usage: fsam%-lua"))
+  end)
+
+  it("controls the compiler with -j and -O as luajit does", function()
+    local _, out = helper.fsam_lua({ "-joff", "-e", "print((jit.status()))" })
+    assert.equal("false\n", out)
+    local code = helper.fsam_lua({ "-O1", "-e", "" })
+    assert.equal(0, code)
+  end)
+
+  it("passes on the code of os.exit", function()
+    assert.equal(7, (helper.fsam_lua({ "-e", "os.exit(7)" })))
+  end)
+
+  describe("says in one line", function()
+    it("what a script refused by an error of the library", function()
+      local path = script("cola.lua", "require('fsam.errors').raise('--rho is %d', 2)")
+      local code, out, err = helper.fsam_lua({ path })
+      assert.equal(1, code)
+      assert.equal("", out)
+      assert.equal("cola.lua: --rho is 2\n", err)
+    end)
+
+    it("the same with a traceback under FSAM_TRACE=1", function()
+      local path = script("cola.lua", "require('fsam.errors').raise('--rho is %d', 2)")
+      local _, _, err = helper.fsam_lua({ path, env = "FSAM_TRACE=1" })
+      assert.truthy(err:match("^cola%.lua: %-%-rho is 2\nstack traceback:\n.*cola%.lua:1:"))
+    end)
+
+    it("what is wrong with a missing script", function()
+      local code, _, err = helper.fsam_lua({ "no/such.lua" })
+      assert.equal(1, code)
+      assert.equal("fsam-lua: no/such.lua: No such file or directory\n", err)
+    end)
+
+    it("what is wrong with a script's syntax", function()
+      local path = script("bad.lua", "x = = 1")
+      local code, _, err = helper.fsam_lua({ path })
+      assert.equal(1, code)
+      assert.truthy(err:match("^fsam%-lua: .*bad%.lua:1: unexpected symbol near '='\n$"))
+    end)
+
+    it("that an option is unknown or lacks its value", function()
+      local code, _, err = helper.fsam_lua({ "--rho", "1" })
+      assert.equal(2, code)
+      assert.equal("fsam-lua: option --rho is unknown; fsam-lua -h lists the options\n", err)
+      code, _, err = helper.fsam_lua({ "-e" })
+      assert.equal(2, code)
+      assert.equal("fsam-lua: option -e needs a value; fsam-lua -h lists the options\n", err)
+    end)
+  end)
+
+  it("shows a fault of the program with its traceback, without frames of its own", function()
+    local path = script("fault.lua", "local function f() return nil .. 'x' end\nprint(f())")
+    local code, _, err = helper.fsam_lua({ path })
+    assert.equal(1, code)
+    assert.truthy(err:match("^fsam%-lua: .*fault%.lua:1: attempt to concatenate a nil value\n"))
+    assert.truthy(err:match("stack traceback:"))
+    assert.falsy(err:match("host%.lua"))
+  end)
+
+  it("is silent about error() without a value, and fails", function()
+    local code, _, err = helper.fsam_lua({ "-e", "error()" })
+    assert.equal(1, code)
+    assert.equal("", err)
+  end)
+
+  it("stops an endless -e loop at Ctrl-C and returns 130", function()
+    local code, _, err = helper.shell("timeout --preserve-status -s INT 0.5 "
+      .. helper.quote(helper.build_dir() .. "/fsam-lua") .. " -e 'while true do end'")
+    assert.equal(130, code)
+    assert.truthy(err:match("interrupted"))
+  end)
+
+  it("runs the recipes that came with it where the path does not exist, and says so", function()
+    local recipe = helper.root .. "/recipes/cola.lua"
+    if not helper.read_file(recipe) then
+      pending("recipes/cola.lua is not there")
+    end
+    local code, out, err = helper.shell(("cd %s && %s recipes/cola.lua --help"):format(
+      helper.quote(folder), helper.quote(helper.build_dir() .. "/fsam-lua")))
+    assert.equal(0, code)
+    assert.truthy(out:match("%-%-rho"))
+    assert.truthy(err:match("^fsam%-lua: recipes/cola%.lua is not here; running /"))
+  end)
+end)
