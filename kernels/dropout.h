@@ -75,7 +75,7 @@ static inline void drop_bits_row(uint16_t *bits, const drop_site *d, uint32_t or
   drop_bits(bits, d, ordinal, row, 1, (uint32_t)(column / 8), DROP_BATCH / 8);
 }
 
-/* -- checks of the public functions (dropout.c) ---------------------------------------------- */
+/* -- checks of the public functions (dropout.c) ------------------------------------------------ */
 
 /* Fails unless dropout is NULL or its p is in [0, 1) and stays so when rounded. */
 int fsam__check_dropout(const char *op, const fsam_dropout *dropout);

@@ -75,8 +75,7 @@ static int check_rows(const char *op, const char *what, const int32_t *indices, 
   return FSAM_OK;
 }
 
-/* -- forward ------------------------------------------------------------------------------------
- */
+/* -- forward ----------------------------------------------------------------------------------- */
 
 typedef struct forward {
   fsam_tensor *y, *z, *stats;
@@ -141,8 +140,7 @@ int FSAM_CPU(embedding_forward)(fsam_tensor *y, fsam_tensor *z, fsam_tensor *sta
   return FSAM_OK;
 }
 
-/* -- backward: of the normalisation ---------------------------------------------------------------
- */
+/* -- backward: of the normalisation ------------------------------------------------------------ */
 
 typedef struct backward {
   const fsam_tensor *dy, *z, *stats, *gamma;
@@ -170,8 +168,7 @@ FSAM_INLINE void backward_row(int dtype, const backward *a, int64_t r, int32_t s
                      a->gamma->data, n);
 }
 
-/* -- backward: of the tables ----------------------------------------------------------------------
- */
+/* -- backward: of the tables ------------------------------------------------------------------- */
 
 /* By long pieces: memset is twice as fast on a megabyte as on a row. */
 static void zero_table(fsam_tensor *table) {

@@ -61,8 +61,7 @@ int fsam_layernorm_backward(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor
 
 #define SERIAL (1 << 13) /* elements below which one thread is faster */
 
-/* -- forward ------------------------------------------------------------------------------------
- */
+/* -- forward ----------------------------------------------------------------------------------- */
 
 typedef struct forward {
   fsam_tensor *y, *z, *stats;
@@ -126,8 +125,7 @@ int FSAM_CPU(layernorm_forward)(fsam_tensor *y, fsam_tensor *z, fsam_tensor *sta
   return FSAM_OK;
 }
 
-/* -- backward -----------------------------------------------------------------------------------
- */
+/* -- backward ---------------------------------------------------------------------------------- */
 
 typedef struct backward {
   fsam_tensor *dx, *dresidual;

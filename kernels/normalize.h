@@ -8,8 +8,7 @@
 
 #include "simd.h"
 
-/* -- one row of n columns -----------------------------------------------------------------------
- */
+/* -- one row of n columns ---------------------------------------------------------------------- */
 
 /* stats = mean and 1 / sqrt(variance + eps) of z[at … at + n - 1]: two passes, as the row is in the
  * first-level cache and the shorter formula cancels. */
@@ -17,8 +16,8 @@ FSAM_INLINE void normalize_stats(int dtype, float stats[2], const void *z, int64
                                  double eps) {
   vf16 sum = {0}, squares = {0};
   for (int64_t c = 0; c < n; c += WIDE)
-    for (int p = 0, left = n - c > WIDE ? WIDE : (int)(n - c); p < PARTS; p++)
-      sum.part[p] += v_load_act(dtype, z, at + c + p * LANES, left - p * LANES);
+    for (int p = 0; p < PARTS; p++)
+      sum.part[p] += v_load_act(dtype, z, at + c + p * LANES, n - c - p * LANES);
   float mean = v_sum(sum) / (float)n;
   for (int64_t c = 0; c < n; c += WIDE)
     for (int p = 0; p < PARTS; p++) {

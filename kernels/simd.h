@@ -71,7 +71,7 @@ typedef struct vd16 {
   vd part[2 * PARTS];
 } vd16;
 
-/* -- making vectors --------------------------------------------------------------------------- */
+/* -- making vectors ---------------------------------------------------------------------------- */
 
 /* Not 0 + x, which would turn -0 into 0. */
 FSAM_INLINE vf v_set(float x) { return x - (vf){0}; }
@@ -88,7 +88,7 @@ FSAM_INLINE vi v_iota(void) {
 #endif
 }
 
-/* -- loads and stores: any alignment ---------------------------------------------------------- */
+/* -- loads and stores: any alignment ----------------------------------------------------------- */
 
 FSAM_INLINE vf v_load(const float *p) {
   vf v;
@@ -170,7 +170,7 @@ FSAM_INLINE void v_store_act(int dtype, void *base, int64_t i, vf v, int64_t n) 
     v_store_n((float *)base + i, v, n);
 }
 
-/* -- lane by lane ----------------------------------------------------------------------------- */
+/* -- lane by lane ------------------------------------------------------------------------------ */
 
 /* condition ? a : b; condition is a comparison's result, 0 or -1. */
 FSAM_INLINE vf v_select(vi condition, vf a, vf b) {
@@ -303,7 +303,7 @@ FSAM_INLINE vd v_set_f64(double x) { return x - (vd){0}; }
 #define V_HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 2, 3, 6, 7)
 #endif
 
-/* -- sums and maxima over WIDE lanes, as a tree: i with i + 8, then + 4, + 2, + 1 ------------- */
+/* -- sums and maxima over WIDE lanes, as a tree: i with i + 8, then + 4, + 2, + 1 -------------- */
 
 /* v with its lanes i and i ^ distance exchanged (distance 8, 4, 2 or 1, below LANES). */
 #if FSAM_LANES == 16

@@ -163,13 +163,14 @@ local function near(state, arguments, scaled)
   return false
 end
 
+say:set("assertion.near.positive", "the values are not near enough")
 say:set("assertion.near.negative", "the values are too near to each other")
 luassert:register("assertion", "near", function(state, arguments)
   return near(state, arguments, false)
-end, "assertion.near.negative", "assertion.near.negative")
+end, "assertion.near.positive", "assertion.near.negative")
 luassert:register("assertion", "near_relative", function(state, arguments)
   return near(state, arguments, true)
-end, "assertion.near.negative", "assertion.near.negative")
+end, "assertion.near.positive", "assertion.near.negative")
 
 package.loaded["spec.helper"] = M
 return M

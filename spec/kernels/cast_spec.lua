@@ -48,43 +48,39 @@ local cases = {
   copy({ name = "on more than one thread's share", rows = 50, columns = 701 }),
 }
 
-runner.define("cast", cases)
-
-if describe then
-  describe("cast", function()
-    local s
-    before_each(function()
-      s = scratch.new()
-    end)
-    after_each(function()
-      s:close()
-    end)
-
-    it("keeps infinities, NaN, the sign of zero and denormals, and rounds to infinity", function()
-      local x = s:tensor("f32", { 6 }, { math.huge, -math.huge, 0 / 0, -0.0, 2 ^ -133, 3.4e38 })
-      local half = s:tensor("bf16", { 6 })
-      local got = half:copy(x):read()
-      assert.same({ math.huge, -math.huge }, { got[1], got[2] })
-      assert.is_true(got[3] ~= got[3])
-      assert.equal(-math.huge, 1 / got[4])
-      assert.same({ 2 ^ -133, math.huge }, { got[5], got[6] })
-    end)
-
-    it("keeps a NaN whose bits are all in the lower half", function()
-      local x, half = s:tensor("f32", { 1 }), s:tensor("bf16", { 1 })
-      ffi.cast("uint32_t *", x.data)[0] = 0x7f800001
-      local got = half:copy(x):read()[1]
-      assert.is_true(got ~= got)
-    end)
-
-    it("copies integers bit by bit and does not mix them with floats", function()
-      local a = s:tensor("i32", { 3 }, { -5, 2147483647, 0 }, "a")
-      assert.same({ -5, 2147483647, 0 }, s:tensor("i32", { 3, 1 }):copy(a):read())
-      local b = s:tensor("f32", { 3 }, 0, "b")
-      assert.equal("copy: b and a differ in type (i32 and float)",
-        s:refused(lib.fsam_tensor_copy(b, a)))
-    end)
+runner.define("cast", cases, function()
+  local s
+  before_each(function()
+    s = scratch.new()
   end)
-end
+  after_each(function()
+    s:close()
+  end)
+
+  it("keeps infinities, NaN, the sign of zero and denormals, and rounds to infinity", function()
+    local x = s:tensor("f32", { 6 }, { math.huge, -math.huge, 0 / 0, -0.0, 2 ^ -133, 3.4e38 })
+    local half = s:tensor("bf16", { 6 })
+    local got = half:copy(x):read()
+    assert.same({ math.huge, -math.huge }, { got[1], got[2] })
+    assert.is_true(got[3] ~= got[3])
+    assert.equal(-math.huge, 1 / got[4])
+    assert.same({ 2 ^ -133, math.huge }, { got[5], got[6] })
+  end)
+
+  it("keeps a NaN whose bits are all in the lower half", function()
+    local x, half = s:tensor("f32", { 1 }), s:tensor("bf16", { 1 })
+    ffi.cast("uint32_t *", x.data)[0] = 0x7f800001
+    local got = half:copy(x):read()[1]
+    assert.is_true(got ~= got)
+  end)
+
+  it("copies integers bit by bit and does not mix them with floats", function()
+    local a = s:tensor("i32", { 3 }, { -5, 2147483647, 0 }, "a")
+    assert.same({ -5, 2147483647, 0 }, s:tensor("i32", { 3, 1 }):copy(a):read())
+    local b = s:tensor("f32", { 3 }, 0, "b")
+    assert.equal("copy: b and a differ in type (i32 and float)",
+      s:refused(lib.fsam_tensor_copy(b, a)))
+  end)
+end)
 
 return cases

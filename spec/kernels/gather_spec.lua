@@ -37,33 +37,29 @@ local cases = {
   layer({ name = "without a tail", lengths = { 3, 1, 5 }, H = 16 }),
 }
 
-runner.define("gather", cases)
-
-if describe then
-  describe("gather", function()
-    it("takes NaN from first rows only", function()
-      local s = scratch.new()
-      local x = s:tensor("f32", { 4, 1 }, { 1, 0 / 0, 0 / 0, 0 / 0 })
-      local y, batch = s:tensor("f32", { 2, 1 }), s:batch({ 2, 1 }, 1)
-      check(lib.fsam_gather_forward(y, x, batch))
-      local got = y:read()
-      assert.equal(1, got[1])
-      assert.is_true(got[2] ~= got[2])
-      s:close()
-    end)
-
-    it("names what does not fit", function()
-      local s = scratch.new()
-      local x, y = s:tensor("f32", { 4, 2 }, 0, "x"), s:tensor("f32", { 2, 2 }, 0, "y")
-      assert.equal("gather_forward: x (x) is [4, 2] f32, expected [5, -1] float (-1: any)",
-        s:refused(lib.fsam_gather_forward(y, x, s:batch({ 3, 2 }))))
-      assert.equal("gather_forward: y (y) is [2, 2] f32, expected [1, 2] f32",
-        s:refused(lib.fsam_gather_forward(y, x, s:batch({ 4 }))))
-      assert.equal("gather_backward: batch is missing",
-        s:refused(lib.fsam_gather_backward(x, y, nil)))
-      s:close()
-    end)
+runner.define("gather", cases, function()
+  it("takes NaN from first rows only", function()
+    local s = scratch.new()
+    local x = s:tensor("f32", { 4, 1 }, { 1, 0 / 0, 0 / 0, 0 / 0 })
+    local y, batch = s:tensor("f32", { 2, 1 }), s:batch({ 2, 1 }, 1)
+    check(lib.fsam_gather_forward(y, x, batch))
+    local got = y:read()
+    assert.equal(1, got[1])
+    assert.is_true(got[2] ~= got[2])
+    s:close()
   end)
-end
+
+  it("names what does not fit", function()
+    local s = scratch.new()
+    local x, y = s:tensor("f32", { 4, 2 }, 0, "x"), s:tensor("f32", { 2, 2 }, 0, "y")
+    assert.equal("gather_forward: x (x) is [4, 2] f32, expected [5, -1] float (-1: any)",
+      s:refused(lib.fsam_gather_forward(y, x, s:batch({ 3, 2 }))))
+    assert.equal("gather_forward: y (y) is [2, 2] f32, expected [1, 2] f32",
+      s:refused(lib.fsam_gather_forward(y, x, s:batch({ 4 }))))
+    assert.equal("gather_backward: batch is missing",
+      s:refused(lib.fsam_gather_backward(x, y, nil)))
+    s:close()
+  end)
+end)
 
 return cases

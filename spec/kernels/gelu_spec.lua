@@ -47,7 +47,7 @@ local function layer(case)
     end
     return { y = y }
   end
-  case.tolerance = { f32 = 1e-7, bf16 = 5e-3 }
+  case.tolerance = { f32 = 2e-7, bf16 = 5e-3 }
   case.gradient_tolerance = { f32 = 2e-6, bf16 = 5e-3 }
   return case
 end
@@ -57,81 +57,79 @@ local cases = {
   layer({ name = "(erf) with a tail", lengths = { 4, 3 }, tail = 2, T = 9, F = 24, form = ERF }),
   layer({ name = "(erf) without a tail", lengths = { 4, 3 }, T = 7, F = 24, form = ERF }),
   layer({ name = "(erf) at odd sizes", lengths = { 3 }, T = 3, F = 7, form = ERF }),
-  layer({ name = "(erf) on many rows", lengths = { 70, 80 }, tail = 1, T = 151, F = 69, form = ERF }),
+  layer({ name = "(erf) on many rows", lengths = { 70, 80 }, tail = 1, T = 151, F = 69,
+    form = ERF }),
+  layer({ name = "(erf) on long rows", lengths = { 3 }, T = 3, F = 523, form = ERF }),
   layer({ name = "(tanh) with a tail", lengths = { 4, 3 }, tail = 2, T = 9, F = 24, form = TANH }),
   layer({ name = "(tanh) on many rows", lengths = { 70, 80 }, T = 150, F = 69, form = TANH }),
 }
 
-runner.define("gelu", cases)
-
-if describe then
-  describe("gelu", function()
-    local s
-    before_each(function()
-      s = scratch.new()
-    end)
-    after_each(function()
-      s:close()
-    end)
-
-    local EXTREMES = { -1e38, -1e20, -100, -14, -1e-42, 0, 1e-42, 14, 100, 1e20, 1e38 }
-
-    it("is the identity or 0 far from 0, with slope 1 or 0", function()
-      for _, form in ipairs({ ERF, TANH }) do
-        local n = #EXTREMES
-        local x, one = s:tensor("f32", { 1, n }, EXTREMES), s:tensor("f32", { 1, n }, 1)
-        local y, dx = s:tensor("f32", { 1, n }), s:tensor("f32", { 1, n })
-        check(lib.fsam_gelu_forward(y, x, nil, form))
-        check(lib.fsam_gelu_backward(dx, nil, one, x, nil, form))
-        local slope = dx:read()
-        for i, u in ipairs(x:read()) do
-          assert.near(math.abs(u) > 1 and math.max(u, 0) or u / 2, y:read()[i], 1e-6 * math.abs(u))
-          assert.near(u > 1 and 1 or u < -1 and 0 or 0.5, slope[i], 1e-6)
-        end
-      end
-    end)
-
-    it("lets NaN through, in its own place only", function()
-      for _, dtype in ipairs({ "f32", "bf16" }) do
-        for _, form in ipairs({ ERF, TANH }) do
-          local x, dy = s:tensor(dtype, { 1, 3 }, { 1, 0 / 0, 1 }), s:tensor(dtype, { 1, 3 }, 1)
-          local y, db = s:tensor(dtype, { 1, 3 }), s:tensor("f32", { 3 })
-          check(lib.fsam_gelu_forward(y, x, nil, form))
-          check(lib.fsam_gelu_backward(dy, db, dy, x, nil, form))
-          for _, values in ipairs({ y:read(), dy:read(), db:read() }) do
-            assert.is_true(values[2] ~= values[2])
-            assert.is_true(values[1] == values[1] and values[3] == values[3])
-          end
-        end
-      end
-    end)
-
-    it("may write its gradient over the one that arrives, and works on column slices", function()
-      local values = {}
-      for i = 1, 4 * 40 do
-        values[i] = wide(i)
-      end
-      local x = s:tensor("f32", { 4, 40 }, values):columns(3, 21)
-      local other = s:tensor("f32", { 4, 40 }, 1)
-      local dy, plain = other:columns(5, 21), s:tensor("f32", { 4, 21 })
-      check(lib.fsam_gelu_backward(plain, nil, s:tensor("f32", { 4, 21 }, 1), x, nil, ERF))
-      check(lib.fsam_gelu_backward(dy, nil, dy, x, nil, ERF))
-      local all, want = other:read(), plain:read()
-      for i = 0, 4 * 40 - 1 do
-        local row, column = math.floor(i / 40), i % 40 - 5
-        local inside = column >= 0 and column < 21
-        assert.equal(inside and want[row * 21 + column + 1] or 1, all[i + 1])
-      end
-    end)
-
-    it("names what does not fit", function()
-      local x, b = s:tensor("f32", { 2, 3 }, 0, "x"), s:tensor("f32", { 2 }, 0, "b")
-      assert.equal("gelu_forward: b (b) is [2] f32, expected [3] f32",
-        s:refused(lib.fsam_gelu_forward(x, x, b, ERF)))
-      assert.equal("gelu_backward: form 7 is unknown (0: erf, 1: tanh)",
-        s:refused(lib.fsam_gelu_backward(x, nil, x, x, nil, 7)))
-    end)
+runner.define("gelu", cases, function()
+  local s
+  before_each(function()
+    s = scratch.new()
   end)
-end
+  after_each(function()
+    s:close()
+  end)
+
+  local EXTREMES = { -1e38, -1e20, -100, -14, -1e-42, 0, 1e-42, 14, 100, 1e20, 1e38 }
+
+  it("is the identity or 0 far from 0, with slope 1 or 0", function()
+    for _, form in ipairs({ ERF, TANH }) do
+      local n = #EXTREMES
+      local x, one = s:tensor("f32", { 1, n }, EXTREMES), s:tensor("f32", { 1, n }, 1)
+      local y, dx = s:tensor("f32", { 1, n }), s:tensor("f32", { 1, n })
+      check(lib.fsam_gelu_forward(y, x, nil, form))
+      check(lib.fsam_gelu_backward(dx, nil, one, x, nil, form))
+      local slope = dx:read()
+      for i, u in ipairs(x:read()) do
+        assert.near(math.abs(u) > 1 and math.max(u, 0) or u / 2, y:read()[i], 1e-6 * math.abs(u))
+        assert.near(u > 1 and 1 or u < -1 and 0 or 0.5, slope[i], 1e-6)
+      end
+    end
+  end)
+
+  it("lets NaN through, in its own place only", function()
+    for _, dtype in ipairs({ "f32", "bf16" }) do
+      for _, form in ipairs({ ERF, TANH }) do
+        local x, dy = s:tensor(dtype, { 1, 3 }, { 1, 0 / 0, 1 }), s:tensor(dtype, { 1, 3 }, 1)
+        local y, db = s:tensor(dtype, { 1, 3 }), s:tensor("f32", { 3 })
+        check(lib.fsam_gelu_forward(y, x, nil, form))
+        check(lib.fsam_gelu_backward(dy, db, dy, x, nil, form))
+        for _, values in ipairs({ y:read(), dy:read(), db:read() }) do
+          assert.is_true(values[2] ~= values[2])
+          assert.is_true(values[1] == values[1] and values[3] == values[3])
+        end
+      end
+    end
+  end)
+
+  it("may write its gradient over the one that arrives, and works on column slices", function()
+    local values = {}
+    for i = 1, 4 * 40 do
+      values[i] = wide(i)
+    end
+    local x = s:tensor("f32", { 4, 40 }, values):columns(3, 21)
+    local other = s:tensor("f32", { 4, 40 }, 1)
+    local dy, plain = other:columns(5, 21), s:tensor("f32", { 4, 21 })
+    check(lib.fsam_gelu_backward(plain, nil, s:tensor("f32", { 4, 21 }, 1), x, nil, ERF))
+    check(lib.fsam_gelu_backward(dy, nil, dy, x, nil, ERF))
+    local all, want = other:read(), plain:read()
+    for i = 0, 4 * 40 - 1 do
+      local row, column = math.floor(i / 40), i % 40 - 5
+      local inside = column >= 0 and column < 21
+      assert.equal(inside and want[row * 21 + column + 1] or 1, all[i + 1])
+    end
+  end)
+
+  it("names what does not fit", function()
+    local x, b = s:tensor("f32", { 2, 3 }, 0, "x"), s:tensor("f32", { 2 }, 0, "b")
+    assert.equal("gelu_forward: b (b) is [2] f32, expected [3] f32",
+      s:refused(lib.fsam_gelu_forward(x, x, b, ERF)))
+    assert.equal("gelu_backward: form 7 is unknown (0: erf, 1: tanh)",
+      s:refused(lib.fsam_gelu_backward(x, nil, x, x, nil, 7)))
+  end)
+end)
 
 return cases

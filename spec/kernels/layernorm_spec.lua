@@ -1,6 +1,7 @@
 -- Layer normalisation with the bias, dropout and residual before it.
 local C = require("fsam.C")
 local runner = require("spec.kernels.runner")
+local stage = require("spec.kernels.stage")
 
 local EPS = 1e-5
 
@@ -81,5 +82,49 @@ local cases = {
     lengths = { 20, 1, 17 }, tail = 2 }),
 }
 
-runner.define("layernorm", cases)
+--- Runs a case in f32 after `change` has been at its tensors.
+local function finished(case, change)
+  local s = stage.new(case, "f32")
+  s:add_gradients(0)
+  change(s.t)
+  s:run(2)
+  return s
+end
+
+runner.define("layernorm", cases, function()
+  it("may write z over x, and dx over dy", function()
+    local plain = finished(cases[3], function() end)
+    local aliased = finished(cases[3], function(t)
+      t.z, t.dx = t.x, t.dy
+    end)
+    for _, name in ipairs({ "y", "z", "dx", "dresidual", "dgamma", "db" }) do
+      assert.same(plain.t[name]:read(), aliased.t[name]:read(), name)
+    end
+    plain:close()
+    aliased:close()
+  end)
+
+  it("computes no gradient that is NULL", function()
+    local plain = finished(cases[3], function() end)
+    for _, name in ipairs({ "dx", "dresidual", "db", "dgamma", "dbeta" }) do
+      local only = finished(cases[3], function(t)
+        for _, other in ipairs({ "dx", "dresidual", "db", "dgamma", "dbeta" }) do
+          t[other] = other == name and t[other] or nil
+        end
+      end)
+      assert.same(plain.t[name]:read(), only.t[name]:read(), name)
+      only:close()
+    end
+    plain:close()
+  end)
+
+  it("names an argument whose shape does not fit", function()
+    local case = make("", 16, {})
+    case.inputs[2][3] = { 15 }
+    local ok, message = pcall(runner.forward, case)
+    assert.is_false(ok)
+    assert.equal("layernorm_forward: gamma (gamma) is [15] f32, expected [16] f32",
+      tostring(message))
+  end)
+end)
 return cases

@@ -44,29 +44,25 @@ local cases = {
   },
 }
 
-runner.define("mse", cases)
-
-if describe then
-  describe("mse", function()
-    it("keeps a NaN in its own row, and none from an empty sample", function()
-      local s = scratch.new()
-      local logits = s:tensor("f32", { 3, 1 }, { 3, 0 / 0, 0 / 0 })
-      local losses, d = s:tensor("f32", { 3 }), s:tensor("f32", { 3, 1 })
-      check(lib.fsam_mse(losses, d, logits, s:tensor("f32", { 3 }, 1), 2, s:batch({ 1, 1, 0 })))
-      local loss, slope = losses:read(), d:read()
-      assert.same({ 4, 0, 8, 0 }, { loss[1], loss[3], slope[1], slope[3] })
-      assert.is_true(loss[2] ~= loss[2] and slope[2] ~= slope[2])
-      s:close()
-    end)
-
-    it("names what does not fit", function()
-      local s = scratch.new()
-      local two, one = s:tensor("f32", { 2, 2 }, 0, "logits"), s:tensor("f32", { 2 })
-      assert.equal("mse: logits (logits) is [2, 2] f32, expected [2, 1] f32",
-        s:refused(lib.fsam_mse(one, nil, two, one, 1, s:batch({ 1, 1 }))))
-      s:close()
-    end)
+runner.define("mse", cases, function()
+  it("keeps a NaN in its own row, and none from an empty sample", function()
+    local s = scratch.new()
+    local logits = s:tensor("f32", { 3, 1 }, { 3, 0 / 0, 0 / 0 })
+    local losses, d = s:tensor("f32", { 3 }), s:tensor("f32", { 3, 1 })
+    check(lib.fsam_mse(losses, d, logits, s:tensor("f32", { 3 }, 1), 2, s:batch({ 1, 1, 0 })))
+    local loss, slope = losses:read(), d:read()
+    assert.same({ 4, 0, 8, 0 }, { loss[1], loss[3], slope[1], slope[3] })
+    assert.is_true(loss[2] ~= loss[2] and slope[2] ~= slope[2])
+    s:close()
   end)
-end
+
+  it("names what does not fit", function()
+    local s = scratch.new()
+    local two, one = s:tensor("f32", { 2, 2 }, 0, "logits"), s:tensor("f32", { 2 })
+    assert.equal("mse: logits (logits) is [2, 2] f32, expected [2, 1] f32",
+      s:refused(lib.fsam_mse(one, nil, two, one, 1, s:batch({ 1, 1 }))))
+    s:close()
+  end)
+end)
 
 return cases

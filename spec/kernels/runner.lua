@@ -152,11 +152,12 @@ local function finished(case, act, threads, filled)
   return self
 end
 
---- Runs forward in f32, for specs of their own.
+--- Runs forward, for specs of their own.
 -- @tparam table case
+-- @tparam[opt="f32"] string act type of the activations
 -- @treturn table outputs by name, as flat tables
-function M.forward(case)
-  local self = stage.new(case, "f32")
+function M.forward(case, act)
+  local self = stage.new(case, act or "f32")
   local rc = case.forward(self.t, self.batch, case)
   local values = {}
   for _, output in ipairs(case.outputs) do

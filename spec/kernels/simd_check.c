@@ -30,8 +30,7 @@ static double ulp(float x) {
   return ldexp(1, exponent - 24);
 }
 
-/* -- functions ----------------------------------------------------------------------------------
- */
+/* -- functions --------------------------------------------------------------------------------- */
 
 static vf sine(vf u) {
   vf s, c;
@@ -91,8 +90,7 @@ static void measure(const function *f) {
   printf("%s %.3f %u %08x\n", f->name, worst, wrong, digest);
 }
 
-/* -- parts --------------------------------------------------------------------------------------
- */
+/* -- parts ------------------------------------------------------------------------------------- */
 
 /* Partial loads and stores touch n elements and no more, for every n. */
 static int partial_access(void) {

@@ -33,34 +33,30 @@ local cases = {
   layer({ name = "on more than one thread's share", rows = 40, columns = 250 }),
 }
 
-runner.define("tanh", cases)
-
-if describe then
-  describe("tanh", function()
-    it("is right at its ends, near 0 and for NaN", function()
-      local s = scratch.new()
-      local x = s:tensor("f32", { 1, 6 }, { -1e38, 1e38, 1e-42, -1e-20, 0 / 0, math.huge })
-      local y, dx = s:tensor("f32", { 1, 6 }), s:tensor("f32", { 1, 6 }, 1)
-      check(lib.fsam_tanh_forward(y, x))
-      check(lib.fsam_tanh_backward(dx, dx, y))
-      local value, slope, input = y:read(), dx:read(), x:read()
-      assert.same({ -1, 1, input[3], input[4] }, { value[1], value[2], value[3], value[4] })
-      assert.same({ 0, 0, 1, 1 }, { slope[1], slope[2], slope[3], slope[4] })
-      assert.is_true(value[5] ~= value[5] and slope[5] ~= slope[5])
-      assert.equal(1, value[6])
-      s:close()
-    end)
-
-    it("names what does not fit", function()
-      local s = scratch.new()
-      local x = s:tensor("f32", { 2, 6 }, 0, "x")
-      assert.equal("tanh_forward: y (y) is [2, 6] bf16, expected [2, 6] f32",
-        s:refused(lib.fsam_tanh_forward(s:tensor("bf16", { 2, 6 }, 0, "y"), x)))
-      assert.equal("tanh_forward: x (x) is a column slice; whole rows are needed",
-        s:refused(lib.fsam_tanh_forward(s:tensor("f32", { 2, 3 }), x:columns(1, 3))))
-      s:close()
-    end)
+runner.define("tanh", cases, function()
+  it("is right at its ends, near 0 and for NaN", function()
+    local s = scratch.new()
+    local x = s:tensor("f32", { 1, 6 }, { -1e38, 1e38, 1e-42, -1e-20, 0 / 0, math.huge })
+    local y, dx = s:tensor("f32", { 1, 6 }), s:tensor("f32", { 1, 6 }, 1)
+    check(lib.fsam_tanh_forward(y, x))
+    check(lib.fsam_tanh_backward(dx, dx, y))
+    local value, slope, input = y:read(), dx:read(), x:read()
+    assert.same({ -1, 1, input[3], input[4] }, { value[1], value[2], value[3], value[4] })
+    assert.same({ 0, 0, 1, 1 }, { slope[1], slope[2], slope[3], slope[4] })
+    assert.is_true(value[5] ~= value[5] and slope[5] ~= slope[5])
+    assert.equal(1, value[6])
+    s:close()
   end)
-end
+
+  it("names what does not fit", function()
+    local s = scratch.new()
+    local x = s:tensor("f32", { 2, 6 }, 0, "x")
+    assert.equal("tanh_forward: y (y) is [2, 6] bf16, expected [2, 6] f32",
+      s:refused(lib.fsam_tanh_forward(s:tensor("bf16", { 2, 6 }, 0, "y"), x)))
+    assert.equal("tanh_forward: x (x) is a column slice; whole rows are needed",
+      s:refused(lib.fsam_tanh_forward(s:tensor("f32", { 2, 3 }), x:columns(1, 3))))
+    s:close()
+  end)
+end)
 
 return cases

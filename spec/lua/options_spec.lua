@@ -2,6 +2,7 @@
 
 local options = require("fsam.options")
 local flags = require("fsam.train.flags")
+local fsam_sam = require("fsam.sam")
 
 local DECLARED = {
   { name = "lr", type = "number", default = 1e-5, above = 0, group = "Optimizer", help = "rate" },
@@ -207,6 +208,20 @@ describe("the flags of a training recipe", function()
     assert.equal("decoupled", recipe("--optimizer", "sgd", "--decay", "decoupled").decay)
   end)
 
+  it("include those of a type that the recipe defines", function()
+    fsam_sam.define("spec-type", { options = { rho = 0.5, eta = 0.01 }, ascend = function(s)
+      return s.g * s.rho
+    end })
+    local own = flags.spec({ name = "own.lua", data = "none", metrics = { "loss" } })
+    local o = options.read({ "--sam-type", "fisher-spec-type", "--eta", "0.2" }, own)
+    assert.equal(0.5, o.rho)
+    assert.equal(0.2, o.eta)
+    assert.equal(0.1, o.keep_ratio)
+    assert.equal(0.05, options.read({}, own).rho)
+    assert.matches("(default 0.05)", options.read({ "--help" }, own).help, 1, true)
+    assert.matches("spec-type 0.5]", options.read({ "--help" }, own).help, 1, true)
+  end)
+
   it("list what sam-types declare", function()
     local text = recipe("--help").help
     assert.matches("--rho X", text, 1, true)
@@ -233,6 +248,9 @@ describe("the flags of a training recipe", function()
   end)
 
   it("say which have no effect", function()
+    assert.same({}, recipe("--optimizer", "sgd", "--nesterov", "--momentum", "0.9").notes)
+    assert.same({ "--arch has no effect with --restore-file, which says what the model is" },
+      recipe("--arch", "tiny", "--restore-file", "m").notes)
     assert.same({ "--momentum has no effect with adam + fisher-sam" },
       recipe("--momentum", "0.9").notes)
     assert.same({ "--keep-ratio has no effect with adam" },

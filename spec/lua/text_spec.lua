@@ -54,16 +54,18 @@ end
 
 --- Checksums of the words of all code points in a few contexts, as the golden script makes them.
 local function check_every_code_point(name, words)
+  local contexts = "a%sB e\204\150%s\204\129\204\180 1%s !%s "
   for block, expected in ipairs(golden.checksums[name]) do
     local first, crc = (block - 1) * 0x1000, 0
-    for code = first, first + 0xFFF do
-      if code < 0xD800 or code > 0xDFFF then
-        local c = utf8.char(code)
-        for _, sample in ipairs({ "a" .. c .. "B", "e\204\150" .. c .. "\204\129\204\180", "1" .. c,
-          " !" .. c .. " " }) do
-          crc = crc32(table.concat(words(sample), "\n") .. "\n\n", crc)
+    for row = first, first + 0xFFF, 64 do
+      local parts = {}
+      for code = row, row + 63 do
+        if code < 0xD800 or code > 0xDFFF then
+          local c = utf8.char(code)
+          parts[#parts + 1] = (contexts:gsub("%%s", { ["%s"] = c }))
         end
       end
+      crc = crc32(table.concat(words(table.concat(parts)), "\n"), crc)
     end
     assert.are.equal(bit.tobit(expected), crc, ("code points from U+%04X"):format(first))
   end

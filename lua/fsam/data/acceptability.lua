@@ -1,4 +1,4 @@
---- The built-in acceptability corpus: English-like sentences of six phenomena, generated from a seed.
+--- The built-in acceptability corpus: English-like sentences of six phenomena, from a seed.
 --
 -- Owns sizes, balance, splitting and order. The words are lexicon.lua's, the grammar is
 -- phenomena.lua's. Sentences come in pairs, one acceptable and one not, and a pair is never split;

@@ -1,9 +1,9 @@
 --- Packs samples end to end into the host arrays of one batch (DESIGN.md D2).
 --
--- Owns the packed layout: tokens of sample b lie in rows starts[b] … starts[b+1]−1, and no padding lies
--- between samples. Capacities are rounded up to buckets, because primitives and graphs are cached
--- per capacity; the rows beyond the last sample are the tail, which holds the pad id and belongs to
--- no sample. Does not tokenize, choose which samples meet, or copy to a device.
+-- Owns the packed layout: tokens of sample b lie in rows starts[b] … starts[b+1]−1, and no padding
+-- lies between samples. Capacities are rounded up to buckets, because primitives and graphs are
+-- cached per capacity; the rows beyond the last sample are the tail, which holds the pad id and
+-- belongs to no sample. Does not tokenize, choose which samples meet, or copy to a device.
 --
 -- Letters: T tokens (capacity), B samples (capacity). All arrays are int32 and 0-based.
 

@@ -2,8 +2,8 @@
 -- if one has it, test.tsv (Warstadt et al. 2019).
 --
 -- Owns which columns are read and what the labels are: by sorted name, "0" → 0, "1" → 1. train and
--- dev have four columns (source, label, mark, sentence) and no header; test has two (index, sentence)
--- under a header and no labels.
+-- dev have four columns (source, label, mark, sentence) and no header; test has two (index,
+-- sentence) under a header and no labels.
 
 local errors = require("fsam.errors")
 local lfs = require("lfs")

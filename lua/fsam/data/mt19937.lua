@@ -1,8 +1,8 @@
 --- The Mersenne Twister MT19937, drawn from as NumPy's RandomState draws from it.
 --
--- Owns the generator and the few draws that data needs: 32-bit words, integers of an interval, shuffles
--- and permutations. They equal NumPy's `RandomState(seed)` bit for bit on every machine, which is what
--- makes fairseq's batch order reproducible. Not for dropout or noise: those are Philox, in C.
+-- Owns the generator and the few draws that data needs: 32-bit words, integers of an interval,
+-- shuffles and permutations. They equal NumPy's `RandomState(seed)` bit for bit on every machine,
+-- which makes fairseq's batch order reproducible. Not for dropout or noise: those are Philox, in C.
 --
 -- Source: Matsumoto & Nishimura 1998; NumPy's legacy `shuffle` (Fisher–Yates, masked rejection).
 

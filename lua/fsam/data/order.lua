@@ -1,9 +1,9 @@
 --- The order of batches, exactly as fairseq makes it.
 --
--- Owns: one permutation of the samples from the seed, fixed for all epochs; batches cut from it once
--- and frozen; the shuffle of the batch list at each epoch from seed + epoch; groups of micro-batches
--- for accumulation. A batch here is a list of sample indices, 1-based as Lua's. Packing them into
--- arrays is batch.lua's.
+-- Owns: one permutation of the samples from the seed, fixed for all epochs; batches cut from it
+-- once and frozen; the shuffle of the batch list at each epoch from seed + epoch; groups of
+-- micro-batches for accumulation. A batch here is a list of sample indices, 1-based as Lua's.
+-- Packing them into arrays is batch.lua's.
 --
 -- Source: fairseq's data_utils, iterators and sentence_prediction task.
 

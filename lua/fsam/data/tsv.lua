@@ -10,14 +10,12 @@ local lfs = require("lfs")
 local M = {}
 
 local function read_all(path)
-  local mode, why = lfs.attributes(path, "mode")
-  if mode == "directory" then
+  if lfs.attributes(path, "mode") == "directory" then
     errors.raise("%s is a folder, expected a file", path)
   end
-  local file, reason = io.open(path, "rb")
+  local file, reason = io.open(path, "rb") -- the reason begins with the path
   if not file then
-    errors.raise("cannot read %s", (why or reason):find(path, 1, true) and (why or reason)
-      or path .. ": " .. (why or reason))
+    errors.raise("cannot read %s", reason)
   end
   local text, failure = file:read("*a")
   file:close()

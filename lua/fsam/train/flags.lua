@@ -1,12 +1,12 @@
 --- The flags that every training recipe has, with fairseq's names, and the checks between them.
 --
 -- Owns the declarations; what a flag does is its reader's. Options of optimizers, sam-types and
--- mask policies come from their own definitions (fsam.optim, fsam.sam), so a user's new type has
--- its flags in --help without a word here.
+-- mask policies come from their own definitions (owned_flags.lua), so a user's new type has its
+-- flags in --help without a word here.
 
 local errors = require("fsam.errors")
 local metrics = require("fsam.metrics")
-local options = require("fsam.options")
+local owned = require("fsam.train.owned_flags")
 local schedule = require("fsam.schedule")
 
 local M = {}
@@ -130,97 +130,31 @@ local function report_flags()
   }
 end
 
--- Adds declarations whose names are not there yet. Types may give one name different defaults:
--- these are kept by type and chosen in `settle`.
-local function merge(flags, seen, declared, owner, group)
-  for _, d in ipairs(options.declare(declared, { group = group })) do
-    local first = seen[d.name]
-    if not first then
-      first = {}
-      for key, value in pairs(d) do
-        first[key] = value
-      end
-      first.by_owner, first.default = {}, nil
-      seen[d.name] = first
-      flags[#flags + 1] = first
-    end
-    if first.by_owner then
-      first.by_owner[owner] = d.default
-      first.by_owner[#first.by_owner + 1] = owner
-    end
-  end
-end
-
--- "0.05; asam 0.5": the default of most owners and of those that differ.
-local function describe_defaults(flags)
-  for _, d in ipairs(flags) do
-    local common = d.by_owner and d.by_owner[d.by_owner[1]]
-    local differ = {}
-    for _, owner in ipairs(d.by_owner or {}) do
-      local value = d.by_owner[owner]
-      if type(value) ~= "table" and value ~= common then
-        differ[#differ + 1] = ("%s %s"):format(owner, tostring(value))
-      end
-    end
-    if d.by_owner then
-      d.default = common
-      d.help = (d.help or "") .. (#differ > 0 and " [" .. table.concat(differ, ", ") .. "]" or "")
-    end
-  end
-end
-
 -- All declarations of a recipe, in groups.
-local function collect(names)
+local function collect(metric_names)
   local optim, sam = require("fsam.optim"), require("fsam.sam")
-  local plain = optim.names()
-  local kinds = { "sam", unpack(plain) }
-  local flags, seen = {}, {}
-  local function add(group, list)
-    for _, d in ipairs(list) do
-      if not seen[d.name] then
-        d.group, seen[d.name] = d.group or group, d
-        flags[#flags + 1] = d
-      end
+  local groups = {
+    { "Model", model_flags() },
+    { "Optimizer", optimizer_flags({ "sam", unpack(optim.names()) }, sam.names()) },
+    { "Batches", batch_flags() },
+    { "Learning rate and length", rate_flags() },
+    { "Checkpoints", saving_flags(metric_names) },
+    { "Reports and machine", report_flags() },
+  }
+  local taken = {}
+  for _, group in ipairs(groups) do
+    for _, d in ipairs(group[2]) do
+      d.group, taken[d.name] = group[1], true
     end
   end
-  add("Model", model_flags())
-  add("Optimizer", optimizer_flags(kinds, sam.names()))
-  for _, name in ipairs(plain) do
-    merge(flags, seen, optim.options(name) or {}, name, "Optimizer")
+  table.insert(groups, 3, { "", owned.collect(taken) }) -- with groups of their own
+  local flags = {}
+  for _, group in ipairs(groups) do
+    for _, d in ipairs(group[2]) do
+      flags[#flags + 1] = d
+    end
   end
-  for _, name in ipairs(sam.names()) do
-    merge(flags, seen, sam.options(name) or {}, name, "Sharpness (--optimizer sam)")
-  end
-  describe_defaults(flags)
-  add("Batches", batch_flags())
-  add("Learning rate and length", rate_flags())
-  add("Checkpoints", saving_flags(names))
-  add("Reports and machine", report_flags())
   return flags
-end
-
--- A flag that only other types or optimizers read is remarked, not refused: old commands name them.
-local function settle(flags, o)
-  local active = o.optimizer == "sam" and { o.base_optimizer, o.sam_type } or { o.optimizer }
-  o.notes = {}
-  if o.given.arch and o.restore_file then
-    o.notes[1] = "--arch has no effect with --restore-file, which says what the model is"
-  end
-  for _, d in ipairs(flags) do
-    local used = d.by_owner == nil
-    for _, owner in ipairs(active) do
-      if d.by_owner and d.by_owner[owner] ~= nil then
-        used = true
-        if not o.given[d.name] and o[d.name] == d.default then
-          o[d.name] = d.by_owner[owner]
-        end
-      end
-    end
-    if not used and o.given[d.name] then
-      o.notes[#o.notes + 1] = ("%s has no effect with %s"):format(options.flag(d.name),
-        table.concat(active, " + "))
-    end
-  end
 end
 
 -- Checks between flags, before anything is loaded.
@@ -247,7 +181,10 @@ local function check(flags, names, o)
   if o.fisher then
     require("fsam.sam.policies").get(o.fisher)
   end
-  settle(flags, o)
+  o.notes = owned.settle(flags, o)
+  if o.given.arch and o.restore_file then
+    table.insert(o.notes, "--arch has no effect with --restore-file, which says what the model is")
+  end
 end
 
 --- What options.parse wants, for a training recipe.

@@ -198,7 +198,6 @@ function M.go(words, hooks)
     arguments[#arguments + 1] = word
   end
   local o = options.read(arguments, SPEC)
-  o.precision = "fp32"
   local run = train.open(o)
   if run.finished then
     return nil, run

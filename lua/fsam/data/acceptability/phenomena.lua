@@ -2,10 +2,10 @@
 -- pair of sentences, one acceptable and one not.
 --
 -- The two differ in where words stand or in how two of them fit, and each phenomenon is
--- counterbalanced: what makes one pair acceptable makes another unacceptable. So a word says nothing
--- about the label, and neighbouring words say little, because what must fit is kept apart and what
--- comes between is drawn from both sides. A share of each phenomenon is short and has nothing in
--- between; without it a model takes several times as long to begin learning.
+-- counterbalanced: what makes one pair acceptable makes another unacceptable. So a word says
+-- nothing about the label, and neighbouring words say little, because what must fit is kept apart
+-- and what comes between is drawn from both sides. A share of each phenomenon is short and has
+-- nothing in between, from which a model learns first.
 --
 -- The phenomena and their names follow the literature on targeted evaluation (Linzen et al. 2016;
 -- Marvin & Linzen 2018; Warstadt et al. 2020).
@@ -72,10 +72,10 @@ function M.determiner(d)
   return join(good, verb, other), join(bad, verb, other)
 end
 
--- Clauses without their reflexive; `near` names the reflexive of the phrase that binds it, `far` that
--- of another phrase, before or after.
+-- Clauses without their reflexive; `near` names the reflexive of the phrase that binds it, `far`
+-- that of another phrase, before or after.
 local CLAUSES = {
-  { 35, function(d, near)
+  { 45, function(d, near)
     return join(d:binder(near), d:past("transitive"))
   end },
   { 25, function(d, near, far)
@@ -84,7 +84,7 @@ local CLAUSES = {
   { 10, function(d, near, far)
     return join(d:binder(near), "that", d:binder(far), d:past("transitive"), d:past("transitive"))
   end },
-  { 30, function(d, near, far)
+  { 20, function(d, near, far)
     return join(d:binder(far), "claimed", d:binder(near), d:past("transitive"))
   end },
 }
@@ -194,13 +194,13 @@ local QUESTIONS = {
       d:word("transitive"))
     return join(text, b), text
   end },
-  { 27, function(d, a, b) -- who can mary greet if john can laugh; *who can mary laugh if john can greet
+  { 27, function(d, a, b) -- who can mary greet if john can laugh; *… laugh if john can greet
     local can, when = d:word("modal"), d:word("conjunction")
     local transitive, intransitive = d:word("transitive"), d:word("intransitive")
     return join("who", can, a, transitive, when, b, can, intransitive),
       join("who", can, a, intransitive, when, b, can, transitive)
   end },
-  { 18, function(d, a, b) -- can mary laugh if john can greet anna; *can mary greet if john can laugh
+  { 18, function(d, a, b) -- can mary laugh if john can greet anna; *… greet if john can laugh
     local can, when = d:word("modal"), d:word("conjunction")
     local transitive, intransitive = d:word("transitive"), d:word("intransitive")
     return join(can, a, intransitive, when, b, can, transitive, d:name()),
