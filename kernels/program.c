@@ -4,7 +4,7 @@
 #include "program.h"
 
 #ifndef AHEAD
-#define AHEAD 2
+#define AHEAD 4
 #endif
 enum { SERIAL = 16 * BLOCK }; /* with fewer elements threads cost more than they give */
 
@@ -123,7 +123,7 @@ void FSAM_CPU(program_block)(program_frame *f, const program_state *s, int64_t i
     f->padded = (f->n + WIDE - 1) / WIDE * WIDE;
     f->offset = block->offset + done;
     for (int i = 0; i < bound; i++) f->r[i] = (float *)f->bound[i] + f->offset;
-    fetch_ahead(f, bound);
+    if (AHEAD >= 0) fetch_ahead(f, bound);
     if (f->n == f->padded)
       run_steps(f, s);
     else

@@ -7,7 +7,10 @@
 #include "../engine/program.h"
 #include "simd.h"
 
-enum { STRIP = 256 }; /* elements: a multiple of 64, a divisor of BLOCK */
+#ifndef SSTRIP
+#define SSTRIP 256
+#endif
+enum { STRIP = SSTRIP }; /* elements: a multiple of 64, a divisor of BLOCK */
 
 /* One thread's view of the strip in hand. Registers of bound f32 vectors point into them. */
 typedef struct program_frame {

@@ -6,6 +6,7 @@ local ffi, lib, check = C.ffi, C.lib, C.check
 local M = {}
 
 local opened = {}
+local arenas = setmetatable({}, { __mode = "k" }) -- arena → name, while somebody holds it
 
 --- Opens a device once; later calls give the same one.
 -- @tparam string name "cpu", "cuda", or "auto" (a GPU when there is one)
@@ -24,7 +25,33 @@ end
 function M.arena(device, name)
   local out = ffi.new("fsam_arena *[1]")
   check(lib.fsam_arena_new(out, device, name))
-  return ffi.gc(out[0], lib.fsam_arena_free)
+  local arena = ffi.gc(out[0], lib.fsam_arena_free)
+  arenas[arena] = name
+  return arena
+end
+
+local Memory = {}
+Memory.__index = Memory
+
+function Memory:__tostring()
+  local lines = { ("%-12s %10s %10s"):format("arena", "live MB", "peak MB") }
+  for _, row in ipairs(self) do
+    lines[#lines + 1] = ("%-12s %10.1f %10.1f"):format(row.name, row.live / 1e6, row.peak / 1e6)
+  end
+  return table.concat(lines, "\n")
+end
+
+--- What every arena holds: a list of { name, live, peak } in bytes, by name; prints as a table.
+function M.memory()
+  local list = setmetatable({}, Memory)
+  for arena, name in pairs(arenas) do
+    local use = M.usage(arena)
+    list[#list + 1] = { name = name, live = use.live, peak = use.peak }
+  end
+  table.sort(list, function(a, b)
+    return a.name < b.name or a.name == b.name and a.peak > b.peak
+  end)
+  return list
 end
 
 --- Live and peak bytes of an arena.

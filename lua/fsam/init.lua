@@ -19,7 +19,12 @@ local function names()
   return list
 end
 
-return setmetatable({}, {
+return setmetatable({
+  --- Live and peak bytes of every arena; prints as a table.
+  memory = function()
+    return require("fsam.device").memory()
+  end,
+}, {
   __index = function(self, name)
     if not MODULES[name] then
       return nil

@@ -48,16 +48,17 @@ local function fingerprint(...)
 end
 
 --- Encodes the data and cuts its batches.
--- @tparam table t name, train and dev (datasets), tokenizer, model (max_positions, position_offset,
---   pad_id), options (seed, batch_size, max_tokens, max_positions, max_train_samples, update_freq,
---   required_batch_size_multiple)
+-- @tparam table t name, train and dev (datasets), tokenizer; model (max_positions,
+--   position_offset, pad_id); options (seed, batch_size, max_tokens, max_positions,
+--   max_train_samples, update_freq, required_batch_size_multiple)
 -- @treturn table task: name, labels, classes (nil: regression), metrics, train and dev samples,
 --   skipped (training samples that were too long), fingerprint
 -- @raise when a development sample is too long, or no training sample is left
 function M.new(t)
   local o = t.options
   local self = setmetatable({
-    name = t.name or t.train.name, labels = t.train.labels, classes = t.train.labels and #t.train.labels,
+    name = t.name or t.train.name,
+    labels = t.train.labels, classes = t.train.labels and #t.train.labels,
     tokenizer = t.tokenizer, update_freq = o.update_freq or 1, seed = o.seed,
   }, Task)
   self.metrics = metrics.of_task(self.classes)
