@@ -15,7 +15,7 @@ extern const fsam_kernels fsam__kernels_generic;
 extern const fsam_kernels fsam__kernels_avx2, fsam__kernels_avx512;
 #endif
 
-/* -- instruction sets --------------------------------------------------------------------------- */
+/* -- instruction sets -------------------------------------------------------------------------- */
 
 typedef struct level {
   const char *name;
@@ -53,7 +53,7 @@ const char *fsam_bf16_unit(void) {
   return "";
 }
 
-/* -- threads and time --------------------------------------------------------------------------- */
+/* -- threads and time -------------------------------------------------------------------------- */
 
 int fsam_threads_set(int n) {
   if (n < 0 || n > 4096) return fsam__fail(FSAM_EINVAL, "threads: %d, expected 0 to 4096", n);
@@ -73,7 +73,7 @@ double fsam_clock(void) {
   return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* -- the CPU device ----------------------------------------------------------------------------- */
+/* -- the CPU device ---------------------------------------------------------------------------- */
 
 static void *cpu_alloc(fsam_device *device, size_t bytes) {
   (void)device;
@@ -113,7 +113,8 @@ static int open_cpu(fsam_device **out) {
 int fsam_device_open(fsam_device **out, const char *name) {
   if (!strcmp(name, "cpu")) return open_cpu(out);
   if (!strcmp(name, "cuda")) return fsam__device_open_cuda(out);
-  if (!strcmp(name, "auto")) return fsam__device_open_cuda(out) == FSAM_OK ? FSAM_OK : open_cpu(out);
+  if (!strcmp(name, "auto"))
+    return fsam__device_open_cuda(out) == FSAM_OK ? FSAM_OK : open_cpu(out);
   return fsam__fail(FSAM_EINVAL, "device %s is unknown (cpu, cuda, auto)", name);
 }
 

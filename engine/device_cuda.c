@@ -1,6 +1,7 @@
-/* device_cuda.c: the door to the CUDA half. It lives in a shared object of its own, libfsam-cuda.so,
- * which is opened here on request, so that a machine without CUDA neither links it nor pays for it.
- * That object exports one function, fsam_cuda_open; this build's absence of it is one clear line. */
+/* device_cuda.c: the door to the CUDA half. It lives in a shared object of its own,
+ * libfsam-cuda.so, which is opened here on request, so that a machine without CUDA neither links it
+ * nor pays for it. That object exports one function, fsam_cuda_open; this build's absence of it is
+ * one clear line. */
 #include <dlfcn.h>
 
 #include "engine.h"

@@ -1,5 +1,5 @@
-/* error.c: the one error message, and the argument checks that write it. A message is set once, where
- * the fault is seen; callers pass the code up unchanged. */
+/* error.c: the one error message, and the argument checks that write it. A message is set once,
+ * where the fault is seen; callers pass the code up unchanged. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

@@ -137,8 +137,8 @@ typedef struct fsam_dropout {
 /* out[0..3] = Philox4x32-10 of the counter and key (Salmon et al., SC 2011). */
 void fsam_philox(uint32_t *out, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0,
                  uint32_t k1);
-/* Starting values: t = shift + scale · x, x uniform in (0,1) or standard normal, by seed, stream and
- * place in t alone. t f32 or bf16. */
+/* Starting values: t = shift + scale · x, x uniform in (0,1) or standard normal, by seed, stream
+ * and place in t alone. t f32 or bf16. */
 int fsam_tensor_random(fsam_tensor *t, int normal, double shift, double scale, uint32_t seed,
                        uint32_t stream);
 

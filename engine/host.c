@@ -153,9 +153,9 @@ static int protected_main(lua_State *L) {
   return 0;
 }
 
-/* Threads that wait for each other spin for a moment and then sleep. libgomp's own choice is to spin
- * for milliseconds, which on a machine that does something else as well makes every step many times
- * slower. It reads this when libfsam is opened. */
+/* Threads that wait for each other spin for a moment and then sleep. libgomp's own choice is to
+ * spin for milliseconds, which on a machine that does something else as well makes every step many
+ * times slower. It reads this when libfsam is opened. */
 static void limit_spinning(void) {
   if (!getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "300", 0);
 }

@@ -1,6 +1,6 @@
-/* cross_entropy.c: losses[b] = log(sum_j exp(x_j - max)) - (x_label - max) for the row x of logits of
- * each sample, and dlogits = scale (softmax(x) - onehot(label)). Stable for any finite logits; a NaN
- * makes its own row NaN and no other. Empty samples give 0, whatever their row and label. */
+/* cross_entropy.c: losses[b] = log(sum_j exp(x_j - max)) - (x_label - max) for the row x of logits
+ * of each sample, and dlogits = scale (softmax(x) - onehot(label)). Stable for any finite logits; a
+ * NaN makes its own row NaN and no other. Empty samples give 0, whatever their row and label. */
 #include "simd_math.h"
 
 #if FSAM_PUBLIC
@@ -65,7 +65,8 @@ int FSAM_CPU(cross_entropy)(fsam_tensor *losses, fsam_tensor *dlogits, const fsa
   const int32_t *label = labels->data, *starts = batch->starts;
   for (int64_t b = 0; b < batch->samples; b++)
     if (starts[b] != starts[b + 1] && (label[b] < 0 || label[b] >= n))
-      return fsam__fail(FSAM_EINVAL, "cross_entropy: labels (%s): row %lld is %d, expected 0 to %lld",
+      return fsam__fail(FSAM_EINVAL,
+                        "cross_entropy: labels (%s): row %lld is %d, expected 0 to %lld",
                         labels->name, (long long)b, label[b], (long long)n - 1);
   for (int64_t b = 0; b < batch->samples; b++) {
     const float *x = (const float *)logits->data + b * logits->row_stride;

@@ -31,7 +31,7 @@ int fsam_gelu_backward(fsam_tensor *dx, fsam_tensor *db, const fsam_tensor *dy,
 
 #endif
 
-/* -- the function and its derivative ------------------------------------------------------------ */
+/* -- the function and its derivative ----------------------------------------------------------- */
 
 /* c[0] + c[1] z + … + c[n-1] z^(n-1). */
 FSAM_INLINE vf polynomial(const float *c, int n, vf z) {
@@ -85,7 +85,7 @@ FSAM_INLINE vf gelu_derivative(int form, vf u) {
   return 0.5f * (1.0f + t) + 0.5f * u * ((1.0f - t * t) * inner);
 }
 
-/* -- forward ------------------------------------------------------------------------------------ */
+/* -- forward ----------------------------------------------------------------------------------- */
 
 FSAM_INLINE vf bias_at(const float *b, int64_t c, int64_t n) {
   return b ? v_load_n(b + c, n) : v_set(0.0f);
@@ -99,7 +99,7 @@ FSAM_INLINE void forward_row(int dtype, int form, void *y, int64_t y_at, const v
   }
 }
 
-#define SERIAL (1 << 13) /* elements below which one thread is faster */
+enum { SERIAL = 1 << 13 /* elements below which one thread is faster */ };
 
 int FSAM_CPU(gelu_forward)(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b, int form) {
   const int64_t rows = x->shape[0], n = x->shape[1], ys = y->row_stride, xs = x->row_stride;
@@ -118,12 +118,11 @@ int FSAM_CPU(gelu_forward)(fsam_tensor *y, const fsam_tensor *x, const fsam_tens
   return FSAM_OK;
 }
 
-/* -- backward ----------------------------------------------------------------------------------- */
+/* -- backward ---------------------------------------------------------------------------------- */
 
-enum {
-  TILE_ROWS = 64,    /* a piece of work is a tile of the matrix; its column sums are added to those */
-  TILE_COLUMNS = 512 /* of the tiles above it in order, so threads change nothing */
-};
+/* A piece of work is a tile of the matrix. Its column sums wait in the device's workspace and are
+ * added up in the order of the rows, so that the number of threads changes no bit. */
+enum { TILE_ROWS = 64, TILE_COLUMNS = 512 };
 
 typedef struct backward {
   fsam_tensor *dx;

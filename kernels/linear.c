@@ -36,7 +36,7 @@ int fsam_linear_backward_weight(fsam_tensor *dw, fsam_tensor *db, const fsam_ten
 
 #endif
 
-/* -- the bias gradient -------------------------------------------------------------------------- */
+/* -- the bias gradient ------------------------------------------------------------------------- */
 
 enum {
   STRIP = 64,      /* columns of one piece of work: a cache line or more of every row */
@@ -77,7 +77,7 @@ static void sum_columns(fsam_tensor *db, const fsam_tensor *dy) {
   }
 }
 
-/* -- kernels ------------------------------------------------------------------------------------ */
+/* -- kernels ----------------------------------------------------------------------------------- */
 
 int FSAM_CPU(linear_forward)(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *w,
                              const fsam_tensor *b) {

@@ -1,6 +1,6 @@
-/* matmul.c: matrix products for linear.c. Owns what the libraries lack: sums without terms, and bf16
- * by way of f32 where the library or the processor cannot multiply bf16 (somewhat slower than f32,
- * as exact as bf16 done natively). The library's state hangs off the device. */
+/* matmul.c: matrix products for linear.c. Owns what the libraries lack: sums without terms, and
+ * bf16 by way of f32 where the library or the processor cannot multiply bf16 (somewhat slower than
+ * f32, as exact as bf16 done natively). The library's state hangs off the device. */
 #include "matmul.h"
 
 #if FSAM_PUBLIC
@@ -24,7 +24,7 @@ static int library_of(fsam__library **out, fsam_device *device) {
   return FSAM_OK;
 }
 
-/* -- sums without terms ------------------------------------------------------------------------- */
+/* -- sums without terms ------------------------------------------------------------------------ */
 
 /* k = 0, an empty batch: each row of c is the bias, or zeros. */
 static int no_terms(fsam_tensor *c, const fsam_tensor *bias, bool accumulate) {
@@ -43,7 +43,7 @@ static int no_terms(fsam_tensor *c, const fsam_tensor *bias, bool accumulate) {
   return rc;
 }
 
-/* -- bf16 by way of f32 ------------------------------------------------------------------------- */
+/* -- bf16 by way of f32 ------------------------------------------------------------------------ */
 
 /* An f32 matrix of t's shape without gaps, at *room, which moves on to the next 64 bytes. */
 static fsam_tensor wide(const fsam_tensor *t, float **room) {
@@ -78,7 +78,7 @@ static int by_way_of_f32(fsam__library *library, fsam__product p, fsam_tensor *c
   return rounded ? device->kernels->cast(c, &wide_c) : FSAM_OK;
 }
 
-/* -- the product -------------------------------------------------------------------------------- */
+/* -- the product ------------------------------------------------------------------------------- */
 
 int fsam__matmul(fsam_tensor *c, const fsam_tensor *a, bool a_transposed, const fsam_tensor *b,
                  bool b_transposed, const fsam_tensor *bias, bool accumulate) {

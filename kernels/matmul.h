@@ -7,12 +7,12 @@
 #include "../engine/engine.h"
 
 /* c[m,n] = op(a)[m,k] op(b)[k,n] + bias[n], or the product added to what c holds if `accumulate`,
- * without a bias then. Matrices of rank 2, f32 or bf16, any row stride; a and b of one type; bias f32
- * or NULL. Sums are f32 and rounded once, into c. Sizes of 0 are fine. The caller checks shapes. */
+ * without a bias then. Matrices of rank 2, f32 or bf16, any row stride; a and b of one type; bias
+ * f32 or NULL. Sums are f32, rounded once into c. Sizes of 0 are fine. The caller checks shapes. */
 int fsam__matmul(fsam_tensor *c, const fsam_tensor *a, bool a_transposed, const fsam_tensor *b,
                  bool b_transposed, const fsam_tensor *bias, bool accumulate);
 
-/* -- what a library provides, for matmul.c ------------------------------------------------------ */
+/* -- what a library provides, for matmul.c ----------------------------------------------------- */
 
 /* The product as a library sees it, all sizes > 0. A cache compares it as bytes: no padding. */
 typedef struct fsam__product {

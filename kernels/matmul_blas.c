@@ -1,6 +1,6 @@
 /* matmul_blas.c: matrix products by OpenBLAS, where oneDNN is absent. f32 only: matmul.c converts
- * bf16. Debian's libopenblas0-pthread has a thread pool of its own beside OpenMP's, which costs some
- * speed; libopenblas0-openmp shares ours. */
+ * bf16. Debian's libopenblas0-pthread has a thread pool of its own beside OpenMP's, which costs
+ * some speed; libopenblas0-openmp shares ours. */
 #include "matmul.h"
 
 #if FSAM_PUBLIC && !FSAM_DNNL

@@ -32,7 +32,7 @@ static int failed(const char *what, dnnl_status_t status) {
                     "linear: oneDNN cannot %s: %s", what, dnnl_status2str(status));
 }
 
-/* -- where 2.x and 3.x differ ------------------------------------------------------------------- */
+/* -- where 2.x and 3.x differ ------------------------------------------------------------------ */
 
 #if DNNL_VERSION_MAJOR >= 3
 #define LAYOUT(x) (x) /* dnnl_memory_desc_t is a handle */
@@ -73,7 +73,7 @@ static dnnl_status_t describe(dnnl_primitive_desc_t *out, const dnnl_memory_desc
 }
 #endif
 
-/* -- making a product --------------------------------------------------------------------------- */
+/* -- making a product -------------------------------------------------------------------------- */
 
 /* Layouts of a, b, c, bias as oneDNN reads them: transposed operands by their strides. Returns how
  * many were made, all of them when *status is success. */
@@ -138,7 +138,7 @@ static void entry_free(entry *e) {
   free(e);
 }
 
-/* -- the cache ---------------------------------------------------------------------------------- */
+/* -- the cache --------------------------------------------------------------------------------- */
 
 static void forget_all(fsam__library *lib) {
   for (int i = 0; i < SLOTS; i++) {
@@ -179,7 +179,7 @@ static int find(entry **out, fsam__library *lib, const fsam__product *p) {
   return FSAM_OK;
 }
 
-/* -- the library as matmul.c sees it ------------------------------------------------------------ */
+/* -- the library as matmul.c sees it ----------------------------------------------------------- */
 
 int fsam__library_new(fsam__library **out) {
   fsam__library *lib = calloc(1, sizeof *lib);

@@ -7,10 +7,7 @@
 #include "../engine/program.h"
 #include "simd.h"
 
-#ifndef SSTRIP
-#define SSTRIP 256
-#endif
-enum { STRIP = SSTRIP }; /* elements: a multiple of 64, a divisor of BLOCK */
+enum { STRIP = 128 }; /* elements: a multiple of 64, a divisor of BLOCK */
 
 /* One thread's view of the strip in hand. Registers of bound f32 vectors point into them. */
 typedef struct program_frame {

@@ -1,7 +1,7 @@
---- Writes the batch order of a CoLA run as JSON, so that another program can train on the same batches:
--- luajit bench/cola/order.lua DATA SEED EPOCHS BATCH_SIZE > order.json
--- Output: { epochs: [ [ [row, …], … ], … ] }, rows of train.tsv from 0 (fairseq's order; samples are
--- not filtered by length, because CoLA's longest has 47 tokens).
+--- Writes the batch order of a CoLA run as JSON, so that another program can train on the same
+-- batches: luajit bench/cola/order.lua DATA SEED EPOCHS BATCH_SIZE > order.json
+-- Output: { epochs: [ [ [row, …], … ], … ] }, rows of train.tsv from 0 (fairseq's order; samples
+-- are not filtered by length, because CoLA's longest has 47 tokens).
 local order = require("fsam.data.order")
 local cola = require("fsam.data.cola")
 local json = require("fsam.json")

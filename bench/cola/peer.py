@@ -1,10 +1,11 @@
-"""The peer of bench/cola: PyTorch and Transformers fine-tune the same checkpoint on the same batches
-with AdamW, padded to each batch's longest, eager.
+"""The peer of bench/cola: PyTorch and Transformers fine-tune the same checkpoint on the same
+batches with AdamW, padded to each batch's longest, eager.
 
     python3 bench/cola/peer.py START DATA ORDER --seed 1 --precision fp32 --dropout 0.1 --out FILE
 
-START: a folder with head (start.py). ORDER: from order.lua. Writes one JSON object: the loss of every
-update, MCC and accuracy after every epoch, seconds per update (median). Needs torch, transformers.
+START: a folder with head (start.py). ORDER: from order.lua. Writes one JSON object: the loss of
+every update, MCC and accuracy after every epoch, seconds per update (median). Needs torch,
+transformers.
 """
 import argparse
 import contextlib
@@ -26,7 +27,8 @@ def read(path):
 
 
 def collate(tokenizer, rows):
-    batch = tokenizer([text for text, _ in rows], padding=True, truncation=False, return_tensors="pt")
+    texts = [text for text, _ in rows]
+    batch = tokenizer(texts, padding=True, truncation=False, return_tensors="pt")
     return batch, torch.tensor([label for _, label in rows])
 
 

@@ -1,5 +1,8 @@
-"""Gives a headless BERT checkpoint a random classification head, so that two programs start from the
-same weights:  python3 bench/cola/start.py CHECKPOINT OUT SEED     (needs torch, transformers)"""
+"""Gives a headless BERT checkpoint a random classification head, so that two programs start from
+the same weights:  python3 bench/cola/start.py CHECKPOINT OUT SEED
+
+Needs torch, transformers.
+"""
 import shutil
 import sys
 from pathlib import Path

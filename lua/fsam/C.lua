@@ -7,8 +7,8 @@ local M = { ffi = ffi }
 
 ffi.cdef(require("fsam.cdef"))
 
--- The library lies beside the build's lua/ or in the installed lib/, unless the program that runs us
--- has it linked in.
+-- The library lies beside the build's lua/ or in the installed lib/, unless the program that runs
+-- us has it linked in.
 local function load_library()
   local linked = pcall(function()
     return ffi.C.fsam_abi

@@ -56,7 +56,10 @@ end
 
 --- Live and peak bytes of an arena.
 function M.usage(arena)
-  return { live = tonumber(lib.fsam_arena_live(arena)), peak = tonumber(lib.fsam_arena_peak(arena)) }
+  return {
+    live = tonumber(lib.fsam_arena_live(arena)),
+    peak = tonumber(lib.fsam_arena_peak(arena)),
+  }
 end
 
 --- Sets the number of worker threads; 0: all cores.
@@ -65,8 +68,8 @@ function M.threads(n)
   return lib.fsam_threads()
 end
 
---- The compute type that --precision means on a device. auto: bf16 where the processor multiplies
--- matrices of it (AMX) and on a GPU, else fp32; bf16 elsewhere works, and is slow where emulated.
+--- The compute type that --precision means on a device. auto: bf16 on a GPU and where the processor
+-- multiplies it natively (AMX, AVX512_BF16), else fp32; bf16 elsewhere works, and is slow.
 -- @treturn string "fp32" or "bf16"
 function M.precision(name, device)
   if name == "fp32" or name == "bf16" then
@@ -75,7 +78,7 @@ function M.precision(name, device)
     errors.unknown("--precision", name, { "fp32", "bf16", "auto" })
   end
   local gpu = ffi.string(lib.fsam_device_name(device)) ~= "cpu"
-  return (gpu or ffi.string(lib.fsam_bf16_unit()) == "amx") and "bf16" or "fp32"
+  return (gpu or ffi.string(lib.fsam_bf16_unit()) ~= "") and "bf16" or "fp32"
 end
 
 --- One line about the machine: "cpu, 2 cores, AVX-512".

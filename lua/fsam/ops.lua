@@ -1,7 +1,7 @@
 --- The ops a model is made of. Each runs its forward kernel at once and records its backward on the
--- tape. Shapes: T packed tokens, B samples, H width (engine/fsam.h says exactly what each computes).
--- A parameter is what fsam.models makes: `value`, the tensor kernels read; its gradient is asked of
--- the tape, and is nil when the parameter is frozen or left out of this pass.
+-- tape. Shapes: T packed tokens, B samples, H width (engine/fsam.h says exactly what each
+-- computes). A parameter is what fsam.models makes: `value`, the tensor kernels read; its gradient
+-- is asked of the tape, and is nil when the parameter is frozen or left out of this pass.
 local C = require("fsam.C")
 local lib, check = C.lib, C.check
 
@@ -128,7 +128,8 @@ function M.residual_layernorm(tape, x, bias, residual, norm, dropout, name)
   local wanted = tape:wants(x) or tape:wants(residual) or tape:trains(bias, gamma, beta)
   tape:record(y, wanted, function(dy)
     check(lib.fsam_layernorm_backward(tape:grad(x), tape:grad(residual), tape:weight_grad(bias),
-      tape:weight_grad(gamma), tape:weight_grad(beta), dy, z, stats, gamma.value, tape.batch, dropout))
+      tape:weight_grad(gamma), tape:weight_grad(beta), dy, z, stats, gamma.value, tape.batch,
+      dropout))
   end)
   return y
 end
@@ -159,7 +160,8 @@ function M.attention(tape, qkv, heads, dropout, name)
   local lse = tape:tensor("f32", { tokens, heads }, name .. " lse")
   check(lib.fsam_attention_forward(out, lse, qkv, heads, tape.batch, dropout))
   tape:record(out, tape:wants(qkv), function(dout)
-    check(lib.fsam_attention_backward(tape:grad(qkv), dout, out, lse, qkv, heads, tape.batch, dropout))
+    check(lib.fsam_attention_backward(tape:grad(qkv), dout, out, lse, qkv, heads, tape.batch,
+      dropout))
   end)
   return out
 end

@@ -14,9 +14,12 @@
 --     P:mask(name)  P:scalar(name, x)    one bit each (all 0 when new); one f64 (x or 0 when new)
 --     P:state()                          { vectors, masks, scalars }: persistent things by name, in
 --                                        order of creation (w included; c, g and scratch are not)
---     P:weight(s)  P:master(s)           tensors in c (compute type) and w; s: segment or name, or a
---     P:grad(s, into)                    list of neighbours with a shape: P:weight({q, k, v}, {3*H, H});
---                                        grad: f32 view of `into` (default g); its `filled` is yours
+--     P:weight(s)  P:master(s)           tensors in c (compute type) and w; s: segment or name, or
+-- a
+--     P:grad(s, into)                    list of neighbours with a shape: P:weight({q, k, v}, {3*H,
+-- H});
+--                                        grad: f32 view of `into` (default g); its `filled` is
+-- yours
 --     P:sync()                           c ← round(w) now, frozen segments too (after loading)
 --     P:memory()                         bytes by owner
 --
@@ -48,6 +51,8 @@ local Params = {}
 Params.__index = Params
 
 local ALIGN = 64 -- elements: a cache line of f32 four times, and a word of mask bits
+-- In elements: a page, and how much later within it the next vector begins (13 lines of 64 bytes).
+local PAGE, STAGGER = 1024, 13 * 16
 -- In which of the two blocks a kind of parameter lies.
 local COMPUTE = { embedding = "act", matrix = "act", bias = "f32", norm = "f32", head = "f32" }
 local BYTES = { f32 = 4, bf16 = 2 }
@@ -146,8 +151,12 @@ local function new_working_copy(self)
   return storage.new(self, "c", code.ACT, false, all, all.data)
 end
 
+-- Vectors are read side by side, element by element. So that they do not all fall into the same few
+-- lines of the caches, each begins at another place within its page.
 local function new_vector(self, arena, name, persistent)
-  local raw = Tensor.new(arena, "f32", { self.total }, name, true)
+  self.vectors = self.vectors + 1
+  local start = self.vectors * STAGGER % PAGE
+  local raw = Tensor.new(arena, "f32", { self.total + PAGE }, name, true):view({ self.total }, start)
   return storage.new(self, name, code.F32, persistent, raw, raw.data)
 end
 
@@ -161,7 +170,7 @@ function M.new(device, specs, options)
   local self = setmetatable({ device = device, compute = options and options.compute or "f32",
     segments = {}, by_name = {}, count = 0, trainable = 0, act = 0,
     queue = {}, requests = {}, spares = {}, programs = {}, passes = 0, in_step = false,
-    tracing = false, named = { vectors = {}, masks = {}, scalars = {} }, names = {}, views = {} },
+    tracing = false, vectors = 0, named = { vectors = {}, masks = {}, scalars = {} }, names = {}, views = {} },
     Params)
   if not BYTES[self.compute] then
     errors.raise("params: compute is %s, expected f32 or bf16", tostring(self.compute))
@@ -183,7 +192,8 @@ function M.new(device, specs, options)
   return self
 end
 
--- -- named things -----------------------------------------------------------------------------------
+-- -- named things
+-- -----------------------------------------------------------------------------------
 
 local function named(self, name, class, list, make)
   local found = self.names[name]
@@ -261,7 +271,8 @@ function Params:segment(entry)
   return segment
 end
 
--- -- tensors ----------------------------------------------------------------------------------------
+-- -- tensors
+-- ----------------------------------------------------------------------------------------
 
 -- A tensor over one segment, or over neighbours that leave no gap (else nil).
 local function view(self, memory, from, entry, shape)
@@ -339,7 +350,8 @@ function Params:sync()
   storage.touch(self.c, "params:sync")
 end
 
--- -- values that are not stored ---------------------------------------------------------------------
+-- -- values that are not stored
+-- ---------------------------------------------------------------------
 
 --- A row: one number or boolean per segment, asked for now.
 -- @tparam function fn gets a segment: name, kind, layer, shape, decay, frozen, …
@@ -398,7 +410,8 @@ function Params:element_count(group)
   end)
 end
 
--- -- steps --------------------------------------------------------------------------------------------
+-- -- steps
+-- --------------------------------------------------------------------------------------------
 
 --- From here on, sets of persistent things wait for commit or discard.
 function Params:begin_step()
@@ -459,7 +472,8 @@ function Params:unused()
   return lines
 end
 
--- -- reports ------------------------------------------------------------------------------------------
+-- -- reports
+-- ------------------------------------------------------------------------------------------
 
 --- Bytes of the parameters and of the state.
 function Params:memory()

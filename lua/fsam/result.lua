@@ -1,5 +1,5 @@
---- What a pass left behind: per-sample losses and logits. They stay on the device until someone reads
--- them, and live until the next step.
+--- What a pass left behind: per-sample losses and logits. They stay on the device until someone
+-- reads them, and live until the next step.
 local Result = {}
 Result.__index = Result
 

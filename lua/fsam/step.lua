@@ -4,7 +4,8 @@
 --   [mask, if its policy has passes] [explore] pass 1 [mask] [every?] e = ascend, masked; c = w + e
 --   [select] pass 2, d = descend, clip, base update, c = w
 --
--- Nothing persistent changes before everything is known to be finite: then one commit, else discard.
+-- Nothing persistent changes before everything is known to be finite: then one commit, else
+-- discard.
 local View = require("fsam.step_view")
 local masking = require("fsam.sam.masking")
 local errors = require("fsam.errors")
@@ -25,7 +26,7 @@ function M.new(o)
     applied = 0,
   }, Optimizer)
   self.base_view = View.new(self, o.base, o.base.name .. ".")
-  self.view = o.type and View.new(self, o.type, "sam.") or View.new(self, { name = "plain" }, "sam.")
+  self.view = View.new(self, o.type or { name = "plain" }, "sam.")
   self.view.base = self.base_view
   if o.type and o.type.masked then
     self.masking = masking.new(o.params, o.options, o.sampler, o.seed)
@@ -154,10 +155,12 @@ local function run(self, s, o)
 end
 
 --- One step.
--- @tparam table o evaluate (fsam.pass); step (number of the update, from 0); lr; lr_peak, lr_end (for
+-- @tparam table o evaluate (fsam.pass); step (number of the update, from 0); lr; lr_peak, lr_end
+-- (for
 --   schedules of rho); progress (0 … 1); samples; micro_batches
 -- @treturn table loss, losses, correct (or nil) of the first pass; perturbed (mean loss at w + e);
---   gnorm, dnorm, enorm; rho; mask (a report, on the steps that made one); skipped (a reason: nothing
+--   gnorm, dnorm, enorm; rho; mask (a report, on the steps that made one); skipped (a reason:
+-- nothing
 --   has changed) or nil
 function Optimizer:step(o)
   local s, params = self.view, self.params

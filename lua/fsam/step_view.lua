@@ -1,10 +1,11 @@
---- What a sam-type or base optimizer sees as `s`: the model's vectors, its own state and options, and
--- the step's plain numbers. Names it does not have are errors that suggest one.
+--- What a sam-type or base optimizer sees as `s`: the model's vectors, its own state and options,
+-- and the step's plain numbers. Names it does not have are errors that suggest one.
 --
 --   s.w s.g s.g2 s.mask     vectors of the whole model (g2: nil before the second pass)
 --   s.NAME                  its state, scratch vectors and scalars, and every option
 --   s.base.NAME             the base optimizer's state and options (in a sam-type)
---   s.step s.t s.lr s.rho s.progress s.N s.K     numbers: updates tried and applied before this one,
+--   s.step s.t s.lr s.rho s.progress s.N s.K     numbers: updates tried and applied before this
+-- one,
 --                           learning rate, radius, 0 … 1 of the run, samples, micro-batches
 --   s.weight_decay          the number, or a row of it where some segments have no decay
 --   s.losses, s:losses_at_e()        per-sample losses of pass 1, and at w + e (same dropout)

@@ -30,7 +30,8 @@ end
 -- @tparam[opt] boolean zeroed fill with zeros (otherwise the contents are whatever was there)
 function M.new(arena, dtype, shape, name, zeroed)
   local t = struct()
-  check(lib.fsam_tensor_new(t, arena, DTYPES[dtype], #shape, to_shape(shape), name, zeroed and 1 or 0))
+  check(lib.fsam_tensor_new(t, arena, DTYPES[dtype], #shape, to_shape(shape), name,
+    zeroed and 1 or 0))
   return t
 end
 
@@ -45,7 +46,8 @@ M.methods = methods -- for completion in the REPL
 --- A view of `shape`, starting `offset` elements into this tensor (default 0).
 function methods.view(self, shape, offset, name)
   local t = struct()
-  check(lib.fsam_tensor_view(t, self, offset or 0, #shape, to_shape(shape), name or ffi.string(self.name)))
+  check(lib.fsam_tensor_view(t, self, offset or 0, #shape, to_shape(shape),
+    name or ffi.string(self.name)))
   return t
 end
 
@@ -124,7 +126,8 @@ function methods.copy(self, from)
 end
 
 local function describe(self)
-  return ("%s [%s] %s"):format(ffi.string(self.name), table.concat(self:dims(), ", "), NAMES[self.dtype])
+  return ("%s [%s] %s"):format(ffi.string(self.name), table.concat(self:dims(), ", "),
+    NAMES[self.dtype])
 end
 
 ffi.metatype(struct, { __index = methods, __tostring = describe })

@@ -1,5 +1,5 @@
--- The laws of the step, on a small random BERT with dropout on: what must hold bit for bit whatever the
--- optimizer. (The same bits after a resume: spec/recipes. Thread counts of single kernels:
+-- The laws of the step, on a small random BERT with dropout on: what must hold bit for bit whatever
+-- the optimizer. (The same bits after a resume: spec/recipes. Thread counts of single kernels:
 -- spec/kernels.)
 local C = require("fsam.C")
 local Pass = require("fsam.pass")
@@ -127,9 +127,10 @@ for _, precision in ipairs({ "fp32", "bf16" }) do
       for _, base in ipairs({ "adam", "sgd" }) do
         local o = { momentum = 0.9, rho = 0, decay = base == "sgd" and "coupled" or "decoupled" }
         local plain = run({ precision = precision, optimizer = base, options = o })
-        assert.is_true(plain == run({ precision = precision, base = base, sam_type = "sam", options = o }))
+        local wrapped = { precision = precision, base = base, sam_type = "sam", options = o }
+        assert.is_true(plain == run(wrapped))
         o.rho = 0.05
-        assert.is_false(plain == run({ precision = precision, base = base, sam_type = "sam", options = o }))
+        assert.is_false(plain == run(wrapped))
       end
     end)
 
@@ -244,8 +245,9 @@ describe("edge cases", function()
     local model = models.new({ device = open_cpu(), config = cfg, labels = { "a", "b" }, seed = 3,
       freeze = { "embeddings", "layer.0" } })
     local pass = Pass.new({ model = model, seed = 5 })
-    local optimizer = optim.build({ params = model.params, optimizer = "sam", sam_type = "fisher-sam",
-      options = options({ keep_ratio = 1 }), seed = 5, sampler = sampler(model) })
+    local optimizer = optim.build({ params = model.params, optimizer = "sam",
+      sam_type = "fisher-sam", options = options({ keep_ratio = 1 }), seed = 5,
+      sampler = sampler(model) })
     local before = {}
     for i, segment in ipairs(model.params.segments) do
       before[i] = model.params:master(segment):read()

@@ -1,6 +1,7 @@
 --- Tokenizers against Hugging Face's: ids of the golden texts by five tokenizers, and every code
 -- point by checksum. spec/golden/make_tokenizer_golden.py wrote what is expected.
 
+local bit = require("bit") -- in a spec, a global is looked up through busted's nested environments
 local bert = require("fsam.text.bert")
 local bpe = require("fsam.text.bpe")
 local helper = require("spec.helper")

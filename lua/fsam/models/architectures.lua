@@ -1,6 +1,6 @@
---- Configurations to start from random weights with: `--arch NAME`. Fields are config.json's; what a
--- field does not say is Transformers' default for its model type. Sizes: Devlin et al. 2019, Liu et
--- al. 2019, and for the small BERTs Turc et al. 2019; "tiny" is ours, for the built-in corpus.
+--- Configurations to start from random weights with: `--arch NAME`. Fields are config.json's; what
+-- a field does not say is Transformers' default for its model type. Sizes: Devlin et al. 2019, Liu
+-- et al. 2019, and for the small BERTs Turc et al. 2019; "tiny" is ours, for the built-in corpus.
 local config_json = require("fsam.formats.config")
 local errors = require("fsam.errors")
 local json = require("fsam.json")

@@ -1,5 +1,5 @@
---- The graph of BERT and RoBERTa with a classification head, as Transformers defines them (Devlin et
--- al. 2019; Liu et al. 2019): post-layer-norm encoder, first token, head. Owns: which op follows
+--- The graph of BERT and RoBERTa with a classification head, as Transformers defines them (Devlin
+-- et al. 2019; Liu et al. 2019): post-layer-norm encoder, first token, head. Owns: which op follows
 -- which, and the numbers of the dropout sites. Leaves to others: parameters (fsam.models.weights),
 -- kernels (fsam.ops).
 local ops = require("fsam.ops")
@@ -23,7 +23,8 @@ function Encoder.new(config, weights, dropout)
     return weights:get(name)
   end
   local function norm(name)
-    return { gamma = get(name .. ".weight"), beta = get(name .. ".bias"), eps = config.layer_norm_eps }
+    local gamma, beta = get(name .. ".weight"), get(name .. ".bias")
+    return { gamma = gamma, beta = beta, eps = config.layer_norm_eps }
   end
   local function dense(name)
     return { weight = get(name .. ".weight"), bias = get(name .. ".bias") }
@@ -37,11 +38,10 @@ function Encoder.new(config, weights, dropout)
   self.norm = norm(e .. "LayerNorm")
   for i = 0, config.num_hidden_layers - 1 do
     local base = prefix .. "encoder.layer." .. i
+    local attention = base .. ".attention.self."
     self.layers[i + 1] = {
       name = "layer " .. i,
-      qkv = weights:group({
-        base .. ".attention.self.query", base .. ".attention.self.key", base .. ".attention.self.value",
-      }),
+      qkv = weights:group({ attention .. "query", attention .. "key", attention .. "value" }),
       projection = dense(base .. ".attention.output.dense"),
       attention_norm = norm(base .. ".attention.output.LayerNorm"),
       up = dense(base .. ".intermediate.dense"),

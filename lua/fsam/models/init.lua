@@ -1,5 +1,5 @@
---- Models: loaded from a Hugging Face folder or started from random weights, sealed into one vector.
--- A model owns its configuration, parameters and graph; it knows nothing of training.
+--- Models: loaded from a Hugging Face folder or started from random weights, sealed into one
+-- vector. A model owns its configuration, parameters and graph; it knows nothing of training.
 --   model.params   fsam.params: w, c, g and state      model.config   fsam.formats.config
 --   model.graph    forward(tape) → logits              model.count    parameters
 --   model.announcements  lines a user should see       model:save(folder), model:predict(text)
@@ -70,7 +70,8 @@ end
 
 --- A model with random weights.
 -- @tparam table o device; arch (fsam.models.architectures) and config overrides, or config;
---   labels (names) or regression = true (default: the configuration's); seed; precision = "fp32" | "bf16"; head_init = "fairseq" | "hf";
+--   labels (names) or regression = true (default: the configuration's); seed; precision = "fp32" |
+-- "bf16"; head_init = "fairseq" | "hf";
 --   freeze, no_decay (lists of plain text that a parameter's name contains); dropout,
 --   attention_dropout, pooler_dropout (default: the configuration's)
 function M.new(o)

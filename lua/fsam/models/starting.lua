@@ -1,6 +1,6 @@
 --- Starting values of fresh parameters, by seed and place alone. Owns the two conventions for a new
--- head: fairseq's (PyTorch's default for a linear map: U(-1/sqrt(K), 1/sqrt(K)), because fairseq makes
--- the head after initialising the rest) and Hugging Face's (N(0, initializer_range), bias 0).
+-- head: fairseq's (PyTorch's default for a linear map: U(-1/sqrt(K), 1/sqrt(K)), because fairseq
+-- makes the head after initialising the rest) and Hugging Face's (N(0, initializer_range), bias 0).
 -- Everything else is N(0, initializer_range), biases 0, LayerNorm 1 and 0, in both.
 local C = require("fsam.C")
 local lib, check = C.lib, C.check

@@ -1,5 +1,5 @@
---- A model's parameters as its graph sees them: tensors to read, gradients to write, groups that one
--- product can serve. Owns: those views. Leaves to others: the vectors beneath (fsam.params).
+--- A model's parameters as its graph sees them: tensors to read, gradients to write, groups that
+-- one product can serve. Owns: those views. Leaves to others: the vectors beneath (fsam.params).
 local Weights = {}
 Weights.__index = Weights
 
@@ -7,7 +7,8 @@ Weights.__index = Weights
 function Weights.new(params)
   local self = setmetatable({ params = params, by_name = {}, list = {}, groups = {} }, Weights)
   for i, segment in ipairs(params.segments) do
-    local parameter = { name = segment.name, segments = { segment }, value = params:weight(segment) }
+    local value = params:weight(segment)
+    local parameter = { name = segment.name, segments = { segment }, value = value }
     self.by_name[segment.name], self.list[i] = parameter, parameter
   end
   return self

@@ -1,5 +1,5 @@
---- Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019), in two forms that
--- differ in where eps stands:
+--- Adam (Kingma & Ba 2015) with decoupled weight decay (Loshchilov & Hutter 2019), in two forms
+-- that differ in where eps stands:
 --   fairseq  u = lr sqrt(1 - b2^t) / (1 - b1^t) · m / (sqrt(v) + eps)
 --   torch    u = lr / (1 - b1^t) · m / (sqrt(v) / sqrt(1 - b2^t) + eps)
 -- --decay coupled adds weight_decay · w to the gradient instead (L2).

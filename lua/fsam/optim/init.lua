@@ -10,9 +10,9 @@
 --       end,
 --     })
 --
--- In s: w, g (the clipped direction), the options, the state, and numbers: lr, step (updates tried),
--- t (updates applied before this one), weight_decay (a row of 0 and the value where --no-decay leaves
--- segments out). Owns: the register. The step itself is fsam.step's.
+-- In s: w, g (the clipped direction), the options, the state, and numbers: lr, step (updates
+-- tried), t (updates applied before this one), weight_decay (a row of 0 and the value where
+-- --no-decay leaves segments out). Owns: the register. The step itself is fsam.step's.
 local errors = require("fsam.errors")
 
 local M = {}
@@ -38,8 +38,12 @@ function M.define(name, spec)
   if type(spec) ~= "table" or type(spec.update) ~= "function" then
     errors.raise("optim.define(%q): update, a function, is missing", tostring(name))
   end
-  defined[name] = { name = name, options = require("fsam.options").declare(spec.options or {}), state = spec.state or {},
-    update = spec.update }
+  defined[name] = {
+    name = name,
+    options = require("fsam.options").declare(spec.options or {}),
+    state = spec.state or {},
+    update = spec.update,
+  }
 end
 
 --- The definition of a name.
@@ -65,8 +69,10 @@ function M.options(name)
   return M.get(name).options
 end
 
---- An optimizer for a model: plain, or a base wrapped by a sam-type (fsam.step says what it can do).
--- @tparam table o params; pass (fsam.pass); optimizer = "sam" or the name of a base; base_optimizer;
+--- An optimizer for a model: plain, or a base wrapped by a sam-type (fsam.step says what it can
+-- do).
+-- @tparam table o params; pass (fsam.pass); optimizer = "sam" or the name of a base;
+-- base_optimizer;
 --   sam_type; options, a flat table of values; seed; sampler(n, seed, step,
 --   first_ordinal) → host batches of one sample each, for mask policies that look at single samples
 function M.build(o)

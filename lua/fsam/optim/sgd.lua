@@ -1,5 +1,5 @@
---- Stochastic gradient descent with momentum, as PyTorch has it: b = momentum · b + g; u = lr · b (or
--- lr · (g + momentum · b) with Nesterov's form). Weight decay is L2 unless --decay decoupled.
+--- Stochastic gradient descent with momentum, as PyTorch has it: b = momentum · b + g; u = lr · b
+-- (or lr · (g + momentum · b) with Nesterov's form). Weight decay is L2 unless --decay decoupled.
 local optim = require("fsam.optim")
 
 optim.define("sgd", {

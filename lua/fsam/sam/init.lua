@@ -21,7 +21,8 @@
 --   skip(s)    segments (segment → true) that get no gradient in the first pass
 --   schedule(s) rho of this step
 --   state, scratch, scalars   names of vectors and numbers of its own
--- What s holds is in fsam.step. "fisher-X" is X with a mask policy (fsam.sam.policies), for every X.
+-- What s holds is in fsam.step. "fisher-X" is X with a mask policy (fsam.sam.policies), for every
+-- X.
 local errors = require("fsam.errors")
 local policies = require("fsam.sam.policies")
 
@@ -51,7 +52,8 @@ local function check_parts(name, spec)
     if not PARTS[part] then
       errors.unknown(("sam.define(%q): part"):format(name), part, part_names())
     elseif type(value) ~= PARTS[part] then
-      errors.raise("sam.define(%q): %s is a %s, expected a %s", name, part, type(value), PARTS[part])
+      errors.raise("sam.define(%q): %s is a %s, expected a %s", name, part, type(value),
+        PARTS[part])
     end
   end
   for _, part in ipairs(ACTIVE) do

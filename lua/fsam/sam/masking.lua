@@ -1,6 +1,6 @@
---- The life of a fisher- type's mask: when a new one is due, how it is made from a policy's values, and
--- what is told about it. The bits are a mask of fsam.params and live in the checkpoint; a step that is
--- skipped keeps the old mask, and the new one stays due.
+--- The life of a fisher- type's mask: when a new one is due, how it is made from a policy's values,
+-- and what is told about it. The bits are a mask of fsam.params and live in the checkpoint; a step
+-- that is skipped keeps the old mask, and the new one stays due.
 local C = require("fsam.C")
 local policies = require("fsam.sam.policies")
 
@@ -18,7 +18,8 @@ local function in_scope(name, scope)
   return #scope == 0
 end
 
---- @tparam table params; @tparam table options values of policies.options; @tparam function sampler;
+--- @tparam table params; @tparam table options values of policies.options; @tparam function
+-- sampler;
 -- @tparam integer seed
 function M.new(params, options, sampler, seed)
   local pool = {}
@@ -75,8 +76,8 @@ function Masking:keep()
   end
 end
 
---- What is told of a mask made on this step: density (of all trainable parameters), segments (name →
--- density), overlap with the last mask (share of it that is kept; nil for the first), seconds.
+--- What is told of a mask made on this step: density (of all trainable parameters), segments (name
+-- → density), overlap with the last mask (share of it that is kept; nil for the first), seconds.
 -- @treturn table|nil nil when this step made none
 function Masking:report()
   local news = self.news
