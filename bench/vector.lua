@@ -3,7 +3,8 @@
 --
 --     cmake --build build --target bench        or: fsam-lua bench/vector.lua PEER.so [largest]
 --
--- Times are minima and medians over the repetitions, so that other work on the machine matters little.
+-- Times are minima and medians over the repetitions, so that other work on the machine matters
+-- little.
 local C = require("fsam.C")
 local params = require("fsam.params")
 local ffi, lib = C.ffi, C.lib
@@ -26,7 +27,8 @@ local function model(n, compute)
   local specs, left = {}, n
   while left > 0 do
     local rows = math.min(1000, math.ceil(left / 1000))
-    specs[#specs + 1] = { name = "w" .. #specs, shape = { rows, math.min(1000, left) }, kind = "matrix" }
+    specs[#specs + 1] = { name = "w" .. #specs, kind = "matrix",
+      shape = { rows, math.min(1000, left) } }
     left = left - rows * 1000
   end
   local P = params.new(device[0], specs, { compute = compute })
@@ -112,11 +114,10 @@ for _, n in ipairs({ 1e5, 1e6, 4e6, 16e6, 125e6 }) do
         local times = alternate({ make(P) }, n >= 16e6 and 3 or 1)
         local ours, theirs = times[1], times[2]
         local middle = math.ceil(#ours / 2)
-        print(("%-7s  %-7s  %10d  %10.3f  %10.3f  %6.2f  %8.3f  %6.2f  %10.1f"):format(name, compute,
-          P.count, ours[1] * 1e3, theirs[1] * 1e3, ours[1] / theirs[1], ours[middle] * 1e3,
+        print(("%-7s  %-7s  %10d  %10.3f  %10.3f  %6.2f  %8.3f  %6.2f  %10.1f"):format(name,
+          compute, P.count, ours[1] * 1e3, theirs[1] * 1e3, ours[1] / theirs[1], ours[middle] * 1e3,
           ours[middle] / theirs[middle], BYTES[name][compute] * n / ours[1] / 1e9))
       end
-      P = nil
       collectgarbage()
       collectgarbage()
     end

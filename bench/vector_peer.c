@@ -1,5 +1,6 @@
-/* vector_peer.c: the loops that someone would write by hand for what bench/vector.lua measures, with
- * the same reads, writes, reductions and roundings (-O3 -march=native -ffp-contract=off, OpenMP). */
+/* vector_peer.c: the loops that someone would write by hand for what bench/vector.lua measures,
+ * with the same reads, writes, reductions and roundings (-O3 -march=native -ffp-contract=off,
+ * OpenMP). */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -60,15 +61,15 @@ typedef struct adamw {
 } adamw;
 
 /* m, v, w and c in one loop. */
-void peer_adamw(float *c, uint16_t *c_half, float *w, float *m, float *v, const float *g,
-                int64_t n, const adamw *a) {
+void peer_adamw(float *c, uint16_t *c_half, float *w, float *m, float *v, const float *g, int64_t n,
+                const adamw *a) {
   const float b1 = (float)a->beta1, b1c = (float)(1 - a->beta1);
   const float b2 = (float)a->beta2, b2c = (float)(1 - a->beta2);
   const float root = (float)sqrt(a->correction2), eps = (float)a->eps;
   const float step = (float)(a->lr / a->correction1), decay = (float)(a->lr * a->decay);
-#define UPDATE                                               \
-  m[i] = m[i] * b1 + g[i] * b1c;                             \
-  v[i] = v[i] * b2 + g[i] * g[i] * b2c;                      \
+#define UPDATE                          \
+  m[i] = m[i] * b1 + g[i] * b1c;        \
+  v[i] = v[i] * b2 + g[i] * g[i] * b2c; \
   w[i] = w[i] - m[i] / (sqrtf(v[i]) / root + eps) * step - w[i] * decay;
   if (c) {
 #pragma omp parallel for simd schedule(static)

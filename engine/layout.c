@@ -12,14 +12,17 @@ static int check_segments(int segments, const int64_t *offset, const int64_t *co
                           const int32_t *layer, int64_t total, int64_t act) {
   int64_t end = 0;
   if (total % ALIGNED || act % ALIGNED || act < 0 || act > total)
-    return fsam__fail(FSAM_EINVAL, "layout: %lld elements, %lld of them rounded; both must be "
-                      "multiples of %d", (long long)total, (long long)act, ALIGNED);
+    return fsam__fail(FSAM_EINVAL,
+                      "layout: %lld elements, %lld of them rounded; both must be "
+                      "multiples of %d",
+                      (long long)total, (long long)act, ALIGNED);
   for (int i = 0; i < segments; i++) {
     if (offset[i] % ALIGNED || offset[i] < end || count[i] < 0 || count[i] > total - offset[i])
-      return fsam__fail(FSAM_EINVAL, "layout: segment %d has elements %lld to %lld, expected a "
-                        "start at a multiple of %d within %lld … %lld", i, (long long)offset[i],
-                        (long long)(offset[i] + count[i]), ALIGNED, (long long)end,
-                        (long long)total);
+      return fsam__fail(FSAM_EINVAL,
+                        "layout: segment %d has elements %lld to %lld, expected a "
+                        "start at a multiple of %d within %lld … %lld",
+                        i, (long long)offset[i], (long long)(offset[i] + count[i]), ALIGNED,
+                        (long long)end, (long long)total);
     if (offset[i] < act && offset[i] + count[i] > act)
       return fsam__fail(FSAM_EINVAL, "layout: segment %d straddles the end of the rounded part", i);
     if (layer[i] < 0 || layer[i] >= segments)
@@ -36,7 +39,8 @@ static void cut_blocks(fsam_layout *l, const uint8_t *frozen) {
     l->first_block[i] = n;
     for (int64_t done = 0; !frozen[i] && done < l->count[i]; done += BLOCK) {
       int64_t left = l->count[i] - done;
-      l->blocks[n++] = (layout_block){l->offset[i] + done, (int32_t)(left < BLOCK ? left : BLOCK), i};
+      l->blocks[n++] =
+          (layout_block){l->offset[i] + done, (int32_t)(left < BLOCK ? left : BLOCK), i};
     }
   }
   l->first_block[l->segments] = l->block_count = n;

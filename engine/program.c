@@ -21,13 +21,20 @@ static int limit_of(const fsam_program_size *n, char letter, int space, int grou
     case 'v':
       if (space == SPACE_VECTOR) return smaller ? n->uniforms : n->bound + n->temps;
       return space == SPACE_ROW && !smaller ? n->rows : n->scalars;
-    case 'b': return n->bound;
-    case 's': return n->scalars;
-    case 'u': return n->uniforms;
-    case 'k': return n->cells;
-    case 'r': return group == GROUP_ALL ? n->scalars : n->rows;
-    case 'g': return GROUP_LAYER + 1;
-    default: return INT32_MAX;
+    case 'b':
+      return n->bound;
+    case 's':
+      return n->scalars;
+    case 'u':
+      return n->uniforms;
+    case 'k':
+      return n->cells;
+    case 'r':
+      return group == GROUP_ALL ? n->scalars : n->rows;
+    case 'g':
+      return GROUP_LAYER + 1;
+    default:
+      return INT32_MAX;
   }
 }
 
@@ -42,8 +49,10 @@ static int check_instruction(const fsam_program_size *size, const fsam_instructi
   for (int i = 0; operands[i]; i++) {
     int limit = limit_of(size, operands[i], in->space, group, i > 0 && (in->kinds >> (i - 1) & 1));
     if (field[i] < 0 || field[i] >= limit)
-      return fsam__fail(FSAM_EINVAL, "program: instruction %d (%s): operand %d is %d, expected "
-                        "0 to %d", at, ops[in->op].name, i, field[i], limit - 1);
+      return fsam__fail(FSAM_EINVAL,
+                        "program: instruction %d (%s): operand %d is %d, expected "
+                        "0 to %d",
+                        at, ops[in->op].name, i, field[i], limit - 1);
   }
   return FSAM_OK;
 }
@@ -53,16 +62,17 @@ static int check_size(const fsam_program_size *n) {
       n->cells < 0 || n->scalars < n->numbers)
     return fsam__fail(FSAM_EINVAL, "program: a size is negative, or less scalars than numbers");
   if (n->bound > MAX_BOUND || n->temps > MAX_TEMPS || n->uniforms > MAX_UNIFORMS)
-    return fsam__fail(FSAM_EINVAL, "program: %d vectors, %d temporaries and %d numbers in one "
+    return fsam__fail(FSAM_EINVAL,
+                      "program: %d vectors, %d temporaries and %d numbers in one "
                       "program; at most %d, %d and %d: flush earlier, or keep an intermediate in "
-                      "a scratch vector", n->bound, n->temps, n->uniforms, MAX_BOUND, MAX_TEMPS,
-                      MAX_UNIFORMS);
+                      "a scratch vector",
+                      n->bound, n->temps, n->uniforms, MAX_BOUND, MAX_TEMPS, MAX_UNIFORMS);
   return FSAM_OK;
 }
 
 static bool is_reduction(int op) { return op >= OP_SUM && op <= OP_GREATEST; }
 
-/* Finds the stages: … PASS … END … PASS … END …; what follows the last END has no pass. */
+/* Finds the stages: … PASS … END, again and again; what follows the last END has no pass. */
 static int cut_stages(fsam_program *p) {
   program_stage *s = p->stages;
   *s = (program_stage){.scalars = 0};
@@ -139,8 +149,8 @@ static bool ends_with_key(const fsam_program *p) {
 }
 
 int fsam_select(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
-                const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
-                int per_segment, int outside) {
+                const fsam_binding *binding, const uint8_t *pool, const int64_t *k, int per_segment,
+                int outside) {
   if (!ends_with_key(program))
     return fsam__fail(FSAM_EINVAL, "select: the program's last pass does not end with KEY");
   for (int i = 0; i < (per_segment ? layout->segments : 1); i++)

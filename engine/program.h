@@ -35,7 +35,7 @@ typedef struct layout_block {
 struct fsam_layout {
   fsam_device *device;
   int segments, layers;
-  int64_t total, act;      /* elements with padding; how many of them the working copy rounds */
+  int64_t total, act; /* elements with padding; how many of them the working copy rounds */
   int64_t block_count;
   layout_block *blocks;    /* of the segments that are not frozen, in order */
   int64_t *first_block;    /* [segments + 1] */

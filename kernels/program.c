@@ -2,7 +2,8 @@
  * strips; every instruction is one function call per strip. Strips are short, not only for the sake
  * of the first-level cache: the processor then looks ahead over several instructions, so that loads
  * of one overlap divisions of another (measured on AdamW over 4 M elements, ns per element: strips
- * of 64 1.04, 128 0.95, 256 1.08, 512 1.75; asking for lines ahead made each slower). Formula and rounding of each: program_elementwise.c and its neighbours. */
+ * of 64 1.04, 128 0.95, 256 1.08, 512 1.75; asking for lines ahead made each slower). Formula and
+ * rounding of each instruction: program_elementwise.c and its neighbours. */
 #include "program.h"
 
 enum { SERIAL = 16 * BLOCK }; /* with fewer elements threads cost more than they give */
@@ -40,16 +41,15 @@ int FSAM_CPU(program_begin)(program_state *s, const fsam_program *p, fsam_layout
   s->sums = s->rows + rows;
   s->partials = s->sums + l->segments + 1;
   memset(s->scalars, 0, (size_t)(p->size.scalars + rows) * sizeof(double));
-  if (p->size.numbers)
-    memcpy(s->scalars, b->numbers, (size_t)p->size.numbers * sizeof(double));
+  if (p->size.numbers) memcpy(s->scalars, b->numbers, (size_t)p->size.numbers * sizeof(double));
   for (int i = 0; i < p->size.uniforms; i++) s->row_of[i] = -1;
   return FSAM_OK;
 }
 
 void FSAM_CPU(program_prepare)(program_state *s, const program_stage *stage) {
   const fsam_program *p = s->program;
-  FSAM_CPU(program_scalars)(p, s->layout, s->binding, stage->scalars, stage->pass, s->scalars,
-                            s->rows, s->u, s->row_of);
+  FSAM_CPU(program_scalars)
+  (p, s->layout, s->binding, stage->scalars, stage->pass, s->scalars, s->rows, s->u, s->row_of);
   int reductions = 0;
   s->step_count = stage->end - stage->vectors;
   for (int i = 0; i < s->step_count; i++) {
@@ -153,8 +153,9 @@ static void finish(program_state *s, const fsam_instruction *in) {
   for (int k = 0; k < groups; k++) sums[k] = FSAM_CPU(program_identity)(in->op);
   for (int64_t i = 0; i < l->block_count; i++) {
     const int segment = l->blocks[i].segment;
-    double *to = &sums[group == GROUP_ALL ? 0 : group == GROUP_SEGMENT ? segment
-                                                                       : l->layer[segment]];
+    double *to = &sums[group == GROUP_ALL       ? 0
+                       : group == GROUP_SEGMENT ? segment
+                                                : l->layer[segment]];
     *to = FSAM_CPU(program_combine)(in->op, *to, partial[i]);
   }
   if (group == GROUP_ALL) {

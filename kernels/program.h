@@ -21,8 +21,35 @@ typedef struct program_frame {
   int n;          /* its elements … */
   int padded;     /* … rounded up to WIDE: what may be read everywhere */
   const float *key;
-  float *copies;  /* f32[MAX_BOUND][STRIP]: stand-ins for what a ragged strip writes */
+  float *copies; /* f32[MAX_BOUND][STRIP]: stand-ins for what a ragged strip writes */
 } program_frame;
+
+/* Does `statement` for i = 0, LANES, … over the strip; a whole strip, the usual case, has a
+ * constant length and is unrolled. */
+#define FOR_STRIP(f, statement)                                                 \
+  do {                                                                          \
+    const int n_ = (f)->padded;                                                 \
+    if (n_ == STRIP) {                                                          \
+      _Pragma("GCC unroll 8") for (int i = 0; i < STRIP; i += LANES) statement; \
+    } else {                                                                    \
+      for (int i = 0; i < n_; i += LANES) statement;                            \
+    }                                                                           \
+  } while (0)
+
+/* One bit per lane of a comparison's result, lane 0 lowest. */
+FSAM_INLINE uint64_t lane_bits(vi condition) {
+#if FSAM_LANES == 16
+  return _mm512_movepi32_mask((__m512i)condition);
+#elif FSAM_LANES == 8
+  return (uint64_t)(uint32_t)_mm256_movemask_ps((__m256)condition);
+#elif defined __SSE2__
+  return (uint64_t)(uint32_t)_mm_movemask_ps((__m128)condition);
+#else
+  uint64_t bits = 0;
+  for (int k = 0; k < LANES; k++) bits |= (uint64_t)(condition[k] & 1) << k;
+  return bits;
+#endif
+}
 
 typedef void (*program_fn)(program_frame *f, const fsam_instruction *in);
 
@@ -32,16 +59,16 @@ program_fn FSAM_CPU(program_fused)(int op, int kinds);
 program_fn FSAM_CPU(program_memory)(int op, int kinds);
 program_fn FSAM_CPU(program_reduce)(int op);
 
-double FSAM_CPU(program_identity)(int op);                      /* what a reduction starts from */
-double FSAM_CPU(program_combine)(int op, double a, double b);   /* b comes after a */
+double FSAM_CPU(program_identity)(int op);                       /* what a reduction starts from */
+double FSAM_CPU(program_combine)(int op, double a, double b);    /* b comes after a */
 double FSAM_CPU(program_fold)(int op, const double lanes[WIDE]); /* as a tree */
 
 /* The scalar and row part of a stage: instructions [from, to). `rows` has one row of `segments`
  * per row register. Fills uniforms of scalars in u; of rows, notes the register in row_of (else
  * -1), because they change from segment to segment. */
-void FSAM_CPU(program_scalars)(const fsam_program *p, const fsam_layout *l,
-                               const fsam_binding *b, int from, int to, double *scalars,
-                               double *rows, float *u, int *row_of);
+void FSAM_CPU(program_scalars)(const fsam_program *p, const fsam_layout *l, const fsam_binding *b,
+                               int from, int to, double *scalars, double *rows, float *u,
+                               int *row_of);
 
 /* An instruction with its function; a reduction's `d` is its number within the pass. */
 typedef struct program_step {
@@ -55,8 +82,8 @@ typedef struct program_state {
   fsam_layout *layout;
   const fsam_binding *binding;
   double *scalars, *rows;
-  double *sums;     /* [segments + 1], while a reduction is finished */
-  double *partials; /* [reductions of the pass][blocks] */
+  double *sums;        /* [segments + 1], while a reduction is finished */
+  double *partials;    /* [reductions of the pass][blocks] */
   program_step *steps; /* of the stage in hand */
   int step_count;
   float u[MAX_UNIFORMS];

@@ -1,6 +1,7 @@
 /* program_elementwise.c: a vector program's instructions that are one f32 operation per element.
  * Each is written once, as a function of its operation and of which inputs are uniforms, both
- * constants where it is instantiated. Outputs may be inputs: element i depends on element i only. */
+ * constants where it is instantiated. Outputs may be inputs: element i depends on element i only.
+ */
 #include <math.h>
 
 #include "program.h"
@@ -11,62 +12,74 @@ FSAM_INLINE vf truth(vi condition) { return (vf)(condition & (vi)v_set(1)); }
 FSAM_INLINE vf apply_one(int op, vf a) {
   const vf zero = {0};
   switch (op) {
-    case OP_NEG: return -a;
-    case OP_ABS: return v_abs(a);
-    case OP_SQRT: return v_sqrt(a);
-    case OP_SIGN: return v_select(a > zero, v_set(1), v_select(a < zero, v_set(-1), a));
-    case OP_EXP: return v_exp(a);
-    case OP_LOG: return v_log(a);
-    case OP_NOT: return truth(a == zero);
-    default: return a;
+    case OP_NEG:
+      return -a;
+    case OP_ABS:
+      return v_abs(a);
+    case OP_SQRT:
+      return v_sqrt(a);
+    case OP_SIGN:
+      return v_select(a > zero, v_set(1), v_select(a < zero, v_set(-1), a));
+    case OP_EXP:
+      return v_exp(a);
+    case OP_LOG:
+      return v_log(a);
+    case OP_NOT:
+      return truth(a == zero);
+    default:
+      return a;
   }
 }
 
 FSAM_INLINE vf apply_two(int op, vf a, vf b) {
   switch (op) {
-    case OP_ADD: return a + b;
-    case OP_SUB: return a - b;
-    case OP_MUL: return a * b;
-    case OP_DIV: return a / b;
-    case OP_MIN: return v_select((a < b) | (a != a), a, b);
-    case OP_MAX: return v_select((a > b) | (a != a), a, b);
-    case OP_GT: return truth(a > b);
-    case OP_GE: return truth(a >= b);
-    case OP_EQ: return truth(a == b);
-    default: return v_select(a != (vf){0}, b, (vf){0}); /* OP_KEEP */
+    case OP_ADD:
+      return a + b;
+    case OP_SUB:
+      return a - b;
+    case OP_MUL:
+      return a * b;
+    case OP_DIV:
+      return a / b;
+    case OP_MIN:
+      return v_select((a < b) | (a != a), a, b);
+    case OP_MAX:
+      return v_select((a > b) | (a != a), a, b);
+    case OP_GT:
+      return truth(a > b);
+    case OP_GE:
+      return truth(a >= b);
+    case OP_EQ:
+      return truth(a == b);
+    default:
+      return v_select(a != (vf){0}, b, (vf){0}); /* OP_KEEP */
   }
 }
 
 /* Input `index` (from 0) of an instruction: a register's pointer, or NULL for a uniform. */
-#define REGISTER(index, field) (kinds >> (index) & 1 ? NULL : f->r[in->field])
-#define UNIFORM(index, field) (kinds >> (index) & 1 ? v_set(f->u[in->field]) : (vf){0})
-#define INPUT(index, name) (kinds >> (index) & 1 ? name##_uniform : v_load(name + i))
+#define REGISTER(index, field) (kinds >> (index)&1 ? NULL : f->r[in->field])
+#define UNIFORM(index, field) (kinds >> (index)&1 ? v_set(f->u[in->field]) : (vf){0})
+#define INPUT(index, name) (kinds >> (index)&1 ? name##_uniform : v_load(name + i))
 
 FSAM_INLINE void run_one(program_frame *f, const fsam_instruction *in, int op, int kinds) {
   const float *a = REGISTER(0, a);
   const vf a_uniform = UNIFORM(0, a);
   float *out = f->r[in->out];
-  const int n = f->padded;
-#pragma GCC unroll 2
-  for (int i = 0; i < n; i += LANES) v_store(out + i, apply_one(op, INPUT(0, a)));
+  FOR_STRIP(f, v_store(out + i, apply_one(op, INPUT(0, a))));
 }
 
 FSAM_INLINE void run_two(program_frame *f, const fsam_instruction *in, int op, int kinds) {
   const float *a = REGISTER(0, a), *b = REGISTER(1, b);
   const vf a_uniform = UNIFORM(0, a), b_uniform = UNIFORM(1, b);
   float *out = f->r[in->out];
-  const int n = f->padded;
-#pragma GCC unroll 2
-  for (int i = 0; i < n; i += LANES) v_store(out + i, apply_two(op, INPUT(0, a), INPUT(1, b)));
+  FOR_STRIP(f, v_store(out + i, apply_two(op, INPUT(0, a), INPUT(1, b))));
 }
 
 FSAM_INLINE void run_select(program_frame *f, const fsam_instruction *in, int kinds) {
   const float *a = REGISTER(0, a), *b = REGISTER(1, b), *c = REGISTER(2, c);
   const vf a_uniform = UNIFORM(0, a), b_uniform = UNIFORM(1, b), c_uniform = UNIFORM(2, c);
   float *out = f->r[in->out];
-  const int n = f->padded;
-  for (int i = 0; i < n; i += LANES)
-    v_store(out + i, v_select(INPUT(0, a) != (vf){0}, INPUT(1, b), INPUT(2, c)));
+  FOR_STRIP(f, v_store(out + i, v_select(INPUT(0, a) != (vf){0}, INPUT(1, b), INPUT(2, c))));
 }
 
 /* Dividing by a scalar or row that is 0 (or rounds to it) gives 0. */
@@ -76,8 +89,7 @@ static void run_quotient(program_frame *f, const fsam_instruction *in) {
   float *out = f->r[in->out];
   const vf b = v_set(divisor);
   const int n = f->padded;
-  for (int i = 0; i < n; i += LANES)
-    v_store(out + i, divisor == 0 ? (vf){0} : v_load(a + i) / b);
+  for (int i = 0; i < n; i += LANES) v_store(out + i, divisor == 0 ? (vf){0} : v_load(a + i) / b);
 }
 
 /* x^k for 1 <= k <= 16: square, and multiply by x where k's next bit is 1. */
@@ -119,32 +131,35 @@ static void run_power(program_frame *f, const fsam_instruction *in) {
   for (int i = 0; i < n; i++) {
     float base = in->kinds & 1 ? f->u[in->a] : f->r[in->a][i];
     float exponent = in->kinds & 2 ? f->u[in->b] : f->r[in->b][i];
-    if (exponent == 2) out[i] = base * base;
-    else out[i] = (float)pow(base, exponent);
+    if (exponent == 2)
+      out[i] = base * base;
+    else
+      out[i] = (float)pow(base, exponent);
   }
 }
 
-#define ONE(op, kinds) \
+#define ONE(op, kinds)                                                     \
   static void op##_##kinds(program_frame *f, const fsam_instruction *in) { \
     run_one(f, in, OP_##op, kinds);                                        \
   }
-#define TWO(op, kinds) \
+#define TWO(op, kinds)                                                     \
   static void op##_##kinds(program_frame *f, const fsam_instruction *in) { \
     run_two(f, in, OP_##op, kinds);                                        \
   }
-#define THREE(op, kinds) \
+#define THREE(op, kinds)                                                   \
   static void op##_##kinds(program_frame *f, const fsam_instruction *in) { \
     run_select(f, in, kinds);                                              \
   }
 
-#define EACH_ONE(X) X(NEG, 0) X(ABS, 0) X(SQRT, 0) X(SIGN, 0) X(EXP, 0) X(LOG, 0) X(NOT, 0) \
-  X(COPY, 0) X(COPY, 1)
+#define EACH_ONE(X) \
+  X(NEG, 0) X(ABS, 0) X(SQRT, 0) X(SIGN, 0) X(EXP, 0) X(LOG, 0) X(NOT, 0) X(COPY, 0) X(COPY, 1)
 #define KINDS_TWO(X, op) X(op, 0) X(op, 1) X(op, 2)
-#define EACH_TWO(X) \
-  KINDS_TWO(X, ADD) KINDS_TWO(X, SUB) KINDS_TWO(X, MUL) KINDS_TWO(X, DIV) KINDS_TWO(X, MIN) \
-  KINDS_TWO(X, MAX) KINDS_TWO(X, GT) KINDS_TWO(X, GE) KINDS_TWO(X, EQ) KINDS_TWO(X, KEEP)
-#define EACH_THREE(X) X(SELECT, 0) X(SELECT, 1) X(SELECT, 2) X(SELECT, 3) X(SELECT, 4) \
-  X(SELECT, 5) X(SELECT, 6)
+#define EACH_TWO(X)                                                                         \
+  KINDS_TWO(X, ADD)                                                                         \
+  KINDS_TWO(X, SUB) KINDS_TWO(X, MUL) KINDS_TWO(X, DIV) KINDS_TWO(X, MIN) KINDS_TWO(X, MAX) \
+      KINDS_TWO(X, GT) KINDS_TWO(X, GE) KINDS_TWO(X, EQ) KINDS_TWO(X, KEEP)
+#define EACH_THREE(X) \
+  X(SELECT, 0) X(SELECT, 1) X(SELECT, 2) X(SELECT, 3) X(SELECT, 4) X(SELECT, 5) X(SELECT, 6)
 
 EACH_ONE(ONE)
 EACH_TWO(TWO)

@@ -7,18 +7,24 @@ enum { FUSED_ADD, FUSED_SUB, FUSED_RSUB, FUSED_MUL, FUSED_DIV, FUSED_RDIV };
 
 FSAM_INLINE vf apply(int op, vf a, vf b) {
   switch (op) {
-    case FUSED_ADD: return a + b;
-    case FUSED_SUB: return a - b;
-    case FUSED_RSUB: return b - a;
-    case FUSED_MUL: return a * b;
-    case FUSED_DIV: return a / b;
-    default: return b / a; /* FUSED_RDIV */
+    case FUSED_ADD:
+      return a + b;
+    case FUSED_SUB:
+      return a - b;
+    case FUSED_RSUB:
+      return b - a;
+    case FUSED_MUL:
+      return a * b;
+    case FUSED_DIV:
+      return a / b;
+    default:
+      return b / a; /* FUSED_RDIV */
   }
 }
 
-#define REGISTER(index, field) (kinds >> (index) & 1 ? NULL : f->r[in->field])
-#define UNIFORM(index, field) (kinds >> (index) & 1 ? v_set(f->u[in->field]) : (vf){0})
-#define INPUT(index, name) (kinds >> (index) & 1 ? name##_uniform : v_load(name + i))
+#define REGISTER(index, field) (kinds >> (index)&1 ? NULL : f->r[in->field])
+#define UNIFORM(index, field) (kinds >> (index)&1 ? v_set(f->u[in->field]) : (vf){0})
+#define INPUT(index, name) (kinds >> (index)&1 ? name##_uniform : v_load(name + i))
 
 /* out = (a first b) second c */
 FSAM_INLINE void run_three(program_frame *f, const fsam_instruction *in, int first, int second,
@@ -26,10 +32,8 @@ FSAM_INLINE void run_three(program_frame *f, const fsam_instruction *in, int fir
   const float *a = REGISTER(0, a), *b = REGISTER(1, b), *c = REGISTER(2, c);
   const vf a_uniform = UNIFORM(0, a), b_uniform = UNIFORM(1, b), c_uniform = UNIFORM(2, c);
   float *out = f->r[in->out];
-  const int n = f->padded;
-#pragma GCC unroll 2
-  for (int i = 0; i < n; i += LANES)
-    v_store(out + i, apply(second, apply(first, INPUT(0, a), INPUT(1, b)), INPUT(2, c)));
+  FOR_STRIP(f,
+            v_store(out + i, apply(second, apply(first, INPUT(0, a), INPUT(1, b)), INPUT(2, c))));
 }
 
 /* out = a b second c d */
@@ -39,29 +43,28 @@ FSAM_INLINE void run_four(program_frame *f, const fsam_instruction *in, int seco
   const vf a_uniform = UNIFORM(0, a), b_uniform = UNIFORM(1, b);
   const vf c_uniform = UNIFORM(2, c), d_uniform = UNIFORM(3, d);
   float *out = f->r[in->out];
-  const int n = f->padded;
-#pragma GCC unroll 2
-  for (int i = 0; i < n; i += LANES)
-    v_store(out + i, apply(second, INPUT(0, a) * INPUT(1, b), INPUT(2, c) * INPUT(3, d)));
+  FOR_STRIP(f,
+            v_store(out + i, apply(second, INPUT(0, a) * INPUT(1, b), INPUT(2, c) * INPUT(3, d))));
 }
 
-#define THREE(first, second, kinds)                                                           \
-  static void first##_##second##_##kinds(program_frame *f, const fsam_instruction *in) {      \
-    run_three(f, in, FUSED_##first, FUSED_##second, kinds);                                   \
+#define THREE(first, second, kinds)                                                      \
+  static void first##_##second##_##kinds(program_frame *f, const fsam_instruction *in) { \
+    run_three(f, in, FUSED_##first, FUSED_##second, kinds);                              \
   }
 /* Sums and products have their uniform second; the compiler sees to it. */
 #define KINDS_COMMUTING(X, first, second) \
   X(first, second, 0) X(first, second, 2) X(first, second, 4) X(first, second, 6)
 #define KINDS_ALL(X, first, second) \
   KINDS_COMMUTING(X, first, second) X(first, second, 1) X(first, second, 5)
-#define SECONDS(X, KINDS, first) \
-  KINDS(X, first, ADD) KINDS(X, first, SUB) KINDS(X, first, RSUB) KINDS(X, first, MUL) \
-  KINDS(X, first, DIV) KINDS(X, first, RDIV)
-#define EACH_THREE(X) \
-  SECONDS(X, KINDS_COMMUTING, ADD) SECONDS(X, KINDS_ALL, SUB) SECONDS(X, KINDS_COMMUTING, MUL) \
-  SECONDS(X, KINDS_ALL, DIV)
+#define SECONDS(X, KINDS, first)                                                       \
+  KINDS(X, first, ADD)                                                                 \
+  KINDS(X, first, SUB) KINDS(X, first, RSUB) KINDS(X, first, MUL) KINDS(X, first, DIV) \
+      KINDS(X, first, RDIV)
+#define EACH_THREE(X)              \
+  SECONDS(X, KINDS_COMMUTING, ADD) \
+  SECONDS(X, KINDS_ALL, SUB) SECONDS(X, KINDS_COMMUTING, MUL) SECONDS(X, KINDS_ALL, DIV)
 
-#define FOUR(second, kinds)                                                               \
+#define FOUR(second, kinds)                                                              \
   static void MUL_MUL_##second##_##kinds(program_frame *f, const fsam_instruction *in) { \
     run_four(f, in, FUSED_##second, kinds);                                              \
   }

@@ -45,13 +45,13 @@ static void run_keep_bits_uniform(program_frame *f, const fsam_instruction *in) 
 FSAM_INLINE void set_bits(program_frame *f, const fsam_instruction *in, bool uniform) {
   uint64_t *words = (uint64_t *)f->bound[in->out] + f->offset / 64;
   const float *a = uniform ? NULL : f->r[in->a];
-  const bool all = uniform && f->u[in->a] != 0;
+  const uint64_t all = uniform && f->u[in->a] != 0 ? UINT64_MAX : 0;
   for (int i = 0; i < f->n; i += 64) {
     const int count = f->n - i < 64 ? f->n - i : 64;
-    uint64_t word = 0;
-    for (int k = 0; k < count; k++)
-      word |= (uint64_t)(uniform ? all : a[i + k] != 0) << k;
-    words[i / 64] = word;
+    uint64_t word = all;
+    for (int k = 0; !uniform && k < count; k += LANES)
+      word |= lane_bits(v_load_n(a + i + k, count - k) != (vf){0}) << k;
+    words[i / 64] = count < 64 ? word & (((uint64_t)1 << count) - 1) : word;
   }
 }
 
@@ -84,7 +84,8 @@ FSAM_INLINE void store_act(program_frame *f, const fsam_instruction *in, bool un
   const int n = f->n;
   if (f->offset >= f->act) {
     float *out = f32_part(f, in->out);
-    for (int i = 0; i < n; i += LANES) v_store_n(out + i, uniform ? a_uniform : v_load(a + i), n - i);
+    for (int i = 0; i < n; i += LANES)
+      v_store_n(out + i, uniform ? a_uniform : v_load(a + i), n - i);
     return;
   }
   uint16_t *out = (uint16_t *)f->bound[in->out] + f->offset;
@@ -165,8 +166,7 @@ FSAM_INLINE void run_random(program_frame *f, const fsam_instruction *in, bool n
       } else {
         for (int w = 0; w < 4; w++) z[w] = unit(words[w][p]);
       }
-      for (int w = 0; w < 4 && i + w * WIDE < n; w++)
-        v_store(out + i + w * WIDE + p * LANES, z[w]);
+      for (int w = 0; w < 4 && i + w * WIDE < n; w++) v_store(out + i + w * WIDE + p * LANES, z[w]);
     }
   }
 }
@@ -201,22 +201,34 @@ static void run_round_random(program_frame *f, const fsam_instruction *in) {
   }
 }
 
-/* -- the key of a selection ---------------------------------------------------------------------- */
+/* -- the key of a selection ----------------------------------------------------------------------
+ */
 
 static void run_key(program_frame *f, const fsam_instruction *in) { f->key = f->r[in->a]; }
 
 program_fn FSAM_CPU(program_memory)(int op, int kinds) {
   switch (op) {
-    case OP_BITS: return run_bits;
-    case OP_KEEP_BITS: return kinds == 2 ? run_keep_bits_uniform : run_keep_bits;
-    case OP_SET_BITS: return kinds == 1 ? run_set_bits_uniform : run_set_bits;
-    case OP_LOAD_ACT: return run_load_act;
-    case OP_STORE_ACT: return kinds == 1 ? run_store_act_uniform : run_store_act;
-    case OP_ROUND: return run_round;
-    case OP_ROUND_RANDOM: return run_round_random;
-    case OP_UNIFORM: return run_uniform;
-    case OP_NORMAL: return run_normal;
-    case OP_KEY: return run_key;
-    default: return NULL;
+    case OP_BITS:
+      return run_bits;
+    case OP_KEEP_BITS:
+      return kinds == 2 ? run_keep_bits_uniform : run_keep_bits;
+    case OP_SET_BITS:
+      return kinds == 1 ? run_set_bits_uniform : run_set_bits;
+    case OP_LOAD_ACT:
+      return run_load_act;
+    case OP_STORE_ACT:
+      return kinds == 1 ? run_store_act_uniform : run_store_act;
+    case OP_ROUND:
+      return run_round;
+    case OP_ROUND_RANDOM:
+      return run_round_random;
+    case OP_UNIFORM:
+      return run_uniform;
+    case OP_NORMAL:
+      return run_normal;
+    case OP_KEY:
+      return run_key;
+    default:
+      return NULL;
   }
 }

@@ -58,7 +58,9 @@ FSAM_INLINE void run_extreme(program_frame *f, const fsam_instruction *in, int o
   for (int k = 0; k < WIDE; k++) f->lanes[in->d][k] = lanes[k];
 }
 
-static void max_abs(program_frame *f, const fsam_instruction *in) { run_extreme(f, in, OP_MAX_ABS); }
+static void max_abs(program_frame *f, const fsam_instruction *in) {
+  run_extreme(f, in, OP_MAX_ABS);
+}
 
 static void least(program_frame *f, const fsam_instruction *in) { run_extreme(f, in, OP_LEAST); }
 
@@ -68,12 +70,18 @@ static void greatest(program_frame *f, const fsam_instruction *in) {
 
 program_fn FSAM_CPU(program_reduce)(int op) {
   switch (op) {
-    case OP_SUM: return run_add;
-    case OP_DOT: return run_dot;
-    case OP_MAX_ABS: return max_abs;
-    case OP_LEAST: return least;
-    case OP_GREATEST: return greatest;
-    default: return NULL;
+    case OP_SUM:
+      return run_add;
+    case OP_DOT:
+      return run_dot;
+    case OP_MAX_ABS:
+      return max_abs;
+    case OP_LEAST:
+      return least;
+    case OP_GREATEST:
+      return greatest;
+    default:
+      return NULL;
   }
 }
 

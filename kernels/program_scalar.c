@@ -31,27 +31,48 @@ static double power(double x, double exponent) {
 
 static double apply(int op, double a, double b, double c) {
   switch (op) {
-    case OP_COPY: return a;
-    case OP_NEG: return -a;
-    case OP_ABS: return fabs(a);
-    case OP_SQRT: return sqrt(a);
-    case OP_SIGN: return a > 0 ? 1 : a < 0 ? -1 : a;
-    case OP_EXP: return exp(a);
-    case OP_LOG: return log(a);
-    case OP_NOT: return a == 0;
-    case OP_ADD: return a + b;
-    case OP_SUB: return a - b;
-    case OP_MUL: return a * b;
-    case OP_DIV: return quotient(a, b);
-    case OP_MIN: return a < b || isnan(a) ? a : b;
-    case OP_MAX: return a > b || isnan(a) ? a : b;
-    case OP_POW: return power(a, b);
-    case OP_GT: return a > b;
-    case OP_GE: return a >= b;
-    case OP_EQ: return a == b;
-    case OP_KEEP: return a != 0 ? b : 0;
-    case OP_SELECT: return a != 0 ? b : c;
-    default: return NAN; /* vectors only; the compiler never sends it here */
+    case OP_COPY:
+      return a;
+    case OP_NEG:
+      return -a;
+    case OP_ABS:
+      return fabs(a);
+    case OP_SQRT:
+      return sqrt(a);
+    case OP_SIGN:
+      return a > 0 ? 1 : a < 0 ? -1 : a;
+    case OP_EXP:
+      return exp(a);
+    case OP_LOG:
+      return log(a);
+    case OP_NOT:
+      return a == 0;
+    case OP_ADD:
+      return a + b;
+    case OP_SUB:
+      return a - b;
+    case OP_MUL:
+      return a * b;
+    case OP_DIV:
+      return quotient(a, b);
+    case OP_MIN:
+      return a < b || isnan(a) ? a : b;
+    case OP_MAX:
+      return a > b || isnan(a) ? a : b;
+    case OP_POW:
+      return power(a, b);
+    case OP_GT:
+      return a > b;
+    case OP_GE:
+      return a >= b;
+    case OP_EQ:
+      return a == b;
+    case OP_KEEP:
+      return a != 0 ? b : 0;
+    case OP_SELECT:
+      return a != 0 ? b : c;
+    default:
+      return NAN; /* vectors only; the compiler never sends it here */
   }
 }
 
@@ -80,8 +101,7 @@ void FSAM_CPU(program_scalars)(const fsam_program *p, const fsam_layout *l, cons
       for (size_t k = 0; k < width; k++) {
         double x[3] = {0};
         for (int j = 0; j < inputs; j++)
-          x[j] = !row || (in->kinds >> j & 1) ? scalars[field[j]]
-                                              : rows[(size_t)field[j] * n + k];
+          x[j] = !row || (in->kinds >> j & 1) ? scalars[field[j]] : rows[(size_t)field[j] * n + k];
         base[(size_t)in->out * width + k] = apply(in->op, x[0], x[1], x[2]);
       }
     }

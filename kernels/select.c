@@ -1,13 +1,13 @@
-/* select.c: exact top-k by a histogram of the keys' bits (radix select; non-negative floats order as
- * their bits do). Four passes over the keys, which are the result of a vector program and are never
- * stored: three find the k-th largest key 11, 11 and 9 bits at a time, the last sets bits. Memory: the
- * histograms, and one count of ties per block. Ties go to the lowest element at any thread count,
- * because the blocks' counts are added up in order before the last pass. */
+/* select.c: exact top-k by a histogram of the keys' bits (radix select; non-negative floats order
+ * as their bits do). Four passes over the keys, which are the result of a vector program and are
+ * never stored: three find the k-th largest key 11, 11 and 9 bits at a time, the last sets bits.
+ * Memory: the histograms, and one count of ties per block. Ties go to the lowest element at any
+ * thread count, because the blocks' counts are added up in order before the last pass. */
 #include <stdlib.h>
 
 #include "program.h"
 
-enum { BINS = 2048, LEVELS = 3 };
+enum { BINS = 2048, UNUSED = 16, LEVELS = 3 };
 static const int SHIFT[LEVELS] = {20, 9, 0}, WIDTH[LEVELS] = {11, 11, 9};
 
 /* What one call works on: blocks [first, end) whose segment is in the pool. */
@@ -16,16 +16,16 @@ typedef struct selection {
   uint64_t *mask;
   const uint8_t *pool;
   int64_t first, end;
-  int32_t *ties;     /* [blocks of the layout]: keys equal to the threshold */
-  uint32_t prefix;   /* the threshold's bits found so far */
+  int32_t *ties;   /* [blocks of the layout]: keys equal to the threshold */
+  uint32_t prefix; /* the threshold's bits found so far */
   int level;
-  int64_t bad;       /* an element whose key is negative or NaN, or -1 */
+  int64_t bad; /* an element whose key is negative or NaN, or -1 */
 } selection;
 
 /* One thread's part. */
 typedef struct worker {
   selection *all;
-  int64_t bins[BINS];
+  int64_t bins[BINS + UNUSED];
   int64_t ties, quota; /* of the block in hand; how many of them may be chosen */
   int64_t bad;
 } worker;
@@ -48,14 +48,17 @@ static void count_first(void *context, const program_frame *f) {
   }
 }
 
-/* Later levels look only at keys that share the bits found so far. */
+/* Later levels count only keys that share the bits found so far; the others go to bins that nobody
+ * reads, because a branch that is taken now and then costs more. */
 static void count_next(void *context, const program_frame *f) {
   worker *w = context;
   const int level = w->all->level, shift = SHIFT[level], above = shift + WIDTH[level];
   const uint32_t prefix = w->all->prefix >> above, bins = (1u << WIDTH[level]) - 1;
   for (int i = 0; i < f->n; i++) {
     const uint32_t bits = bits_of(f->key[i]);
-    if (bits >> above == prefix) w->bins[bits >> shift & bins]++;
+    const uint32_t bin =
+        bits >> above == prefix ? bits >> shift & bins : BINS + (uint32_t)i % UNUSED;
+    w->bins[bin]++;
   }
 }
 
@@ -67,20 +70,25 @@ static void count_ties(void *context, const program_frame *f) {
   w->ties += ties;
 }
 
+/* Bits of the keys above the threshold, and of the first ties while the quota lasts. Keys are not
+ * negative, so that they compare as their bits do; nothing is above the NaN of UINT32_MAX. */
 static void choose(void *context, const program_frame *f) {
   worker *w = context;
   const uint32_t threshold = w->all->prefix;
+  float limit;
+  memcpy(&limit, &threshold, sizeof limit);
   uint64_t *words = w->all->mask + f->offset / 64;
   for (int i = 0; i < f->n; i += 64) {
     const int count = f->n - i < 64 ? f->n - i : 64;
-    uint64_t word = 0;
-    for (int k = 0; k < count; k++) {
-      const uint32_t bits = bits_of(f->key[i + k]);
-      const bool tie = bits == threshold && w->quota > 0;
-      w->quota -= tie;
-      word |= (uint64_t)(bits > threshold || tie) << k;
+    uint64_t larger = 0, ties = 0;
+    for (int k = 0; k < count; k += LANES) {
+      const vf key = v_load_n(f->key + i + k, count - k);
+      larger |= lane_bits(key > v_set(limit)) << k;
+      ties |= lane_bits(key == v_set(limit)) << k;
     }
-    words[i / 64] = word;
+    if (count < 64) ties &= ((uint64_t)1 << count) - 1;
+    for (; ties && w->quota > 0; ties &= ties - 1, w->quota--) larger |= ties & -ties;
+    words[i / 64] = larger;
   }
 }
 
@@ -157,12 +165,13 @@ static void share_ties(selection *s, int64_t left) {
 static int choose_from(selection *s, int64_t k) {
   int64_t size = 0, left = 0, equal = 0;
   for (int64_t block = s->first; block < s->end; block++)
-    if (s->pool[s->state->layout->blocks[block].segment]) size += s->state->layout->blocks[block].count;
+    if (s->pool[s->state->layout->blocks[block].segment])
+      size += s->state->layout->blocks[block].count;
   if (k > size) k = size;
   if (k > 0) {
     FSAM_TRY(find_threshold(s, k, &left, &equal));
   } else {
-    s->prefix = UINT32_MAX; /* above every key */
+    s->prefix = UINT32_MAX;
   }
   if (k > 0 && s->prefix == 0 && k < size) left = 0; /* a zero is chosen only with all the rest */
   if (left > 0 && left < equal) {

@@ -143,6 +143,27 @@ describe("a tokenizer", function()
     assert.are.same({ size + 2, size + 2 }, inner("ab a\204\128B"))
   end)
 
+  it("follows tokenizer_config.json", function()
+    local source, folder = text.load(folder_of("bpe")), folder_of({})
+    source.files = {}
+    source:save(folder)
+    local path = folder .. "/tokenizer_config.json"
+    local config = json.decode(helper.read_file(path))
+    local mask = config.added_tokens_decoder[tostring(source.mask_id)]
+    assert.is_true(mask.lstrip) -- RoBERTa's
+    mask.lstrip = false
+    config.added_tokens_decoder["1000"] = { content = "<new>", special = true }
+    config.pad_token = { content = "<unk>" }
+    helper.write_file(path, json.encode(config))
+    local tokenizer = text.load(folder)
+    local a, space = source:id_of("a"), source:id_of("Ġ")
+    assert.are.same({ 0, a, source.mask_id, 2 }, (source:encode("a <mask>")))
+    assert.are.same({ 0, a, space, source.mask_id, 2 }, (tokenizer:encode("a <mask>")))
+    assert.are.same({ source.cls_id, 1000, source.sep_id }, (tokenizer:encode("<new>")))
+    assert.are.equal(source.unk_id, tokenizer.pad_id)
+    assert.are.equal(1001, tokenizer.vocab_size)
+  end)
+
   it("puts a space in front where add_prefix_space says so", function()
     local plain = text.load(folder_of("bpe"))
     local prefixed = text.load(changed("bpe", function(data)

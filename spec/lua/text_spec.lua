@@ -112,7 +112,7 @@ describe("tokenizers agree with Hugging Face on", function()
       (tokenizer:encode("Roberta base Model Comparison")))
   end)
 
-  it("every code point, through BERT's normalisation and word split", function()
+  it("every code point, through BERT's normalisation and word split #slow", function()
     for _, lowercase in ipairs({ true, false }) do
       local normalizer = bert.new({ lowercase = lowercase })
       check_every_code_point(lowercase and "bert_uncased" or "bert_cased", function(sample)
@@ -125,7 +125,7 @@ describe("tokenizers agree with Hugging Face on", function()
     end
   end)
 
-  it("every code point, through GPT-2's regular expression", function()
+  it("every code point, through GPT-2's regular expression #slow", function()
     local model = bpe.new({ ids = {}, merges = {} })
     check_every_code_point("gpt2", function(sample)
       local words = {}

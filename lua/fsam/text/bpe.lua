@@ -1,10 +1,11 @@
 --- GPT-2's byte-level BPE (Radford et al. 2019), as RoBERTa uses it.
 --
 -- Owns what happens to a stretch of text between two special tokens: the split by GPT-2's regular
--- expression, the byte alphabet, the merges. Exact against Hugging Face's ByteLevel and BPE. Bytes
--- that are not UTF-8 count as U+FFFD.
+-- expression, the byte alphabet; the merges are merging.lua's. Exact against Hugging Face's
+-- ByteLevel and BPE. Bytes that are not UTF-8 count as U+FFFD.
 local C = require("fsam.C")
 local errors = require("fsam.errors")
+local merging = require("fsam.text.merging")
 local unicode = require("fsam.text.unicode")
 local utf8 = require("fsam.text.utf8")
 
@@ -17,9 +18,6 @@ BPE.__index = BPE
 
 -- What is remembered of words seen: text without end must not fill the memory.
 local CACHE_WORDS, CACHE_BYTES = 100000, 64
-
--- Ids share a double with each other or with a position in the keys below.
-local MAX_ID, MAX_POSITION = 2 ^ 26, 2 ^ 31
 
 --- GPT-2's expression with its classes spelled out: the letters and numbers are those of a newer
 -- Unicode than PCRE2's, the spaces leave out U+180E, which PCRE2 counts among them.
@@ -48,21 +46,6 @@ local function byte_alphabet()
   return character, byte_of
 end
 
---- Indexes the merges: rank of a pair of ids, and the id that a rank makes.
-local function index_merges(self, merges, name)
-  local ids, rank_of, made = self.ids, {}, {}
-  for rank, merge in ipairs(merges) do
-    local left, right, both = ids[merge[1]], ids[merge[2]], ids[merge[1] .. merge[2]]
-    if not (left and right and both) then
-      errors.raise("%s: merge %d (%s %s) names a piece that the vocabulary lacks", name, rank,
-        merge[1], merge[2])
-    end
-    rank_of[left * MAX_ID + right] = rank
-    made[rank] = both
-  end
-  self.rank_of, self.made = rank_of, made
-end
-
 --- A byte-level BPE model.
 -- @tparam table config
 --   `ids`: map from piece to id, `merges`: list of pairs of pieces, best first; `add_prefix_space`
@@ -88,7 +71,7 @@ function M.new(config)
     errors.raise("%s: the vocabulary has no %s", name, config.unk)
   end
   self.character, self.byte_of = byte_alphabet()
-  index_merges(self, config.merges, name)
+  self.merging = merging.new(config.ids, config.merges, name)
   local out = ffi.new("fsam_regex *[1]")
   C.check(C.lib.fsam_regex_new(out, pattern()))
   self.regex = ffi.gc(out[0], C.lib.fsam_regex_free)
@@ -98,44 +81,6 @@ end
 --- Text needs no normalisation here but being UTF-8.
 function BPE.normalize(_, text)
   return utf8.clean(text)
-end
-
--- A binary heap of numbers, smallest first.
-
-local function push(heap, value)
-  local i = #heap + 1
-  while i > 1 do
-    local parent = bit.rshift(i, 1)
-    if heap[parent] <= value then
-      break
-    end
-    heap[i] = heap[parent]
-    i = parent
-  end
-  heap[i] = value
-end
-
-local function pop(heap)
-  local n = #heap
-  local top, value = heap[1], heap[n]
-  heap[n] = nil
-  n = n - 1
-  local i = 1
-  while 2 * i <= n do
-    local child = 2 * i
-    if child < n and heap[child + 1] < heap[child] then
-      child = child + 1
-    end
-    if heap[child] >= value then
-      break
-    end
-    heap[i] = heap[child]
-    i = child
-  end
-  if n > 0 then
-    heap[i] = value
-  end
-  return top
 end
 
 --- The ids of a word's single bytes.
@@ -152,49 +97,6 @@ local function byte_ids(self, word)
   return symbols
 end
 
---- Merges neighbours until no pair of them has a rank: always the pair of the lowest rank, the
--- leftmost of equals. A heap holds the candidates as rank · 2^31 + position; one that a merge has
--- overtaken is recognised when it comes up, since its pair no longer makes the same piece.
-local function merge(self, symbols)
-  local rank_of, made = self.rank_of, self.made
-  local n = #symbols
-  local following, preceding, heap = {}, {}, {}
-  local function offer(left)
-    local right = following[left]
-    local rank = left > 0 and right <= n and rank_of[symbols[left] * MAX_ID + symbols[right]]
-    if rank then
-      push(heap, rank * MAX_POSITION + left)
-    end
-  end
-  for i = 1, n do
-    following[i], preceding[i] = i + 1, i - 1
-  end
-  for i = 1, n - 1 do
-    offer(i)
-  end
-  while heap[1] do
-    local key = pop(heap)
-    local left = key % MAX_POSITION
-    local id = made[(key - left) / MAX_POSITION]
-    local right = following[left]
-    local rank = symbols[left] and right <= n
-      and rank_of[symbols[left] * MAX_ID + symbols[right]]
-    if rank and made[rank] == id then
-      local after = following[right]
-      symbols[left], symbols[right] = id, false
-      following[left], preceding[after] = after, left
-      offer(preceding[left])
-      offer(left)
-    end
-  end
-  local merged, i = {}, 1
-  while i <= n do
-    merged[#merged + 1] = symbols[i]
-    i = following[i]
-  end
-  return merged
-end
-
 --- The ids of one word, remembered.
 local function word_ids(self, word)
   local pieces = self.cache[word]
@@ -204,7 +106,7 @@ local function word_ids(self, word)
   local whole = self.ignore_merges and self.ids[word:gsub(".", function(c)
     return self.character[c:byte()]
   end)]
-  pieces = whole and { whole } or merge(self, byte_ids(self, word))
+  pieces = whole and { whole } or self.merging:apply(byte_ids(self, word))
   if #word <= CACHE_BYTES then
     if self.cached >= CACHE_WORDS then
       self.cache, self.cached = {}, 0

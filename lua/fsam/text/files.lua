@@ -19,7 +19,7 @@ local ROLES = {
   { "mask", "mask_token", wordpiece = "[MASK]", bpe = "<mask>" },
 }
 
-local FLAGS = { "lstrip", "rstrip", "single_word", "normalized" }
+local FLAGS = { "lstrip", "rstrip", "single_word", "normalized", "special" }
 
 --- The bytes of a file, or nil when there is none.
 -- @raise when it is there but cannot be read
@@ -62,27 +62,46 @@ function M.names(config, kind)
   return names
 end
 
+--- Copies the flags that a file gives of a token.
+local function take_flags(token, given)
+  for _, flag in ipairs(FLAGS) do
+    if type(given) == "table" and type(given[flag]) == "boolean" then
+      token[flag] = given[flag]
+    end
+  end
+end
+
 --- The added tokens of a tokenizer that has no tokenizer.json: the special ones that are in the
--- vocabulary, with the flags that tokenizer_config.json gives them. RoBERTa's <mask> takes the
--- space before it.
+-- vocabulary, and those of tokenizer_config.json's `added_tokens_decoder`, which has the last word
+-- on flags. Unless it says otherwise, RoBERTa's <mask> takes the space before it.
 -- @tparam table config
 -- @tparam string kind
 -- @tparam table ids map from piece to id
 -- @treturn table list as tokenizer.lua wants it
 function M.special_tokens(config, kind, ids)
-  local list = {}
+  local list, by_id = {}, {}
+  local names = M.names(config, kind)
   for _, role in ipairs(ROLES) do
-    local content = M.names(config, kind)[role[1]]
-    local given = type(config[role[2]]) == "table" and config[role[2]] or {}
-    if ids[content] then
+    local content = names[role[1]]
+    if ids[content] and not by_id[ids[content]] then
       local token = { content = content, id = ids[content], special = true }
       token.lstrip = kind == "bpe" and role[1] == "mask"
-      for _, flag in ipairs(FLAGS) do
-        if type(given[flag]) == "boolean" then
-          token[flag] = given[flag]
-        end
-      end
+      take_flags(token, config[role[2]])
       list[#list + 1] = token
+      by_id[token.id] = token
+    end
+  end
+  local decoder = config.added_tokens_decoder
+  for key, given in pairs(type(decoder) == "table" and decoder or {}) do
+    local id = tonumber(key:match("^%d+$"))
+    local content = type(given) == "table" and given.content
+    if id and type(content) == "string" and (ids[content] or id) == id then
+      local token = by_id[id]
+      if not token then
+        token = { content = content, id = id }
+        list[#list + 1] = token
+      end
+      take_flags(token, given)
     end
   end
   return list
@@ -141,11 +160,13 @@ local function config_of(tokenizer)
   for _, role in ipairs(ROLES) do
     config[role[2]] = tokenizer.names[role[1]]
   end
+  config.added_tokens_decoder = {}
   for _, token in ipairs(tokenizer.added) do
-    if token.content == config.mask_token and token.lstrip then
-      config.mask_token = { __type = "AddedToken", content = token.content, lstrip = true,
-        normalized = false, rstrip = false, single_word = false, special = true }
+    local entry = { content = token.content }
+    for _, flag in ipairs(FLAGS) do
+      entry[flag] = token[flag] or false
     end
+    config.added_tokens_decoder[tostring(token.id)] = entry
   end
   if tokenizer.kind == "bpe" then
     config.tokenizer_class = "RobertaTokenizer"

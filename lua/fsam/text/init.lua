@@ -6,6 +6,7 @@ local bpe = require("fsam.text.bpe")
 local errors = require("fsam.errors")
 local files = require("fsam.text.files")
 local json = require("fsam.json")
+local merging = require("fsam.text.merging")
 local template = require("fsam.text.template")
 local tokenizer = require("fsam.text.tokenizer")
 local tokenizer_json = require("fsam.text.tokenizer_json")
@@ -104,7 +105,7 @@ local function load_vocab_json(path, bytes, merge_bytes, config, kept)
     errors.raise("%s: expected a JSON object", where)
   end
   for piece, id in pairs(ids) do
-    if type(piece) ~= "string" or type(id) ~= "number" or id < 0 or id % 1 ~= 0 then
+    if type(piece) ~= "string" or not merging.is_id(id) then
       errors.raise("%s: %s has the id %s", where, tostring(piece), tostring(id))
     end
   end

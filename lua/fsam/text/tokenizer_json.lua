@@ -7,13 +7,14 @@ local bpe = require("fsam.text.bpe")
 local errors = require("fsam.errors")
 local files = require("fsam.text.files")
 local json = require("fsam.json")
+local merging = require("fsam.text.merging")
 local template = require("fsam.text.template")
 local tokenizer = require("fsam.text.tokenizer")
 local wordpiece = require("fsam.text.wordpiece")
 
 local M = {}
 
-local MAX_ID = 2 ^ 26 -- bpe.lua puts two ids into one number
+local is_id = merging.is_id
 
 --- A member that must have one of some types.
 local function member(object, key, kind, where)
@@ -23,10 +24,6 @@ local function member(object, key, kind, where)
       kind == "table" and "an object or array" or "a " .. kind, type(value))
   end
   return value
-end
-
-local function is_id(id)
-  return type(id) == "number" and id >= 0 and id < MAX_ID and id % 1 == 0
 end
 
 local function type_of(component)

@@ -4,21 +4,21 @@
 -- (named parameter); a *scalar* is one f64 on the device. Plain Lua numbers mix with all of them;
 -- inside a program they are argument slots, so that another lr or rho compiles nothing.
 --
---     x + y   x - y   x * y   x / y   x ^ y   -x          IEEE f32 on vectors, f64 on rows and scalars
---     x:abs() x:sqrt() x:sign() x:exp() x:log()           each element
---     x:min(y) x:max(y) x:clamp(low, high)                a NaN in either stays a NaN
---     x:gt(y) x:ge(y) x:lt(y) x:le(y) x:eq(y)             conditions; p * q is "and", p:max(q) "or",
---     p:complement()                                      "not"; p + 1 counts a true as 1
---     vector.where(p, x, y)                               x where p holds, else y
---     p * x                                               selects: 0 where p is false, even for NaN
---     x:sum() x:dot(y) x:norm() x:max_abs() x:mean() x:min() x:max()      reductions: scalars
---     x:per("tensor"):norm() …  x:per("layer"):dot(y) …   reductions: rows, which broadcast back
---     params:each(function(segment) return number or boolean end)         a row of constants
---     params:normal{ seed =, step =, stream = }  params:uniform{ … }      keyed random vectors
+--     x + y  x - y  x * y  x / y  x ^ y  -x       IEEE f32 on vectors, f64 on rows and scalars
+--     x:abs() x:sqrt() x:sign() x:exp() x:log()   each element
+--     x:min(y) x:max(y) x:clamp(low, high)        a NaN in either stays a NaN
+--     x:gt(y) x:ge(y) x:lt(y) x:le(y) x:eq(y)     conditions; p * q is "and", p:max(q) "or",
+--     p:complement()                              "not"; p + 1 counts a true as 1
+--     vector.where(p, x, y)                       x where p holds, else y
+--     p * x                                       selects: 0 where p is false, even for NaN
+--     x:sum() x:dot(y) x:norm() x:max_abs() x:mean() x:min() x:max()    reductions: scalars
+--     x:per("tensor"):norm()  x:per("layer"):dot(y)   reductions: rows, which broadcast back
+--     params:each(function(segment) return number or boolean end)       a row of constants
+--     params:normal{ seed =, step =, stream = }  params:uniform{ … }    keyed random vectors
 --
--- x ^ 2 is x * x, whole exponents up to 16 multiply, x ^ 0.5 is sqrt; all others are f64 pow rounded
--- once. Dividing by a scalar or row that is 0 gives 0, and so does a quotient of scalars or rows
--- beyond f32's range; vector / vector and vector / plain number are IEEE.
+-- x ^ 2 is x * x, whole exponents up to 16 multiply, x ^ 0.5 is sqrt; all others are f64 pow
+-- rounded once. Dividing by a scalar or row that is 0 gives 0, and so does a quotient of scalars
+-- or rows beyond f32's range; vector / vector and vector / plain number are IEEE.
 --
 -- Reading. An expression reads every vector as it was when the expression was built. Changing:
 -- `x:set(expression)` queues and returns the new value as an expression. A queued set may run much
@@ -26,15 +26,15 @@
 -- reader that comes too late is an error that names both lines. Outside a step, looking at a value
 -- (`scalar:read()`, `tostring`, `vector:tensor()`) runs whatever is queued.
 --
---     scalar:read()        the number, now           scalar:request()   compute it with the next flush
---     vector:tensor()      its memory, settled       vector:segment(name)   one segment of it
---     tostring(value)      a line for people         vector:show()      a table of segments
+--     scalar:read()     the number, now         scalar:request()   compute it with the next run
+--     vector:tensor()   its memory, settled     vector:segment(name)   one segment of it
+--     tostring(value)   a line for people       vector:show()      a table of segments
 --
 -- Not expressible in Lua, hence errors where they can be seen: `<`, `==` and `if` on expressions
 -- (use gt, eq, where, or read a scalar).
 --
--- Files: node.lua builds expressions, queue.lua orders sets and runs programs, key.lua names
--- structures, schedule.lua and emit.lua compile them, storage.lua and mask.lua own what is named.
+-- Files: node.lua builds expressions; queue.lua runs what waits; key.lua names structures, and
+-- schedule.lua, compute.lua and emit.lua compile them; storage.lua and mask.lua own what is named.
 local node = require("fsam.vector.node")
 local storage = require("fsam.vector.storage")
 require("fsam.vector.mask")

@@ -1,13 +1,13 @@
 --- The structure of what is about to run, as a key, and at the same time what the program will be
 -- bound to. One walk over the expressions, children first, writes a record of five integers per
--- node; numbers become argument slots, storages bound vectors, computed scalars cells, each numbered
--- in the order of the walk. Equal records mean equal programs: schedule.lua compiles from the
--- records alone, so a program cannot depend on anything that is not in its key.
+-- node; numbers become argument slots, storages bound vectors, computed scalars cells, each
+-- numbered in the order of the walk. Equal records mean equal programs: schedule.lua compiles
+-- from the records alone, so a program cannot depend on anything that is not in its key.
 --
--- Records: op, kind, a, b, c. An operand is a record's number (from 1), or minus an argument slot's,
--- or 0. LEAF and QUEUED have their storage class as kind; LEAF's a is the bound vector or cell,
--- QUEUED's a its value; SET: a its QUEUED record, b the bound vector or cell; OUT: a, and b its
--- cell; CELL: a its cell.
+-- Records: op, kind, a, b, c. An operand is a record's number (from 1), or minus an argument
+-- slot's, or 0. LEAF and QUEUED have their storage class as kind; LEAF's a is the bound vector or
+-- cell, QUEUED's a its value; SET: a its QUEUED record, b the bound vector or cell; OUT: a, and b
+-- its cell; CELL: a its cell.
 local C = require("fsam.C")
 local code = require("fsam.vector.code")
 local position = require("fsam.vector.position")

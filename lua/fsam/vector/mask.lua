@@ -65,9 +65,10 @@ local function check_options(options)
   return ratio, per == "tensor", unmasked == "dense"
 end
 
---- Sets the bits of the largest values of an expression, floor(keep_ratio × pool) of them, exactly;
--- ties go to the lowest element, a 0 is chosen only with keep_ratio 1. Runs now, into a second copy
--- of the mask, which takes the first one's place when the step is committed (outside a step: now).
+--- Sets the bits of the largest values of an expression, floor(keep_ratio × pool) of them,
+-- exactly; ties go to the lowest element, a 0 is chosen only with keep_ratio 1. Runs now, into a
+-- second copy of the mask, which takes the first one's place when the step is committed (outside
+-- a step: now).
 -- @param values a vector or expression without negative values
 -- @tparam table options keep_ratio; pool: list of segments or names (default all that are not
 --   frozen); per = "tensor": of each segment its own share; unmasked: "none" or "dense", the bits
@@ -79,6 +80,7 @@ function methods.top(self, values, options)
   local model = self.model
   local ratio, per, dense = check_options(options or {})
   values = node.operand(values, "top")
+  node.use(values)
   if type(values) == "number" or values.kind % code.BOOL ~= code.VECTOR then
     fail("top: a vector is needed, got %s", node.describe(values))
   elseif values.model ~= model then

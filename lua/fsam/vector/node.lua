@@ -1,7 +1,7 @@
 --- Expressions: nodes that say what to compute, and the operators and methods that build them.
 -- Nothing is computed here. A node is a plain table with the fields op, a, b, c (operands: nodes,
--- numbers or false), model, kind (rank and BOOL), id (scratch of key.lua) and cell (where a scalar's
--- or row's value stands once it was computed, else false).
+-- numbers or false), model, kind (rank and BOOL), id (scratch of key.lua) and cell (where a
+-- scalar's or row's value stands once it was computed, else false).
 local code = require("fsam.vector.code")
 local errors = require("fsam.errors")
 local position = require("fsam.vector.position")
@@ -14,7 +14,8 @@ local M = {}
 local Node, Storage = {}, {}
 local methods = {}
 
---- The metatables: of expressions, and of named vectors, masks and scalars (storage.lua adds to it).
+--- The metatables: of expressions, and of named vectors, masks and scalars (storage.lua adds to
+-- it).
 M.Node, M.Storage = Node, Storage
 --- Methods of every expression.
 M.methods = methods
@@ -57,11 +58,18 @@ local function new(op, a, b, c, model, kind)
   local node = setmetatable(
     { op = op, a = a, b = b, c = c, model = model, kind = kind, id = 0, cell = false }, Node)
   if model.tracing then
-    model.tracing(node)
+    model.tracing:built(node)
   end
   return node
 end
 M.new = new
+
+--- For params:trace: this value has found a use.
+function M.use(x)
+  if type(x) == "table" and x.model.tracing then
+    x.model.tracing:use(x)
+  end
+end
 
 local function same_model(what, a, b)
   if a.model ~= b.model then
@@ -158,7 +166,8 @@ for name, build in pairs(reductions) do
   end
 end
 
-for name, op in pairs({ abs = OP.ABS, sqrt = OP.SQRT, sign = OP.SIGN, exp = OP.EXP, log = OP.LOG }) do
+local UNARY = { abs = OP.ABS, sqrt = OP.SQRT, sign = OP.SIGN, exp = OP.EXP, log = OP.LOG }
+for name, op in pairs(UNARY) do
   methods[name] = function(x)
     return unary(op, x, name)
   end
@@ -203,7 +212,8 @@ end
 local Grouped = {}
 Grouped.__index = setmetatable({}, {
   __index = function(_, name)
-    return fail("per(…) has no %s; it has dot, max, max_abs, mean, min, norm, sum", tostring(name))
+    return fail("per(…) has no %s; it has dot, max, max_abs, mean, min, norm, sum",
+      tostring(name))
   end,
 })
 for name, build in pairs(reductions) do
@@ -271,8 +281,8 @@ function M.unknown(known, noun)
       end
       table.sort(names)
       local near = errors.nearest(name, names)
-      return fail("%s has no %s%s", noun, tostring(name),
-        near and ("; did you mean %s?"):format(near) or (" (it has " .. table.concat(names, ", ") .. ")"))
+      return fail("%s has no %s%s", noun, tostring(name), near and
+        ("; did you mean %s?"):format(near) or (" (it has %s)"):format(table.concat(names, ", ")))
     end,
   }
 end

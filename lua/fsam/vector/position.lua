@@ -14,8 +14,8 @@ local function is_own(func)
   local known = own[func]
   if known == nil then
     local source = getinfo(func, "S").source
-    known = source:find("fsam/vector/", 1, true) ~= nil or source:find("fsam/params.lua", 1, true) ~= nil
-      or source == "=[C]"
+    known = source:find("fsam/vector/", 1, true) ~= nil
+      or source:find("fsam/params", 1, true) ~= nil or source == "=[C]"
     own[func] = known
   end
   return known

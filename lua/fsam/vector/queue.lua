@@ -1,7 +1,7 @@
 --- What waits, and running it. A model's sets wait in one queue, in the order in which they were
--- made. Sets of transient things (the working copy, gradients, scratch) run at the next flush; those
--- of persistent things (weights, moments, masks, named scalars) wait for the end of the step, so
--- that a step can be discarded. Outside a step, looking at anything runs everything.
+-- made. Sets of transient things (the working copy, gradients, scratch) run at the next flush;
+-- those of persistent things (weights, moments, masks, named scalars) wait for the end of the
+-- step, so that a step can be discarded. Outside a step, looking at anything runs everything.
 local C = require("fsam.C")
 local key = require("fsam.vector.key")
 local position = require("fsam.vector.position")
@@ -78,13 +78,13 @@ function M.run(model, everything)
   model.requests = {}
   local ok, err = pcall(run, model, sets, requests)
   if not ok then
-    M.drop(model, sets)
+    M.drop(sets)
     error(err, 0)
   end
 end
 
 --- Forgets sets that have not run.
-function M.drop(model, sets)
+function M.drop(sets)
   for i = 1, #sets do
     local leaf = sets[i]
     if leaf.state == "queued" or leaf.state == "spare" then
@@ -120,8 +120,8 @@ end
 
 --- Drops everything that waits, and ends the step.
 function M.discard(model)
-  M.drop(model, model.queue)
-  M.drop(model, model.spares)
+  M.drop(model.queue)
+  M.drop(model.spares)
   model.queue, model.requests, model.spares, model.in_step = {}, {}, {}, false
 end
 

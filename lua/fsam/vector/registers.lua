@@ -39,7 +39,8 @@ end
 local FIELDS = { "a", "b", "c", "d" }
 
 --- Replaces operands by register numbers: fills space, out, a, b, c, d of every instruction. A
--- temporary is used again after its value's last reader, which may be the instruction that writes it.
+-- temporary is used again after its value's last reader, which may be the instruction that writes
+-- it.
 -- @tparam table list instructions
 -- @tparam table homes from find_homes
 -- @tparam number bound the first temporary's number

@@ -25,7 +25,8 @@ local function describe(x)
   elseif rank == code.ROW then
     return ("row of %d segments"):format(#x.model.segments)
   elseif x.kind >= code.BOOL then
-    return ("condition on %s, true for %s"):format(amount(x.model.trainable), amount(x:sum():read()))
+    local size, count = amount(x.model.trainable), amount(x:sum():read())
+    return ("condition on %s, true for %s"):format(size, count)
   end
   return ("vector expression, norm %.5g"):format(x:norm():read())
 end
@@ -85,8 +86,8 @@ function storage.methods.show(self)
       rows[i][3], rows[i][4] = ("%.5g"):format(norms[i]), ("%.5g"):format(largest[i])
     end
   end
-  return tostring(self) .. "\n"
-    .. table_of(mask and { "segment", "shape", "set" } or { "segment", "shape", "norm", "max" }, rows)
+  local head = mask and { "segment", "shape", "set" } or { "segment", "shape", "norm", "max" }
+  return tostring(self) .. "\n" .. table_of(head, rows)
 end
 
 return { amount = amount, table_of = table_of }

@@ -84,6 +84,7 @@ function methods.set(self, value, options)
   if type(value) == "table" and value.model ~= self.model then
     fail("%s:set: the value belongs to another model", self.name)
   end
+  node.use(value)
   local leaf = new_leaf(self, "queued", value, position.here())
   self.now = leaf
   local waiting = self.model.queue
@@ -112,7 +113,8 @@ end
 --- A new value that somebody else has written into the memory.
 function M.touch(self, line)
   if not rawequal(self.now, self.memory) then
-    fail("%s was written by others while a set of %s waited", self.name, position.text(self.now.line))
+    fail("%s was written by others while its set of %s waited", self.name,
+      position.text(self.now.line))
   end
   local leaf = new_leaf(self, "queued", false, line or "a model pass")
   queue.settle(leaf)
@@ -146,6 +148,7 @@ end
 
 local function request(x)
   x = lowest(x, "request")
+  node.use(x)
   if type(x) == "table" and not cell_of(x) then
     local requests = x.model.requests
     requests[#requests + 1] = x
@@ -186,8 +189,8 @@ node.methods.set = methods.set
 setmetatable(methods, node.unknown(methods, "a vector"))
 Storage.__index = methods
 Storage.__newindex = function(self, name)
-  fail("%s.%s cannot be set; a vector's value is changed with %s:set(…)", self.name, tostring(name),
-    self.name)
+  fail("%s.%s cannot be set; a vector's value is changed with %s:set(…)", self.name,
+    tostring(name), self.name)
 end
 
 return M

@@ -1,0 +1,73 @@
+--- What the file that drives steps needs: when queued sets run, or are dropped. Methods of
+-- fsam.params.
+local position = require("fsam.vector.position")
+local queue = require("fsam.vector.queue")
+local storage = require("fsam.vector.storage")
+
+local Params = {}
+
+--- From here on, sets of persistent things wait for commit or discard.
+function Params:begin_step()
+  if #self.queue > 0 then
+    queue.commit(self)
+  end
+  self.in_step = true
+end
+
+--- Runs the queued sets of transient things, and computes requested scalars.
+function Params:flush()
+  queue.run(self, false)
+end
+
+--- A model pass has written this vector: what was built before reads a value that is gone.
+function Params:touch(vector)
+  if vector.model ~= self then
+    position.fail("touch: %s belongs to another model", vector.name)
+  end
+  storage.touch(vector)
+end
+
+--- Runs everything and ends the step.
+function Params:commit()
+  queue.commit(self)
+end
+
+--- Drops everything that waits and ends the step: no persistent thing has changed.
+function Params:discard()
+  queue.discard(self)
+end
+
+local Trace = {}
+Trace.__index = Trace
+
+function Trace:built(x)
+  self.list[#self.list + 1] = { node = x, line = position.here() }
+  for _, field in ipairs({ "a", "b", "c" }) do
+    if type(x[field]) == "table" then
+      self.used[x[field]] = true
+    end
+  end
+end
+
+function Trace.use(self, x)
+  self.used[x] = true
+end
+
+--- Remembers where expressions are built while on (slower), to find results that nobody used.
+function Params:trace(on)
+  self.tracing = on and setmetatable({ list = {}, used = {} }, Trace) or false
+end
+
+--- Where results were built since trace(true) that no expression, set, request or read used.
+-- @treturn table list of "file:line"
+function Params:unused()
+  local lines, trace = {}, self.tracing or { list = {} }
+  for _, entry in ipairs(trace.list) do
+    if not trace.used[entry.node] then
+      lines[#lines + 1] = position.text(entry.line)
+    end
+  end
+  return lines
+end
+
+return Params
