@@ -11,11 +11,13 @@ typedef int open_function(fsam_device **out);
 int fsam__device_open_cuda(fsam_device **out) {
   void *library = dlopen("libfsam-cuda.so", RTLD_NOW | RTLD_LOCAL);
   if (!library)
-    return fsam__fail(FSAM_ENODEV, "device cuda: this build has no CUDA half (libfsam-cuda.so was "
-                                   "not found); use the device cpu");
+    return fsam__fail(FSAM_ENODEV,
+                      "device cuda: this build has no CUDA half (libfsam-cuda.so was "
+                      "not found); use the device cpu");
   open_function *open = (open_function *)dlsym(library, "fsam_cuda_open");
   if (!open)
-    return fsam__fail(FSAM_ENODEV, "device cuda: libfsam-cuda.so lacks fsam_cuda_open; it is of "
-                                   "another version");
+    return fsam__fail(FSAM_ENODEV,
+                      "device cuda: libfsam-cuda.so lacks fsam_cuda_open; it is of "
+                      "another version");
   return open(out);
 }

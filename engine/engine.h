@@ -26,14 +26,14 @@ typedef struct fsam_memory {
 } fsam_memory;
 
 struct fsam_device {
-  char name[16];               /* "cpu", "cuda" */
+  char name[16]; /* "cpu", "cuda" */
   const fsam_kernels *kernels;
   const fsam_memory *memory;
-  void *matmul;                /* the matrix library's cache (kernels/linear.c) */
+  void *matmul; /* the matrix library's cache (kernels/linear.c) */
   void (*matmul_free)(void *matmul);
-  void *workspace;             /* workspace.c */
+  void *workspace; /* workspace.c */
   size_t workspace_bytes;
-  int refs;                    /* arenas that live on it, and the opener */
+  int refs; /* arenas that live on it, and the opener */
 };
 
 /* The device a tensor lives on. */

@@ -31,8 +31,8 @@ static const char *dtype_name(int dtype) {
 static void describe(char *text, size_t size, const fsam_tensor *t) {
   size_t used = (size_t)snprintf(text, size, "[");
   for (int i = 0; i < t->rank && i < 4 && used < size; i++)
-    used += (size_t)snprintf(text + used, size - used, i ? ", %lld" : "%lld",
-                             (long long)t->shape[i]);
+    used +=
+        (size_t)snprintf(text + used, size - used, i ? ", %lld" : "%lld", (long long)t->shape[i]);
   if (used < size) snprintf(text + used, size - used, "] %s", dtype_name(t->dtype));
 }
 

@@ -73,9 +73,9 @@ int64_t fsam_file_size(const fsam_file *file) { return file->size; }
 static int check_range(const fsam_file *file, int64_t offset, int64_t count, int64_t width) {
   if (offset >= 0 && count >= 0 && offset <= file->size && count <= (file->size - offset) / width)
     return FSAM_OK;
-  return fsam__fail(FSAM_EINVAL, "%s: %lld elements of %lld bytes from byte %lld on, but it has %lld",
-                    file->path, (long long)count, (long long)width, (long long)offset,
-                    (long long)file->size);
+  return fsam__fail(
+      FSAM_EINVAL, "%s: %lld elements of %lld bytes from byte %lld on, but it has %lld", file->path,
+      (long long)count, (long long)width, (long long)offset, (long long)file->size);
 }
 
 int fsam_file_read(void *out, const fsam_file *file, int64_t offset, int64_t bytes) {
@@ -109,8 +109,10 @@ static void convert_f16(float *to, const uint8_t *from, int64_t count) {
     uint32_t rest = half & 0x7fffu, bits;
     float small = (float)rest * 0x1p-24f;
     memcpy(&bits, &small, 4);
-    if (rest >= 0x7c00u) bits = (rest << 13) | 0x7f800000u;
-    else if (rest >= 0x0400u) bits = (rest << 13) + ((127u - 15u) << 23);
+    if (rest >= 0x7c00u)
+      bits = (rest << 13) | 0x7f800000u;
+    else if (rest >= 0x0400u)
+      bits = (rest << 13) + ((127u - 15u) << 23);
     bits |= (uint32_t)(half & 0x8000u) << 16;
     memcpy(to + i, &bits, 4);
   }
@@ -126,8 +128,8 @@ static void convert_f64(float *to, const uint8_t *from, int64_t count) {
 
 typedef struct stored_type {
   const char *name;
-  int64_t width; /* bytes */
-  int dtype;     /* the tensor type with the same bits, or -1 */
+  int64_t width;      /* bytes */
+  int dtype;          /* the tensor type with the same bits, or -1 */
   converter *convert; /* to f32, or NULL */
 } stored_type;
 
@@ -191,8 +193,8 @@ enum { BUFFER_BYTES = 1 << 20 };
 
 struct fsam_writer {
   int fd;
-  bool failed;     /* after the first failure nothing more is written */
-  int64_t used;    /* bytes waiting in the buffer */
+  bool failed;  /* after the first failure nothing more is written */
+  int64_t used; /* bytes waiting in the buffer */
   uint8_t *buffer;
   char path[];
 };
@@ -264,8 +266,8 @@ int fsam_writer_tensor(fsam_writer *w, const fsam_tensor *t) {
   for (int64_t done = 0; done < bytes;) {
     if (w->used == BUFFER_BYTES) FSAM_TRY(flush(w));
     int64_t room = BUFFER_BYTES - w->used, n = bytes - done < room ? bytes - done : room;
-    FSAM_TRY(d->memory->copy_out(d, w->buffer + w->used, (const uint8_t *)t->data + done,
-                                 (size_t)n));
+    FSAM_TRY(
+        d->memory->copy_out(d, w->buffer + w->used, (const uint8_t *)t->data + done, (size_t)n));
     w->used += n;
     done += n;
   }
@@ -321,7 +323,7 @@ static int remove_one(const char *path, const struct stat *info, int kind, struc
 
 int fsam_path_remove(const char *path) {
   int rc = nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); /* links themselves, not their aim */
-  if (rc == FSAM_EIO) return rc; /* remove_one's */
+  if (rc == FSAM_EIO) return rc;                             /* remove_one's */
   if (rc && errno != ENOENT) return fail_errno("remove", path);
   return FSAM_OK;
 }

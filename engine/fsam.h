@@ -85,19 +85,19 @@ void fsam_arena_reset(fsam_arena *arena);                 /* frees everything */
 typedef struct fsam_tensor {
   void *data;
   fsam_arena *arena;
-  int64_t shape[4];    /* unused dimensions are 1 */
-  int64_t row_stride;  /* elements from one row (first dimension) to the next */
-  int32_t rank;        /* 1 … 4 */
-  int32_t dtype;       /* FSAM_F32, FSAM_BF16, FSAM_I32 */
-  int32_t filled;      /* gradients: 0 = overwrite, 1 = add */
-  uint32_t slot;       /* with serial: is the memory still this tensor's? */
+  int64_t shape[4];   /* unused dimensions are 1 */
+  int64_t row_stride; /* elements from one row (first dimension) to the next */
+  int32_t rank;       /* 1 … 4 */
+  int32_t dtype;      /* FSAM_F32, FSAM_BF16, FSAM_I32 */
+  int32_t filled;     /* gradients: 0 = overwrite, 1 = add */
+  uint32_t slot;      /* with serial: is the memory still this tensor's? */
   uint64_t serial;
-  char name[40];       /* for messages */
+  char name[40]; /* for messages */
 } fsam_tensor;
 
 /* Fills *out with fresh memory of the arena: 64-byte aligned; zero only if `zeroed`. */
-int fsam_tensor_new(fsam_tensor *out, fsam_arena *arena, int dtype, int rank,
-                    const int64_t *shape, const char *name, int zeroed);
+int fsam_tensor_new(fsam_tensor *out, fsam_arena *arena, int dtype, int rank, const int64_t *shape,
+                    const char *name, int zeroed);
 /* A view of `shape` that starts `offset` elements into `from`, with `from`'s lifetime. */
 int fsam_tensor_view(fsam_tensor *out, const fsam_tensor *from, int64_t offset, int rank,
                      const int64_t *shape, const char *name);
@@ -165,11 +165,10 @@ int fsam_tanh_backward(fsam_tensor *dx, const fsam_tensor *dy, const fsam_tensor
 
 /* z[T,H] = residual + dropout(x + b);  y = layernorm(z) gamma + beta (Ba et al. 2016, biased
  * variance).  z and stats[T,2] (mean, 1/deviation; f32) are kept for backward; z may be x. */
-int fsam_layernorm_forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats,
-                           const fsam_tensor *x, const fsam_tensor *b,
-                           const fsam_tensor *residual, const fsam_tensor *gamma,
-                           const fsam_tensor *beta, double eps, const fsam_batch *batch,
-                           const fsam_dropout *dropout);
+int fsam_layernorm_forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats, const fsam_tensor *x,
+                           const fsam_tensor *b, const fsam_tensor *residual,
+                           const fsam_tensor *gamma, const fsam_tensor *beta, double eps,
+                           const fsam_batch *batch, const fsam_dropout *dropout);
 int fsam_layernorm_backward(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db,
                             fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
                             const fsam_tensor *z, const fsam_tensor *stats,
@@ -256,16 +255,15 @@ typedef struct fsam_binding {
   const double *numbers; /* host memory */
   double *const *cells;  /* device memory: one scalar, or a row (f64[segments]) */
 } fsam_binding;
-int fsam_program_run(const fsam_program *program, fsam_layout *layout,
-                     const fsam_binding *binding);
+int fsam_program_run(const fsam_program *program, fsam_layout *layout, const fsam_binding *binding);
 
 /* mask = the largest keys, exactly; ties go to the lowest element, and a key of 0 is chosen only
  * when all of its pool is. The program ends with KEY, which names the vector of keys. pool[segment]
  * != 0 takes part; k[0] of all of them, or with per_segment k[segment] of each. Segments outside
  * get `outside` in all their bits. FSAM_EINVAL, naming the element, for a negative key or NaN. */
 int fsam_select(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
-                const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
-                int per_segment, int outside);
+                const fsam_binding *binding, const uint8_t *pool, const int64_t *k, int per_segment,
+                int outside);
 /* counts[segment] = how many bits are set in a, and in b too unless it is NULL. */
 int fsam_mask_count(double *counts, fsam_layout *layout, const uint64_t *a, const uint64_t *b);
 
@@ -274,7 +272,7 @@ int fsam_mask_count(double *counts, fsam_layout *layout, const uint64_t *a, cons
 typedef struct fsam_file fsam_file; /* a file mapped for reading */
 
 int fsam_file_map(fsam_file **out, const char *path);
-void fsam_file_unmap(fsam_file *file); /* NULL is fine */
+void fsam_file_unmap(fsam_file *file);                /* NULL is fine */
 const uint8_t *fsam_file_data(const fsam_file *file); /* NULL when the file is empty */
 int64_t fsam_file_size(const fsam_file *file);
 /* Copies `bytes` bytes from `offset` on; FSAM_EINVAL where they are not all in the file. */
@@ -330,18 +328,18 @@ int fsam_regex_find_all(fsam_regex *regex, int64_t *count, int64_t *bounds, int6
 
 /* Ctrl-C sets a flag instead of ending the program while `on`; a second one ends it. */
 void fsam_interrupt_catch(int on);
-int fsam_interrupted(void); /* 1 once after a Ctrl-C; reading clears it */
+int fsam_interrupted(void);      /* 1 once after a Ctrl-C; reading clears it */
 int fsam_terminal_width(int fd); /* columns, or 0 when fd is not a terminal */
 
 /* A line editor on the terminal (libedit, with its keys), driven by the caller: nothing here calls
  * back. While a line is being edited the terminal is in raw mode. */
 typedef struct fsam_line fsam_line;
 enum {
-  FSAM_LINE_DONE = 1,      /* Enter: the line is complete */
-  FSAM_LINE_END = 2,       /* Ctrl-D on an empty line, or the terminal is gone */
-  FSAM_LINE_TAB = 3,       /* still editing: insert or show, then edit again */
-  FSAM_LINE_PASTE = 4,     /* still editing: fsam_line_pasted() has come in */
-  FSAM_LINE_INTERRUPT = 5  /* Ctrl-C: the line is given up */
+  FSAM_LINE_DONE = 1,     /* Enter: the line is complete */
+  FSAM_LINE_END = 2,      /* Ctrl-D on an empty line, or the terminal is gone */
+  FSAM_LINE_TAB = 3,      /* still editing: insert or show, then edit again */
+  FSAM_LINE_PASTE = 4,    /* still editing: fsam_line_pasted() has come in */
+  FSAM_LINE_INTERRUPT = 5 /* Ctrl-C: the line is given up */
 };
 /* FSAM_ENODEV unless standard input and output are a terminal that can move its cursor. */
 int fsam_line_open(fsam_line **out);
@@ -349,13 +347,13 @@ void fsam_line_close(fsam_line *line); /* NULL is fine */
 /* Edits until one of the events above and returns it. Begins a line with `prompt` and `text` unless
  * one is being edited. */
 int fsam_line_edit(fsam_line *line, const char *prompt, const char *text);
-const char *fsam_line_text(const fsam_line *line);   /* the line, as of the last event */
-int fsam_line_cursor(const fsam_line *line);         /* in bytes from its start */
-const char *fsam_line_pasted(const fsam_line *line); /* line ends are \n */
-void fsam_line_insert(fsam_line *line, const char *text);    /* at the cursor, while editing */
-int fsam_line_show(fsam_line *line, const char *text);       /* below the line, while editing */
-void fsam_line_finish(fsam_line *line);                      /* as Enter does, while editing */
-void fsam_line_remember(fsam_line *line, const char *text);  /* one entry of the history */
+const char *fsam_line_text(const fsam_line *line);          /* the line, as of the last event */
+int fsam_line_cursor(const fsam_line *line);                /* in bytes from its start */
+const char *fsam_line_pasted(const fsam_line *line);        /* line ends are \n */
+void fsam_line_insert(fsam_line *line, const char *text);   /* at the cursor, while editing */
+int fsam_line_show(fsam_line *line, const char *text);      /* below the line, while editing */
+void fsam_line_finish(fsam_line *line);                     /* as Enter does, while editing */
+void fsam_line_remember(fsam_line *line, const char *text); /* one entry of the history */
 
 /* cdef end */
 #pragma GCC visibility pop

@@ -22,10 +22,10 @@ struct fsam_line {
   EditLine *editor;
   History *past;
   char prompt[64];
-  bool editing;   /* a line is on the screen, the terminal is in raw mode */
-  int event;      /* FSAM_LINE_… that the last key meant, or 0 */
-  char *text;     /* the line as of the last event */
-  int cursor;     /* in bytes */
+  bool editing; /* a line is on the screen, the terminal is in raw mode */
+  int event;    /* FSAM_LINE_… that the last key meant, or 0 */
+  char *text;   /* the line as of the last event */
+  int cursor;   /* in bytes */
   char *pasted;
   size_t pasted_bytes, pasted_capacity;
 };
@@ -156,14 +156,11 @@ static int next_character(EditLine *editor, wchar_t *out) {
 static const struct binding {
   const char *key, *action;
 } bindings[] = {
-    {"\t", "fsam-tab"},            {"^C", "fsam-interrupt"},
-    {"^D", "fsam-end"},            {"^Z", "fsam-suspend"},
-    {"\\e[200~", "fsam-paste"},    {"\\e[999~", "fsam-redraw"},
-    {"^R", "em-inc-search-prev"},
-    {"^W", "ed-delete-prev-word"}, {"\\e[3~", "ed-delete-next-char"},
-    {"\\e[H", "ed-move-to-beg"},   {"\\e[F", "ed-move-to-end"},
-    {"\\e[1~", "ed-move-to-beg"},  {"\\e[4~", "ed-move-to-end"},
-    {"\\e[1;5D", "ed-prev-word"},  {"\\e[1;5C", "em-next-word"},
+    {"\t", "fsam-tab"},           {"^C", "fsam-interrupt"},      {"^D", "fsam-end"},
+    {"^Z", "fsam-suspend"},       {"\\e[200~", "fsam-paste"},    {"\\e[999~", "fsam-redraw"},
+    {"^R", "em-inc-search-prev"}, {"^W", "ed-delete-prev-word"}, {"\\e[3~", "ed-delete-next-char"},
+    {"\\e[H", "ed-move-to-beg"},  {"\\e[F", "ed-move-to-end"},   {"\\e[1~", "ed-move-to-beg"},
+    {"\\e[4~", "ed-move-to-end"}, {"\\e[1;5D", "ed-prev-word"},  {"\\e[1;5C", "em-next-word"},
 };
 
 /* -- the line ---------------------------------------------------------------------------------- */
@@ -249,7 +246,7 @@ static void press(fsam_line *line, const char *key) {
 static void redraw(fsam_line *line) { press(line, "\033[999~"); }
 
 static void begin(fsam_line *line, const char *text, int cursor) {
-  write_terminal("\033[?2004h"); /* announce pasted text, please */
+  write_terminal("\033[?2004h");          /* announce pasted text, please */
   el_set(line->editor, EL_UNBUFFERED, 1); /* raw mode, an empty line, the prompt */
   line->editing = true;
   if (!*text) return;

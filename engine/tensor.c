@@ -81,8 +81,10 @@ int fsam_tensor_fill(fsam_tensor *t, double value) {
   float *values = malloc((size_t)count * 4 + 1);
   if (!values) return fsam__fail(FSAM_ENOMEM, "fill: no memory for %s", t->name);
   for (int64_t i = 0; i < count; i++) {
-    if (t->dtype == FSAM_I32) ((int32_t *)values)[i] = (int32_t)value;
-    else values[i] = (float)value;
+    if (t->dtype == FSAM_I32)
+      ((int32_t *)values)[i] = (int32_t)value;
+    else
+      values[i] = (float)value;
   }
   int rc = fsam_tensor_write(t, values, count);
   free(values);

@@ -11,9 +11,7 @@
 
 /* -- Unicode ----------------------------------------------------------------------------------- */
 
-const char *fsam_unicode_category(int32_t codepoint) {
-  return utf8proc_category_string(codepoint);
-}
+const char *fsam_unicode_category(int32_t codepoint) { return utf8proc_category_string(codepoint); }
 
 int32_t fsam_unicode_lower(int32_t codepoint) { return utf8proc_tolower(codepoint); }
 
@@ -88,8 +86,8 @@ static int match_at(fsam_regex *regex, const uint8_t *text, int64_t bytes, int64
   int rc = pcre2_match(regex->code, text, (PCRE2_SIZE)bytes, (PCRE2_SIZE)from, options,
                        regex->match, NULL);
   if (regex->jit && rc == PCRE2_ERROR_JIT_STACKLIMIT)
-    rc = pcre2_match(regex->code, text, (PCRE2_SIZE)bytes, (PCRE2_SIZE)from,
-                     options | PCRE2_NO_JIT, regex->match, NULL);
+    rc = pcre2_match(regex->code, text, (PCRE2_SIZE)bytes, (PCRE2_SIZE)from, options | PCRE2_NO_JIT,
+                     regex->match, NULL);
   return rc;
 }
 
@@ -122,8 +120,7 @@ int fsam_regex_find_all(fsam_regex *regex, int64_t *count, int64_t *bounds, int6
     if (end < from || begin > end) /* \K inside a lookaround can do this */
       return fsam__fail(FSAM_EINVAL, "regex_find_all: a match ends before it begins");
     if (*count == capacity)
-      return fsam__fail(FSAM_EINVAL, "regex_find_all: more than %lld matches",
-                        (long long)capacity);
+      return fsam__fail(FSAM_EINVAL, "regex_find_all: more than %lld matches", (long long)capacity);
     bounds[2 * *count] = begin;
     bounds[2 * *count + 1] = end;
     ++*count;

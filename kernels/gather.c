@@ -39,9 +39,12 @@ int FSAM_CPU(gather_forward)(fsam_tensor *y, const fsam_tensor *x, const fsam_ba
   for (int64_t b = 0; b < batch->samples; b++) {
     float *row = (float *)y->data + b * y->row_stride;
     int64_t first = batch->starts[b] * x->row_stride;
-    if (batch->starts[b] == batch->starts[b + 1]) memset(row, 0, (size_t)n * sizeof *row);
-    else if (x->dtype == FSAM_BF16) pick_row(FSAM_BF16, row, x->data, first, n);
-    else pick_row(FSAM_F32, row, x->data, first, n);
+    if (batch->starts[b] == batch->starts[b + 1])
+      memset(row, 0, (size_t)n * sizeof *row);
+    else if (x->dtype == FSAM_BF16)
+      pick_row(FSAM_BF16, row, x->data, first, n);
+    else
+      pick_row(FSAM_F32, row, x->data, first, n);
   }
   return FSAM_OK;
 }
@@ -55,8 +58,10 @@ int FSAM_CPU(gather_backward)(fsam_tensor *dx, const fsam_tensor *dy, const fsam
     const float *row = (const float *)dy->data + b * dy->row_stride;
     int64_t first = batch->starts[b] * dx->row_stride;
     if (batch->starts[b] == batch->starts[b + 1]) continue;
-    if (dx->dtype == FSAM_BF16) add_row(FSAM_BF16, dx->data, first, row, n);
-    else add_row(FSAM_F32, dx->data, first, row, n);
+    if (dx->dtype == FSAM_BF16)
+      add_row(FSAM_BF16, dx->data, first, row, n);
+    else
+      add_row(FSAM_F32, dx->data, first, row, n);
   }
   return FSAM_OK;
 }

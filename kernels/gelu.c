@@ -46,7 +46,7 @@ FSAM_INLINE vf clamp(vf u, float end) { return v_max(v_set(-end), v_min(v_set(en
 /* Φ(u) - 1/2 = u P(u^2) / Q(u^2) within 2e-7 (3e-8 on average): a minimax fit of our own. Its ends
  * are where f32 has Φ = 0 or 1, and it meets them exactly. */
 FSAM_INLINE vf normal_cdf_less_half(vf u) {
-  static const float P[] = {0x1.46d04p-1f,  0x1.b56ab2p-5f,  0x1.e7ad5ap-8f,
+  static const float P[] = {0x1.46d04p-1f,   0x1.b56ab2p-5f,  0x1.e7ad5ap-8f,
                             0x1.13afb2p-12f, 0x1.557358p-17f, 0x1.416c84p-25f};
   static const float Q[] = {0x1.99999ap+0f, 0x1.9a1ef2p-2f,  0x1.73f71cp-5f,
                             0x1.85db5ap-9f, 0x1.e5de92p-14f, 0x1.0542a8p-19f};
@@ -59,7 +59,7 @@ FSAM_INLINE vf normal_cdf_less_half(vf u) {
 FSAM_INLINE vf erf_slope_less_half(vf u) {
   static const float P[] = {0x1.562204p+0f,  -0x1.093708p-5f, 0x1.75c9bp-6f,   0x1.cbf486p-12f,
                             0x1.c21bfcp-15f, 0x1.dca5dcp-20f, 0x1.6a5b92p-26f, -0x1.a54ebp-35f};
-  static const float Q[] = {0x1.acccccp+0f,   0x1.091768p-1f,  0x1.357a3ep-4f, 0x1.c05534p-8f,
+  static const float Q[] = {0x1.acccccp+0f,  0x1.091768p-1f,  0x1.357a3ep-4f, 0x1.c05534p-8f,
                             0x1.bc0a12p-12f, 0x1.276198p-16f, 0x1.37fdd4p-21f};
   u = clamp(u, 5.95f);
   vf z = u * u;
@@ -113,7 +113,8 @@ int FSAM_CPU(gelu_forward)(fsam_tensor *y, const fsam_tensor *x, const fsam_tens
       forward_row(FSAM_BF16, FSAM_GELU_TANH, y->data, r * ys, x->data, r * xs, bias, n);
     else if (erf_form)
       forward_row(FSAM_F32, FSAM_GELU_ERF, y->data, r * ys, x->data, r * xs, bias, n);
-    else forward_row(FSAM_F32, FSAM_GELU_TANH, y->data, r * ys, x->data, r * xs, bias, n);
+    else
+      forward_row(FSAM_F32, FSAM_GELU_TANH, y->data, r * ys, x->data, r * xs, bias, n);
   }
   return FSAM_OK;
 }
@@ -141,8 +142,8 @@ FSAM_INLINE void backward_tile(int dtype, int form, const backward *a, float *su
     for (int64_t c = c0; c < c1; c += LANES) {
       int64_t n = c1 - c, at = r * dx->row_stride + c;
       vf u = v_load_act(dtype, x->data, r * x->row_stride + c, n) + bias_at(bias, c, n);
-      vf gradient = v_load_act(dtype, dy->data, r * dy->row_stride + c, n) *
-                    gelu_derivative(form, u);
+      vf gradient =
+          v_load_act(dtype, dy->data, r * dy->row_stride + c, n) * gelu_derivative(form, u);
       if (sums) v_store_n(sums + c, v_load_n(sums + c, n) + gradient, n);
       if (dx->filled) gradient += v_load_act(dtype, dx->data, at, n);
       v_store_act(dtype, dx->data, at, gradient, n);
@@ -175,10 +176,14 @@ int FSAM_CPU(gelu_backward)(fsam_tensor *dx, fsam_tensor *db, const fsam_tensor 
       int64_t r0 = t * TILE_ROWS, r1 = r0 + TILE_ROWS < rows ? r0 + TILE_ROWS : rows;
       int64_t c1 = c + TILE_COLUMNS < n ? c + TILE_COLUMNS : n;
       float *row = a.sums ? a.sums + t * n : NULL;
-      if (bf16 && erf_form) backward_tile(FSAM_BF16, FSAM_GELU_ERF, &a, row, r0, r1, c, c1);
-      else if (bf16) backward_tile(FSAM_BF16, FSAM_GELU_TANH, &a, row, r0, r1, c, c1);
-      else if (erf_form) backward_tile(FSAM_F32, FSAM_GELU_ERF, &a, row, r0, r1, c, c1);
-      else backward_tile(FSAM_F32, FSAM_GELU_TANH, &a, row, r0, r1, c, c1);
+      if (bf16 && erf_form)
+        backward_tile(FSAM_BF16, FSAM_GELU_ERF, &a, row, r0, r1, c, c1);
+      else if (bf16)
+        backward_tile(FSAM_BF16, FSAM_GELU_TANH, &a, row, r0, r1, c, c1);
+      else if (erf_form)
+        backward_tile(FSAM_F32, FSAM_GELU_ERF, &a, row, r0, r1, c, c1);
+      else
+        backward_tile(FSAM_F32, FSAM_GELU_TANH, &a, row, r0, r1, c, c1);
     }
   if (db) add_up(db, a.sums, tile_rows, n);
   return FSAM_OK;

@@ -18,8 +18,8 @@ int fsam_linear_forward(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor 
 int fsam_linear_backward_input(fsam_tensor *dx, const fsam_tensor *dy, const fsam_tensor *w) {
   FSAM_TRY(fsam__expect("linear_backward_input", "dy", dy, -1, 2, -1, -1));
   FSAM_TRY(fsam__expect("linear_backward_input", "w", w, dy->dtype, 2, dy->shape[1], -1));
-  FSAM_TRY(fsam__expect("linear_backward_input", "dx", dx, dy->dtype, 2, dy->shape[0],
-                        w->shape[1]));
+  FSAM_TRY(
+      fsam__expect("linear_backward_input", "dx", dx, dy->dtype, 2, dy->shape[0], w->shape[1]));
   return fsam__device_of(dx)->kernels->linear_backward_input(dx, dy, w);
 }
 
@@ -29,8 +29,8 @@ int fsam_linear_backward_weight(fsam_tensor *dw, fsam_tensor *db, const fsam_ten
   FSAM_TRY(fsam__expect("linear_backward_weight", "x", x, dy->dtype, 2, dy->shape[0], -1));
   FSAM_TRY(fsam__expect_optional("linear_backward_weight", "dw", dw, FSAM_F32, 2, dy->shape[1],
                                  x->shape[1]));
-  FSAM_TRY(fsam__expect_optional("linear_backward_weight", "db", db, FSAM_F32, 1, dy->shape[1],
-                                 -1));
+  FSAM_TRY(
+      fsam__expect_optional("linear_backward_weight", "db", db, FSAM_F32, 1, dy->shape[1], -1));
   return fsam__device_of(dy)->kernels->linear_backward_weight(dw, db, dy, x);
 }
 
@@ -84,8 +84,7 @@ int FSAM_CPU(linear_forward)(fsam_tensor *y, const fsam_tensor *x, const fsam_te
   return fsam__matmul(y, x, false, w, true, b, false);
 }
 
-int FSAM_CPU(linear_backward_input)(fsam_tensor *dx, const fsam_tensor *dy,
-                                    const fsam_tensor *w) {
+int FSAM_CPU(linear_backward_input)(fsam_tensor *dx, const fsam_tensor *dy, const fsam_tensor *w) {
   return fsam__matmul(dx, dy, false, w, false, NULL, dx->filled);
 }
 

@@ -23,8 +23,7 @@ void fsam__library_free(fsam__library *library) { free(library); }
 
 /* The rows of c become the bias, so that the product is added to it. */
 static void put_bias(const fsam__product *p, float *c, const float *bias) {
-  for (int64_t i = 0; i < p->m; i++)
-    memcpy(c + i * p->c_stride, bias, (size_t)p->n * sizeof *c);
+  for (int64_t i = 0; i < p->m; i++) memcpy(c + i * p->c_stride, bias, (size_t)p->n * sizeof *c);
 }
 
 int fsam__library_multiply(fsam__library *library, const fsam__product *p, void *c, const void *a,

@@ -56,10 +56,10 @@ FSAM_INLINE void run_four(program_frame *f, const fsam_instruction *in, int seco
   X(first, second, 0) X(first, second, 2) X(first, second, 4) X(first, second, 6)
 #define KINDS_ALL(X, first, second) \
   KINDS_COMMUTING(X, first, second) X(first, second, 1) X(first, second, 5)
-#define SECONDS(X, KINDS, first)                                                       \
-  KINDS(X, first, ADD)                                                                 \
-  KINDS(X, first, SUB) KINDS(X, first, RSUB) KINDS(X, first, MUL) KINDS(X, first, DIV) \
-      KINDS(X, first, RDIV)
+#define SECONDS(X, KINDS, first) \
+  KINDS(X, first, ADD)           \
+  KINDS(X, first, SUB)           \
+  KINDS(X, first, RSUB) KINDS(X, first, MUL) KINDS(X, first, DIV) KINDS(X, first, RDIV)
 #define EACH_THREE(X)              \
   SECONDS(X, KINDS_COMMUTING, ADD) \
   SECONDS(X, KINDS_ALL, SUB) SECONDS(X, KINDS_COMMUTING, MUL) SECONDS(X, KINDS_ALL, DIV)

@@ -46,8 +46,10 @@ int FSAM_CPU(tanh_forward)(fsam_tensor *y, const fsam_tensor *x) {
 #pragma omp parallel for schedule(static) if (n > BLOCK)
   for (int64_t i = 0; i < n; i += BLOCK) {
     int64_t end = i + BLOCK < n ? i + BLOCK : n;
-    if (x->dtype == FSAM_BF16) forward_block(FSAM_BF16, y->data, x->data, i, end);
-    else forward_block(FSAM_F32, y->data, x->data, i, end);
+    if (x->dtype == FSAM_BF16)
+      forward_block(FSAM_BF16, y->data, x->data, i, end);
+    else
+      forward_block(FSAM_F32, y->data, x->data, i, end);
   }
   return FSAM_OK;
 }
@@ -59,7 +61,8 @@ int FSAM_CPU(tanh_backward)(fsam_tensor *dx, const fsam_tensor *dy, const fsam_t
     int64_t end = i + BLOCK < n ? i + BLOCK : n;
     if (y->dtype == FSAM_BF16)
       backward_block(FSAM_BF16, dx->data, dy->data, y->data, dx->filled, i, end);
-    else backward_block(FSAM_F32, dx->data, dy->data, y->data, dx->filled, i, end);
+    else
+      backward_block(FSAM_F32, dx->data, dy->data, y->data, dx->filled, i, end);
   }
   return FSAM_OK;
 }

@@ -111,7 +111,7 @@ describe("a run", function()
     local code, out, err = cola({ "--no-save", "--max-update", "2" })
     assert.equal(0, code)
     assert.equal("", err)
-    assert.matches("^fsam%-lua [%d.]+ · cpu, 1 thread, [^\n]*fp32 · fisher%-sam, rho [%d.]+, "
+    assert.matches("^fsam%-lua [%d.]+ · cpu, 1 thread, [^\n]*, %l+%d+ · fisher%-sam, rho [%d.]+, "
       .. "keep 10 %%, mask every 3 · seed 1\n", out)
     assert.matches("\ndata     [^\n]*96 train, 1,043 dev\n", out)
     assert.matches("\nmodel    tiny, 2 layers, 128 wide, 0%.%d M parameters\n", out)
