@@ -19,7 +19,7 @@ local options = fsam.options.parse(arg, fsam.train.flags.spec({
     {
       label = "without --restore-file",
       when = function(given) return not given.restore_file end,
-      values = { arch = "tiny", lr = 1e-3, rho = 0.02, max_epoch = 10, dropout = 0,
+      values = { arch = "tiny", lr = 7e-4, rho = 0.02, max_epoch = 8, dropout = 0,
         attention_dropout = 0 },
     },
   },

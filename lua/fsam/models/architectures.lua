@@ -9,7 +9,7 @@ local M = {}
 
 -- name = { model_type, layers, hidden, feed-forward, heads, vocabulary }
 local SIZES = {
-  tiny = { "bert", 2, 128, 512, 4 },
+  tiny = { "bert", 2, 128, 256, 4 },
   bert_tiny = { "bert", 2, 128, 512, 2, 30522 },
   bert_mini = { "bert", 4, 256, 1024, 4, 30522 },
   bert_small = { "bert", 4, 512, 2048, 8, 30522 },
