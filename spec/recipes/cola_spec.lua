@@ -170,7 +170,7 @@ describe("stopping and continuing", function()
 
   it("refuses other mathematics", function()
     local words = { "--save-dir", whole, "--lr", "0.002", small = true }
-    refuses("the run in " .. whole .. " was started with --lr 0.001 (now 0.002); give the same "
+    refuses("the run in " .. whole .. " was started with --lr 0.0007 (now 0.002); give the same "
       .. "flags, another --save-dir, or --restart to begin anew", words)
   end)
 
