@@ -67,7 +67,10 @@ local function first_pass(self, s, o)
   if t.explore then
     params.c:set(params.w + t.explore(s))
   end
-  local result = o.evaluate({ into = params.g, backward = true, skip = t.skip and t.skip(s) })
+  -- A mask made from this pass's gradient needs all of it.
+  local whole = mask and mask:is_due(o.step)
+  local left_out = not whole and t.skip and t.skip(s) or nil
+  local result = o.evaluate({ into = params.g, backward = true, skip = left_out })
   finite(result:mean(), "the loss")
   s.g, s.losses = params.g, result:losses()
   if mask and mask:is_due(o.step) and not mask.policy.passes then

@@ -7,6 +7,7 @@
 --   s.step s.t s.lr s.rho s.progress s.N s.K     numbers: updates tried and applied before this
 -- one,
 --                           learning rate, radius, 0 … 1 of the run, samples, micro-batches
+--   s.segments              the model's segments: name, kind, layer, shape, index, frozen
 --   s.weight_decay          the number, or a row of it where some segments have no decay
 --   s.losses, s:losses_at_e()        per-sample losses of pass 1, and at w + e (same dropout)
 --   s:each(f) s:normal() s:uniform() s:random() s:read(scalar)
@@ -89,6 +90,7 @@ function methods.begin(self, o, applied)
   end
   self.g2 = nil
   self.losses = nil
+  self.segments = params.segments
   self.evaluate = o.evaluate
   self.step = o.step
   self.t = applied

@@ -29,7 +29,7 @@ local policies = require("fsam.sam.policies")
 local M = {}
 
 local defined = {}
-local BUILT_IN = { "sam" }
+local BUILT_IN = { "asam", "esam", "gsam", "sam" }
 local PARTS = {
   options = "table", explore = "function", passes = "number", every = "function",
   ascend = "function", select = "function", descend = "function", after = "function",

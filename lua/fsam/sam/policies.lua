@@ -6,6 +6,7 @@
 --            2022; Mi et al. 2022): passes of its own, at w
 --   batch    g² of the step's first gradient
 --   adam     β2 v + (1 − β2) g²: what Adam's second moment will be, at no cost
+--   magnitude  |w|                random  by seed and step
 -- A policy with `passes` runs before the step's first pass; the others use its gradient.
 local errors = require("fsam.errors")
 
@@ -15,7 +16,8 @@ local defined = {}
 
 M.options = {
   { name = "fisher", type = "string", default = "sample", metavar = "POLICY", group = "Masks",
-    help = "what makes a weight important: sample (per-sample Fisher), batch, adam" },
+    help = "what makes a weight important: sample (per-sample Fisher), batch, adam, magnitude, "
+      .. "random" },
   { name = "keep_ratio", type = "number", default = 0.1, above = 0, max = 1, group = "Masks",
     help = "share of the weights that are perturbed" },
   { name = "mask_iter_e", type = "integer", default = 100, min = 1, group = "Masks",
@@ -83,6 +85,18 @@ M.define("adam", {
     end
     local b2 = s.base.adam_betas[2]
     return v * b2 + s.g * s.g * (1 - b2)
+  end,
+})
+
+M.define("magnitude", {
+  values = function(s)
+    return s.w:abs()
+  end,
+})
+
+M.define("random", {
+  values = function(s)
+    return s:uniform(0x4d41534b) -- "MASK": a stream of its own
   end,
 })
 

@@ -1,0 +1,18 @@
+--- ASAM (Kwon et al. 2021, eq. 5): the perturbation is measured in units of each weight,
+--   e = rho T² g / ‖T g‖,  T = |w| + eta on matrices, 1 elsewhere.
+local sam = require("fsam.sam")
+local vector = require("fsam.vector")
+
+sam.define("asam", {
+  options = {
+    { name = "rho", type = "number", default = 0.5, min = 0, help = "radius of the perturbation" },
+    { name = "eta", type = "number", default = 0.01, min = 0, help = "asam's floor of |w|" },
+  },
+  ascend = function(s)
+    local matrix = s:each(function(segment)
+      return #segment.shape > 1
+    end)
+    local t = vector.where(matrix, s.w:abs() + s.eta, 1)
+    return t * t * s.g * (s.rho / (t * s.g):norm())
+  end,
+})

@@ -1,0 +1,66 @@
+--- ESAM (Du et al. 2022): cheaper SAM by two choices.
+--   SWP  only some tensors are perturbed, each with probability beta: e = (rho / beta) g / ‖g‖ over
+--        those (their eq. 5). The others need no gradient in the first pass. --swp weight draws for
+--        each weight instead, as the paper writes it.
+--   SDS  the second pass sees only the samples whose loss rises most (their eq. 9): the
+--        k = max(1, floor(gamma B)) largest loss(w + e) - loss(w), ties to the lower ordinal.
+local sam = require("fsam.sam")
+
+-- Whether a tensor is in, keyed by seed, step and segment.
+local function is_in(s, segment)
+  return s:random(segment.index) < s.beta
+end
+
+sam.define("esam", {
+  options = {
+    { name = "rho", type = "number", default = 0.05, min = 0, help = "radius of the perturbation" },
+    { name = "beta", type = "number", default = 0.5, above = 0, max = 1,
+      help = "share of the tensors that esam perturbs" },
+    { name = "gamma", type = "number", default = 0.5, above = 0, max = 1,
+      help = "share of the samples in esam's second pass" },
+    { name = "swp", type = "choice", choices = { "tensor", "weight" }, default = "tensor",
+      help = "esam draws whole tensors, or single weights" },
+  },
+
+  skip = function(s)
+    if s.swp == "weight" or s.beta == 1 then
+      return nil
+    end
+    local out = {}
+    for _, segment in ipairs(s.segments) do
+      out[segment] = not is_in(s, segment) or nil
+    end
+    return out
+  end,
+
+  ascend = function(s)
+    local g = s.g
+    if s.swp == "weight" and s.beta < 1 then
+      g = s:uniform():lt(s.beta) * g
+    elseif s.beta < 1 then
+      g = s:each(function(segment)
+        return is_in(s, segment)
+      end) * g
+    end
+    return g * (s.rho / s.beta / g:norm())
+  end,
+
+  select = function(s)
+    if s.gamma == 1 then
+      return nil
+    end
+    local rise, order = {}, {}
+    for i, loss in ipairs(s:losses_at_e()) do
+      rise[i], order[i] = loss - s.losses[i], i
+    end
+    table.sort(order, function(a, b)
+      return rise[a] > rise[b] or rise[a] == rise[b] and a < b
+    end)
+    local chosen = {}
+    for i = 1, math.max(1, math.floor(s.gamma * #order)) do
+      chosen[i] = order[i] - 1
+    end
+    table.sort(chosen)
+    return chosen
+  end,
+})

@@ -1,0 +1,33 @@
+--- GSAM (Zhuang et al. 2022): besides descending along g2, the gradient at the perturbed point, it
+-- climbs down the surrogate gap with what g has orthogonal to g2 (their alg. 1), one projection for
+-- the whole model:
+--   d = g2 - alpha (g - g2 (g·g2) / (g2·g2))
+-- rho follows the learning rate from rho down to rho_min:
+--   rho_t = rho_min + (rho - rho_min) (lr - lr_end) / (lr_peak - lr_end)
+local sam = require("fsam.sam")
+
+sam.define("gsam", {
+  options = {
+    { name = "rho", type = "number", default = 0.05, min = 0, help = "radius of the perturbation" },
+    { name = "rho_min", type = "number", min = 0,
+      help = "gsam's radius at the end of the schedule; default: rho" },
+    { name = "alpha", type = "number", default = 0.4, min = 0,
+      help = "gsam's weight of the orthogonal part" },
+  },
+
+  schedule = function(s)
+    local low = s.rho_min or s.rho
+    local span = s.lr_peak - s.lr_end
+    local share = span > 0 and (s.lr - s.lr_end) / span or 1
+    return low + (s.rho - low) * share
+  end,
+
+  ascend = function(s)
+    return s.g * (s.rho / s.g:norm())
+  end,
+
+  descend = function(s)
+    local along = s.g:dot(s.g2) / s.g2:dot(s.g2)
+    return s.g2 - (s.g - s.g2 * along) * s.alpha
+  end,
+})
