@@ -275,7 +275,7 @@ describe("sam-types among each other", function()
     assert.is_not.same(plain, (by_engine("esam", { rho = 0.3 })))
   end)
 
-  it("esam runs two backward passes, the second over the chosen half, and scores forward", function()
+  it("esam runs two backward passes, the second over the chosen half, and scores", function()
     local log = {}
     by_engine("esam", { rho = 0.3 }, log)
     assert.same({ backward = true, samples = N }, log[1])

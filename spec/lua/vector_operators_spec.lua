@@ -231,4 +231,63 @@ describe("sets", function()
     end
     assert.truthy(w)
   end)
+
+  it("give the working copy the same bits as by way of a vector", function()
+    local P = support.model("bf16")
+    local x, e, kept = P:vector("x"), P:vector("e"), P:vector("kept")
+    support.fill(P, P.w, function(n) return support.number(n, 5) end)
+    support.fill(P, x, function(n) return support.number(n, 6) end)
+    support.fill(P, e, function(n) return support.number(n, 7) end)
+    local row = P:each(function(segment) return segment.index / 7 end)
+    local expressions = {
+      function() return P.w + e end,
+      function() return P.w + 0.25 end,
+      function() return P.w + x * e end,
+      function() return P.w + e * row end,
+      function() return x * e + 3 end,
+      function() return x * row + 3 end,
+    }
+    local function stored()
+      local list = {}
+      for _, segment in ipairs(P.segments) do
+        list[#list + 1] = segment.frozen and {} or P:weight(segment):read()
+      end
+      return list
+    end
+    for i, build in ipairs(expressions) do
+      P.c:set(build())
+      P:commit()
+      local direct = stored()
+      P.c:set(0)
+      P:commit()
+      kept:set(build())
+      P:commit()
+      P.c:set(kept)
+      P:commit()
+      for k, expected in ipairs(stored()) do
+        assert.is_nil(support.difference(expected, direct[k]), i)
+      end
+    end
+  end)
+
+  it("give |x| + y and the norm of a product the same bits as step by step", function()
+    local P = support.model()
+    local x, y, kept = P:vector("x"), P:vector("y"), P:vector("kept")
+    support.fill(P, x, function(n) return support.finite(n, 8) end)
+    support.fill(P, y, function(n) return support.finite(n, 9) end)
+    local norm = ((x:abs() + 0.01) * y):norm():read()
+    kept:set(x:abs())
+    P:commit()
+    kept:set(kept + 0.01)
+    P:commit()
+    kept:set(kept * y)
+    P:commit()
+    assert.equal(kept:norm():read(), norm)
+    kept:set(x:abs() + y)
+    P:commit()
+    local xs, ys = support.read(P, x), support.read(P, y)
+    for i, value in ipairs(support.read(P, kept)) do
+      assert.equal(support.bits(support.f32(math.abs(xs[i]) + ys[i])), support.bits(value))
+    end
+  end)
 end)

@@ -111,7 +111,8 @@ function Grads:finish()
     end
   end
   for _, parameter in ipairs(self.weights.list) do
-    if not written[parameter.segments[1]] then
+    local segment = parameter.segments[1]
+    if not written[segment] and not segment.frozen then -- a frozen one's gradient is zero for good
       self.tensors[parameter]:fill(0)
     end
   end
