@@ -5,17 +5,12 @@ local C = require("fsam.C")
 local Pass = require("fsam.pass")
 local batches = require("fsam.data.batch")
 local config_json = require("fsam.formats.config")
+local devices = require("fsam.device")
 local models = require("fsam.models")
 local optim = require("fsam.optim")
 local sam = require("fsam.sam")
 
 local ffi = C.ffi
-
-local function open_cpu()
-  local out = ffi.new("fsam_device *[1]")
-  C.check(C.lib.fsam_device_open(out, "cpu"))
-  return out[0]
-end
 
 local function config()
   return config_json.check({
@@ -27,8 +22,8 @@ local function config()
 end
 
 local function new_model(precision)
-  return models.new({ device = open_cpu(), config = config(), labels = { "a", "b" }, seed = 3,
-    precision = precision })
+  return models.new({ device = devices.open("cpu"), config = config(), labels = { "a", "b" },
+    seed = 3, precision = precision })
 end
 
 -- A deterministic sample: length and ids by its number.
@@ -242,8 +237,8 @@ describe("edge cases", function()
 
   it("frozen parameters never move, and have no gradient", function()
     local cfg = config()
-    local model = models.new({ device = open_cpu(), config = cfg, labels = { "a", "b" }, seed = 3,
-      freeze = { "embeddings", "layer.0" } })
+    local model = models.new({ device = devices.open("cpu"), config = cfg, labels = { "a", "b" },
+      seed = 3, freeze = { "embeddings", "layer.0" } })
     local pass = Pass.new({ model = model, seed = 5 })
     local optimizer = optim.build({ params = model.params, optimizer = "sam",
       sam_type = "fisher-sam", options = options({ keep_ratio = 1 }), seed = 5,

@@ -2,17 +2,12 @@
 -- RoBERTa classifiers, dropout off, f32 by PyTorch).
 local C = require("fsam.C")
 local batches = require("fsam.data.batch")
+local devices = require("fsam.device")
 local models = require("fsam.models")
 local Pass = require("fsam.pass")
 local safetensors = require("fsam.formats.safetensors")
 
 local ffi = C.ffi
-
-local function open_cpu()
-  local out = ffi.new("fsam_device *[1]")
-  C.check(C.lib.fsam_device_open(out, "cpu"))
-  return out[0]
-end
 
 local function read(file, name)
   local entry = file:get(name)
@@ -48,7 +43,7 @@ end
 
 local function load(name, precision)
   return models.load({
-    device = open_cpu(), path = "spec/golden/" .. name, precision = precision,
+    device = devices.open("cpu"), path = "spec/golden/" .. name, precision = precision,
     dropout = 0, attention_dropout = 0, pooler_dropout = 0,
   })
 end
