@@ -29,7 +29,7 @@ local policies = require("fsam.sam.policies")
 local M = {}
 
 local defined = {}
-local BUILT_IN = { "asam", "esam", "gsam", "sam" }
+local BUILT_IN = { "asam", "esam", "gsam", "looksam", "rst", "sam", "sam-on", "stable", "wsam" }
 local PARTS = {
   options = "table", explore = "function", passes = "number", every = "function",
   ascend = "function", select = "function", descend = "function", after = "function",
@@ -83,7 +83,7 @@ local function known(name)
   if not defined[name] then
     for _, built_in in ipairs(BUILT_IN) do
       if built_in == name then
-        require("fsam.sam." .. name)
+        require("fsam.sam." .. name:gsub("-", "_"))
       end
     end
   end
