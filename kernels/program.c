@@ -76,9 +76,11 @@ static void spread_rows(program_frame *f, const program_state *s, int segment) {
       f->u[i] = (float)s->rows[(int64_t)s->row_of[i] * s->layout->segments + segment];
 }
 
+static bool stores_act(int op) { return op >= OP_STORE_ACT && op <= OP_MUL_ADD_STORE_ACT; }
+
 /* Is the instruction's output a bound f32 vector, written in place? */
 static bool writes_bound(const program_state *s, const fsam_instruction *in) {
-  return !reduces(in->op) && in->op != OP_SET_BITS && in->op != OP_STORE_ACT && in->op != OP_KEY &&
+  return !reduces(in->op) && in->op != OP_SET_BITS && !stores_act(in->op) && in->op != OP_KEY &&
          in->out < s->program->size.bound;
 }
 
@@ -147,7 +149,7 @@ static void run_pass(program_state *s) {
 static void finish(program_state *s, const fsam_instruction *in) {
   const fsam_layout *l = s->layout;
   const double *partial = s->partials + in->d * l->block_count;
-  const int group = in->op == OP_DOT ? in->c : in->b;
+  const int group = in->op == OP_DOT || in->op == OP_MUL_SQUARES ? in->c : in->b;
   const int groups = group == GROUP_ALL ? 1 : group == GROUP_SEGMENT ? l->segments : l->layers;
   double *sums = s->sums;
   for (int k = 0; k < groups; k++) sums[k] = FSAM_CPU(program_identity)(in->op);

@@ -13,8 +13,8 @@ enum { STRIP = 128 }; /* elements: a multiple of 64, a divisor of BLOCK */
 typedef struct program_frame {
   float *r[MAX_BOUND + MAX_TEMPS];
   float u[MAX_UNIFORMS];
-  double lanes[MAX_REDUCTIONS][WIDE]; /* of the reductions, over the block so far */
-  const double *s;                    /* scalar registers */
+  _Alignas(64) double lanes[MAX_REDUCTIONS][WIDE]; /* of the reductions, over the block so far */
+  const double *s;                                 /* scalar registers */
   void *const *bound;
   int64_t offset; /* the strip's first element */
   int64_t act;    /* the layout's */
@@ -24,17 +24,24 @@ typedef struct program_frame {
   float *copies; /* f32[MAX_BOUND][STRIP]: stand-ins for what a ragged strip writes */
 } program_frame;
 
-/* Does `statement` for i = 0, LANES, … over the strip; a whole strip, the usual case, has a
- * constant length and is unrolled. */
-#define FOR_STRIP(f, statement)                                                 \
+/* Input `index` (from 0) of an instruction: its register, or NULL for a uniform; the uniform; its
+ * elements i … i + LANES - 1. `kinds` is a constant where the function is instantiated. */
+#define REGISTER(index, field) (kinds >> (index)&1 ? NULL : f->r[in->field])
+#define UNIFORM(index, field) (kinds >> (index)&1 ? v_set(f->u[in->field]) : (vf){0})
+#define INPUT(index, name) (kinds >> (index)&1 ? name##_uniform : v_load(name + i))
+
+/* Does `statement` for i = 0, LANES, … below `count`; a whole strip, the usual case, has a constant
+ * length and is unrolled. */
+#define FOR_COUNT(count, statement)                                             \
   do {                                                                          \
-    const int n_ = (f)->padded;                                                 \
+    const int n_ = (count);                                                     \
     if (n_ == STRIP) {                                                          \
       _Pragma("GCC unroll 8") for (int i = 0; i < STRIP; i += LANES) statement; \
     } else {                                                                    \
       for (int i = 0; i < n_; i += LANES) statement;                            \
     }                                                                           \
   } while (0)
+#define FOR_STRIP(f, statement) FOR_COUNT((f)->padded, statement)
 
 /* One bit per lane of a comparison's result, lane 0 lowest. */
 FSAM_INLINE uint64_t lane_bits(vi condition) {

@@ -51,15 +51,12 @@ FSAM_INLINE vf apply_two(int op, vf a, vf b) {
       return truth(a >= b);
     case OP_EQ:
       return truth(a == b);
+    case OP_ABS_ADD:
+      return v_abs(a) + b;
     default:
       return v_select(a != (vf){0}, b, (vf){0}); /* OP_KEEP */
   }
 }
-
-/* Input `index` (from 0) of an instruction: a register's pointer, or NULL for a uniform. */
-#define REGISTER(index, field) (kinds >> (index)&1 ? NULL : f->r[in->field])
-#define UNIFORM(index, field) (kinds >> (index)&1 ? v_set(f->u[in->field]) : (vf){0})
-#define INPUT(index, name) (kinds >> (index)&1 ? name##_uniform : v_load(name + i))
 
 FSAM_INLINE void run_one(program_frame *f, const fsam_instruction *in, int op, int kinds) {
   const float *a = REGISTER(0, a);
@@ -154,11 +151,12 @@ static void run_power(program_frame *f, const fsam_instruction *in) {
 #define EACH_ONE(X) \
   X(NEG, 0) X(ABS, 0) X(SQRT, 0) X(SIGN, 0) X(EXP, 0) X(LOG, 0) X(NOT, 0) X(COPY, 0) X(COPY, 1)
 #define KINDS_TWO(X, op) X(op, 0) X(op, 1) X(op, 2)
-#define EACH_TWO(X)                                                                        \
-  KINDS_TWO(X, ADD)                                                                        \
-  KINDS_TWO(X, SUB)                                                                        \
-  KINDS_TWO(X, MUL) KINDS_TWO(X, DIV) KINDS_TWO(X, MIN) KINDS_TWO(X, MAX) KINDS_TWO(X, GT) \
-      KINDS_TWO(X, GE) KINDS_TWO(X, EQ) KINDS_TWO(X, KEEP)
+#define EACH_TWO(X)                                                                       \
+  KINDS_TWO(X, ADD)                                                                       \
+  KINDS_TWO(X, SUB)                                                                       \
+  KINDS_TWO(X, MUL)                                                                       \
+  KINDS_TWO(X, DIV) KINDS_TWO(X, MIN) KINDS_TWO(X, MAX) KINDS_TWO(X, GT) KINDS_TWO(X, GE) \
+      KINDS_TWO(X, EQ) KINDS_TWO(X, KEEP) X(ABS_ADD, 0) X(ABS_ADD, 2)
 #define EACH_THREE(X) \
   X(SELECT, 0) X(SELECT, 1) X(SELECT, 2) X(SELECT, 3) X(SELECT, 4) X(SELECT, 5) X(SELECT, 6)
 

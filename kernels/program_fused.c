@@ -22,10 +22,6 @@ FSAM_INLINE vf apply(int op, vf a, vf b) {
   }
 }
 
-#define REGISTER(index, field) (kinds >> (index)&1 ? NULL : f->r[in->field])
-#define UNIFORM(index, field) (kinds >> (index)&1 ? v_set(f->u[in->field]) : (vf){0})
-#define INPUT(index, name) (kinds >> (index)&1 ? name##_uniform : v_load(name + i))
-
 /* out = (a first b) second c */
 FSAM_INLINE void run_three(program_frame *f, const fsam_instruction *in, int first, int second,
                            int kinds) {

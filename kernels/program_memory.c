@@ -78,25 +78,52 @@ static void run_load_act(program_frame *f, const fsam_instruction *in) {
   for (int i = 0; i < n; i += LANES) v_store(out + i, v_load_bf16(a + i));
 }
 
-FSAM_INLINE void store_act(program_frame *f, const fsam_instruction *in, bool uniform) {
-  const float *a = uniform ? NULL : f->r[in->a];
-  const vf a_uniform = uniform ? v_set(f->u[in->a]) : (vf){0};
-  const int n = f->n;
-  if (f->offset >= f->act) {
-    float *out = f32_part(f, in->out);
-    for (int i = 0; i < n; i += LANES)
-      v_store_n(out + i, uniform ? a_uniform : v_load(a + i), n - i);
-    return;
+FSAM_INLINE vf stored(int op, vf a, vf b, vf c) {
+  switch (op) {
+    case OP_ADD_STORE_ACT:
+      return a + b;
+    case OP_MUL_ADD_STORE_ACT:
+      return a * b + c;
+    default:
+      return a;
   }
-  uint16_t *out = (uint16_t *)f->bound[in->out] + f->offset;
-  for (int i = 0; i < n; i += LANES)
-    v_store_bf16_n(out + i, uniform ? a_uniform : v_load(a + i), n - i);
 }
 
-static void run_store_act(program_frame *f, const fsam_instruction *in) { store_act(f, in, false); }
+/* What the operation does not take is register 0, and the compiler drops its loads. */
+FSAM_INLINE void store_act(program_frame *f, const fsam_instruction *in, int op, int kinds) {
+  const float *a = REGISTER(0, a), *b = REGISTER(1, b), *c = REGISTER(2, c);
+  const vf a_uniform = UNIFORM(0, a), b_uniform = UNIFORM(1, b), c_uniform = UNIFORM(2, c);
+  const int n = f->n;
+#define VALUE stored(op, INPUT(0, a), INPUT(1, b), INPUT(2, c))
+  if (f->offset >= f->act) {
+    float *out = f32_part(f, in->out);
+    FOR_COUNT(n, v_store_n(out + i, VALUE, n_ - i));
+  } else {
+    uint16_t *out = (uint16_t *)f->bound[in->out] + f->offset;
+    FOR_COUNT(n, v_store_bf16_n(out + i, VALUE, n_ - i));
+  }
+#undef VALUE
+}
 
-static void run_store_act_uniform(program_frame *f, const fsam_instruction *in) {
-  store_act(f, in, true);
+#define STORE(op, kinds)                                                   \
+  static void op##_##kinds(program_frame *f, const fsam_instruction *in) { \
+    store_act(f, in, OP_##op, kinds);                                      \
+  }
+/* Sums and products have their uniform second; the compiler sees to it. */
+#define EACH_STORE(X)     \
+  X(STORE_ACT, 0)         \
+  X(STORE_ACT, 1)         \
+  X(ADD_STORE_ACT, 0)     \
+  X(ADD_STORE_ACT, 2)     \
+  X(MUL_ADD_STORE_ACT, 0) \
+  X(MUL_ADD_STORE_ACT, 2) X(MUL_ADD_STORE_ACT, 4) X(MUL_ADD_STORE_ACT, 6)
+
+EACH_STORE(STORE)
+
+static program_fn store_function(int op, int kinds) {
+#define ENTRY(op, kinds) [OP_##op - OP_STORE_ACT][kinds] = op##_##kinds,
+  static const program_fn table[3][8] = {EACH_STORE(ENTRY)};
+  return kinds < 8 ? table[op - OP_STORE_ACT][kinds] : NULL;
 }
 
 static void run_round(program_frame *f, const fsam_instruction *in) {
@@ -217,7 +244,9 @@ program_fn FSAM_CPU(program_memory)(int op, int kinds) {
     case OP_LOAD_ACT:
       return run_load_act;
     case OP_STORE_ACT:
-      return kinds == 1 ? run_store_act_uniform : run_store_act;
+    case OP_ADD_STORE_ACT:
+    case OP_MUL_ADD_STORE_ACT:
+      return store_function(op, kinds);
     case OP_ROUND:
       return run_round;
     case OP_ROUND_RANDOM:

@@ -5,32 +5,53 @@
 
 #include "program.h"
 
-/* Lane by lane into the block's sums; products are exact in f64. */
-FSAM_INLINE void run_sum(program_frame *f, const fsam_instruction *in, bool dot) {
-  const float *a = f->r[in->a];
-  const float *b = dot ? f->r[in->b] : NULL;
-  const int n = f->n;
+/* Adds n elements to the sums, lane by lane; products of two f32 are exact in f64. */
+FSAM_INLINE void add_elements(double *lanes, int op, const float *a, const float *b, int n) {
   vd16 sum;
-  memcpy(&sum, f->lanes[in->d], sizeof sum);
+  for (int k = 0; k < 2 * PARTS; k++) memcpy(&sum.part[k], lanes + k * LANES / 2, sizeof(vd));
   for (int i = 0; i < n; i += WIDE) {
     for (int p = 0; p < PARTS; p++) {
       const int at = i + p * LANES;
       vf x = v_load_n(a + at, n - at);
-      if (dot) {
-        vf y = a == b ? x : v_load_n(b + at, n - at);
-        sum.part[2 * p] += v_low(x) * v_low(y);
-        sum.part[2 * p + 1] += v_high(x) * v_high(y);
-      } else {
+      if (op == OP_SUM) {
         v_add_f64(&sum, p, x);
+        continue;
       }
+      vf y = b == a ? x : v_load_n(b + at, n - at);
+      if (op == OP_MUL_SQUARES) x = y = x * y;
+      sum.part[2 * p] += v_low(x) * v_low(y);
+      sum.part[2 * p + 1] += v_high(x) * v_high(y);
     }
   }
-  memcpy(f->lanes[in->d], &sum, sizeof sum);
+  for (int k = 0; k < 2 * PARTS; k++) memcpy(lanes + k * LANES / 2, &sum.part[k], sizeof(vd));
 }
 
-static void run_add(program_frame *f, const fsam_instruction *in) { run_sum(f, in, false); }
+/* The length of a whole strip, the usual case, is a constant where it is inlined. */
+FSAM_INLINE void run_sum(program_frame *f, const fsam_instruction *in, int op, const float *a,
+                         const float *b) {
+  double *lanes = f->lanes[in->d];
+  if (f->n == STRIP)
+    add_elements(lanes, op, a, b, STRIP);
+  else
+    add_elements(lanes, op, a, b, f->n);
+}
 
-static void run_dot(program_frame *f, const fsam_instruction *in) { run_sum(f, in, true); }
+static void run_add(program_frame *f, const fsam_instruction *in) {
+  const float *a = f->r[in->a];
+  run_sum(f, in, OP_SUM, a, a);
+}
+
+static void run_dot(program_frame *f, const fsam_instruction *in) {
+  const float *a = f->r[in->a];
+  if (in->a == in->b)
+    run_sum(f, in, OP_DOT, a, a);
+  else
+    run_sum(f, in, OP_DOT, a, f->r[in->b]);
+}
+
+static void run_mul_squares(program_frame *f, const fsam_instruction *in) {
+  run_sum(f, in, OP_MUL_SQUARES, f->r[in->a], f->r[in->b]);
+}
 
 FSAM_INLINE vf better(int op, vf best, vf x) {
   vi keep = op == OP_LEAST ? best <= x : best >= x;
@@ -74,6 +95,8 @@ program_fn FSAM_CPU(program_reduce)(int op) {
       return run_add;
     case OP_DOT:
       return run_dot;
+    case OP_MUL_SQUARES:
+      return run_mul_squares;
     case OP_MAX_ABS:
       return max_abs;
     case OP_LEAST:
@@ -90,7 +113,7 @@ double FSAM_CPU(program_identity)(int op) {
 }
 
 double FSAM_CPU(program_combine)(int op, double a, double b) {
-  if (op == OP_SUM || op == OP_DOT) return a + b;
+  if (op <= OP_MUL_SQUARES) return a + b;
   if (isnan(a) || (op == OP_LEAST ? a <= b : a >= b)) return a;
   return b;
 }

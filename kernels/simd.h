@@ -60,6 +60,7 @@ typedef int32_t vi __attribute__((vector_size(4 * FSAM_LANES)));    /* LANES i32
 typedef uint32_t vu __attribute__((vector_size(4 * FSAM_LANES)));   /* LANES u32 */
 typedef double vd __attribute__((vector_size(4 * FSAM_LANES)));     /* LANES / 2 f64 */
 typedef uint16_t vh __attribute__((vector_size(2 * FSAM_LANES)));   /* LANES 16-bit halves */
+typedef uint16_t vh2 __attribute__((vector_size(4 * FSAM_LANES)));  /* a vf as its halves */
 typedef float vf_half __attribute__((vector_size(2 * FSAM_LANES))); /* half a vf */
 
 /* 16 sums side by side: lane i of part p takes columns p * LANES + i (mod 16). */
@@ -115,10 +116,18 @@ FSAM_INLINE vf v_load_bf16(const uint16_t *p) {
 /* Rounds to nearest even; a NaN stays a (quiet) NaN. */
 FSAM_INLINE void v_store_bf16(uint16_t *p, vf v) {
   vu bits = (vu)v;
-  vu rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  vu rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+#if FSAM_LANES == 16
+  const __mmask16 nan = _mm512_cmp_ps_mask((__m512)v, (__m512)v, _CMP_UNORD_Q);
+  const __m512i quiet = _mm512_set1_epi32(0x400000);
+  const __m512i result = _mm512_mask_or_epi32((__m512i)rounded, nan, (__m512i)bits, quiet);
+  const __m512i upper = (__m512i)(vh2){1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31};
+  vh half = (vh)_mm512_castsi512_si256(_mm512_permutexvar_epi16(upper, result));
+#else
   vu nan = (vu)(v != v);
-  rounded = (nan & ((bits >> 16) | 0x40u)) | (~nan & rounded);
-  vh half = __builtin_convertvector(rounded, vh);
+  rounded = (nan & (bits | 0x400000u)) | (~nan & rounded);
+  vh half = __builtin_convertvector(rounded >> 16, vh);
+#endif
   memcpy(p, &half, sizeof half);
 }
 

@@ -22,16 +22,17 @@ end
 
 def main():
     program, folder = sys.argv[1], sys.argv[2]
-    ours = subprocess.run([program, "-e", "fsam = require 'fsam'; arg = {'" + folder + "'}" + SCRIPT],
-                          input="\n".join(SENTENCES) + "\n", capture_output=True, text=True,
-                          check=True).stdout
+    script = f"fsam = require 'fsam'; arg = {{'{folder}'}}" + SCRIPT
+    ours = subprocess.run([program, "-e", script], input="\n".join(SENTENCES) + "\n",
+                          capture_output=True, text=True, check=True).stdout
     mine = torch.tensor([[float(x) for x in line.split()] for line in ours.splitlines()])
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     with torch.no_grad():
         theirs = torch.cat([model(**tokenizer(s, return_tensors="pt")).logits for s in SENTENCES])
     worst = ((mine - theirs).abs().max() / theirs.abs().max()).item()
-    print(f"{len(SENTENCES)} sentences, labels {model.config.id2label}: largest difference {worst:.2g}")
+    print(f"{len(SENTENCES)} sentences, labels {model.config.id2label}: "
+          f"largest difference {worst:.2g}")
 
 
 if __name__ == "__main__":

@@ -134,6 +134,7 @@ function Emitter:vector(ref)
 end
 
 local ARITHMETIC = { [OP.ADD] = true, [OP.SUB] = true, [OP.MUL] = true, [OP.DIV] = true }
+local MAGNITUDE, PRODUCT = { [OP.ABS] = true }, { [OP.MUL] = true }
 local COMMUTES = { [OP.ADD] = true, [OP.MUL] = true }
 local INPUTS = { [OP.KEEP] = 2, [OP.SELECT] = 3 }
 
@@ -143,13 +144,14 @@ function Emitter:divides_by_reduction(ref)
   return ref > 0 and self.plan:rank(ref) < VECTOR
 end
 
--- Can the arithmetic record behind `ref` be fused into its only reader?
-function Emitter:fusible(ref)
+-- Can the record behind `ref`, one of `ops` (arithmetic), be fused into its only reader, which
+-- reads it `times` (1) times?
+function Emitter:fusible(ref, ops, times)
   local slot
   ref, slot = self:behind(ref)
   local plan = self.plan
-  if ref > 0 and not slot and ARITHMETIC[plan.op[ref]] and plan:rank(ref) == VECTOR
-      and self.uses[ref] == 1 and not self.known[ref]
+  if ref > 0 and not slot and (ops or ARITHMETIC)[plan.op[ref]] and plan:rank(ref) == VECTOR
+      and self.uses[ref] == (times or 1) and not self.known[ref]
       and not (plan.op[ref] == OP.DIV and self:divides_by_reduction(ref)) then
     return ref
   end
@@ -167,6 +169,20 @@ function Emitter:two_operands(ref)
     a, b = b, a
   end
   return a, b
+end
+
+-- The inputs of a reduction, and its instruction: that of x y with itself multiplies them as well.
+function Emitter:reduced(id)
+  local plan = self.plan
+  local op, a, b = plan:reduction(id), plan.a[id], plan.b[id]
+  local product = op == OP.DOT and a == b and self:fusible(a, PRODUCT, 2)
+  if product then
+    local x, y = plan.a[product], plan.b[product]
+    if plan:rank((self:behind(x))) == VECTOR and plan:rank((self:behind(y))) == VECTOR then
+      return OP.MUL_SQUARES, self:vector(x), self:vector(y)
+    end
+  end
+  return op, self:vector(a), op == OP.DOT and self:vector(b) or nil
 end
 
 -- x y + z t in one instruction.
@@ -201,8 +217,20 @@ function Emitter:fuse(ref)
   return self:vector_code(OP[NAME[plan.op[inner]] .. "_" .. second], a, b, self:operand(outer))
 end
 
+-- |x| + y in one instruction.
+function Emitter:fuse_magnitude(ref)
+  local plan = self.plan
+  local magnitude, other = self:fusible(plan.a[ref], MAGNITUDE), plan.b[ref]
+  if not magnitude then
+    magnitude, other = self:fusible(plan.b[ref], MAGNITUDE), plan.a[ref]
+  end
+  if magnitude and plan.op[ref] == OP.ADD then
+    return self:vector_code(OP.ABS_ADD, self:vector(plan.a[magnitude]), self:operand(other))
+  end
+end
+
 function Emitter:arithmetic(ref)
-  local fused = self:fuse(ref)
+  local fused = self:fuse(ref) or self:fuse_magnitude(ref)
   if fused then
     return fused
   end

@@ -70,12 +70,9 @@ function Emitter:set_value(set)
 end
 
 function Emitter:reduce(id)
-  local plan = self.plan
-  local op, group = plan:reduction(id)
-  local inputs = { self:vector(plan.a[id]) }
-  if op == OP.DOT then
-    inputs[2] = self:vector(plan.b[id])
-  end
+  local _, group = self.plan:reduction(id)
+  local op, a, b = self:reduced(id)
+  local inputs = { a, b }
   inputs[#inputs + 1] = { "g", group }
   self.list[#self.list + 1] = { op = op, inputs = inputs, kinds = 0, out = (self:scalar(id)) }
 end
@@ -131,7 +128,7 @@ function Emitter:pass(time)
   end
   local key = self.plan.key
   local key_value = key and key.time == time and self:vector(key.value)
-  local homes = registers.find_homes(self.list, sets)
+  local homes = registers.find_homes(self.list, sets, key_value)
   self:store(sets, false) -- the working copy and masks first: what they read may be overwritten
   self:store(sets, true)
   if key_value then

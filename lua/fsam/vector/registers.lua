@@ -1,36 +1,65 @@
 --- Where the values of a pass live: in their vector itself, or in one of a few temporaries.
 local code = require("fsam.vector.code")
 
+local OP = code.OP
+
 local M = {}
 
---- Finds the sets whose value can be computed in place: written by its own instruction, because no
--- later instruction of the pass reads what the vector held before. Marks them `homed`.
--- @tparam table list instructions: inputs, value
--- @tparam table sets each with operand, slot, class
--- @treturn table homes[value] = slot
-function M.find_homes(list, sets)
-  local last_read, written_at, homes = {}, {}, {}
+-- Instructions that can write the working copy themselves.
+local STORING = { [OP.ADD] = OP.ADD_STORE_ACT, [OP.MUL_ADD] = OP.MUL_ADD_STORE_ACT }
+
+-- Where a list's values are written, and how often they are read, by instructions, by sets or as
+-- the key; the last instruction that reads each bound vector.
+local function survey(list, sets, key)
+  local written_at, readers, last_read = {}, {}, {}
+  local function read(operand, at)
+    if operand[1] == "m" then
+      last_read[operand[2]] = at
+    elseif operand[1] == "v" then
+      readers[operand[2]] = (readers[operand[2]] or 0) + 1
+    end
+  end
   for at, instruction in ipairs(list) do
     if instruction.value then
       written_at[instruction.value] = at
     end
     for _, input in ipairs(instruction.inputs) do
-      if input[1] == "m" then
-        last_read[input[2]] = at
-      end
+      read(input, at)
     end
   end
   for _, set in ipairs(sets) do
-    if set.operand[1] == "m" then
-      last_read[set.operand[2]] = math.huge -- stored at the pass's end
-    end
+    read(set.operand, math.huge) -- stored at the pass's end
   end
+  if key then
+    read(key, math.huge)
+  end
+  return written_at, readers, last_read
+end
+
+--- Finds the sets whose value's own instruction can write them, because no later instruction of the
+-- pass reads what the vector held before: values computed in place, or rounded to the working copy
+-- when nothing else reads them. Marks these sets `homed`.
+-- @tparam table list instructions: inputs, value
+-- @tparam table sets each with operand, slot, class
+-- @tparam ?table key the operand that a selection looks at
+-- @treturn table homes[value] = slot
+function M.find_homes(list, sets, key)
+  local written_at, readers, last_read = survey(list, sets, key)
+  local homes = {}
   for _, set in ipairs(sets) do
     local value = set.operand[2]
-    set.homed = set.class == code.F32 and not homes[value]
-      and (last_read[set.slot] or 0) <= written_at[value]
-    if set.homed then
-      homes[value] = set.slot
+    local at = set.operand[1] == "v" and written_at[value]
+    set.homed = false
+    if at and (last_read[set.slot] or 0) <= at then
+      local instruction = list[at]
+      if set.class == code.F32 and not homes[value] then
+        homes[value] = set.slot
+        set.homed = true
+      elseif set.class == code.ACT and readers[value] == 1 and STORING[instruction.op] then
+        instruction.op, instruction.value = STORING[instruction.op], nil
+        instruction.out = set.slot
+        set.homed = true
+      end
     end
   end
   return homes
