@@ -219,7 +219,7 @@ describe("the flags of a training recipe", function()
     assert.equal(0.1, o.keep_ratio)
     assert.equal(0.05, options.read({}, own).rho)
     assert.matches("(default 0.05)", options.read({ "--help" }, own).help, 1, true)
-    assert.matches("spec-type 0.5]", options.read({ "--help" }, own).help, 1, true)
+    assert.matches("spec-type 0.5", options.read({ "--help" }, own).help, 1, true)
   end)
 
   it("list what sam-types declare", function()
@@ -243,8 +243,8 @@ describe("the flags of a training recipe", function()
     recipe_refuses("--restart needs --save-dir; without it every run has a new folder", "--restart")
     recipe_refuses("--base-optimizer adm is unknown; did you mean adam? (adam, sgd)",
       "--base-optimizer", "adm")
-    recipe_refuses("--fisher bach is unknown; did you mean batch? (adam, batch, sample)",
-      "--fisher", "bach")
+    recipe_refuses("--fisher bach is unknown; did you mean batch? (adam, batch, magnitude, random, "
+      .. "sample)", "--fisher", "bach")
   end)
 
   it("say which have no effect", function()

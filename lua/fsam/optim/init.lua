@@ -14,22 +14,11 @@
 -- tried), t (updates applied before this one), weight_decay (a row of 0 and the value where
 -- --no-decay leaves segments out). Owns: the register. The step itself is fsam.step's.
 local errors = require("fsam.errors")
+local registry = require("fsam.registry")
 
 local M = {}
 
-local defined = {}
-local BUILT_IN = { "adam", "sgd" }
-
-local function known(name)
-  if not defined[name] then
-    for _, built_in in ipairs(BUILT_IN) do
-      if built_in == name then
-        require("fsam.optim." .. name)
-      end
-    end
-  end
-  return defined[name]
-end
+local register = registry.new("fsam.optim.", { "adam", "sgd" })
 
 --- Defines a base optimizer.
 -- @tparam string name
@@ -38,30 +27,22 @@ function M.define(name, spec)
   if type(spec) ~= "table" or type(spec.update) ~= "function" then
     errors.raise("optim.define(%q): update, a function, is missing", tostring(name))
   end
-  defined[name] = {
+  register:define(name, {
     name = name,
     options = require("fsam.options").declare(spec.options or {}),
     state = spec.state or {},
     update = spec.update,
-  }
+  })
 end
 
 --- The definition of a name.
 function M.get(name)
-  return known(name) or errors.unknown("optimizer", name, M.names())
+  return register:get(name) or errors.unknown("optimizer", name, M.names())
 end
 
 --- All names, sorted.
 function M.names()
-  local names = {}
-  for _, name in ipairs(BUILT_IN) do
-    known(name)
-  end
-  for name in pairs(defined) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
+  return register:names()
 end
 
 --- The option declarations of a name.

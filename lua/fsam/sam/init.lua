@@ -25,11 +25,12 @@
 -- X.
 local errors = require("fsam.errors")
 local policies = require("fsam.sam.policies")
+local registry = require("fsam.registry")
 
 local M = {}
 
-local defined = {}
-local BUILT_IN = { "asam", "esam", "gsam", "looksam", "rst", "sam", "sam-on", "stable", "wsam" }
+local register = registry.new("fsam.sam.",
+  { "asam", "esam", "gsam", "looksam", "rst", "sam", "sam-on", "stable", "wsam" })
 local PARTS = {
   options = "table", explore = "function", passes = "number", every = "function",
   ascend = "function", select = "function", descend = "function", after = "function",
@@ -76,29 +77,14 @@ function M.define(name, spec)
     type_[part] = value
   end
   type_.options = require("fsam.options").declare(spec.options or {})
-  defined[name] = type_
-end
-
-local function known(name)
-  if not defined[name] then
-    for _, built_in in ipairs(BUILT_IN) do
-      if built_in == name then
-        require("fsam.sam." .. name:gsub("-", "_"))
-      end
-    end
-  end
-  return defined[name]
+  register:define(name, type_)
 end
 
 --- All names, plain and fisher-, sorted.
 function M.names()
-  local names = {}
-  for _, name in ipairs(BUILT_IN) do
-    known(name)
-  end
-  for name in pairs(defined) do
-    names[#names + 1] = name
-    names[#names + 1] = "fisher-" .. name
+  local names = register:names()
+  for i = 1, #names do
+    names[#names + 1] = "fisher-" .. names[i]
   end
   table.sort(names)
   return names
@@ -107,7 +93,7 @@ end
 --- The definition of a name; of "fisher-X" that of X with `masked = true`.
 function M.get(name)
   local plain = name:match("^fisher%-(.+)") or name
-  local found = known(plain)
+  local found = register:get(plain)
   if not found then
     errors.unknown("--sam-type", name, M.names())
   end

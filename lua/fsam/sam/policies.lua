@@ -9,10 +9,11 @@
 --   magnitude  |w|                random  by seed and step
 -- A policy with `passes` runs before the step's first pass; the others use its gradient.
 local errors = require("fsam.errors")
+local registry = require("fsam.registry")
 
 local M = {}
 
-local defined = {}
+local register = registry.new()
 
 M.options = {
   { name = "fisher", type = "string", default = "sample", metavar = "POLICY", group = "Masks",
@@ -39,21 +40,17 @@ M.options = {
 -- @tparam table spec passes (boolean); values(s, context) → a vector or expression, larger = more
 --   important. context: evaluate, sampler, scratch(name)
 function M.define(name, spec)
-  defined[name] = { name = name, passes = spec.passes, values = spec.values }
+  register:define(name, { name = name, passes = spec.passes, values = spec.values })
 end
 
+--- All names, sorted.
 function M.names()
-  local names = {}
-  for name in pairs(defined) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
+  return register:names()
 end
 
 --- The policy of a name.
 function M.get(name)
-  return defined[name] or errors.unknown("--fisher", name, M.names())
+  return register:get(name) or errors.unknown("--fisher", name, M.names())
 end
 
 M.define("sample", {

@@ -17,12 +17,29 @@ local function new_flag(d)
   return flag
 end
 
--- Help says whose default differs from the first owner's.
-local function describe(flag)
-  local differ = {}
+-- The owner whose default most owners have, the first of equals.
+local function commonest(flag)
+  local count, best = {}, nil
   for _, owner in ipairs(flag.owners) do
     local text = values.show(flag, flag.defaults[owner])
-    if text ~= values.show(flag, flag.default) then
+    count[text] = (count[text] or 0) + 1
+  end
+  for _, owner in ipairs(flag.owners) do
+    local n = count[values.show(flag, flag.defaults[owner])]
+    if not best or n > count[values.show(flag, flag.defaults[best])] then
+      best = owner
+    end
+  end
+  return best
+end
+
+-- Help says whose default differs from most owners'; a fisher- form has its plain type's.
+local function describe(flag)
+  local differ = {}
+  flag.default = flag.defaults[commonest(flag)]
+  for _, owner in ipairs(flag.owners) do
+    local text = values.show(flag, flag.defaults[owner])
+    if text ~= values.show(flag, flag.default) and not owner:find("^fisher%-") then
       differ[#differ + 1] = owner .. " " .. text
     end
   end
