@@ -182,7 +182,7 @@ function Optimizer:step(o)
   if getmetatable(info) ~= Skip then
     error(info, 0)
   end
-  return { skipped = info.reason, loss = s.losses and 0 / 0 or nil }
+  return { skipped = info.reason }
 end
 
 --- c ← round(w): before evaluation and saving, whatever a type left there.

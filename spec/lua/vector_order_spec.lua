@@ -2,27 +2,7 @@ local program = require("fsam.vector.program")
 local support = require("spec.lua.vector_support")
 local f32 = support.f32
 
--- A model of few elements with the vectors a, b, …: constant, so that numbers can be followed.
-local function model(values)
-  local P = support.model()
-  local v = {}
-  for name, value in pairs(values) do
-    v[name] = P:vector(name)
-    support.fill(P, v[name], function() return value end)
-  end
-  return P, v
-end
-
--- The value of a vector that is the same everywhere.
-local function constant(P, x)
-  local list = support.read(P, x)
-  for i = 2, #list do
-    if list[i] ~= list[1] then
-      assert.equal(list[1], list[i], "element " .. i)
-    end
-  end
-  return list[1]
-end
+local model, constant = support.constants, support.constant
 
 local function passes(P, run)
   local before = P.passes

@@ -1,26 +1,7 @@
 local support = require("spec.lua.vector_support")
 local vector = require("fsam.vector")
 
-local function model(values)
-  local P = support.model()
-  local v = {}
-  for name, value in pairs(values) do
-    v[name] = P:vector(name)
-    support.fill(P, v[name], function() return value end)
-  end
-  return P, v
-end
-
--- The value of a vector that is the same everywhere.
-local function constant(P, x)
-  local list = support.read(P, x)
-  for i = 2, #list do
-    if list[i] ~= list[1] then
-      assert.equal(list[1], list[i], "element " .. i)
-    end
-  end
-  return list[1]
-end
+local model, constant = support.constants, support.constant
 
 describe("random programs", function()
   -- Builds a random sequence of sets and reductions twice: lazily, and step by step with every

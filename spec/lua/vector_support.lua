@@ -107,4 +107,26 @@ function M.difference(expected, actual)
   end
 end
 
+--- A model of few elements with the vectors a, b, …: constant, so that numbers can be followed.
+function M.constants(values)
+  local P = M.model()
+  local v = {}
+  for name, value in pairs(values) do
+    v[name] = P:vector(name)
+    M.fill(P, v[name], function() return value end)
+  end
+  return P, v
+end
+
+--- The value of a vector that is the same everywhere.
+function M.constant(P, x)
+  local list = M.read(P, x)
+  for i = 2, #list do
+    if list[i] ~= list[1] then
+      error(("element %d is %g, the first %g"):format(i, list[i], list[1]))
+    end
+  end
+  return list[1]
+end
+
 return M
