@@ -159,12 +159,10 @@ end
 
 --- One step.
 -- @tparam table o evaluate (fsam.pass); step (number of the update, from 0); lr; lr_peak, lr_end
--- (for
---   schedules of rho); progress (0 … 1); samples; micro_batches
+--   (for schedules of rho); progress (0 … 1); samples; micro_batches
 -- @treturn table loss, losses, correct (or nil) of the first pass; perturbed (mean loss at w + e);
---   gnorm, dnorm, enorm; rho; mask (a report, on the steps that made one); skipped (a reason:
--- nothing
---   has changed) or nil
+--   gnorm, dnorm, enorm; rho; mask (a report, on the steps that made one); or skipped alone (the
+--   reason: nothing has changed)
 function Optimizer:step(o)
   local s, params = self.view, self.params
   s:begin(o, self.applied)

@@ -1,12 +1,12 @@
 --- What a sam-type or base optimizer sees as `s`: the model's vectors, its own state and options,
 -- and the step's plain numbers. Names it does not have are errors that suggest one.
 --
---   s.w s.g s.g2 s.mask     vectors of the whole model (g2: nil before the second pass)
+--   s.w s.g s.g2 s.mask     vectors of the whole model (g2: nil before the second pass; mask: nil
+--                           without a fisher- form)
 --   s.NAME                  its state, scratch vectors and scalars, and every option
 --   s.base.NAME             the base optimizer's state and options (in a sam-type)
 --   s.step s.t s.lr s.rho s.progress s.N s.K     numbers: updates tried and applied before this
--- one,
---                           learning rate, radius, 0 … 1 of the run, samples, micro-batches
+--                           one, learning rate, radius, 0 … 1 of the run, samples, micro-batches
 --   s.segments              the model's segments: name, kind, layer, shape, index, frozen
 --   s.weight_decay          the number, or a row of it where some segments have no decay
 --   s.losses, s:losses_at_e()        per-sample losses of pass 1, and at w + e (same dropout)
@@ -17,6 +17,9 @@ local C = require("fsam.C")
 local methods = {}
 
 local View = {}
+
+-- What s has only at times: reading it otherwise gives nil.
+local ABSENT = { g2 = true, base = true, losses = true, mask = true }
 
 -- Scratch vectors are zero at the start of each step.
 local function clear_scratch(self)
@@ -52,7 +55,7 @@ function View.__index(self, name)
     return found
   end
   found = self.optimizer.options[name]
-  if found ~= nil or name == "g2" or name == "base" or name == "losses" then
+  if found ~= nil or ABSENT[name] then
     return found
   end
   local declared = methods.declared(self, name)
@@ -91,6 +94,7 @@ function methods.begin(self, o, applied)
   self.g2 = nil
   self.losses = nil
   self.segments = params.segments
+  self.mask = self.optimizer.masking and self.optimizer.masking.mask
   self.evaluate = o.evaluate
   self.step = o.step
   self.t = applied

@@ -172,6 +172,18 @@ describe("sam-types among each other", function()
     end
   end)
 
+  it("may look at their mask, which plain forms do not have", function()
+    local seen = {}
+    require("fsam.sam").define("looker", { options = { rho = 0.3 }, ascend = function(s)
+      seen[#seen + 1] = s.mask and s.mask:count() or false
+      return s.g * (s.rho / s.g:norm())
+    end })
+    by_engine("looker", {})
+    assert.is_false(seen[1])
+    by_engine("fisher-looker", { fisher = "batch", keep_ratio = 0.25 })
+    assert.equal(14, seen[#seen]) -- a quarter of 56
+  end)
+
   it("their fisher- forms with a full mask are the plain ones, bit for bit", function()
     for _, name in ipairs({ "sam", "esam", "gsam", "asam" }) do
       local full = { rho = 0.3, fisher = "batch", keep_ratio = 1, mask_iter_e = 1000 }

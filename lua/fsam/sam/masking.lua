@@ -18,8 +18,9 @@ local function in_scope(name, scope)
   return #scope == 0
 end
 
---- @tparam table params; @tparam table options values of policies.options; @tparam function
--- sampler;
+--- @tparam table params sealed parameters
+-- @tparam table options values of policies.options
+-- @tparam function sampler (fsam.optim.build)
 -- @tparam integer seed
 function M.new(params, options, sampler, seed)
   local pool = {}
