@@ -51,9 +51,9 @@ function M.options(name)
 end
 
 --- An optimizer for a model: plain, or a base wrapped by a sam-type (fsam.step says what it does).
--- @tparam table o params; optimizer = "sam" or the name of a base; base_optimizer; sam_type; options,
---   a flat table of values; seed; sampler(n, seed, step, first_ordinal) → host batches of one
---   sample each, for mask policies that look at single samples
+-- @tparam table o params; optimizer = "sam" or the name of a base; base_optimizer; sam_type;
+--   options, a flat table of values; seed; sampler(n, seed, step, first_ordinal) → host batches of
+--   one sample each, for mask policies that look at single samples
 function M.build(o)
   local step = require("fsam.step")
   local wrapped = o.optimizer == "sam" or o.optimizer == "samsgd"
