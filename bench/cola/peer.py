@@ -80,7 +80,7 @@ def main():
     context = (lambda: torch.autocast("cpu", torch.bfloat16)) if a.precision == "bf16" \
         else contextlib.nullcontext
     optimizer = torch.optim.AdamW(model.parameters(), lr=a.lr, betas=(0.9, 0.999), eps=1e-8,
-                                  weight_decay=0.01)
+                                  weight_decay=0.01, fused=True)
     losses, metrics, seconds, n = [], [], [], 0
     for epoch in epochs:
         model.train()

@@ -5,7 +5,7 @@ import os
 import statistics
 import sys
 
-NAMES = ["peer-fp32", "adam-fp32", "peer-bf16", "adam-bf16", "sam", "fisher-sam"]
+NAMES = ["peer-fp32", "adam-fp32", "peer-bf16", "adam-bf16", "sam-bf16", "fisher-sam-bf16"]
 
 
 def ours(folder):
