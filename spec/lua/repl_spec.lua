@@ -91,7 +91,7 @@ describe("the REPL on a terminal", function()
   end)
 
   --- Types `steps` = {{keys, text that must then appear}…}. Returns all that the terminal showed,
-  -- and the history file.
+  -- and the history file. The shell around the program gets its Ctrl-C too, and must survive it.
   local function type_keys(steps)
     if helper.shell("command -v script") ~= 0 then
       pending("no `script` (util-linux) to make a terminal")
@@ -112,7 +112,7 @@ describe("the REPL on a terminal", function()
         done
       }
       { await "Ctrl-D"; %s; printf '\004'; await end-of-session; } |
-        script -qec "stty cols 80 rows 24; '%s/fsam-lua'; echo end-of-session" /dev/null >out]])
+        script -qec "trap : INT; stty cols 80 rows 24; '%s/fsam-lua'; echo end-of-session" /dev/null >out]])
       :format(folder, table.concat(typed, "; "), helper.build_dir()))
     assert.equal(0, code)
     assert.is_nil(helper.read_file(folder .. "/late"))
