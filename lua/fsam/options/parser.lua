@@ -31,13 +31,14 @@ local function label(d)
 end
 
 local function add_flag(parser, d, profiles, flag_of)
-  local names = {}
-  for i, name in ipairs({ d.name, unpack(d.alias or {}) }) do
-    names[i] = flag_of(name)
-  end
   local kind = d.type == "flag" and "flag" or "option"
-  local element = parser[kind](parser, table.concat(names, " "))
+  local element = parser[kind](parser, flag_of(d.name))
   local help = d.help or ""
+  -- argparse lays several names of an option with a value out over several lines.
+  for _, alias in ipairs(d.alias or {}) do
+    element:hidden_name(flag_of(alias))
+    help = ("%s; also %s"):format(help, flag_of(alias))
+  end
   if d.type == "choice" and label(d) == "NAME" then
     help = help .. ": " .. table.concat(d.choices, ", ")
   end
