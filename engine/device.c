@@ -42,7 +42,7 @@ static level best_level(void) {
 const char *fsam_isa(void) { return best_level().name; }
 
 const char *fsam_bf16_unit(void) {
-#if FSAM_X86
+#if FSAM_X86 && FSAM_DNNL /* OpenBLAS multiplies f32 alone */
   unsigned a = 7, b = 0, c = 0, d = 0;
   __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
   if (d >> 22 & 1) return "amx"; /* CPUID.7.0:EDX[22], AMX-BF16 */
