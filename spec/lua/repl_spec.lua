@@ -112,8 +112,8 @@ describe("the REPL on a terminal", function()
         done
       }
       { await "Ctrl-D"; %s; printf '\004'; await end-of-session; } |
-        script -qec "trap : INT; stty cols 80 rows 24; '%s/fsam-lua'; echo end-of-session" /dev/null >out]])
-      :format(folder, table.concat(typed, "; "), helper.build_dir()))
+        script -qec "trap : INT; stty cols 80 rows 24; '%s/fsam-lua'; echo end-of-session" \
+          /dev/null >out]]):format(folder, table.concat(typed, "; "), helper.build_dir()))
     assert.equal(0, code)
     assert.is_nil(helper.read_file(folder .. "/late"))
     return helper.read_file(folder .. "/out"), helper.read_file(folder .. "/fsam-lua/history")
