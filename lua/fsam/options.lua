@@ -10,8 +10,9 @@
 --     group = "Masks", help = "share of the weights that are perturbed", alias = { "keep" } }
 -- types: number, integer, string, flag, choice (choices, same = { other spelling → choice }),
 -- list (of = "number" | "string", count). Bounds: min, max inclusive, above, below exclusive.
--- `implies` gives, for each choice, defaults of other flags; `free` marks what a continued run may
--- change. The short form { rho = 0.5, eta = 0.01 } declares numbers with defaults.
+-- `implies` gives, for each choice, defaults of other flags, or a function from the options so far
+-- to them; `free` marks what a continued run may change. The short form { rho = 0.5, eta = 0.01 }
+-- declares numbers with defaults.
 
 local errors = require("fsam.errors")
 local foreign = require("fsam.options.foreign")
@@ -132,7 +133,8 @@ end
 local function imply(options, flags)
   for _, d in ipairs(flags) do
     if d.implies and options[d.name] ~= nil then
-      underlay(options, d.implies[options[d.name]])
+      local implied = d.implies[options[d.name]]
+      underlay(options, type(implied) == "function" and implied(options) or implied)
     end
   end
 end

@@ -56,7 +56,16 @@ local function finite(x, what)
   return x
 end
 
--- Pass 1 and, where they apply, exploration and the masks before and after it.
+-- Clipping: d scaled to at most C (fairseq's coefficient). C = 0 only measures.
+local function clip(d, norm, limit)
+  if not limit or limit == 0 then
+    return d
+  end
+  return d * (limit / (norm + 1e-6)):min(1)
+end
+
+-- Pass 1 and, where they apply, exploration and the masks before and after it. Returns its result
+-- and the norm of its gradient as a requested scalar.
 local function first_pass(self, s, o)
   local t, params, mask = self.type or {}, self.params, self.masking
   local context = { params = params, evaluate = o.evaluate, seed = self.seed,
@@ -67,16 +76,22 @@ local function first_pass(self, s, o)
   if t.explore then
     params.c:set(params.w + t.explore(s))
   end
-  -- A mask made from this pass's gradient needs all of it.
-  local whole = mask and mask:is_due(o.step)
+  local whole = mask and mask:wants_all(o.step)
   local left_out = not whole and t.skip and t.skip(s) or nil
   local result = o.evaluate({ into = params.g, backward = true, skip = left_out })
   finite(result:mean(), "the loss")
   s.g, s.losses = params.g, result:losses()
+  local norm = params.g:norm():request()
+  if self.options.clip_at == "first" then
+    s.g = clip(s.g, norm, self.options.clip_norm)
+  end
   if mask and mask:is_due(o.step) and not mask.policy.passes then
     mask:refresh(s, context)
   end
-  return result
+  if mask and mask:is_pause() then
+    s.g = params.g:set(0)
+  end
+  return result, norm
 end
 
 -- c ← w + e. Returns e's norm as a requested scalar.
@@ -88,13 +103,7 @@ local function ascend(self, s)
     end
     return nil
   end
-  if self.masking then
-    local masked = self.masking.mask * e
-    if self.options.renorm then
-      masked = masked * (e:norm() / masked:norm())
-    end
-    e = masked
-  end
+  e = self.masking and self.masking:apply(e) or e
   params.c:set(params.w + e)
   return e:norm():request()
 end
@@ -106,16 +115,8 @@ local function second_pass(self, s, o)
   local into = self.keeps_g and params:scratch("g2") or params.g
   local result = o.evaluate({ into = into, backward = true, choice = choice })
   finite(result:mean(), "the loss at the perturbed point")
-  s.g2 = into
+  s.g2 = self.options.second_gradient == "sum" and into * #result:losses() or into
   return result
-end
-
--- Clipping: d scaled to at most C (fairseq's coefficient). C = 0 only measures.
-local function clip(d, norm, limit)
-  if not limit or limit == 0 then
-    return d
-  end
-  return d * (limit / (norm + 1e-6)):min(1)
 end
 
 -- The base update, what joins it, and c ← round(w), in one commit.
@@ -136,10 +137,9 @@ end
 
 local function run(self, s, o)
   local t, params = self.type, self.params
-  local first = first_pass(self, s, o)
+  local first, gnorm = first_pass(self, s, o)
   local info = { loss = first:mean(), losses = s.losses, correct = first:correct(),
     rho = t and t.ascend and s.rho or nil }
-  local gnorm = params.g:norm():request()
   local enorm
   local two = t and (t.passes or 2) == 2 and (not t.every or t.every(s))
   if two then
@@ -152,7 +152,10 @@ local function run(self, s, o)
   info.gnorm, info.dnorm = finite(gnorm:read(), "the gradient's norm"),
     finite(dnorm:read(), "the update direction's norm")
   info.enorm = enorm and enorm:read() or 0
-  update(self, s, clip(d, dnorm, self.options.clip_norm))
+  if self.options.clip_at ~= "first" then
+    d = clip(d, dnorm, self.options.clip_norm)
+  end
+  update(self, s, d)
   info.mask = self.masking and self.masking:report() or nil
   return info
 end

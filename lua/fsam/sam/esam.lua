@@ -1,14 +1,23 @@
 --- ESAM (Du et al. 2022): cheaper SAM by two choices.
 --   SWP  only some tensors are perturbed, each with probability beta: e = (rho / beta) g / ‖g‖ over
 --        those (their eq. 5). The others need no gradient in the first pass. --swp weight draws for
---        each weight instead, as the paper writes it.
+--        each weight instead, as the paper writes it; --swp next draws tensors ahead, for the step
+--        to come, so that the first one has all.
 --   SDS  the second pass sees only the samples whose loss rises most (their eq. 9): the
---        k = max(1, floor(gamma B)) largest loss(w + e) - loss(w), ties to the lower ordinal.
+--        k = max(1, floor(gamma B)) largest loss(w + e) - loss(w), ties to the lower ordinal. With
+--        --sds cutoff, all that rise as much as the k-th; all samples where floor(gamma B) is 0 or
+--        gamma is 0.99 and more.
 local sam = require("fsam.sam")
 
 -- Whether a tensor is in, keyed by seed, step and segment.
 local function is_in(s, segment)
-  return s:random(segment.index) < s.beta
+  return s.swp == "next" and s.step == 0 or s:random(segment.index) < s.beta
+end
+
+-- Whether the second pass sees all samples, so that nothing need be scored.
+local function takes_all(s)
+  return s.gamma == 1
+    or s.sds == "cutoff" and (s.gamma >= 0.99 or math.floor(s.gamma * #s.losses) == 0)
 end
 
 sam.define("esam", {
@@ -18,8 +27,12 @@ sam.define("esam", {
       help = "share of the tensors that esam perturbs" },
     { name = "gamma", type = "number", default = 0.5, above = 0, max = 1,
       help = "share of the samples in esam's second pass" },
-    { name = "swp", type = "choice", choices = { "tensor", "weight" }, default = "tensor",
-      help = "esam draws whole tensors, or single weights" },
+    { name = "swp", type = "choice", choices = { "tensor", "weight", "next" }, default = "tensor",
+      help = "esam draws whole tensors, single weights, or tensors for the step to come" },
+    { name = "sds", type = "choice", choices = { "exact", "cutoff" }, default = "exact",
+      help = "esam's second pass has exactly its share of the samples, or all that rise as much" },
+    { name = "norm_eps", type = "number", default = 0, min = 0,
+      help = "added to the gradient's norm in rho · g / ‖g‖" },
   },
 
   skip = function(s)
@@ -42,11 +55,11 @@ sam.define("esam", {
         return is_in(s, segment)
       end) * g
     end
-    return g * (s.rho / s.beta / g:norm())
+    return g * (s.rho / s.beta / (g:norm() + s.norm_eps))
   end,
 
   select = function(s)
-    if s.gamma == 1 then
+    if takes_all(s) then
       return nil
     end
     local rise, order = {}, {}
@@ -56,8 +69,11 @@ sam.define("esam", {
     table.sort(order, function(a, b)
       return rise[a] > rise[b] or rise[a] == rise[b] and a < b
     end)
-    local chosen = {}
-    for i = 1, math.max(1, math.floor(s.gamma * #order)) do
+    local k, chosen = math.max(1, math.floor(s.gamma * #order)), {}
+    while s.sds == "cutoff" and order[k + 1] and rise[order[k + 1]] == rise[order[k]] do
+      k = k + 1
+    end
+    for i = 1, k do
       chosen[i] = order[i] - 1
     end
     table.sort(chosen)

@@ -13,6 +13,8 @@ sam.define("gsam", {
       help = "gsam's radius at the end of the schedule; default: rho" },
     { name = "alpha", type = "number", default = 0.4, min = 0,
       help = "gsam's weight of the orthogonal part" },
+    { name = "norm_eps", type = "number", default = 0, min = 0,
+      help = "added to the gradient's norm in rho · g / ‖g‖" },
   },
 
   schedule = function(s)
@@ -23,7 +25,7 @@ sam.define("gsam", {
   end,
 
   ascend = function(s)
-    return s.g * (s.rho / s.g:norm())
+    return s.g * (s.rho / (s.g:norm() + s.norm_eps))
   end,
 
   descend = function(s)

@@ -1,7 +1,8 @@
 --- The life of a fisher- type's mask: when a new one is due, how it is made from a policy's values,
--- and what is told about it. The bits are a mask of fsam.params and live in the checkpoint; a step
+-- what it does to a perturbation, and what is told about it. The bits are a mask of fsam.params and live in the checkpoint; a step
 -- that is skipped keeps the old mask, and the new one stays due.
 local C = require("fsam.C")
+local errors = require("fsam.errors")
 local policies = require("fsam.sam.policies")
 
 local Masking = {}
@@ -9,13 +10,31 @@ Masking.__index = Masking
 
 local M = {}
 
-local function in_scope(name, scope)
-  for _, piece in ipairs(scope) do
+-- True when one of the pieces is part of the name.
+local function matches(name, pieces)
+  for _, piece in ipairs(pieces) do
     if name:find(piece, 1, true) then
       return true
     end
   end
-  return #scope == 0
+  return false
+end
+
+-- The segments that masks choose from.
+local function pool_of(params, options)
+  local scope, exclude, pool = options.mask_scope or {}, options.mask_exclude or {}, {}
+  for _, segment in ipairs(params.segments) do
+    if not segment.frozen and (#scope == 0 or matches(segment.name, scope))
+        and not matches(segment.name, exclude) then
+      pool[#pool + 1] = segment
+    end
+  end
+  if #pool == 0 then
+    errors.raise("--mask-scope %s and --mask-exclude %s leave no parameter to mask",
+      #scope > 0 and table.concat(scope, ",") or "(all)",
+      #exclude > 0 and table.concat(exclude, ",") or "none")
+  end
+  return pool
 end
 
 --- @tparam table params sealed parameters
@@ -23,19 +42,13 @@ end
 -- @tparam function sampler (fsam.optim.build)
 -- @tparam integer seed
 function M.new(params, options, sampler, seed)
-  local pool = {}
-  for _, segment in ipairs(params.segments) do
-    if not segment.frozen and in_scope(segment.name, options.mask_scope or {}) then
-      pool[#pool + 1] = segment
-    end
-  end
   return setmetatable({
     params = params,
     options = options,
     sampler = sampler,
     seed = seed,
     policy = policies.get(options.fisher or "sample"),
-    pool = pool,
+    pool = pool_of(params, options),
     mask = params:mask("mask"),
     due = true,
     made = false,
@@ -48,6 +61,28 @@ function Masking:is_due(step)
     self.due = true
   end
   return self.due
+end
+
+--- Must the first pass of this step give every weight gradient, since a mask is made from it?
+function Masking:wants_all(step)
+  return self:is_due(step) and self.options.mask_gradient ~= "partial"
+end
+
+--- Does this step, which has made a mask, go on as if its first gradient were 0?
+function Masking:is_pause()
+  return self.news ~= nil and self.options.mask_steps == "plain"
+end
+
+--- The perturbation that is left of e.
+function Masking:apply(e)
+  local masked = self.mask * e
+  if self.options.renorm then
+    masked = masked * (e:norm() / masked:norm())
+  end
+  if self.options.mask_scale == "keep-ratio" then
+    masked = masked * (1 / (self.options.keep_ratio or 0.1))
+  end
+  return masked
 end
 
 --- Makes a mask from the policy's values; this step uses it. `keep` ends its being due.

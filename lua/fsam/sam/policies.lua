@@ -27,12 +27,21 @@ M.options = {
     help = "training samples that the policy sample looks at" },
   { name = "mask_scope", type = "list", default = {}, metavar = "NAMES", group = "Masks",
     help = "only these parameters are masked, by pieces of their names; default: all" },
+  { name = "mask_exclude", type = "list", default = {}, metavar = "NAMES", group = "Masks",
+    help = "these parameters are not masked, by pieces of their names" },
   { name = "mask_per", type = "choice", choices = { "model", "tensor" }, default = "model",
     group = "Masks", help = "the ratio holds in the whole model, or in each tensor" },
   { name = "unmasked", type = "choice", choices = { "none", "dense" }, default = "none",
-    group = "Masks", help = "parameters outside --mask-scope: never perturbed, or always" },
+    group = "Masks", help = "parameters that are not masked: never perturbed, or always" },
   { name = "renorm", type = "flag", group = "Masks",
     help = "scale the masked perturbation back to its length before the mask" },
+  { name = "mask_scale", type = "choice", choices = { "none", "keep-ratio" }, default = "none",
+    group = "Masks", help = "divide the masked perturbation by --keep-ratio" },
+  { name = "mask_steps", type = "choice", choices = { "perturb", "plain" }, default = "perturb",
+    group = "Masks", help = "a step that makes a mask uses it at once, or perturbs nothing" },
+  { name = "mask_gradient", type = "choice", choices = { "whole", "partial" }, default = "whole",
+    group = "Masks",
+    help = "masks see the gradient of all tensors, or not of those that esam leaves out" },
 }
 
 --- Defines a policy.

@@ -4,6 +4,7 @@
 -- mask policies come from their own definitions (owned_flags.lua), so a user's new type has its
 -- flags in --help without a word here.
 
+local compat = require("fsam.sam.compat")
 local errors = require("fsam.errors")
 local metrics = require("fsam.metrics")
 local owned = require("fsam.train.owned_flags")
@@ -51,13 +52,15 @@ local function batch_flags()
   }
 end
 
+local SAM_TYPE = "fisher-sam" -- of a command that names none
+
 local function optimizer_flags(optimizers, sam_types)
-  return {
+  local flags = {
     { name = "optimizer", type = "choice", choices = optimizers, default = "sam",
       same = { samsgd = "sam" }, help = "sam wraps --base-optimizer; the others are plain" },
     { name = "base_optimizer", type = "string", default = "adam", metavar = "NAME",
       help = "what --optimizer sam wraps" },
-    { name = "sam_type", type = "choice", choices = sam_types, default = "fisher-sam",
+    { name = "sam_type", type = "choice", choices = sam_types, default = SAM_TYPE,
       help = "kind of sharpness-aware step" },
     { name = "weight_decay", type = "number", default = 0.01, min = 0, alias = { "wd" },
       help = "weight decay" },
@@ -65,15 +68,19 @@ local function optimizer_flags(optimizers, sam_types)
       help = "parameters without decay, by pieces of their names (bias,LayerNorm; none)" },
     { name = "clip_norm", type = "number", default = 0, min = 0,
       help = "longest update direction; 0: only measure" },
-    { name = "preset", type = "choice", choices = { "fairseq", "hf" }, default = "fairseq",
-      help = "sets --adam-form, --no-decay, --head-init and --pooler-dropout as that program does",
-      implies = {
-        fairseq = { adam_form = "fairseq", no_decay = {}, head_init = "fairseq",
-          pooler_dropout = 0 },
-        hf = { adam_form = "torch", no_decay = { "bias", "LayerNorm" }, head_init = "hf",
-          pooler_dropout = 0.1 },
-      } },
+    unpack(compat.options(SAM_TYPE)), -- before --preset, over which it wins
   }
+  flags[#flags + 1] = {
+    name = "preset", type = "choice", choices = { "fairseq", "hf" }, default = "fairseq",
+    help = "sets --adam-form, --no-decay, --head-init and --pooler-dropout as that program does",
+    implies = {
+      fairseq = { adam_form = "fairseq", no_decay = {}, head_init = "fairseq",
+        pooler_dropout = 0 },
+      hf = { adam_form = "torch", no_decay = { "bias", "LayerNorm" }, head_init = "hf",
+        pooler_dropout = 0.1 },
+    },
+  }
+  return flags
 end
 
 local function rate_flags()
@@ -182,6 +189,9 @@ local function check(flags, names, o)
     require("fsam.sam.policies").get(o.fisher)
   end
   o.notes = owned.settle(flags, o)
+  for _, note in ipairs(compat.notes(o)) do
+    table.insert(o.notes, note)
+  end
   if o.given.arch and o.restore_file then
     table.insert(o.notes, "--arch has no effect with --restore-file, which says what the model is")
   end

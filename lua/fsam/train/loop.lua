@@ -37,8 +37,9 @@ function Loop:update(batches, steps)
     tokens = tokens, loss = info.loss, correct = info.correct, gnorm = info.gnorm,
     dnorm = info.dnorm, enorm = info.enorm, rho = info.rho, mask = info.mask,
     skipped = info.skipped, seconds = clock() - started,
-    clipped = o.clip_norm > 0 and info.dnorm ~= nil and info.dnorm > o.clip_norm,
   }
+  local norm = o.clip_at == "first" and r.gnorm or r.dnorm
+  r.clipped = o.clip_norm > 0 and norm ~= nil and norm > o.clip_norm
   p:add(r)
   r.epoch_averages = p.meter:averages()
   self.session = self.session + 1
