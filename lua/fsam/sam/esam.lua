@@ -32,7 +32,7 @@ sam.define("esam", {
     { name = "sds", type = "choice", choices = { "exact", "cutoff" }, default = "exact",
       help = "esam's second pass has exactly its share of the samples, or all that rise as much" },
     { name = "norm_eps", type = "number", default = 0, min = 0,
-      help = "added to the gradient's norm in rho · g / ‖g‖" },
+      help = "added to the gradient's norm before dividing by it" },
   },
 
   skip = function(s)

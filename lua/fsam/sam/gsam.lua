@@ -14,7 +14,7 @@ sam.define("gsam", {
     { name = "alpha", type = "number", default = 0.4, min = 0,
       help = "gsam's weight of the orthogonal part" },
     { name = "norm_eps", type = "number", default = 0, min = 0,
-      help = "added to the gradient's norm in rho · g / ‖g‖" },
+      help = "added to the gradient's norm before dividing by it" },
   },
 
   schedule = function(s)
