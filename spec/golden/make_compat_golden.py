@@ -1,6 +1,6 @@
-"""Writes compat.json, the golden trajectories of spec/lua/compat_spec.lua: what the optimizer file of
-the code released with the FSAM paper does to a tiny BERT in twenty updates, under PyTorch in f32 with
-dropout off.
+"""Writes compat.json, the golden trajectories of spec/lua/compat_spec.lua: what the optimizer file
+of the code released with the FSAM paper does to a tiny BERT in twenty updates, under PyTorch in f32
+with dropout off.
 
     git clone https://github.com/WHU-ZQH/FSAM4PLM /tmp/FSAM4PLM        (at 44e2503)
     python3 spec/golden/make_compat_golden.py /tmp/FSAM4PLM            (needs torch, transformers)

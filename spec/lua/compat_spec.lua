@@ -156,8 +156,8 @@ describe("the switch", function()
 
     it(flag .. " acts alone with " .. case.name, function()
       -- The command without --compat; a pool, so that there is something outside it.
-      local words = command(case, { "--fisher=batch", "--mask-exclude=LayerNorm", "--precision=fp32",
-        switch[4] })
+      local words = command(case, { "--fisher=batch", "--mask-exclude=LayerNorm",
+        "--precision=fp32", switch[4] })
       table.remove(words, 1)
       table.remove(words, 1)
       local plain = train(words)
@@ -175,6 +175,14 @@ describe("the switch", function()
       end)
     end
   end)
+end)
+
+it("a mask needs something to choose from", function()
+  local o = read({ "--mask-scope=bias", "--mask-exclude=bert,class" })
+  assert.has_error(function()
+    optim.build({ params = new_model(o).params, options = o, optimizer = "sam",
+      sam_type = "fisher-sam" })
+  end, "--mask-scope bias and --mask-exclude bert,class leave no parameter to mask")
 end)
 
 describe("a mask step that is plain", function()

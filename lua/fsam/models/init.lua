@@ -17,16 +17,6 @@ local M = {}
 local Model = {}
 Model.__index = Model
 
--- True when one of the patterns (plain text) is part of the name.
-local function matches(name, patterns)
-  for _, pattern in ipairs(patterns or {}) do
-    if name:find(pattern, 1, true) then
-      return true
-    end
-  end
-  return false
-end
-
 local function or_default(value, default)
   if value == nil then
     return default
@@ -38,8 +28,8 @@ end
 local function build(config, o)
   local list = layout.parameters(config, config.num_labels)
   for _, parameter in ipairs(list) do
-    parameter.frozen = matches(parameter.name, o.freeze)
-    parameter.decay = not matches(parameter.name, o.no_decay)
+    parameter.frozen = params.matches(parameter.name, o.freeze)
+    parameter.decay = not params.matches(parameter.name, o.no_decay)
   end
   local sealed = params.new(o.device, list, { compute = o.precision == "bf16" and "bf16" or "f32" })
   local weights = Weights.new(sealed)

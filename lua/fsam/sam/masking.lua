@@ -1,24 +1,15 @@
 --- The life of a fisher- type's mask: when a new one is due, how it is made from a policy's values,
--- what it does to a perturbation, and what is told about it. The bits are a mask of fsam.params and live in the checkpoint; a step
--- that is skipped keeps the old mask, and the new one stays due.
+-- what it does to a perturbation, and what is told about it. The bits are a mask of fsam.params and
+-- live in the checkpoint; a step that is skipped keeps the old mask, and the new one stays due.
 local C = require("fsam.C")
 local errors = require("fsam.errors")
+local matches = require("fsam.params").matches
 local policies = require("fsam.sam.policies")
 
 local Masking = {}
 Masking.__index = Masking
 
 local M = {}
-
--- True when one of the pieces is part of the name.
-local function matches(name, pieces)
-  for _, piece in ipairs(pieces) do
-    if name:find(piece, 1, true) then
-      return true
-    end
-  end
-  return false
-end
 
 -- The segments that masks choose from.
 local function pool_of(params, options)
