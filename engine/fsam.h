@@ -52,8 +52,8 @@ int fsam_threads(void);
  * All give the same bits. */
 const char *fsam_isa(void);
 
-/* What multiplies bf16 natively here, by processor and matrix library: "amx", "avx512", or "" (by way
- * of f32, slow). */
+/* What multiplies bf16 natively here, by processor and matrix library: "amx", "avx512", or "" (by
+ * way of f32, slow). */
 const char *fsam_bf16_unit(void);
 
 /* Seconds of a monotonic clock. */
