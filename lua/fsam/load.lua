@@ -3,6 +3,7 @@
 local Pass = require("fsam.pass")
 local batches = require("fsam.data.batch")
 local devices = require("fsam.device")
+local errors = require("fsam.errors")
 local folder = require("fsam.formats.folder")
 local models = require("fsam.models")
 local text = require("fsam.text")
@@ -38,12 +39,42 @@ function Prediction:__tostring()
   return table.concat(words, "   ")
 end
 
+-- One text (or pair) as a host batch. label: a class, from 0.
+local function pack(model, sentence, pair, label)
+  local ids, segments = model.tokenizer:encode(sentence, pair)
+  return batches.pack({ { ids = ids, segments = segments, label = label } },
+    { pad_id = model.pad_id, position_offset = model.position_offset })
+end
+
+-- The class of a label's name, or of its number from 0.
+local function class_of(model, label)
+  local labels = model.config.labels
+  for i, name in ipairs(labels) do
+    if name == label or i - 1 == label then
+      return i - 1
+    end
+  end
+  errors.raise("the model has no label %s; it has %s", tostring(label), table.concat(labels, ", "))
+end
+
+--- model:gradient(text, label[, pair]): the gradient of one text's loss at w, dropout off, in
+-- model.params.g.
+-- @tparam string sentence
+-- @param label its name, or its number from 0
+-- @treturn table the vector g
+-- @treturn number the loss
+local function gradient(model, sentence, label, pair)
+  local host = pack(model, sentence, pair, class_of(model, label))
+  model.params:sync()
+  local evaluate = model.pass:bind({ step = 0, batches = { host }, training = false })
+  local loss = evaluate({ into = model.params.g, backward = true }):mean()
+  return model.params.g, loss
+end
+
 -- model:predict(text[, pair]) → { label, probabilities, logits }; prints readably.
 local function predict(model, sentence, pair)
-  local ids, segments = model.tokenizer:encode(sentence, pair)
   model.params:sync()
-  local logits = model.pass:predict(batches.pack({ { ids = ids, segments = segments, label = 0 } },
-    { pad_id = model.pad_id, position_offset = model.position_offset }))[1]
+  local logits = model.pass:predict(pack(model, sentence, pair, 0))[1]
   local p, best = softmax(logits), 1
   for c in ipairs(p) do
     best = p[c] > p[best] and c or best
@@ -55,7 +86,8 @@ end
 --- Loads a Hugging Face folder or a run's checkpoint.
 -- @tparam string path
 -- @tparam[opt] table o device ("auto"), precision ("fp32"), and what fsam.models.load takes
--- @treturn table the model, with tokenizer, pass and predict(text[, pair])
+-- @treturn table the model, with tokenizer, pass, predict(text[, pair]) and
+--   gradient(text, label[, pair])
 return function(path, o)
   o = o or {}
   local where = folder.resolve(path) or path
@@ -64,6 +96,6 @@ return function(path, o)
     precision = devices.precision(o.precision or "fp32", device), freeze = o.freeze })
   model.tokenizer = text.load(where)
   model.pass = Pass.new({ model = model })
-  model.predict = predict
+  model.predict, model.gradient = predict, gradient
   return model
 end

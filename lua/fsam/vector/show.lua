@@ -64,6 +64,48 @@ local function table_of(columns, rows)
   return table.concat(lines, "\n")
 end
 
+-- "embeddings", "layer 0", …, "head": what fsam.params numbers -1, 0, … and one past the last.
+local function layer_name(model, layer)
+  local last = model.segments[#model.segments].layer
+  for _, segment in ipairs(model.segments) do
+    last = math.max(last, segment.layer)
+  end
+  return layer < 0 and "embeddings" or layer == last and "head" or "layer " .. layer
+end
+
+-- A row's values: one line a layer if the segments of each layer have the same, else one a segment.
+local function show_row(x)
+  local model, values = x.model, x:read()
+  local by_layer, layers, uniform = {}, {}, true
+  for i, segment in ipairs(model.segments) do
+    local known = by_layer[segment.layer]
+    uniform = uniform and (known == nil or known == values[i])
+    if known == nil then
+      by_layer[segment.layer], layers[#layers + 1] = values[i], segment.layer
+    end
+  end
+  local rows = {}
+  if uniform then
+    table.sort(layers)
+    for i, layer in ipairs(layers) do
+      rows[i] = { layer_name(model, layer), ("%.5g"):format(by_layer[layer]) }
+    end
+  else
+    for i, segment in ipairs(model.segments) do
+      rows[i] = { segment.name, ("%.5g"):format(values[i]) }
+    end
+  end
+  return table_of({ uniform and "layer" or "segment", "value" }, rows)
+end
+
+--- What the REPL prints of an expression: rows whole, all else in a line.
+function node.Node.__show(x)
+  if x.kind % code.BOOL == code.ROW and not x.model.in_step then
+    return show_row(x)
+  end
+  return describe(x)
+end
+
 --- A table of segments: shape, norm and largest magnitude, or of a mask the share of set bits.
 -- @treturn string several lines
 function storage.methods.show(self)
