@@ -129,8 +129,9 @@ end
 
 --- The closure that an optimizer's step evaluates. Its passes share the step's dropout bits.
 -- evaluate{ into = "g", backward = true, choice = ordinals or nil, skip = segments or nil,
---           batches = other micro-batches or nil } runs a pass and leaves the mean gradient in the
--- named vector; without backward only losses. Returns fsam.result.
+--           batches = other micro-batches or nil, draw = nil } runs a pass and leaves the mean
+-- gradient in the named vector; without backward only losses. Returns fsam.result, whose `draw`
+-- says which dropout it had; a pass that asks for a draw repeats that dropout and uses up none.
 -- @tparam table o step (number of the update, from 0); batches (host batches); training
 function Pass:bind(o)
   lib.fsam_arena_reset(self.results)
@@ -144,12 +145,17 @@ function Pass:bind(o)
     if gradients then
       gradients:begin(request.skip)
     end
+    local draw = request.draw
+    if not draw then
+      draw = self.fresh and draws or 0
+      draws = (draws + 1) % 8
+    end
     local result = self:run(list, {
       training = o.training,
-      key = { seed = self.seed, step = o.step, draw = self.fresh and draws or 0 },
+      key = { seed = self.seed, step = o.step, draw = draw },
       gradients = gradients,
     })
-    draws = (draws + 1) % 8
+    result.draw = draw
     if gradients then
       gradients:finish()
       self.model.params:touch(request.into)

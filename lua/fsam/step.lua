@@ -7,6 +7,7 @@
 -- Nothing persistent changes before everything is known to be finite: then one commit, else
 -- discard.
 local View = require("fsam.step_view")
+local diagnosis = require("fsam.step_diagnosis")
 local masking = require("fsam.sam.masking")
 local errors = require("fsam.errors")
 
@@ -66,7 +67,7 @@ end
 
 -- Pass 1 and, where they apply, exploration and the masks before and after it. Returns its result
 -- and the norm of its gradient as a requested scalar.
-local function first_pass(self, s, o)
+local function first_pass(self, s, o, look)
   local t, params, mask = self.type or {}, self.params, self.masking
   local context = { params = params, evaluate = o.evaluate, seed = self.seed,
     finite = function(x) return finite(x, "the loss of a mask's sample") end }
@@ -74,12 +75,22 @@ local function first_pass(self, s, o)
     mask:refresh(s, context)
   end
   if t.explore then
-    params.c:set(params.w + t.explore(s))
+    if look then
+      look:before_explore()
+    end
+    local x = t.explore(s)
+    if look then
+      look:explored(x)
+    end
+    params.c:set(params.w + x)
   end
   local whole = mask and mask:wants_all(o.step)
   local left_out = not whole and t.skip and t.skip(s) or nil
   local result = o.evaluate({ into = params.g, backward = true, skip = left_out })
   finite(result:mean(), "the loss")
+  if look then
+    look:first(result, left_out)
+  end
   s.g, s.losses = params.g, result:losses()
   local norm = params.g:norm():request()
   if self.options.clip_at == "first" then
@@ -95,7 +106,7 @@ local function first_pass(self, s, o)
 end
 
 -- c ← w + e. Returns e's norm as a requested scalar.
-local function ascend(self, s)
+local function ascend(self, s, look)
   local params, e = self.params, self.type.ascend and self.type.ascend(s)
   if not e then
     if self.type.ascend then
@@ -103,16 +114,19 @@ local function ascend(self, s)
     end
     return nil
   end
+  if look and self.masking then
+    look:unmasked(e)
+  end
   e = self.masking and self.masking:apply(e) or e
   params.c:set(params.w + e)
   return e:norm():request()
 end
 
 -- Pass 2 over all samples or the selected ones.
-local function second_pass(self, s, o)
+local function second_pass(self, s, o, look)
   local params = self.params
   local choice = self.type.select and self.type.select(s)
-  local into = self.keeps_g and params:scratch("g2") or params.g
+  local into = (self.keeps_g or look) and params:scratch("g2") or params.g
   local result = o.evaluate({ into = into, backward = true, choice = choice })
   finite(result:mean(), "the loss at the perturbed point")
   s.g2 = self.options.second_gradient == "sum" and into * #result:losses() or into
@@ -137,14 +151,19 @@ end
 
 local function run(self, s, o)
   local t, params = self.type, self.params
-  local first, gnorm = first_pass(self, s, o)
+  local look = o.diagnose and diagnosis.new(params, s) or nil
+  local first, gnorm = first_pass(self, s, o, look)
   local info = { loss = first:mean(), losses = s.losses, correct = first:correct(),
     rho = t and t.ascend and s.rho or nil }
   local enorm
   local two = t and (t.passes or 2) == 2 and (not t.every or t.every(s))
   if two then
-    enorm = ascend(self, s)
-    info.perturbed = second_pass(self, s, o):mean()
+    enorm = ascend(self, s, look)
+    local second = second_pass(self, s, o, look)
+    info.perturbed = second:mean()
+    if look then
+      look:second(second, enorm)
+    end
   end
   local d = t and t.descend and t.descend(s) or s.g2 or s.g
   local dnorm = d:norm():request()
@@ -157,15 +176,17 @@ local function run(self, s, o)
   end
   update(self, s, d)
   info.mask = self.masking and self.masking:report() or nil
+  info.diagnosis = look and look:report(info.gnorm, self.masking) or nil
   return info
 end
 
 --- One step.
 -- @tparam table o evaluate (fsam.pass); step (number of the update, from 0); lr; lr_peak, lr_end
---   (for schedules of rho); progress (0 … 1); samples; micro_batches
+--   (for schedules of rho); progress (0 … 1); samples; micro_batches; diagnose (true: look closer,
+--   fsam.step_diagnosis; the weights do not change by it)
 -- @treturn table loss, losses, correct (or nil) of the first pass; perturbed (mean loss at w + e);
---   gnorm, dnorm, enorm; rho; mask (a report, on the steps that made one); or skipped alone (the
---   reason: nothing has changed)
+--   gnorm, dnorm, enorm; rho; mask (a report, on the steps that made one); diagnosis; or skipped
+--   alone (the reason: nothing has changed)
 function Optimizer:step(o)
   local s, params = self.view, self.params
   s:begin(o, self.applied)

@@ -88,11 +88,12 @@ function Masking:refresh(s, context)
     unmasked = self.options.unmasked or "none",
   })
   local density, by_segment = self.mask:density()
+  self.overlap = self.made and self.mask:change() or nil
   self.news = {
     seconds = C.lib.fsam_clock() - began,
     density = density,
     segments = by_segment,
-    overlap = self.made and self.mask:change() or nil,
+    overlap = self.overlap,
   }
 end
 
@@ -112,13 +113,13 @@ function Masking:report()
   return news
 end
 
---- Whether a mask is due, and whether there is one: for the checkpoint.
+--- Whether a mask is due, whether there is one, and what was told of it: for the checkpoint.
 function Masking:state()
-  return { due = self.due, made = self.made }
+  return { due = self.due, made = self.made, overlap = self.overlap }
 end
 
 function Masking:restore(state)
-  self.due, self.made = state.due, state.made
+  self.due, self.made, self.overlap = state.due, state.made, state.overlap
 end
 
 return M

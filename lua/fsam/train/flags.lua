@@ -130,6 +130,9 @@ local function report_flags()
       default = "bar", free = true, help = "bar needs a terminal, else it is simple" },
     { name = "log_interval", type = "integer", default = 100, min = 1, free = true,
       help = "updates between two lines of simple and json" },
+    { name = "diagnose", type = "integer", default = 0, min = 0, free = true,
+      help = "look closer at every N-th update: loss at w + e, agreement and noise of gradients, "
+        .. "mask; 0: never. Training does not change" },
     { name = "device", type = "choice", choices = { "cpu", "cuda", "auto" }, default = "auto",
       free = true, help = "where to compute" },
     { name = "threads", type = "integer", default = 0, min = 0, free = true,

@@ -31,12 +31,13 @@ function Loop:update(batches, steps)
     evaluate = self.pass:bind({ step = p.step, batches = list, training = true }),
     step = p.step, lr = lr, lr_peak = o.lr, lr_end = o.end_learning_rate,
     progress = math.min(p.step / self.plan.total, 1), samples = samples, micro_batches = #list,
+    diagnose = o.diagnose > 0 and p.step % o.diagnose == 0,
   })
   local r = {
     epoch = p.epoch, step = p.step, done = p.done + 1, steps = steps, lr = lr, samples = samples,
     tokens = tokens, loss = info.loss, correct = info.correct, gnorm = info.gnorm,
     dnorm = info.dnorm, enorm = info.enorm, rho = info.rho, mask = info.mask,
-    skipped = info.skipped, seconds = clock() - started,
+    diagnosis = info.diagnosis, skipped = info.skipped, seconds = clock() - started,
   }
   local norm = o.clip_at == "first" and r.gnorm or r.dnorm
   r.clipped = o.clip_norm > 0 and norm ~= nil and norm > o.clip_norm
@@ -100,6 +101,7 @@ function Loop:validate()
   self.report:epoch({
     epoch = p.epoch, step = p.step, lr = self.rate(math.max(p.step - 1, 0)), meter = p.meter,
     averages = p.meter:averages(), values = result.values, groups = result.groups,
+    diagnosed = p.diagnoses:averages(),
     is_best = is_best, seconds = p.meter.seconds, valid_seconds = seconds,
     dev_samples = #self.task.dev, dev_tokens = result.tokens,
     dev_batches = #self.task.dev_batches, best_metric = metric,

@@ -3,6 +3,7 @@
 -- Owns the counters, the best and last scores, patience, and their form in trainer.json. Knows
 -- nothing of models, files or screens.
 
+local diagnoses = require("fsam.train.diagnoses")
 local meters = require("fsam.train.meter")
 local metrics = require("fsam.metrics")
 
@@ -34,12 +35,13 @@ function M.new(saved)
     self[field] = saved[field]
   end
   self.meter = meters.new(saved and saved.meter)
+  self.diagnoses = diagnoses.new(saved and saved.diagnoses)
   return self
 end
 
 --- Everything, as a plain table for trainer.json.
 function Progress:state()
-  local state = { meter = self.meter:state() }
+  local state = { meter = self.meter:state(), diagnoses = self.diagnoses:state() }
   for _, field in ipairs(FIELDS) do
     state[field] = self[field]
   end
@@ -59,9 +61,10 @@ function M.plan(o, steps_per_epoch, saved)
 end
 
 --- Counts an update.
--- @tparam table r loss, samples, tokens, seconds, skipped (a reason) or nil, …
+-- @tparam table r loss, samples, tokens, seconds, skipped (a reason) or nil, diagnosis or nil, …
 function Progress:add(r)
   self.meter:add(r)
+  self.diagnoses:add(r.diagnosis or {})
   self.step, self.done = self.step + 1, self.done + 1
   self.train_seconds = self.train_seconds + r.seconds
   self.tokens = self.tokens + r.tokens
@@ -102,7 +105,8 @@ end
 --- Ends the epoch.
 function Progress:next_epoch()
   self.epochs_done = self.epoch
-  self.epoch, self.done, self.meter = self.epoch + 1, 0, meters.new()
+  self.epoch, self.done = self.epoch + 1, 0
+  self.meter, self.diagnoses = meters.new(), diagnoses.new()
 end
 
 --- Why no update should follow, or nil.

@@ -114,6 +114,10 @@ function Report:step(r)
   if r.mask then
     self:record("mask", { step = r.step, mask = r.mask })
   end
+  if r.diagnosis then
+    r.diagnosis.step = r.step
+    self:record("diagnosis", r.diagnosis)
+  end
 end
 
 function Report:epoch(r)
@@ -122,6 +126,7 @@ function Report:epoch(r)
     epoch = r.epoch, step = r.step, loss = r.averages.loss, accuracy = r.averages.accuracy,
     dev = r.values, by_kind = r.groups, is_best = r.is_best, seconds = r.seconds,
     valid_seconds = r.valid_seconds, tokens_per_second = r.averages.tokens_per_second,
+    diagnosed = r.diagnosed,
   })
 end
 

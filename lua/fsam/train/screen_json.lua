@@ -124,6 +124,9 @@ function Screen:epoch(r)
     order[#order + 1] = name
   end
   self:put("valid", valid, order)
+  if r.diagnosed then
+    self:put("diagnose", r.diagnosed)
+  end
 end
 
 function Screen:saved(r)

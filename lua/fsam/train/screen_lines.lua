@@ -3,6 +3,7 @@
 -- Owns how `--log-format bar` and `simple` look. The two differ only in what they show within an
 -- epoch: bar redraws one line, simple writes one every --log-interval updates.
 
+local diagnoses = require("fsam.train.diagnoses")
 local format = require("fsam.train.format")
 
 local M = {}
@@ -108,6 +109,9 @@ function Screen:epoch(r)
   self:line(("epoch %-3d  train loss %.3f   dev %s   %s%s"):format(r.epoch,
     r.averages.loss or 0 / 0, self:values(r.values), format.duration(r.seconds),
     r.is_best and "   best" or ""))
+  if r.diagnosed then
+    self:line("diagnose   " .. diagnoses.text(r.diagnosed))
+  end
 end
 
 -- Checkpoints are in the summary.

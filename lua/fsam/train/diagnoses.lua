@@ -1,0 +1,75 @@
+--- Averages of diagnosed steps (fsam.step_diagnosis) over an epoch, and the line that tells them.
+--
+-- Owns sums by name, their form in trainer.json, and the line's words. The noise scale is the ratio
+-- of two averages: that of a single step is biased.
+
+local M = {}
+
+local Diagnoses = {}
+Diagnoses.__index = Diagnoses
+
+--- Nothing yet, or the sums that `state` gave.
+-- @tparam[opt] table state
+function M.new(state)
+  return setmetatable({ sums = state and state.sums or {}, counts = state and state.counts or {} },
+    Diagnoses)
+end
+
+--- Adds what a step's diagnosis says; numbers that are not finite are left out.
+-- @tparam table d name → number
+function Diagnoses:add(d)
+  for name, value in pairs(d) do
+    if value == value and math.abs(value) < math.huge then
+      self.sums[name] = (self.sums[name] or 0) + value
+      self.counts[name] = (self.counts[name] or 0) + 1
+    end
+  end
+end
+
+--- Mean of each name, and the noise scale made of them.
+-- @treturn ?table with `count`, the number of diagnosed steps; nil when there was none
+function Diagnoses:averages()
+  if not next(self.counts) then
+    return nil
+  end
+  local means, most = {}, 0
+  for name, sum in pairs(self.sums) do
+    means[name] = sum / self.counts[name]
+    most = math.max(most, self.counts[name])
+  end
+  local square = means.noise_square
+  means.noise_scale = square and square > 0 and means.noise_trace / square or nil
+  means.count = most
+  return means
+end
+
+--- The sums as a plain table, for trainer.json.
+function Diagnoses:state()
+  return { sums = self.sums, counts = self.counts }
+end
+
+-- What the line has of each average, in its order.
+local PARTS = {
+  { "rise", "loss %+.3g at w + e" },
+  { "enorm", "‖e‖ %.3g" },
+  { "cosine", "cos(g, g2) %.3f" },
+  { "noise_scale", "noise scale %.3g" },
+  { "mask_density", "mask %.3g %%", 100 },
+  { "mask_overlap", "overlap %.3g %%", 100 },
+}
+
+--- The averages in one line.
+-- @tparam table means of `averages`
+function M.text(means)
+  local parts = {}
+  for _, part in ipairs(PARTS) do
+    local value = means[part[1]]
+    if value then
+      parts[#parts + 1] = part[2]:format(value * (part[3] or 1))
+    end
+  end
+  parts[#parts + 1] = means.count == 1 and "1 step" or ("%d steps"):format(means.count)
+  return table.concat(parts, "   ")
+end
+
+return M
