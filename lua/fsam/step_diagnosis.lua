@@ -8,9 +8,9 @@
 -- serve where they can; a forward pass is added at w where the first pass was elsewhere (explore)
 -- or saw fewer samples, and at w + e where the second pass chose samples or drew other dropout.
 --
--- Noise: the simple noise scale tr(Σ) / |G|² (McCandlish et al. 2018, app. A.1), Σ the covariance of
--- a sample's gradient, G the true gradient. From the step's mean gradient g over n samples and the
--- mean gradient a over the first h = floor(n / 2) of them, whose pass is all that is added:
+-- Noise: the simple noise scale tr(Σ) / |G|² (McCandlish et al. 2018, app. A.1), Σ the covariance
+-- of a sample's gradient, G the true gradient. From the step's mean gradient g over n samples and
+-- the mean gradient a over the first h = floor(n / 2) of them, whose pass is all that is added:
 --   tr(Σ) ≈ |a - b|² / (1/h + 1/(n - h)) = |a - g|² n h / (n - h)      b: mean over the others
 --   |G|²  ≈ |g|² - tr(Σ) / n
 -- For equal halves these are their estimators for batches of n/2 and n. Each is unbiased, their
@@ -109,8 +109,8 @@ local function ratio(a, b)
   return a and b and b > 0 and a / b or nil
 end
 
---- After the update: what was measured, as plain numbers (docs/sam-types.md says what each is); what the step does
--- not have is left out.
+--- After the update: what was measured, as plain numbers (docs/sam-types.md says what each is);
+-- what the step does not have is left out.
 -- @tparam number gnorm; @tparam ?table masking (fsam.sam.masking)
 function Diagnosis:report(gnorm, masking)
   local d = { loss = self.loss, loss_at_e = self.loss_at_e, gnorm = gnorm,

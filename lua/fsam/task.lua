@@ -125,6 +125,23 @@ function Task:micro_batches(step)
   return list, samples, tokens
 end
 
+--- The first samples of a split, in the order in which its batches were cut: a draw by seed.
+-- @tparam string split "train" or "dev"
+-- @tparam integer most
+-- @treturn table host batches; their ordinals number the samples
+-- @treturn integer how many samples they have
+function Task:first(split, most)
+  local list, count = {}, 0
+  for _, indices in ipairs(split == "dev" and self.dev_batches or self.batches) do
+    local left = { unpack(indices, 1, most - count) }
+    if #left > 0 then
+      list[#list + 1] = self:pack(pick(self[split], left), count)
+      count = count + #left
+    end
+  end
+  return list, count
+end
+
 --- Draws training samples for a mask: n of them without replacement, keyed by seed and step.
 -- @treturn function fn(n, seed, step, first_ordinal = 0) → host batches of one sample each
 function Task:sampler()

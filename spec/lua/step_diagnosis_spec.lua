@@ -150,8 +150,9 @@ describe("what a diagnosed step says", function()
   -- The mean gradient of some of a step's samples at w + e, and their mean loss.
   local function gradient(params, evaluate, e, choice)
     params.c:set(e and params.w + e or params.w)
-    local loss = evaluate({ into = params:scratch("mine"), backward = true, choice = choice }):mean()
-    return elements(params, params:scratch("mine")), loss
+    local into = params:scratch("mine")
+    local loss = evaluate({ into = into, backward = true, choice = choice }):mean()
+    return elements(params, into), loss
   end
 
   it("is what passes of their own find, for sam", function()
