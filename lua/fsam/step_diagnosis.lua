@@ -93,11 +93,13 @@ function Diagnosis:unmasked(e)
   self.unmasked_norm = e:norm():request()
 end
 
---- After the second pass, with g kept and c at w + e.
+--- After the second pass, with g kept and c at w + e. s.g is what the type saw: it may be clipped,
+-- or 0.
 function Diagnosis:second(result, enorm)
   local s = self.s
   self.enorm = enorm or self.enorm
-  self.dot, self.g2norm = s.g:dot(s.g2):request(), s.g2:norm():request()
+  self.dot, self.seen = s.g:dot(s.g2):request(), s.g:norm():request()
+  self.g2norm = s.g2:norm():request()
   self.loss_at_e = loss_of(self, result)
 end
 
@@ -116,7 +118,7 @@ function Diagnosis:report(gnorm, masking)
   local d = { loss = self.loss, loss_at_e = self.loss_at_e, gnorm = gnorm,
     enorm = read(self.enorm), g2norm = read(self.g2norm), seconds = self.seconds }
   d.rise = self.loss_at_e and self.loss_at_e - self.loss
-  d.cosine = ratio(read(self.dot), d.g2norm and gnorm * d.g2norm)
+  d.cosine = ratio(read(self.dot), self.seen and read(self.seen) * d.g2norm)
   if self.spread then
     local n, h = self.n, self.h
     d.noise_trace = self.spread:read() * n * h / (n - h)

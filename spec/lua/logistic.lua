@@ -185,5 +185,6 @@ M.N, M.ALL, M.LR, M.C = N, ALL, LR, C
 M.logistic, M.by_engine, M.by_loops = logistic, by_engine, by_loops
 M.dot, M.moved, M.scaled, M.sam_gradient = dot, moved, scaled, sam_gradient
 M.segment_of = segment_of
+M.new_params, M.evaluate_on, M.read, M.sample = new_params, evaluate_on, read, sample
 
 return M

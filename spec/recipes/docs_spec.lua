@@ -27,6 +27,20 @@ describe("the guides", function()
     assert.equal(2, select(2, out:gsub("[^\n]+", "")))
   end)
 
+  it("print a look at a landscape that runs", function()
+    local out = run([[
+local fsam = require("fsam")
+local tokenizer = fsam.text.wordpiece({ vocab = require("fsam.data.acceptability").generate({
+  train = 8, dev = 2 }).vocab })
+local model = fsam.models.new({ arch = "tiny", vocab_size = tokenizer.vocab_size,
+  pad_id = tokenizer.pad_id, labels = { "no", "yes" }, device = fsam.device.open("cpu") })
+model.pass = fsam.pass.new({ model = model })
+local batches = { require("fsam.data.batch").pack({ { ids = tokenizer:encode("the key is here"),
+  label = 1 } }, { pad_id = model.pad_id, position_offset = model.position_offset }) }
+]] .. blocks("docs/landscape.md")[1])
+    assert.matches("^[%d.]+\t[%d.]+\n%-?[%d.e-]+\n$", out)
+  end)
+
   it("print sam-types that can be defined and trained with", function()
     for _, path in ipairs({ "README.md", "docs/sam-types.md" }) do
       local found

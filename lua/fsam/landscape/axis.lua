@@ -20,7 +20,8 @@ function M.ticks(low, high, count)
     list[#list + 1] = k * step + 0 -- no negative zero
   end
   local decimals = math.max(0, -math.floor(math.log10(step) + 1e-9))
-  return list, decimals > 4 and "%.3g" or "%." .. decimals .. "f"
+  local plain = decimals <= 4 and math.max(math.abs(low), math.abs(high)) < 1e5
+  return list, plain and ("%%.%df"):format(decimals) or "%.3g"
 end
 
 --- The smallest and the largest finite number of lists.

@@ -56,8 +56,8 @@ end
 --- The largest eigenvalue. Uses three scratch vectors; each iteration is two gradients.
 -- @tparam table view fsam.landscape, of a model in f32
 -- @tparam[opt] table options h (length of the step), tolerance, iterations (most), seed
--- @treturn table value; residual (‖H v - λ v‖: some eigenvalue lies this near); iterations (all that
---   were run); converged; lowest (the most negative eigenvalue, where it is the largest in
+-- @treturn table value; residual (‖H v - λ v‖: some eigenvalue lies this near); iterations (all
+--   that were run); converged; lowest (the most negative eigenvalue, where it is the largest in
 --   magnitude); h, tolerance
 function M.largest(view, options)
   local o, params = {}, view.params

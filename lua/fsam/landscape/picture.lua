@@ -70,7 +70,7 @@ end
 
 -- A little more than the values, so that no line lies on the frame.
 local function padded(low, high)
-  local room = math.max(0.05 * (high - low), 1e-9 * math.abs(high), 1e-12)
+  local room = high > low and 0.05 * (high - low) or math.max(0.1 * math.abs(high), 1e-3)
   return { low - room, high + room }
 end
 

@@ -16,8 +16,8 @@ Report.__index = Report
 
 local clock = C.lib.fsam_clock
 
-local ORDER = { "checkpoint", "data", "split", "samples", "seed", "loss", "gnorm", "hessian",
-  "gradient", "random", "plane", "at" }
+local ORDER = { "at", "checkpoint", "data", "split", "samples", "seed", "loss", "gnorm", "hessian",
+  "gradient", "random", "plane" }
 
 local function say(format_text, ...)
   io.write(format_text:format(...), "\n")

@@ -3,6 +3,8 @@
 -- Owns sums by name, their form in trainer.json, and the line's words. The noise scale is the ratio
 -- of two averages: that of a single step is biased.
 
+local format = require("fsam.train.format")
+
 local M = {}
 
 local Diagnoses = {}
@@ -48,14 +50,22 @@ function Diagnoses:state()
   return { sums = self.sums, counts = self.counts }
 end
 
--- What the line has of each average, in its order.
+local function amount(x)
+  return x < 1000 and ("%.3g"):format(x) or format.count(x)
+end
+
+local function percent(x)
+  return ("%.3g %%"):format(100 * x)
+end
+
+-- What the line has of each average, in its order: its words, and how the number is written.
 local PARTS = {
   { "rise", "loss %+.3g at w + e" },
   { "enorm", "‖e‖ %.3g" },
   { "cosine", "cos(g, g2) %.3f" },
-  { "noise_scale", "noise scale %.3g" },
-  { "mask_density", "mask %.3g %%", 100 },
-  { "mask_overlap", "overlap %.3g %%", 100 },
+  { "noise_scale", "noise scale %s", amount },
+  { "mask_density", "mask %s", percent },
+  { "mask_overlap", "overlap %s", percent },
 }
 
 --- The averages in one line.
@@ -65,7 +75,7 @@ function M.text(means)
   for _, part in ipairs(PARTS) do
     local value = means[part[1]]
     if value then
-      parts[#parts + 1] = part[2]:format(value * (part[3] or 1))
+      parts[#parts + 1] = part[2]:format(part[3] and part[3](value) or value)
     end
   end
   parts[#parts + 1] = means.count == 1 and "1 step" or ("%d steps"):format(means.count)
