@@ -112,6 +112,10 @@ describe("a diagnosed step", function()
       for _, name in ipairs({ "adam", "sgd" }) do
         same({ optimizer = name, dropout_rng = rng })
       end
+      for _, options in ipairs({ { clip_at = "first", clip_norm = 0.1 }, { mask_steps = "plain" },
+        { second_gradient = "sum", mask_scale = "keep-ratio" }, { fisher = "batch" } }) do
+        same({ sam_type = "fisher-sam", dropout_rng = rng, options = options })
+      end
     end)
   end
 
