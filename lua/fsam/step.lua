@@ -26,7 +26,9 @@ function M.new(o)
     seed = o.seed,
     applied = 0,
   }, Optimizer)
-  self.base_view = View.new(self, o.base, o.base.name .. ".")
+  -- A base that the type replaces keeps no state.
+  local replaced = o.type and o.type.update and { name = o.base.name, options = o.base.options }
+  self.base_view = View.new(self, replaced or o.base, o.base.name .. ".")
   self.view = View.new(self, o.type or { name = "plain" }, "sam.")
   self.view.base = self.base_view
   if o.type and o.type.masked then
@@ -34,7 +36,8 @@ function M.new(o)
   end
   -- g2 needs storage of its own if somebody reads g after the second pass.
   local t = o.type
-  self.keeps_g = t and (t.descend or t.after or (t.state and #t.state > 0)) and true or false
+  self.keeps_g = t and (t.descend or t.after or t.update or (t.state and #t.state > 0)) and true
+    or false
   return self
 end
 
@@ -56,6 +59,7 @@ local function finite(x, what)
   end
   return x
 end
+Optimizer.finite = finite -- for fsam.step_view's own passes
 
 -- Clipping: d scaled to at most C (fairseq's coefficient). C = 0 only measures.
 local function clip(d, norm, limit)
@@ -66,7 +70,7 @@ local function clip(d, norm, limit)
 end
 
 -- Pass 1 and, where they apply, exploration and the masks before and after it. Returns its result
--- and the norm of its gradient as a requested scalar.
+-- and, as requested scalars, the norms of its gradient and of the exploration.
 local function first_pass(self, s, o, look)
   local t, params, mask = self.type or {}, self.params, self.masking
   local context = { params = params, evaluate = o.evaluate, seed = self.seed,
@@ -74,6 +78,7 @@ local function first_pass(self, s, o, look)
   if mask and mask:is_due(o.step) and mask.policy.passes then
     mask:refresh(s, context)
   end
+  local explored
   if t.explore then
     if look then
       look:before_explore()
@@ -83,6 +88,7 @@ local function first_pass(self, s, o, look)
       look:explored(x)
     end
     params.c:set(params.w + x)
+    explored = x:norm():request()
   end
   local whole = mask and mask:wants_all(o.step)
   local left_out = not whole and t.skip and t.skip(s) or nil
@@ -97,12 +103,13 @@ local function first_pass(self, s, o, look)
     s.g = clip(s.g, norm, self.options.clip_norm)
   end
   if mask and mask:is_due(o.step) and not mask.policy.passes then
+    finite(norm:read(), "the gradient's norm")
     mask:refresh(s, context)
   end
   if mask and mask:is_pause() then
     s.g = params.g:set(0)
   end
-  return result, norm
+  return result, norm, explored
 end
 
 -- c ← w + e. Returns e's norm as a requested scalar.
@@ -136,7 +143,7 @@ end
 -- The base update, what joins it, and c ← round(w), in one commit.
 local function update(self, s, d)
   local params, b = self.params, self.base_view
-  b.g = d
+  b.g, s.d = d, d
   local u = self.type and self.type.update and self.type.update(s) or self.base.update(b)
   if self.type and self.type.after then
     self.type.after(s)
@@ -152,13 +159,12 @@ end
 local function run(self, s, o)
   local t, params = self.type, self.params
   local look = o.diagnose and diagnosis.new(params, s) or nil
-  local first, gnorm = first_pass(self, s, o, look)
+  local first, gnorm, enorm = first_pass(self, s, o, look)
   local info = { loss = first:mean(), losses = s.losses, correct = first:correct(),
-    rho = t and t.ascend and s.rho or nil }
-  local enorm
+    rho = t and (t.ascend or t.explore) and s.rho or nil }
   local two = t and (t.passes or 2) == 2 and (not t.every or t.every(s))
   if two then
-    enorm = ascend(self, s, look)
+    enorm = ascend(self, s, look) or enorm
     local second = second_pass(self, s, o, look)
     info.perturbed = second:mean()
     if look then
@@ -182,8 +188,8 @@ end
 
 --- One step.
 -- @tparam table o evaluate (fsam.pass); step (number of the update, from 0); lr; lr_peak, lr_end
---   (for schedules of rho); progress (0 … 1); samples; micro_batches; diagnose (true: look closer,
---   fsam.step_diagnosis; the weights do not change by it)
+--   (for schedules of rho); progress (0 … 1); samples; micro_batches; train_samples; diagnose
+--   (true: look closer, fsam.step_diagnosis; the weights do not change by it)
 -- @treturn table loss, losses, correct (or nil) of the first pass; perturbed (mean loss at w + e);
 --   gnorm, dnorm, enorm; rho; mask (a report, on the steps that made one); diagnosis; or skipped
 --   alone (the reason: nothing has changed)

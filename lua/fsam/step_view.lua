@@ -3,23 +3,27 @@
 --
 --   s.w s.g s.g2 s.mask     vectors of the whole model (g2: nil before the second pass; mask: nil
 --                           without a fisher- form)
+--   s.d                     the clipped direction, in a type's update
 --   s.NAME                  its state, scratch vectors and scalars, and every option
 --   s.base.NAME             the base optimizer's state and options (in a sam-type)
 --   s.step s.t s.lr s.rho s.progress s.N s.K     numbers: updates tried and applied before this
 --                           one, learning rate, radius, 0 … 1 of the run, samples, micro-batches
+--   s.train_samples         samples of the training set; nil where the caller did not say
 --   s.segments              the model's segments: name, kind, layer, shape, index, frozen
 --   s.weight_decay          the number, or a row of it where some segments have no decay
 --   s.losses, s:losses_at_e()        per-sample losses of pass 1, and at w + e (same dropout)
---   s:each(f) s:normal() s:uniform() s:random() s:read(scalar)
+--   s:each(f) s:normal() s:uniform() s:random() s:read(scalar) s:keeps(name)
 local errors = require("fsam.errors")
 local C = require("fsam.C")
+local radius = require("fsam.sam.radius")
 
 local methods = {}
 
 local View = {}
 
 -- What s has only at times: reading it otherwise gives nil.
-local ABSENT = { g2 = true, base = true, losses = true, mask = true }
+local ABSENT = { g2 = true, d = true, base = true, losses = true, mask = true,
+  train_samples = true }
 
 -- Scratch vectors are zero at the start of each step.
 local function clear_scratch(self)
@@ -91,7 +95,7 @@ function methods.begin(self, o, applied)
   for _, name in ipairs({ "w", "g" }) do
     self[name] = params[name]
   end
-  self.g2 = nil
+  self.g2, self.d = nil, nil
   self.losses = nil
   self.segments = params.segments
   self.mask = self.optimizer.masking and self.optimizer.masking.mask
@@ -104,8 +108,10 @@ function methods.begin(self, o, applied)
   self.progress = o.progress or 0
   self.N = o.samples
   self.K = o.micro_batches or 1
+  self.train_samples = o.train_samples
   self.weight_decay = methods.decay_row(self)
   self.rho = nil
+  self.rho = radius.at(self)
   if self.spec.schedule then
     self.rho = self.spec.schedule(self)
   end
@@ -155,9 +161,16 @@ function methods.read(_, scalar)
   return scalar:read()
 end
 
+--- Is there a state of this name? (s.base:keeps("exp_avg"))
+function methods.keeps(self, name)
+  return self.own[name] ~= nil
+end
+
 --- Per-sample losses at the perturbed point: forward only, same dropout.
 function methods.losses_at_e(self)
-  return self.evaluate({ backward = false }):losses()
+  local result = self.evaluate({ backward = false })
+  self.optimizer.finite(result:mean(), "a loss at the perturbed point")
+  return result:losses()
 end
 
 return View

@@ -1,5 +1,6 @@
---- A small model whose gradient is known, for specs of sam-types: logistic loss, logit = x·w over
--- all parameters; twenty steps of sgd with momentum by the engine and by plain loops in f64.
+--- A small model whose gradient is known, for specs of optimizers and sam-types: logistic loss,
+-- logit = x·w over all parameters; twenty steps by the engine and by plain loops in f64, of sgd with
+-- momentum unless another base is asked for.
 local C = require("fsam.C")
 local devices = require("fsam.device")
 local optim = require("fsam.optim")
@@ -103,21 +104,26 @@ local function evaluate_on(P, n, log)
   end
 end
 
-local LR, MOMENTUM, DECAY = 0.05, 0.9, 0.01
+local LR, MOMENTUM, DECAY, SEED, TRAIN = 0.05, 0.9, 0.01, 9, 500
 
--- Twenty steps by the engine, by plain sgd without a type; w afterwards.
-local function by_engine(sam_type, extra, log)
+-- Twenty steps by the engine, of the plain base (sgd) without a type; w afterwards. `log` collects
+-- the passes, `infos` what the steps return.
+local function by_engine(sam_type, extra, log, base, infos)
   local P = new_params()
   local options = { momentum = MOMENTUM, weight_decay = DECAY, clip_norm = 0 }
   for key, value in pairs(extra) do
     options[key] = value
   end
-  local optimizer = optim.build({ params = P, optimizer = sam_type and "sam" or "sgd",
-    base_optimizer = "sgd", sam_type = sam_type, options = options, seed = 9 })
+  local optimizer = optim.build({ params = P, optimizer = sam_type and "sam" or base or "sgd",
+    base_optimizer = base or "sgd", sam_type = sam_type, options = options, seed = SEED })
   for n = 0, 19 do
     local info = optimizer:step({ evaluate = evaluate_on(P, n, log or {}), step = n,
-      lr = LR * (1 - n / 40), lr_peak = LR, lr_end = 0, samples = N })
+      lr = LR * (1 - n / 40), lr_peak = LR, lr_end = 0, samples = N, progress = n / 20,
+      train_samples = TRAIN })
     assert(info.skipped == nil, info.skipped)
+    if infos then
+      infos[n + 1] = info
+    end
   end
   return read(P, "master"), P
 end
@@ -130,19 +136,31 @@ local function dot(a, b)
   return sum
 end
 
--- Twenty steps by loops. `direction(w, n, lr)` is the type; sgd with momentum and L2 is here. What
--- it returns second is subtracted from w besides.
-local function by_loops(direction)
+-- Sgd with momentum and L2, by loops: base(w, d, lr) → what is subtracted from w. Its momentum too.
+local function sgd()
+  local buffer = {}
+  return function(w, d, lr)
+    local u = {}
+    for k = 1, #w do
+      buffer[k] = MOMENTUM * (buffer[k] or 0) + d[k] + DECAY * w[k]
+      u[k] = lr * buffer[k]
+    end
+    return u
+  end, buffer
+end
+
+-- Twenty steps by loops. `direction(w, n, lr, P)` is the type: it returns d, for the base
+-- (base(w, d, lr, n, P) → what is subtracted), and what is subtracted besides; either may be nil.
+local function by_loops(direction, base)
   local P = new_params()
-  local w, buffer = read(P, "master"), {}
+  local w = read(P, "master")
+  base = base or sgd()
   for n = 0, 19 do
     local lr = LR * (1 - n / 40)
     local d, apart = direction(w, n, lr, P)
+    local u = d and base(w, d, lr, n, P)
     for k = 1, #w do
-      buffer[k] = MOMENTUM * (buffer[k] or 0) + d[k] + DECAY * w[k]
-    end
-    for k = 1, #w do
-      w[k] = w[k] - lr * buffer[k] - (apart and apart[k] or 0)
+      w[k] = w[k] - (u and u[k] or 0) - (apart and apart[k] or 0)
     end
   end
   return w
@@ -181,8 +199,32 @@ local function segment_of(P)
   return list
 end
 
-M.N, M.ALL, M.LR, M.C = N, ALL, LR, C
-M.logistic, M.by_engine, M.by_loops = logistic, by_engine, by_loops
+local function norm(v)
+  return math.sqrt(dot(v, v))
+end
+
+-- The engine's standard normal numbers of a step, one for each element.
+local function normal(P, n)
+  local v, flat = P:scratch("normal"), {}
+  v:set(P:normal({ seed = SEED, step = n }))
+  for _, segment in ipairs(P.segments) do
+    for _, x in ipairs(v:segment(segment):read()) do
+      flat[#flat + 1] = x
+    end
+  end
+  return flat
+end
+
+-- The engine's number in (0, 1) of a step, s:random(stream): its documented key.
+local function random(n, stream)
+  local words = C.ffi.new("uint32_t[4]")
+  C.lib.fsam_philox(words, stream or 0, 0, 0, 0x72616e64, SEED, n)
+  return (words[0] + 0.5) / 2 ^ 32
+end
+
+M.N, M.ALL, M.LR, M.DECAY, M.TRAIN = N, ALL, LR, DECAY, TRAIN
+M.logistic, M.by_engine, M.by_loops, M.sgd = logistic, by_engine, by_loops, sgd
+M.norm, M.normal, M.random = norm, normal, random
 M.dot, M.moved, M.scaled, M.sam_gradient = dot, moved, scaled, sam_gradient
 M.segment_of = segment_of
 M.new_params, M.evaluate_on, M.read, M.sample = new_params, evaluate_on, read, sample

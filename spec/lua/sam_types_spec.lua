@@ -1,6 +1,5 @@
 -- The sam-types against plain implementations in f64 with ordinary loops, on a small model whose
 -- gradient is known (logistic.lua). Twenty steps, within 1e-5.
-local C = require("fsam.C")
 local model = require("spec.lua.logistic")
 
 local N, ALL, LR = model.N, model.ALL, model.LR
@@ -43,14 +42,11 @@ describe("sam-types against plain loops", function()
   end)
 
   it("esam, by tensors and by samples", function()
-    local words = C.ffi.new("uint32_t[4]")
     assert.near(by_loops(function(w, n, _, P)
       local where = segment_of(P)
       local losses, g = logistic(w, n, ALL)
       for k = 1, #w do
-        -- The documented key of s:random(segment.index).
-        C.lib.fsam_philox(words, where[k].index, 0, 0, 0x72616e64, 9, n)
-        g[k] = (words[0] + 0.5) / 2 ^ 32 < 0.6 and g[k] or 0
+        g[k] = model.random(n, where[k].index) < 0.6 and g[k] or 0
       end
       local size = math.sqrt(dot(g, g))
       local p = moved(w, scaled(g, size == 0 and 0 or 0.3 / 0.6 / size))
@@ -93,57 +89,6 @@ describe("sam-types against plain loops", function()
       return select(2, logistic(moved(w, e), n, ALL))
     end), (by_engine("fisher-sam", { rho = 0.3, fisher = "batch", keep_ratio = 0.25,
       mask_iter_e = 3 })), 1e-5)
-  end)
-end)
-
-describe("the wider family against plain loops", function()
-  local function norm(v)
-    return math.sqrt(dot(v, v))
-  end
-
-  it("looksam, which looks on every third step", function()
-    local kept
-    assert.near(by_loops(function(w, n)
-      local g, g2 = sam_gradient(w, n, 0.3)
-      if n % 3 == 0 then
-        kept = moved(g2, scaled(g, -dot(g2, g) / dot(g, g)))
-        return g2
-      end
-      return moved(g, scaled(kept, 0.7 * norm(g) / norm(kept)))
-    end), (by_engine("looksam", { rho = 0.3, k = 3 })), 1e-5)
-  end)
-
-  it("stable", function()
-    assert.near(by_loops(function(w, n)
-      local g, g2 = sam_gradient(w, n, 0.3)
-      return scaled(g2, norm(g) / norm(g2))
-    end), (by_engine("stable", { rho = 0.3 })), 1e-5)
-  end)
-
-  it("sam-on, which perturbs the norm segment alone", function()
-    assert.near(by_loops(function(w, n, _, P)
-      local where, _, g = segment_of(P), logistic(w, n, ALL)
-      for k = 1, #g do
-        g[k] = where[k].kind == "norm" and g[k] or 0
-      end
-      return select(2, logistic(moved(w, scaled(g, 0.3 / norm(g))), n, ALL))
-    end), (by_engine("sam-on", { rho = 0.3 })), 1e-5)
-  end)
-
-  it("rst, by the documented draw of seed and step", function()
-    local words = C.ffi.new("uint32_t[4]")
-    assert.near(by_loops(function(w, n)
-      local g, g2 = sam_gradient(w, n, 0.3)
-      C.lib.fsam_philox(words, 0, 0, 0, 0x72616e64, 9, n)
-      return (words[0] + 0.5) / 2 ^ 32 < 0.5 and g2 or g
-    end), (by_engine("rst", { rho = 0.3 })), 1e-5)
-  end)
-
-  it("wsam, whose regulariser is apart from momentum and decay", function()
-    assert.near(by_loops(function(w, n, lr)
-      local g, g2 = sam_gradient(w, n, 0.3)
-      return g, scaled(moved(g2, scaled(g, -1)), lr * 0.6 / 0.4)
-    end), (by_engine("wsam", { rho = 0.3, sharpness_weight = 0.6 })), 1e-5)
   end)
 end)
 

@@ -18,7 +18,7 @@ local registry = require("fsam.registry")
 
 local M = {}
 
-local register = registry.new("fsam.optim.", { "adam", "sgd" })
+local register = registry.new("fsam.optim.", { "adam", "lamb", "lion", "sgd" })
 
 --- Defines a base optimizer.
 -- @tparam string name

@@ -2,27 +2,20 @@
 -- climbs down the surrogate gap with what g has orthogonal to g2 (their alg. 1), one projection for
 -- the whole model:
 --   d = g2 - alpha (g - g2 (g·g2) / (g2·g2))
--- rho follows the learning rate from rho down to rho_min:
---   rho_t = rho_min + (rho - rho_min) (lr - lr_end) / (lr_peak - lr_end)
+-- rho is proportional to the learning rate, between rho and rho_min (fsam.sam.radius).
+local radius = require("fsam.sam.radius")
 local sam = require("fsam.sam")
 
 sam.define("gsam", {
   options = {
     { name = "rho", type = "number", default = 0.05, min = 0, help = "radius of the perturbation" },
-    { name = "rho_min", type = "number", min = 0,
-      help = "gsam's radius at the end of the schedule; default: rho" },
+    radius.schedule_option("proportional"),
+    radius.minimum_option(nil),
     { name = "alpha", type = "number", default = 0.4, min = 0,
       help = "gsam's weight of the orthogonal part" },
     { name = "norm_eps", type = "number", default = 0, min = 0,
       help = "added to the gradient's norm before dividing by it" },
   },
-
-  schedule = function(s)
-    local low = s.rho_min or s.rho
-    local span = s.lr_peak - s.lr_end
-    local share = span > 0 and (s.lr - s.lr_end) / span or 1
-    return low + (s.rho - low) * share
-  end,
 
   ascend = function(s)
     return s.g * (s.rho / (s.g:norm() + s.norm_eps))

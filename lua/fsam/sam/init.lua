@@ -17,20 +17,22 @@
 --   select(s)  the ordinals of the samples that the second pass sees (s.losses, s:losses_at_e())
 --   descend(s) the direction d; runs also without a second pass (s.g2 == nil)
 --   after(s)   sets that join the base's update
---   update(s)  replaces the base: what is subtracted from w
+--   update(s)  replaces the base, which keeps no state then: what is subtracted from w, from the
+--              clipped direction s.d
 --   skip(s)    segments (segment → true) that get no gradient in the first pass
---   schedule(s) rho of this step
+--   schedule(s) rho of this step; s.rho is what --rho-schedule says (fsam.sam.radius)
 --   state, scratch, scalars   names of vectors and numbers of its own
--- What s holds is in fsam.step. "fisher-X" is X with a mask policy (fsam.sam.policies), for every
--- X.
+-- What s holds is in fsam.step_view. "fisher-X" is X with a mask policy (fsam.sam.policies), for
+-- every X that ascends.
 local errors = require("fsam.errors")
 local policies = require("fsam.sam.policies")
+local radius = require("fsam.sam.radius")
 local registry = require("fsam.registry")
 
 local M = {}
 
-local register = registry.new("fsam.sam.",
-  { "asam", "esam", "gsam", "looksam", "rst", "sam", "sam-on", "stable", "wsam" })
+local register = registry.new("fsam.sam.", { "aesam", "asam", "bsam", "esam", "friendly", "gsam",
+  "looksam", "msam", "natural-sam", "rst", "sam", "sam-k", "sam-on", "stable", "wsam" })
 local PARTS = {
   options = "table", explore = "function", passes = "number", every = "function",
   ascend = "function", select = "function", descend = "function", after = "function",
@@ -66,7 +68,7 @@ local function check_parts(name, spec)
     table.concat(ACTIVE, ", "))
 end
 
---- Defines a sam-type, and with it its fisher- form.
+--- Defines a sam-type, and with it its fisher- form if it ascends.
 function M.define(name, spec)
   if type(name) ~= "string" or name:find("^fisher%-") or type(spec) ~= "table" then
     errors.raise("sam.define: a name without fisher- and a table of parts are needed")
@@ -76,7 +78,7 @@ function M.define(name, spec)
   for part, value in pairs(spec) do
     type_[part] = value
   end
-  type_.options = require("fsam.options").declare(spec.options or {})
+  type_.options = radius.complete(require("fsam.options").declare(spec.options or {}))
   register:define(name, type_)
 end
 
@@ -84,7 +86,9 @@ end
 function M.names()
   local names = register:names()
   for i = 1, #names do
-    names[#names + 1] = "fisher-" .. names[i]
+    if register:get(names[i]).ascend then
+      names[#names + 1] = "fisher-" .. names[i]
+    end
   end
   table.sort(names)
   return names
@@ -96,6 +100,9 @@ function M.get(name)
   local found = register:get(plain)
   if not found then
     errors.unknown("--sam-type", name, M.names())
+  elseif plain ~= name and not found.ascend then
+    errors.raise("--sam-type %s: %s does not ascend, so a mask has nothing to restrict; use %s",
+      name, plain, plain)
   end
   return setmetatable({ name = name, masked = plain ~= name }, { __index = found })
 end

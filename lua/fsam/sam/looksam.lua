@@ -8,7 +8,7 @@ sam.define("looksam", {
   options = {
     { name = "rho", type = "number", default = 0.05, min = 0, help = "radius of the perturbation" },
     { name = "k", type = "integer", default = 5, min = 1,
-      help = "looksam's steps between two looks" },
+      help = "steps from one second pass to the next" },
     { name = "look_alpha", type = "number", default = 0.7, min = 0,
       help = "looksam's weight of the kept direction" },
   },

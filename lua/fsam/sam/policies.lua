@@ -85,12 +85,11 @@ M.define("batch", {
 
 M.define("adam", {
   values = function(s)
-    local v = s.base.exp_avg_sq
-    if not v then
-      errors.raise("--fisher adam needs a base optimizer with Adam's second moment")
+    if not s.base:keeps("exp_avg_sq") then
+      errors.raise("--fisher adam needs a base optimizer with Adam's second moment (adam, lamb)")
     end
     local b2 = s.base.adam_betas[2]
-    return v * b2 + s.g * s.g * (1 - b2)
+    return s.base.exp_avg_sq * b2 + s.g * s.g * (1 - b2)
   end,
 })
 

@@ -1,0 +1,26 @@
+--- Momentum SAM (Becker et al. 2024, alg. 1): the only pass of a step is taken where the base
+-- optimizer's momentum v is about to lead, at w - rho v / ‖v‖; w itself stays where it is, so
+-- evaluation and saving see no perturbation. It costs no second pass.
+local errors = require("fsam.errors")
+local sam = require("fsam.sam")
+
+local function momentum(s)
+  for _, name in ipairs({ "exp_avg", "momentum_buffer" }) do
+    if s.base:keeps(name) then
+      return s.base[name]
+    end
+  end
+  return errors.raise("msam needs a base optimizer with momentum (state exp_avg or "
+    .. "momentum_buffer)")
+end
+
+sam.define("msam", {
+  options = {
+    { name = "rho", type = "number", default = 1, min = 0, help = "radius of the perturbation" },
+  },
+  passes = 1,
+  explore = function(s)
+    local v = momentum(s)
+    return v * (-s.rho / v:norm())
+  end,
+})

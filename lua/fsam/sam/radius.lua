@@ -1,0 +1,92 @@
+--- The radius over time: rho of a step, for every type that has a rho.
+--   constant      rho
+--   proportional  rho_min + (rho - rho_min) (lr - lr_end) / (lr_peak - lr_end)  (Zhuang et al. 2022)
+--   linear        rho_min + (rho - rho_min) (1 - progress)
+--   cosine        rho_min + (rho - rho_min) (1 + cos(pi progress)) / 2
+-- Owns --rho-schedule and --rho-min. A type has another default by declaring the option itself, and
+-- its own part `schedule` finds the result in s.rho and may return another.
+local errors = require("fsam.errors")
+
+local M = {}
+
+-- Each gives the share of the way from rho_min to rho that is left.
+local SHARES = {}
+
+function SHARES.constant()
+  return 1
+end
+
+-- A learning rate below lr_end, early in its warm-up, counts as lr_end.
+function SHARES.proportional(s)
+  local span = s.lr_peak - s.lr_end
+  return span > 0 and math.max(0, math.min((s.lr - s.lr_end) / span, 1)) or 1
+end
+
+function SHARES.linear(s)
+  return 1 - s.progress
+end
+
+function SHARES.cosine(s)
+  return (1 + math.cos(math.pi * s.progress)) / 2
+end
+
+local NAMES = { "constant", "proportional", "linear", "cosine" }
+
+--- The declaration of --rho-schedule.
+function M.schedule_option(default)
+  return { name = "rho_schedule", type = "choice", choices = NAMES, default = default,
+    help = "rho over time, from --rho down to --rho-min: constant, proportional to the learning "
+      .. "rate, linear or cosine over the run" }
+end
+
+--- The declaration of --rho-min; without a default it is --rho.
+function M.minimum_option(default)
+  return { name = "rho_min", type = "number", default = default, min = 0,
+    help = "end of --rho-schedule; none: --rho" }
+end
+
+local function find(options, name)
+  for _, declared in ipairs(options) do
+    if declared.name == name then
+      return declared
+    end
+  end
+end
+
+--- Adds the schedule's options to those of a type that has a rho.
+-- @tparam {table,…} options declarations; changed
+function M.complete(options)
+  if find(options, "rho") then
+    for _, declared in ipairs({ M.schedule_option("constant"), M.minimum_option(0) }) do
+      if not find(options, declared.name) then
+        options[#options + 1] = declared
+      end
+    end
+  end
+  return options
+end
+
+--- rho of this step.
+-- @tparam table s what a type sees (fsam.step_view), with the options' rho
+-- @treturn ?number nil for a type without rho
+function M.at(s)
+  if not s:declared("rho_schedule") then
+    return nil
+  end
+  local share, low = SHARES[s.rho_schedule](s), s.rho_min or s.rho
+  return share == 1 and s.rho or low + (s.rho - low) * share
+end
+
+--- Checks the options against each other, before anything is loaded.
+-- @tparam table o options, with `given`
+-- @treturn ?string a remark
+function M.check(o)
+  if o.rho_schedule == "constant" then
+    return o.given.rho_min and "--rho-min has no effect with --rho-schedule constant" or nil
+  elseif o.rho and o.rho_min and o.rho_min > o.rho then
+    errors.raise("--rho-min %g is above --rho %g, from which --rho-schedule %s comes down",
+      o.rho_min, o.rho, o.rho_schedule)
+  end
+end
+
+return M
