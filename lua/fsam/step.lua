@@ -161,7 +161,7 @@ local function run(self, s, o)
   local look = o.diagnose and diagnosis.new(params, s) or nil
   local first, gnorm, enorm = first_pass(self, s, o, look)
   local info = { loss = first:mean(), losses = s.losses, correct = first:correct(),
-    rho = t and (t.ascend or t.explore) and s.rho or nil }
+    rho = t and (t.ascend or t.explore) and rawget(s, "rho") or nil }
   local two = t and (t.passes or 2) == 2 and (not t.every or t.every(s))
   if two then
     enorm = ascend(self, s, look) or enorm
@@ -172,10 +172,11 @@ local function run(self, s, o)
     end
   end
   local d = t and t.descend and t.descend(s) or s.g2 or s.g
-  local dnorm = d:norm():request()
+  local dnorm, g2norm = d:norm():request(), s.g2 and s.g2:norm():request()
   params:flush()
   info.gnorm, info.dnorm = finite(gnorm:read(), "the gradient's norm"),
     finite(dnorm:read(), "the update direction's norm")
+  finite(g2norm and g2norm:read() or 0, "the second gradient's norm")
   info.enorm = enorm and enorm:read() or 0
   if self.options.clip_at ~= "first" then
     d = clip(d, dnorm, self.options.clip_norm)

@@ -156,9 +156,12 @@ function methods.random(self, stream)
   return (out[0] + 0.5) / 4294967296
 end
 
---- The value of a scalar, now: the step waits for it.
-function methods.read(_, scalar)
-  return scalar:read()
+--- The value of a scalar, now: the step waits for it. One that is not finite ends the step, as a
+-- gradient does.
+function methods.read(self, scalar)
+  local value = scalar:read()
+  return type(value) == "number" and self.optimizer.finite(value, "a value that the type reads")
+    or value
 end
 
 --- Is there a state of this name? (s.base:keeps("exp_avg"))

@@ -1,6 +1,6 @@
 --- A small model whose gradient is known, for specs of optimizers and sam-types: logistic loss,
--- logit = x·w over all parameters; twenty steps by the engine and by plain loops in f64, of sgd with
--- momentum unless another base is asked for.
+-- logit = x·w over all parameters; twenty steps by the engine and by plain loops in f64, of sgd
+-- with momentum unless another base is asked for.
 local C = require("fsam.C")
 local devices = require("fsam.device")
 local optim = require("fsam.optim")
@@ -136,7 +136,7 @@ local function dot(a, b)
   return sum
 end
 
--- Sgd with momentum and L2, by loops: base(w, d, lr) → what is subtracted from w. Its momentum too.
+-- Sgd with momentum and L2, by loops: base(w, d, lr) → what is subtracted from w. And its momentum.
 local function sgd()
   local buffer = {}
   return function(w, d, lr)

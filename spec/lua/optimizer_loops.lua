@@ -1,6 +1,6 @@
 --- Base optimizers in f64 with ordinary loops, on flat lists, for specs. Each function makes one:
--- base(w, d, lr, n, P) → what is subtracted from w in step n; a momentum it keeps is returned beside
--- it. Weight decay is logistic.lua's.
+-- base(w, d, lr, n, P) → what is subtracted from w in step n; its momentum is returned beside it.
+-- Weight decay is logistic.lua's.
 local model = require("spec.lua.logistic")
 
 local M = {}

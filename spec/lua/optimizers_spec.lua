@@ -1,5 +1,5 @@
--- Base optimizers against plain implementations in f64 with ordinary loops (optimizer_loops.lua), on
--- a small model whose gradient is known (logistic.lua). Twenty steps, within 1e-5.
+-- Base optimizers against plain implementations in f64 with ordinary loops (optimizer_loops.lua),
+-- on a small model whose gradient is known (logistic.lua). Twenty steps, within 1e-5.
 local loops = require("spec.lua.optimizer_loops")
 local model = require("spec.lua.logistic")
 local optim = require("fsam.optim")

@@ -241,7 +241,8 @@ describe("the flags of a training recipe", function()
       .. "no vocabulary for your texts", "CoLA", "--arch", "bert_base")
     recipe_refuses("--valid-only needs --restore-file, the model to validate", "--valid-only")
     recipe_refuses("--restart needs --save-dir; without it every run has a new folder", "--restart")
-    recipe_refuses("--base-optimizer adm is unknown; did you mean adam? (adam, sgd)",
+    recipe_refuses("--base-optimizer adm is unknown; did you mean adam? (adam, lamb, lion, "
+      .. "sgd)",
       "--base-optimizer", "adm")
     recipe_refuses("--fisher bach is unknown; did you mean batch? (adam, batch, magnitude, random, "
       .. "sample)", "--fisher", "bach")

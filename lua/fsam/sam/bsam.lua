@@ -1,6 +1,6 @@
---- bSAM (Möllenhoff & Khan 2023, alg. 1): SAM as a relaxation of Bayes, with a Gaussian of precision
--- N s around the weights; it replaces the base optimizer. With N training samples and delta the
--- weight decay,
+--- bSAM (Möllenhoff & Khan 2023, alg. 1): SAM as a relaxation of Bayes, with a Gaussian of
+-- precision N s around the weights; it replaces the base optimizer. With N training samples and
+-- delta the weight decay,
 --   g at w + n / sqrt(N s), n standard normal;  e = rho g / s from w;  d at w + e, clipped
 --   m ← b1 m + (1 - b1) (d + delta w);  w ← w - lr m / s;
 --   s ← b2 s + (1 - b2) (sqrt(s) |g| + damping + delta)

@@ -1,5 +1,5 @@
---- FisherSAM of Kim et al. (ICML 2022), named natural-sam here, since fisher-X is X with a mask: the
--- ball is measured by the Fisher information F, so that the ascent follows the natural gradient,
+--- FisherSAM of Kim et al. (ICML 2022), named natural-sam here, since fisher-X is X with a mask:
+-- the ball is measured by the Fisher information F, so the ascent follows the natural gradient,
 --   e = rho F⁻¹g / sqrt(g · F⁻¹g),
 -- with their diagonal, damped F = 1 + eta g² of the batch's mean gradient. eta = 0 is sam.
 local sam = require("fsam.sam")

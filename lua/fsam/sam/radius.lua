@@ -1,6 +1,7 @@
 --- The radius over time: rho of a step, for every type that has a rho.
 --   constant      rho
---   proportional  rho_min + (rho - rho_min) (lr - lr_end) / (lr_peak - lr_end)  (Zhuang et al. 2022)
+--   proportional  rho_min + (rho - rho_min) (lr - lr_end) / (lr_peak - lr_end)   (Zhuang et al.
+--                 2022)
 --   linear        rho_min + (rho - rho_min) (1 - progress)
 --   cosine        rho_min + (rho - rho_min) (1 + cos(pi progress)) / 2
 -- Owns --rho-schedule and --rho-min. A type has another default by declaring the option itself, and
@@ -35,8 +36,7 @@ local NAMES = { "constant", "proportional", "linear", "cosine" }
 --- The declaration of --rho-schedule.
 function M.schedule_option(default)
   return { name = "rho_schedule", type = "choice", choices = NAMES, default = default,
-    help = "rho over time, from --rho down to --rho-min: constant, proportional to the learning "
-      .. "rate, linear or cosine over the run" }
+    help = "rho over time, from --rho down to --rho-min; proportional: to the learning rate" }
 end
 
 --- The declaration of --rho-min; without a default it is --rho.
@@ -46,21 +46,23 @@ function M.minimum_option(default)
 end
 
 local function find(options, name)
-  for _, declared in ipairs(options) do
+  for place, declared in ipairs(options) do
     if declared.name == name then
-      return declared
+      return declared, place
     end
   end
 end
 
---- Adds the schedule's options to those of a type that has a rho.
+--- Adds the schedule's options to those of a type that has a rho, behind it.
 -- @tparam {table,…} options declarations; changed
 function M.complete(options)
-  if find(options, "rho") then
-    for _, declared in ipairs({ M.schedule_option("constant"), M.minimum_option(0) }) do
-      if not find(options, declared.name) then
-        options[#options + 1] = declared
-      end
+  local _, place = find(options, "rho")
+  if not place then
+    return options
+  end
+  for _, declared in ipairs({ M.minimum_option(0), M.schedule_option("constant") }) do
+    if not find(options, declared.name) then
+      table.insert(options, place + 1, declared)
     end
   end
   return options
@@ -78,15 +80,28 @@ function M.at(s)
 end
 
 --- Checks the options against each other, before anything is loaded.
--- @tparam table o options, with `given`
+-- @tparam {table,…} declared the type's options
+-- @tparam table o values, with `given`
 -- @treturn ?string a remark
-function M.check(o)
-  if o.rho_schedule == "constant" then
+function M.check(declared, o)
+  if not find(declared, "rho_schedule") then
+    return nil
+  elseif o.rho_schedule == "constant" then
     return o.given.rho_min and "--rho-min has no effect with --rho-schedule constant" or nil
   elseif o.rho and o.rho_min and o.rho_min > o.rho then
     errors.raise("--rho-min %g is above --rho %g, from which --rho-schedule %s comes down",
       o.rho_min, o.rho, o.rho_schedule)
   end
+  return nil
+end
+
+--- "rho 0.05", or "rho 0.05 to 0.01 (cosine)".
+function M.describe(o)
+  local low = o.rho_min or o.rho
+  if o.rho_schedule == "constant" or low == o.rho then
+    return ("rho %g"):format(o.rho)
+  end
+  return ("rho %g to %g (%s)"):format(o.rho, low, o.rho_schedule)
 end
 
 return M

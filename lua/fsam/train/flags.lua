@@ -195,6 +195,10 @@ local function check(flags, names, o)
   for _, note in ipairs(compat.notes(o)) do
     table.insert(o.notes, note)
   end
+  if o.optimizer == "sam" then
+    local declared = require("fsam.sam").options(o.sam_type)
+    table.insert(o.notes, require("fsam.sam.radius").check(declared, o))
+  end
   if o.given.arch and o.restore_file then
     table.insert(o.notes, "--arch has no effect with --restore-file, which says what the model is")
   end

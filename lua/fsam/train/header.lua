@@ -3,6 +3,7 @@
 local C = require("fsam.C")
 local devices = require("fsam.device")
 local format = require("fsam.train.format")
+local radius = require("fsam.sam.radius")
 
 local M = {}
 
@@ -13,7 +14,7 @@ local function method(o)
   end
   local parts = { o.sam_type }
   if o.rho then
-    parts[#parts + 1] = ("rho %g"):format(o.rho)
+    parts[#parts + 1] = radius.describe(o)
   end
   if o.sam_type:find("^fisher%-") and o.keep_ratio then
     parts[#parts + 1] = ("keep %g %%"):format(o.keep_ratio * 100)

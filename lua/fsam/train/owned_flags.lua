@@ -40,7 +40,7 @@ local function describe(flag)
   for _, owner in ipairs(flag.owners) do
     local text = values.show(flag, flag.defaults[owner])
     if text ~= values.show(flag, flag.default) and not owner:find("^fisher%-") then
-      differ[#differ + 1] = owner .. " " .. text
+      differ[#differ + 1] = owner .. " " .. (text == "" and "none" or text)
     end
   end
   if #differ > 0 then
