@@ -203,10 +203,10 @@ local function norm(v)
   return math.sqrt(dot(v, v))
 end
 
--- The engine's standard normal numbers of a step, one for each element.
-local function normal(P, n)
-  local v, flat = P:scratch("normal"), {}
-  v:set(P:normal({ seed = SEED, step = n }))
+-- The engine's random numbers of a step ("normal" or "uniform"), one for each element.
+local function drawn(P, n, kind)
+  local v, flat = P:scratch(kind), {}
+  v:set(P[kind](P, { seed = SEED, step = n }))
   for _, segment in ipairs(P.segments) do
     for _, x in ipairs(v:segment(segment):read()) do
       flat[#flat + 1] = x
@@ -224,7 +224,7 @@ end
 
 M.N, M.ALL, M.LR, M.DECAY, M.TRAIN = N, ALL, LR, DECAY, TRAIN
 M.logistic, M.by_engine, M.by_loops, M.sgd = logistic, by_engine, by_loops, sgd
-M.norm, M.normal, M.random = norm, normal, random
+M.norm, M.drawn, M.random = norm, drawn, random
 M.dot, M.moved, M.scaled, M.sam_gradient = dot, moved, scaled, sam_gradient
 M.segment_of = segment_of
 M.new_params, M.evaluate_on, M.read, M.sample = new_params, evaluate_on, read, sample

@@ -82,7 +82,7 @@ describe("the wider family against plain loops", function()
   it("bsam, which replaces the base and adds noise by its own precision", function()
     local m, s = {}, {}
     assert.near(by_loops(function(w, n, lr, P)
-      local noise, e, u = model.normal(P, n), {}, {}
+      local noise, e, u = model.drawn(P, n, "normal"), {}, {}
       for k = 1, #w do
         m[k], s[k] = m[k] or 0, s[k] or 2
         noise[k] = noise[k] / math.sqrt(model.TRAIN * s[k])

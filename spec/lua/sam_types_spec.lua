@@ -65,6 +65,16 @@ describe("sam-types against plain loops", function()
     end), (by_engine("esam", { rho = 0.3, beta = 0.6, gamma = 0.5 })), 1e-5)
   end)
 
+  it("esam, by weights", function()
+    assert.near(by_loops(function(w, n, _, P)
+      local drawn, _, g = model.drawn(P, n, "uniform"), logistic(w, n, ALL)
+      for k = 1, #w do
+        g[k] = drawn[k] < 0.6 and g[k] or 0
+      end
+      return select(2, logistic(moved(w, scaled(g, 0.3 / 0.6 / model.norm(g))), n, ALL))
+    end), (by_engine("esam", { rho = 0.3, beta = 0.6, gamma = 1, swp = "weight" })), 1e-5)
+  end)
+
   it("fisher-sam with the batch mask, renewed on every third step", function()
     local mask
     assert.near(by_loops(function(w, n)
