@@ -2,6 +2,8 @@
 -- small model whose gradient is known (logistic.lua). Twenty steps, within 1e-5.
 local loops = require("spec.lua.optimizer_loops")
 local model = require("spec.lua.logistic")
+local optim = require("fsam.optim")
+local sam = require("fsam.sam")
 
 local ALL = model.ALL
 local logistic, by_engine, by_loops = model.logistic, model.by_engine, model.by_loops
@@ -144,5 +146,62 @@ describe("the wider family against plain loops", function()
       local g, g2 = sam_gradient(w, n, 0.3)
       return n % 4 == 0 and g2 or g
     end), (by_engine("sam-k", { rho = 0.3, k = 4 })), 1e-5)
+  end)
+end)
+
+describe("types that ask something of their surroundings", function()
+  -- One step on a model of two weights; names of what its checkpoint holds.
+  local function step(sam_type, base, options, train_samples)
+    local P = require("fsam.params").new(require("fsam.device").open("cpu"),
+      { { name = "a", kind = "matrix", shape = { 2 } } })
+    local optimizer = optim.build({ params = P, optimizer = "sam", base_optimizer = base,
+      sam_type = sam_type, options = options })
+    optimizer:step({ step = 0, lr = 1, samples = 1, train_samples = train_samples,
+      evaluate = function(request)
+        P:flush()
+        P:grad("a", request.into):write({ 1, 2 })
+        P:touch(request.into)
+        return { mean = function() return 1 end, losses = function() return { 1 } end,
+          correct = function() return 1 end }
+      end })
+    local names = {}
+    for i, vector in ipairs(P:state().vectors) do
+      names[i] = vector.name
+    end
+    return names
+  end
+
+  it("bsam needs the training set's size, and its base keeps nothing", function()
+    assert.has_error(function()
+      step("bsam", "adam", {})
+    end, "bsam needs the number of training samples: --bsam-samples, or train_samples in "
+      .. "optimizer:step")
+    assert.same({ "w", "sam.m", "sam.s" }, step("bsam", "adam", {}, 100))
+    assert.same({ "w", "sam.m", "sam.s" }, step("bsam", "sgd", { bsam_samples = 100 }))
+  end)
+
+  it("msam needs a base with momentum, and has no fisher- form", function()
+    optim.define("bare", { update = function(s)
+      return s.g * s.lr
+    end })
+    assert.has_error(function()
+      step("msam", "bare", {})
+    end, "msam needs a base optimizer with momentum (state exp_avg or momentum_buffer)")
+    assert.same({ "w", "lion.exp_avg" }, step("msam", "lion", {}))
+    assert.has_error(function()
+      sam.get("fisher-msam")
+    end, "--sam-type fisher-msam: msam does not ascend, so a mask has nothing to restrict; use "
+      .. "msam")
+    for _, name in ipairs(sam.names()) do
+      assert.is_not.equal("fisher-msam", name)
+    end
+  end)
+
+  it("the mask policy adam needs Adam's second moment", function()
+    assert.has_error(function()
+      step("fisher-sam", "sgd", { fisher = "adam" })
+    end, "--fisher adam needs a base optimizer with Adam's second moment (adam, lamb)")
+    assert.same({ "w", "lamb.exp_avg", "lamb.exp_avg_sq" },
+      step("fisher-sam", "lamb", { fisher = "adam" }))
   end)
 end)
