@@ -61,7 +61,7 @@ for _, precision in ipairs({ "fp32", "bf16" }) do
       local o = { precision = precision, sam_type = "fisher-sam", optimizer = "sam", base = "sgd",
         options = { keep_ratio = 1, momentum = 0 } }
       local _, one = run(o, 3)
-      o.micro = true
+      o.micro = 3
       local _, two = run(o, 3)
       local a, n = one.params.w:tensor():to_host()
       local b = two.params.w:tensor():to_host()

@@ -78,8 +78,8 @@ function M.options(changes)
 end
 
 --- A model, its optimizer, and step(n), which runs update n.
--- @tparam table o precision, freeze, path; optimizer, base, sam_type, options; lr; micro: two
---   micro-batches
+-- @tparam table o precision, freeze, path; optimizer, base, sam_type, options; lr; micro: samples
+--   of the first of two micro-batches
 -- @treturn table model
 -- @treturn function step(n, wrap): wrap(evaluate) → what the step evaluates instead
 -- @treturn table optimizer
@@ -92,7 +92,8 @@ function M.setup(o)
     sampler = M.sampler(model) })
   local lr = o.lr or 1e-3
   local function step(n, wrap)
-    local list = o.micro and { M.pack(model, 10 * n, 3), M.pack(model, 10 * n + 3, 5, 3) }
+    local cut = o.micro
+    local list = cut and { M.pack(model, 10 * n, cut), M.pack(model, 10 * n + cut, 8 - cut, cut) }
       or { M.pack(model, 10 * n, 8) }
     local evaluate = pass:bind({ step = n, batches = list, training = true })
     return optimizer:step({ evaluate = wrap and wrap(evaluate) or evaluate, step = n, lr = lr,
