@@ -172,7 +172,8 @@ local function run(self, s, o)
     end
   end
   local d = t and t.descend and t.descend(s) or s.g2 or s.g
-  local dnorm, g2norm = d:norm():request(), s.g2 and s.g2:norm():request()
+  local dnorm = d:norm():request()
+  local g2norm = s.g2 and not rawequal(d, s.g2) and s.g2:norm():request()
   params:flush()
   info.gnorm, info.dnorm = finite(gnorm:read(), "the gradient's norm"),
     finite(dnorm:read(), "the update direction's norm")
