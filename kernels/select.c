@@ -7,7 +7,7 @@
 
 #include "program.h"
 
-enum { BINS = 2048, UNUSED = 16, LEVELS = 3 };
+enum { BINS = 2048, LEVELS = 3, COPIES = 2 };
 static const int SHIFT[LEVELS] = {20, 9, 0}, WIDTH[LEVELS] = {11, 11, 9};
 
 /* What one call works on: blocks [first, end) whose segment is in the pool. */
@@ -22,52 +22,70 @@ typedef struct selection {
   int64_t bad; /* an element whose key is negative or NaN, or -1 */
 } selection;
 
-/* One thread's part. */
+/* One thread's part. Neighbours are often in one bin; two copies of the first histogram, used in
+ * turn, let their additions overlap. */
 typedef struct worker {
   selection *all;
-  int64_t bins[BINS + UNUSED];
+  int64_t bins[COPIES][BINS];
   int64_t ties, quota; /* of the block in hand; how many of them may be chosen */
   int64_t bad;
 } worker;
 
-FSAM_INLINE uint32_t bits_of(float key) {
-  uint32_t bits;
-  memcpy(&bits, &key, sizeof bits);
-  return bits == 0x80000000u ? 0 : bits;
+/* The bits of LANES keys, -0 as 0. */
+FSAM_INLINE vu bits_of(vf key) {
+  const vu bits = (vu)key;
+  return bits & ~(vu)(bits == 0x80000000u);
+}
+
+/* One bit per key i … i + LANES - 1 of the n in hand for which `condition` holds. */
+#define KEYS_WHERE(condition, i) \
+  (lane_bits(condition) & (n - (i) < LANES ? ((uint64_t)1 << (n - (i))) - 1 : UINT64_MAX))
+
+/* Notes the first of the keys i … that are negative or NaN. */
+static void note_bad(worker *w, const program_frame *f, int i, uint64_t bad) {
+  if (w->bad < 0) w->bad = f->offset + i + __builtin_ctzll(bad);
 }
 
 static void count_first(void *context, const program_frame *f) {
   worker *w = context;
-  for (int i = 0; i < f->n; i++) {
-    const uint32_t bits = bits_of(f->key[i]);
-    if (bits > 0x7f800000u) {
-      if (w->bad < 0) w->bad = f->offset + i;
-      continue;
-    }
-    w->bins[bits >> SHIFT[0]]++;
+  const int n = f->n;
+  uint32_t bins[STRIP];
+  for (int k = 0; k < n; k += LANES) {
+    const vu bits = bits_of(v_load_n(f->key + k, n - k));
+    const vi is_bad = (vi)(bits > 0x7f800000u);
+    const uint64_t bad = KEYS_WHERE(is_bad, k);
+    if (__builtin_expect(bad != 0, 0)) note_bad(w, f, k, bad);
+    const vu bin = (bits & ~(vu)is_bad) >> SHIFT[0];
+    memcpy(bins + k, &bin, sizeof bin);
   }
+  int i = 0;
+  for (; i < n - 1; i += COPIES) {
+    w->bins[0][bins[i]]++;
+    w->bins[1][bins[i + 1]]++;
+  }
+  if (i < n) w->bins[0][bins[i]]++;
 }
 
-/* Later levels count only keys that share the bits found so far; the others go to bins that nobody
- * reads, because a branch that is taken now and then costs more. */
+/* Later levels count only keys that share the bits found so far, which are few. */
 static void count_next(void *context, const program_frame *f) {
   worker *w = context;
-  const int level = w->all->level, shift = SHIFT[level], above = shift + WIDTH[level];
-  const uint32_t prefix = w->all->prefix >> above, bins = (1u << WIDTH[level]) - 1;
-  for (int i = 0; i < f->n; i++) {
-    const uint32_t bits = bits_of(f->key[i]);
-    const uint32_t bin =
-        bits >> above == prefix ? bits >> shift & bins : BINS + (uint32_t)i % UNUSED;
-    w->bins[bin]++;
+  const int n = f->n, level = w->all->level, shift = SHIFT[level], above = shift + WIDTH[level];
+  const uint32_t prefix = w->all->prefix >> above, last = (1u << WIDTH[level]) - 1;
+  for (int i = 0; i < n; i += LANES) {
+    const vu bits = bits_of(v_load_n(f->key + i, n - i));
+    for (uint64_t found = KEYS_WHERE((vi)(bits >> above == prefix), i); found; found &= found - 1)
+      w->bins[0][bits[__builtin_ctzll(found)] >> shift & last]++;
   }
 }
 
 static void count_ties(void *context, const program_frame *f) {
   worker *w = context;
+  const int n = f->n;
   const uint32_t threshold = w->all->prefix;
-  int ties = 0;
-  for (int i = 0; i < f->n; i++) ties += bits_of(f->key[i]) == threshold;
-  w->ties += ties;
+  for (int i = 0; i < n; i += LANES) {
+    const vu bits = bits_of(v_load_n(f->key + i, n - i));
+    w->ties += __builtin_popcountll(KEYS_WHERE((vi)(bits == threshold), i));
+  }
 }
 
 /* Bits of the keys above the threshold, and of the first ties while the quota lasts. Keys are not
@@ -116,7 +134,7 @@ static void sweep(selection *s, program_sink sink, int64_t *bins,
 #pragma omp critical
     {
       if (bins)
-        for (int i = 0; i < BINS; i++) bins[i] += w.bins[i];
+        for (int i = 0; i < BINS; i++) bins[i] += w.bins[0][i] + w.bins[1][i];
       if (w.bad >= 0 && (s->bad < 0 || w.bad < s->bad)) s->bad = w.bad;
     }
   }
