@@ -86,14 +86,16 @@ end
 
 --- One pass over micro-batches: the gradient is the mean over all their samples (D4).
 -- @tparam table list host batches
--- @tparam table o training; key = { seed, step, draw }; gradients (fsam.models.weights) or nil
+-- @tparam table o training; key = { seed, step, draw }; gradients (fsam.models.weights) or nil; of,
+--   how many samples the mean is over (default: those of the list)
 -- @treturn table fsam.result
 function Pass:run(list, o)
   local samples = count_samples(list)
+  local scale = 1 / (o.of or samples)
   local result = Result.new(samples)
   self.model.params:flush()
   for _, host in ipairs(list) do
-    local losses, logits = micro_batch(self, host, o, 1 / samples)
+    local losses, logits = micro_batch(self, host, o, scale)
     result:add(host, losses, logits)
   end
   return result
@@ -131,7 +133,9 @@ end
 -- evaluate{ into = "g", backward = true, choice = ordinals or nil, skip = segments or nil,
 --           batches = other micro-batches or nil, draw = nil } runs a pass and leaves the mean
 -- gradient in the named vector; without backward only losses. Returns fsam.result, whose `draw`
--- says which dropout it had; a pass that asks for a draw repeats that dropout and uses up none.
+-- says which dropout it had; a pass that asks for a draw repeats that dropout and uses up none. A
+-- mean can be put together by several passes: of = how many samples it is over, add = true adds
+-- this pass's share to what the vector holds.
 -- @tparam table o step (number of the update, from 0); batches (host batches); training
 function Pass:bind(o)
   lib.fsam_arena_reset(self.results)
@@ -143,7 +147,7 @@ function Pass:bind(o)
     end
     local gradients = request.backward and gradients_of(self, request.into) or nil
     if gradients then
-      gradients:begin(request.skip)
+      gradients:begin(request.skip, request.add)
     end
     local draw = request.draw
     if not draw then
@@ -154,6 +158,7 @@ function Pass:bind(o)
       training = o.training,
       key = { seed = self.seed, step = o.step, draw = draw },
       gradients = gradients,
+      of = request.of,
     })
     result.draw = draw
     if gradients then

@@ -7,6 +7,7 @@
 -- Both losses are means over all samples of the step under one dropout. The passes of the step
 -- serve where they can; a forward pass is added at w where the first pass was elsewhere (explore)
 -- or saw fewer samples, and at w + e where the second pass chose samples or drew other dropout.
+-- With --m-sharpness, gradients and e are those of the first group.
 --
 -- Noise: the simple noise scale tr(Σ) / |G|² (McCandlish et al. 2018, app. A.1), Σ the covariance
 -- of a sample's gradient, G the true gradient. From the step's mean gradient g over n samples and
@@ -94,12 +95,13 @@ function Diagnosis:unmasked(e)
 end
 
 --- After the second pass, with g kept and c at w + e. s.g is what the type saw: it may be clipped,
--- or 0.
-function Diagnosis:second(result, enorm)
+-- or 0. `of`: how many samples s.g2 is a share of the mean over (nil: those of the pass).
+function Diagnosis:second(result, enorm, of)
   local s = self.s
+  local g2 = of and s.g2 * (of / result.samples) or s.g2
   self.enorm = enorm or self.enorm
-  self.dot, self.seen = s.g:dot(s.g2):request(), s.g:norm():request()
-  self.g2norm = s.g2:norm():request()
+  self.dot, self.seen = s.g:dot(g2):request(), s.g:norm():request()
+  self.g2norm = g2:norm():request()
   self.loss_at_e = loss_of(self, result)
 end
 

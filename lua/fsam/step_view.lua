@@ -15,6 +15,7 @@
 --   s:each(f) s:normal() s:uniform() s:random() s:read(scalar) s:keeps(name)
 local errors = require("fsam.errors")
 local C = require("fsam.C")
+local policies = require("fsam.sam.policies")
 local radius = require("fsam.sam.radius")
 
 local methods = {}
@@ -79,11 +80,14 @@ function View.__index(self, name)
     nearest and "; did you mean s." .. nearest .. "?" or "")
 end
 
--- The declaration of an option, or nil. Its default stands for what the caller did not give.
+-- The declaration of an option of the type or its mask policy, or nil. Its default stands for what
+-- the caller did not give.
 function methods.declared(self, name)
-  for _, declared in ipairs(self.spec.options or {}) do
-    if declared.name == name then
-      return declared
+  for _, list in ipairs({ self.spec.options or {}, self.spec.masked and policies.options or {} }) do
+    for _, declared in ipairs(list) do
+      if declared.name == name then
+        return declared
+      end
     end
   end
   return nil

@@ -5,10 +5,9 @@
 -- data/batch.lua's; files and models are their own modules'.
 
 local bit = require("bit")
+local draw = require("fsam.draw")
 local errors = require("fsam.errors")
-local lib_of = require("fsam.C")
 local metrics = require("fsam.metrics")
-local mt19937 = require("fsam.data.mt19937")
 local order = require("fsam.data.order")
 local packing = require("fsam.data.batch")
 
@@ -145,18 +144,11 @@ end
 --- Draws training samples for a mask: n of them without replacement, keyed by seed and step.
 -- @treturn function fn(n, seed, step, first_ordinal = 0) → host batches of one sample each
 function Task:sampler()
-  local lib, ffi = lib_of.lib, lib_of.ffi
   return function(n, seed, step, first_ordinal)
-    local words = ffi.new("uint32_t[4]")
-    lib.fsam_philox(words, step, 0, 0, 0, seed, 0x46495348) -- "FISH": a stream of its own
-    local random = mt19937.new(words[0])
-    local moved, list = {}, {}
-    for i = 1, math.min(n, #self.usable) do
-      -- The first n places of a Fisher–Yates shuffle; `moved` holds what it displaced.
-      local j = i + random:interval(#self.usable - i)
-      local drawn = moved[j] or j
-      moved[j] = moved[i] or i
-      list[i] = self:pack({ self.train[self.usable[drawn]] }, (first_ordinal or 0) + i - 1)
+    local list = {}
+    local key = { seed = seed, step = step, stream = 0x46495348 } -- "FISH"
+    for i, place in ipairs(draw.places(n, #self.usable, key)) do
+      list[i] = self:pack({ self.train[self.usable[place]] }, (first_ordinal or 0) + i - 1)
     end
     return list
   end

@@ -69,7 +69,8 @@ Grads.__index = Grads
 
 --- Where the gradients of a pass go.
 -- @tparam table into a vector of the layout (fsam.params): g, or one that a type keeps for g2
--- @treturn table an object for fsam.tape: `of(parameter)`; `begin(skip)`, `finish()`
+-- @treturn table an object for fsam.tape: `of(parameter)`; `begin(skip, add)`,
+--   `finish()`
 function Weights:gradients(into)
   local grads = setmetatable({ weights = self, tensors = {}, skip = {} }, Grads)
   for _, parameter in ipairs(self.list) do
@@ -83,10 +84,11 @@ end
 
 --- Starts a pass: nothing is written yet.
 -- @tparam[opt] table skip segment → true: segments that get no gradient in this pass
-function Grads:begin(skip)
+-- @tparam[opt] boolean add the pass adds to what the vector holds
+function Grads:begin(skip, add)
   self.skip = skip or {}
   for _, t in pairs(self.tensors) do
-    t.filled = 0
+    t.filled = add and 1 or 0
   end
 end
 

@@ -24,6 +24,7 @@
 --   state, scratch, scalars   names of vectors and numbers of its own
 -- What s holds is in fsam.step_view. "fisher-X" is X with a mask policy (fsam.sam.policies), for
 -- every X that ascends.
+local ascent = require("fsam.sam.ascent")
 local errors = require("fsam.errors")
 local policies = require("fsam.sam.policies")
 local radius = require("fsam.sam.radius")
@@ -107,15 +108,28 @@ function M.get(name)
   return setmetatable({ name = name, masked = plain ~= name }, { __index = found })
 end
 
---- The option declarations of a name; with fisher-, the mask policies' too.
-function M.options(name)
+--- Raises unless a type goes with the base optimizer and the options given: before any work.
+-- @tparam string name
+-- @tparam string base
+-- @tparam table options
+function M.check(name, base, options)
   local found = M.get(name)
-  local list = {}
-  for _, declared in ipairs(found.options) do
-    list[#list + 1] = declared
+  ascent.check(found, options)
+  if found.masked then
+    local policy = policies.get(options.fisher or "sample")
+    policies.check(policy, require("fsam.optim").get(base), found)
   end
-  for _, declared in ipairs(found.masked and policies.options or {}) do
-    list[#list + 1] = declared
+end
+
+--- The option declarations of a name: its own, those of every ascent, and with fisher- those of the
+-- mask policies.
+function M.options(name)
+  local found, list = M.get(name), {}
+  for _, declarations in ipairs({ found.options, ascent.options,
+    found.masked and policies.options or {} }) do
+    for _, declared in ipairs(declarations) do
+      list[#list + 1] = declared
+    end
   end
   return list
 end

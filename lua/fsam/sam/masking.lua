@@ -14,10 +14,20 @@ local M = {}
 -- The segments that masks choose from.
 local function pool_of(params, options)
   local scope, exclude, pool = options.mask_scope or {}, options.mask_exclude or {}, {}
+  local found = {}
   for _, segment in ipairs(params.segments) do
+    for _, piece in ipairs(scope) do
+      found[piece] = found[piece] or matches(segment.name, { piece })
+    end
     if not segment.frozen and (#scope == 0 or matches(segment.name, scope))
         and not matches(segment.name, exclude) then
       pool[#pool + 1] = segment
+    end
+  end
+  for _, piece in ipairs(scope) do
+    if not found[piece] then
+      errors.raise("--mask-scope %s is part of no parameter's name; names look like %s", piece,
+        params.segments[1].name)
     end
   end
   if #pool == 0 then
@@ -28,30 +38,31 @@ local function pool_of(params, options)
   return pool
 end
 
---- @tparam table params sealed parameters
--- @tparam table options values of policies.options
--- @tparam function sampler (fsam.optim.build)
--- @tparam integer seed
-function M.new(params, options, sampler, seed)
+--- @tparam table o params; options (values of policies.options); sampler (fsam.optim.build); seed;
+--   base and type, definitions
+-- @raise when nothing is left to mask, or the policy needs what the base does not keep
+function M.new(o)
+  local policy = policies.get(o.options.fisher or "sample")
+  policies.check(policy, o.base, o.type)
   return setmetatable({
-    params = params,
-    options = options,
-    sampler = sampler,
-    seed = seed,
-    policy = policies.get(options.fisher or "sample"),
-    pool = pool_of(params, options),
-    mask = params:mask("mask"),
+    params = o.params,
+    options = o.options,
+    sampler = o.sampler,
+    seed = o.seed,
+    policy = policy,
+    pool = pool_of(o.params, o.options),
+    mask = o.params:mask("mask"),
     due = true,
     made = false,
   }, Masking)
 end
 
---- Is a new mask due at this step? Every mask_iter_e steps, first at step 0.
+--- Is a new mask due at this step, and not made yet? Every mask_iter_e steps, first at step 0.
 function Masking:is_due(step)
   if step % (self.options.mask_iter_e or 100) == 0 then
     self.due = true
   end
-  return self.due
+  return self.due and not self.news
 end
 
 --- Must the first pass of this step give every weight gradient, since a mask is made from it?
@@ -102,6 +113,11 @@ function Masking:keep()
   if self.news then
     self.due, self.made = false, true
   end
+end
+
+--- The step was discarded: so is the mask that it made.
+function Masking:drop()
+  self.news = nil
 end
 
 --- What is told of a mask made on this step: density (of all trainable parameters), segments (name

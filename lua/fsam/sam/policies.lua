@@ -46,10 +46,27 @@ M.options = {
 
 --- Defines a policy.
 -- @tparam string name
--- @tparam table spec passes (boolean); values(s, context) → a vector or expression, larger = more
---   important. context: evaluate, sampler, scratch(name)
+-- @tparam table spec passes (boolean); needs (or nil): { a vector that the base optimizer must
+--   keep, its name in words }; values(s, context) → a vector or expression, larger = more
+--   important, never negative. context: params, evaluate, sampler, seed, finite(x)
 function M.define(name, spec)
-  register:define(name, { name = name, passes = spec.passes, values = spec.values })
+  register:define(name, { name = name, passes = spec.passes, needs = spec.needs,
+    values = spec.values })
+end
+
+--- Raises unless a policy finds what it needs.
+-- @tparam table policy
+-- @tparam table base the base optimizer (fsam.optim)
+-- @tparam table t the sam-type; one that replaces the base leaves it without state
+function M.check(policy, base, t)
+  for _, name in ipairs(t.update and {} or base.state) do
+    if policy.needs and name == policy.needs[1] then
+      return
+    end
+  end
+  if policy.needs then
+    errors.raise("--fisher %s needs a base optimizer with %s", policy.name, policy.needs[2])
+  end
 end
 
 --- All names, sorted.
@@ -73,6 +90,7 @@ M.define("sample", {
       context.finite(result:mean())
       f:set(f + s.g * s.g)
     end
+    context.finite(f:sum():read())
     return f
   end,
 })
@@ -84,10 +102,8 @@ M.define("batch", {
 })
 
 M.define("adam", {
+  needs = { "exp_avg_sq", "Adam's second moment (adam, lamb)" },
   values = function(s)
-    if not s.base:keeps("exp_avg_sq") then
-      errors.raise("--fisher adam needs a base optimizer with Adam's second moment (adam, lamb)")
-    end
     local b2 = s.base.adam_betas[2]
     return s.base.exp_avg_sq * b2 + s.g * s.g * (1 - b2)
   end,

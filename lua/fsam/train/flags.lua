@@ -32,6 +32,9 @@ local function model_flags()
     { name = "precision", type = "choice", choices = { "fp32", "bf16", "auto" }, default = "auto",
       help = "of the passes; auto: bf16 where the machine multiplies it natively. Master weights "
         .. "are always fp32" },
+    { name = "rounding", type = "choice", choices = { "nearest", "stochastic" },
+      default = "nearest", help = "of the bf16 weights that passes read: to nearest, or up or down "
+        .. "at random so that small perturbations act on average" },
   }
 end
 
@@ -66,6 +69,8 @@ local function optimizer_flags(optimizers, sam_types)
       help = "weight decay" },
     { name = "no_decay", type = "list", default = {}, metavar = "NAMES",
       help = "parameters without decay, by pieces of their names (bias,LayerNorm; none)" },
+    { name = "layer_decay", type = "number", default = 1, above = 0, max = 1, metavar = "X",
+      help = "each layer's learning rate, as a multiple of the next one's; the head has --lr" },
     { name = "clip_norm", type = "number", default = 0, min = 0,
       help = "longest update direction; 0: only measure" },
     unpack(compat.options(SAM_TYPE)), -- before --preset, over which it wins
@@ -192,6 +197,9 @@ local function check(flags, names, o)
     require("fsam.sam.policies").get(o.fisher)
   end
   o.notes = owned.settle(flags, o)
+  if o.optimizer == "sam" then
+    require("fsam.sam").check(o.sam_type, o.base_optimizer, o)
+  end
   for _, note in ipairs(compat.notes(o)) do
     table.insert(o.notes, note)
   end

@@ -20,10 +20,21 @@ local function method(o)
     parts[#parts + 1] = ("keep %g %%"):format(o.keep_ratio * 100)
     parts[#parts + 1] = ("mask every %d"):format(o.mask_iter_e)
   end
+  if o.m_sharpness > 1 then
+    parts[#parts + 1] = ("m-sharpness %d"):format(o.m_sharpness)
+  end
   if o.base_optimizer ~= "adam" then
     parts[#parts + 1] = "on " .. o.base_optimizer
   end
   return table.concat(parts, ", ")
+end
+
+-- Which samples the training loss is of, where it is not all of them.
+local function losses(o)
+  if o.optimizer == "sam" and o.ascent_fraction < 1 then
+    return ("losses   of training: those of the first pass, %g %% of each update's samples")
+      :format(o.ascent_fraction * 100)
+  end
 end
 
 local function model_name(t)
@@ -45,6 +56,7 @@ function M.lines(t)
   for _, line in ipairs(t.model.announcements or {}) do
     lines[#lines + 1] = "         " .. line
   end
+  lines[#lines + 1] = losses(o)
   return lines
 end
 

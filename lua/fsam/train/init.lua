@@ -26,6 +26,11 @@ function M.open(options)
   local device = devices.open(options.device)
   options.precision = devices.precision(options.precision, device)
   devices.threads(options.threads)
+  if options.rounding == "stochastic" and options.precision == "fp32" then
+    options.notes = options.notes or {}
+    table.insert(options.notes, "--rounding stochastic has no effect in fp32: passes read the "
+      .. "weights as they are")
+  end
   local run = folder.open(options)
   run.device = device
   return run

@@ -35,8 +35,8 @@ function Loop:update(batches, steps)
   })
   local r = {
     epoch = p.epoch, step = p.step, done = p.done + 1, steps = steps, lr = lr, samples = samples,
-    tokens = tokens, loss = info.loss, correct = info.correct, gnorm = info.gnorm,
-    dnorm = info.dnorm, enorm = info.enorm, rho = info.rho, mask = info.mask,
+    tokens = tokens, loss = info.loss, correct = info.correct, seen = info.seen or samples,
+    gnorm = info.gnorm, dnorm = info.dnorm, enorm = info.enorm, rho = info.rho, mask = info.mask,
     diagnosis = info.diagnosis, skipped = info.skipped, seconds = clock() - started,
   }
   local norm = o.clip_at == "first" and r.gnorm or r.dnorm

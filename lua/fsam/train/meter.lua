@@ -22,8 +22,8 @@ function M.new(state)
 end
 
 --- Adds a step.
--- @tparam table r loss (mean), samples, tokens, correct (nil: regression), gnorm, clipped, seconds,
---   skipped
+-- @tparam table r loss (mean), samples, tokens, correct (nil: regression) of the `seen` samples of
+--   the first pass, gnorm, clipped, seconds, skipped
 function Meter:add(r)
   self.seconds = self.seconds + r.seconds
   if r.skipped then
@@ -37,7 +37,7 @@ function Meter:add(r)
   self.clipped = self.clipped + (r.clipped and 1 or 0)
   if r.correct then
     self.correct = self.correct + r.correct
-    self.judged = self.judged + r.samples
+    self.judged = self.judged + r.seen
   end
 end
 

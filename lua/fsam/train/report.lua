@@ -103,16 +103,30 @@ function Report:warn(text)
   self:record("warning", { text = text })
 end
 
+-- What the summary says of the masks that this session made: count, seconds, density of the last,
+-- least and most = the extremes of their overlap with the one before (nil until there is one).
+function Report:count_mask(mask)
+  local m = self.masks or { count = 0, seconds = 0 }
+  m.count, m.seconds, m.density = m.count + 1, m.seconds + mask.seconds, mask.density
+  if mask.overlap then
+    m.least = math.min(m.least or 1, mask.overlap)
+    m.most = math.max(m.most or 0, mask.overlap)
+  end
+  self.masks = m
+end
+
 --- An update: see loop.lua for the fields.
 function Report:step(r)
   self.screen:step(r)
   self:record(r.skipped and "skip" or "step", {
     epoch = r.epoch, step = r.step, loss = r.loss, lr = r.lr, samples = r.samples,
     tokens = r.tokens, gnorm = r.gnorm, dnorm = r.dnorm, enorm = r.enorm, rho = r.rho,
-    reason = r.skipped, accuracy = r.correct and r.correct / r.samples, seconds = r.seconds,
+    reason = r.skipped, accuracy = r.correct and r.correct / r.seen, seconds = r.seconds,
+    seen = r.seen ~= r.samples and r.seen or nil,
   })
   if r.mask then
     self:record("mask", { step = r.step, mask = r.mask })
+    self:count_mask(r.mask)
   end
   if r.diagnosis then
     r.diagnosis.step = r.step
@@ -136,7 +150,7 @@ function Report:saved(r)
 end
 
 function Report:finish(s)
-  self.screen:finish(s)
+  self.screen:finish(s, self.masks)
   self:record("end", { step = s.updates, train_seconds = s.train_seconds, why = s.why })
   if self.log then
     self.log:close()

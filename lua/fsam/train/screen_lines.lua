@@ -136,8 +136,18 @@ local function by_group(groups)
   return table.concat(lines, "\n")
 end
 
+-- "masks    22 in 1.3 s, the last 10.0 % of the weights; each kept 61 to 88 % of the one before".
+local function masks(m)
+  local kept = m.least and ("; each kept %.0f to %.0f %% of the one before"):format(m.least * 100,
+    m.most * 100) or ""
+  return ("masks    %s in %s, the last %.1f %% of the weights%s"):format(format.count(m.count),
+    format.duration(m.seconds), m.density * 100, kept)
+end
+
 --- The table at the end.
-function Screen:finish(s)
+-- @tparam table s summary of loop.run
+-- @tparam ?table m of report.lua, when there were masks
+function Screen:finish(s, m)
   local function row(label, at, path)
     self:line(("%-8s epoch %-3d  %s   %s"):format(label, at.epoch, self:values(at.values),
       path or ""):gsub("%s+$", ""))
@@ -156,6 +166,9 @@ function Screen:finish(s)
     format.duration(s.train_seconds), format.count(s.tokens_per_second),
     format.duration(s.valid_seconds),
     s.skipped > 0 and ("; %d updates skipped"):format(s.skipped) or ""))
+  if m then
+    self:line(masks(m))
+  end
 end
 
 return M

@@ -1,0 +1,27 @@
+--- Draws without replacement that a seed and a step decide: the same on every machine and rank.
+-- Owns the rule; who draws, and under which stream, is the callers' affair.
+local C = require("fsam.C")
+local mt19937 = require("fsam.data.mt19937")
+
+local M = {}
+
+--- n of the numbers 1 … size (all of them when there are no more), in the order drawn.
+-- @tparam integer n
+-- @tparam integer size
+-- @tparam table key seed, step, stream: 32-bit numbers; another stream is another draw
+-- @treturn {integer,…}
+function M.places(n, size, key)
+  local words = C.ffi.new("uint32_t[4]")
+  C.lib.fsam_philox(words, key.step, 0, 0, 0, key.seed, key.stream)
+  local random = mt19937.new(words[0])
+  local moved, list = {}, {}
+  for i = 1, math.min(n, size) do
+    -- The first n places of a Fisher–Yates shuffle; `moved` holds what it displaced.
+    local j = i + random:interval(size - i)
+    list[i] = moved[j] or j
+    moved[j] = moved[i] or i
+  end
+  return list
+end
+
+return M
