@@ -9,13 +9,14 @@ local params = require("fsam.params")
 local M = {}
 
 local N = 8 -- samples of a step
-local SHAPES = { { "a", "matrix", { 5, 7 } }, { "b", "matrix", { 3, 4 } }, { "c", "bias", { 6 } },
-  { "d", "norm", { 3 } } }
+-- Name, kind, shape, layer.
+local SHAPES = { { "a", "matrix", { 5, 7 }, -1 }, { "b", "matrix", { 3, 4 }, 0 },
+  { "c", "bias", { 6 }, 0 }, { "d", "norm", { 3 }, 1 } }
 
 local function new_params()
   local specs = {}
   for i, s in ipairs(SHAPES) do
-    specs[i] = { name = s[1], kind = s[2], shape = s[3] }
+    specs[i] = { name = s[1], kind = s[2], shape = s[3], layer = s[4] }
   end
   local P = params.new(devices.open("cpu"), specs)
   for i, segment in ipairs(P.segments) do
@@ -73,24 +74,31 @@ local function read(P, tensor)
   return flat
 end
 
--- The engine's passes, played by the logistic model.
+-- Leaves a share of a gradient (flat) in a vector as a pass does, skipped segments 0.
+local function leave(P, request, gradient, share)
+  local at = 0
+  for _, segment in ipairs(P.segments) do
+    local tensor, part = P:grad(segment, request.into), {}
+    local before = request.add and tensor:read()
+    for k = 1, segment.count do
+      part[k] = (request.skip and request.skip[segment] and 0 or gradient[at + k]) * share
+        + (before and before[k] or 0)
+    end
+    at = at + segment.count
+    tensor:write(part)
+  end
+  P:touch(request.into)
+end
+
+-- The engine's passes, played by the logistic model. A batch of a mask policy is a list of samples.
 local function evaluate_on(P, n, log)
   return function(request)
     P:flush()
-    local chosen = request.choice or ALL
+    local chosen = request.batches and request.batches[1] or request.choice or ALL
     local losses, gradient = logistic(read(P, "weight"), n, chosen)
     log[#log + 1] = { backward = request.backward, samples = #chosen }
     if request.backward then
-      local at = 0
-      for _, segment in ipairs(P.segments) do
-        local part = {}
-        for k = 1, segment.count do
-          part[k] = request.skip and request.skip[segment] and 0 or gradient[at + k]
-        end
-        at = at + segment.count
-        P:grad(segment, request.into):write(part)
-      end
-      P:touch(request.into)
+      leave(P, request, gradient, #chosen / (request.of or #chosen))
     end
     local sum = 0
     for _, loss in ipairs(losses) do
@@ -106,6 +114,23 @@ end
 
 local LR, MOMENTUM, DECAY, SEED, TRAIN = 0.05, 0.9, 0.01, 9, 500
 
+--- What a mask policy draws, one sample each: by the step alone.
+function M.sampler(count, _, step)
+  local list = {}
+  for i = 1, count do
+    list[i] = { (step + 3 * i) % N }
+  end
+  return list
+end
+
+--- Step n of an optimizer of new_params(); what it found. wrap(evaluate) may stand between.
+function M.step(P, optimizer, n, log, wrap)
+  local evaluate = evaluate_on(P, n, log or {})
+  return optimizer:step({ evaluate = wrap and wrap(evaluate) or evaluate, step = n,
+    lr = LR * (1 - n / 40), lr_peak = LR, lr_end = 0, samples = N, progress = n / 20,
+    train_samples = TRAIN })
+end
+
 -- Twenty steps by the engine, of the plain base (sgd) without a type; w afterwards. `log` collects
 -- the passes, `infos` what the steps return.
 local function by_engine(sam_type, extra, log, base, infos)
@@ -115,11 +140,10 @@ local function by_engine(sam_type, extra, log, base, infos)
     options[key] = value
   end
   local optimizer = optim.build({ params = P, optimizer = sam_type and "sam" or base or "sgd",
-    base_optimizer = base or "sgd", sam_type = sam_type, options = options, seed = SEED })
+    base_optimizer = base or "sgd", sam_type = sam_type, options = options, seed = SEED,
+    sampler = M.sampler })
   for n = 0, 19 do
-    local info = optimizer:step({ evaluate = evaluate_on(P, n, log or {}), step = n,
-      lr = LR * (1 - n / 40), lr_peak = LR, lr_end = 0, samples = N, progress = n / 20,
-      train_samples = TRAIN })
+    local info = M.step(P, optimizer, n, log)
     assert(info.skipped == nil, info.skipped)
     if infos then
       infos[n + 1] = info
@@ -188,6 +212,22 @@ local function sam_gradient(w, n, rho)
   return g, g2
 end
 
+--- Which elements have the largest of(value), the lowest first among equals: a set of places.
+function M.largest(values, count, of)
+  local order, chosen = {}, {}
+  for k = 1, #values do
+    order[k] = k
+  end
+  table.sort(order, function(a, b)
+    local x, y = of(values[a]), of(values[b])
+    return x > y or x == y and a < b
+  end)
+  for i = 1, count do
+    chosen[order[i]] = true
+  end
+  return chosen
+end
+
 -- The segment (from 0) of every element, in the layout's order.
 local function segment_of(P)
   local list = {}
@@ -222,7 +262,7 @@ local function random(n, stream)
   return (words[0] + 0.5) / 2 ^ 32
 end
 
-M.N, M.ALL, M.LR, M.DECAY, M.TRAIN = N, ALL, LR, DECAY, TRAIN
+M.N, M.ALL, M.LR, M.DECAY, M.SEED, M.TRAIN = N, ALL, LR, DECAY, SEED, TRAIN
 M.logistic, M.by_engine, M.by_loops, M.sgd = logistic, by_engine, by_loops, sgd
 M.norm, M.drawn, M.random = norm, drawn, random
 M.dot, M.moved, M.scaled, M.sam_gradient = dot, moved, scaled, sam_gradient

@@ -4,6 +4,7 @@ local Pass = require("fsam.pass")
 local batches = require("fsam.data.batch")
 local config_json = require("fsam.formats.config")
 local devices = require("fsam.device")
+local helper = require("spec.helper")
 local models = require("fsam.models")
 
 local function new_model(layers, extra)
@@ -94,6 +95,59 @@ describe("a pass", function()
       else
         assert.near_relative(whole[segment.name], got, 1e-5, segment.name)
       end
+    end
+  end)
+
+  it("multiplies nothing for the weight gradients that are left out", function()
+    -- Another process, whose library counts the elements of the products that passes ask for.
+    local code, out, err = helper.fsam_lua({ env = "LUA_PATH='./?.lua;./?/init.lua;;'", "-e", [[
+      local C = require("fsam.C")
+      local real, products = C.lib, 0
+      C.lib = setmetatable({ fsam_linear_backward_weight = function(dw, ...)
+        products = products + (dw and tonumber(dw:count()) or 0)
+        return real.fsam_linear_backward_weight(dw, ...)
+      end }, { __index = real })
+      local bert = require("spec.lua.small_bert")
+      local model, _, _, pass = bert.setup({ optimizer = "adam" })
+      local evaluate = pass:bind({ step = 0, batches = { bert.pack(model, 0, 8) } })
+      for every = 1, 3 do
+        local out, expected = {}, 0
+        for i, segment in ipairs(model.params.segments) do
+          out[segment] = i % every ~= 0 or nil
+          if not out[segment] and #segment.shape == 2 and segment.kind ~= "embedding" then
+            expected = expected + segment.count
+          end
+        end
+        products = 0
+        evaluate({ into = model.params.g, backward = true, skip = out })
+        print(expected, products)
+      end
+    ]] })
+    assert.equal(0, code, err)
+    local cases, elements = 0, {}
+    for expected, products in out:gmatch("(%d+)%s+(%d+)") do
+      cases, elements[expected] = cases + 1, true
+      assert.equal(expected, products)
+    end
+    assert.equal(3, cases)
+    assert.is_nil(elements["0"])
+  end)
+
+  it("can give a mean's share, and add it to what a vector holds", function()
+    local model, list = new_model(2), samples(6, 9)
+    local one = { batches.pack(list, { pad_id = 0 }) }
+    local P = model.params
+    local _, _, evaluate = run(model, one, { backward = true })
+    local whole = {}
+    for _, segment in ipairs(P.segments) do
+      whole[segment.name] = P:grad(segment):read()
+    end
+    local parts = P:scratch("parts")
+    for k, choice in ipairs({ { 0, 1 }, { 2, 3, 4, 5 } }) do
+      evaluate({ backward = true, into = parts, choice = choice, of = 6, add = k > 1 })
+    end
+    for _, segment in ipairs(P.segments) do
+      assert.near(whole[segment.name], P:grad(segment, parts):read(), 1e-6, segment.name)
     end
   end)
 

@@ -80,17 +80,7 @@ describe("sam-types against plain loops", function()
     assert.near(by_loops(function(w, n)
       local _, g = logistic(w, n, ALL)
       if n % 3 == 0 then
-        local order = {}
-        for k = 1, #w do
-          order[k] = k
-        end
-        table.sort(order, function(a, b)
-          return g[a] ^ 2 > g[b] ^ 2
-        end)
-        mask = {}
-        for i = 1, math.floor(0.25 * #w) do
-          mask[order[i]] = true
-        end
+        mask = model.largest(g, math.floor(0.25 * #w), math.abs)
       end
       local e = scaled(g, 0.3 / math.sqrt(dot(g, g)))
       for k = 1, #w do

@@ -114,7 +114,8 @@ describe("a diagnosed step", function()
         same({ optimizer = name, dropout_rng = rng })
       end
       for _, options in ipairs({ { clip_at = "first", clip_norm = 0.1 }, { mask_steps = "plain" },
-        { second_gradient = "sum", mask_scale = "keep-ratio" }, { fisher = "batch" } }) do
+        { second_gradient = "sum", mask_scale = "keep-ratio" }, { fisher = "batch" },
+        { m_sharpness = 2 }, { ascent_fraction = 0.5, ascent_decay = true } }) do
         same({ sam_type = "fisher-sam", dropout_rng = rng, options = options })
       end
     end)
@@ -186,6 +187,21 @@ describe("what a diagnosed step says", function()
     assert.near_relative(trace, d.noise_trace, 1e-4)
     assert.near_relative(dot(g, g) - trace / 7, d.noise_square, 1e-4)
     assert.is_nil(d.mask_density)
+  end)
+
+  it("is of the first group with m-sharpness, at its own e", function()
+    local _, step = setup({ sam_type = "sam", options = { m_sharpness = 2 } })
+    local d = step(0, true).diagnosis
+    local params, _, bound = setup({ sam_type = "sam" })
+    local evaluate, group = bound(0), { 0, 1, 2 } -- the first half of 7
+    local g = gradient(params, evaluate, nil, group)
+    local e, mine = params:scratch("e"), params:scratch("mine")
+    e:set(mine * (0.05 / mine:norm()))
+    local g2 = gradient(params, evaluate, e, group)
+    local _, loss_at_e = gradient(params, evaluate, e)
+    assert.near(loss_at_e, d.loss_at_e, 1e-6)
+    assert.near(math.sqrt(dot(g2, g2)), d.g2norm, 1e-5)
+    assert.near(dot(g, g2) / math.sqrt(dot(g, g) * dot(g2, g2)), d.cosine, 1e-5)
   end)
 
   it("has the mask's share of the weights and of e, and what is left of the last mask", function()
