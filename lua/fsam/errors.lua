@@ -19,9 +19,11 @@ end
 
 --- Makes an error object without raising it.
 -- @tparam string message one line
+-- @tparam[opt] boolean placed does it begin with a file and line of the user's? Then nothing is put
+--   in front of it
 -- @treturn table an object whose `message` field and `tostring` are that line
-function M.new(message)
-  return setmetatable({ message = message }, Error)
+function M.new(message, placed)
+  return setmetatable({ message = message, placed = placed or false }, Error)
 end
 
 --- Raises a one-line error. Without further arguments the text is taken as it is, so that a `%` in
@@ -89,14 +91,19 @@ function M.nearest(name, list)
   return nil
 end
 
---- Raises "WHAT NAME is unknown; did you mean X? (all, valid, names)".
+--- "WHAT NAME is unknown; did you mean X? (all, valid, names)".
 -- @tparam string what what kind of name it is, as the user wrote it ("--sam-type")
 -- @tparam string name what was typed
 -- @tparam table list the valid names
-function M.unknown(what, name, list)
+function M.unknown_text(what, name, list)
   local nearest = M.nearest(name, list)
-  M.raise("%s %s is unknown%s (%s)", what, tostring(name),
+  return ("%s %s is unknown%s (%s)"):format(what, tostring(name),
     nearest and ("; did you mean " .. nearest .. "?") or "", table.concat(list, ", "))
+end
+
+--- Raises unknown_text.
+function M.unknown(what, name, list)
+  M.raise("%s", M.unknown_text(what, name, list))
 end
 
 return M

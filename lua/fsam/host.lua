@@ -2,8 +2,8 @@
 -- like. engine/host.c calls this module with what only C can know; the REPL is fsam.repl.
 --
 -- An error made by fsam.errors (any error object that has a __tostring) is meant for the user: one
--- line, `script.lua: message`. Every other error is a fault and keeps its traceback, as does every
--- error under FSAM_TRACE=1.
+-- line, `script.lua: message`, or as it is where it begins with a place in a file. Every other
+-- error is a fault and keeps its traceback, as does every error under FSAM_TRACE=1.
 local M = {}
 
 local USAGE = [=[
@@ -87,7 +87,8 @@ local function report(name, failure)
   if failure.text then
     io.stdout:flush()
     local prefix = failure.plain and name or "fsam-lua"
-    io.stderr:write(prefix, ": ", failure.text, "\n")
+    local placed = failure.plain and rawget(failure.value, "placed")
+    io.stderr:write(placed and "" or prefix .. ": ", failure.text, "\n")
   end
   return failure.value == M.INTERRUPTED and EXIT_INTERRUPTED or EXIT_ERROR
 end

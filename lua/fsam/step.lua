@@ -15,6 +15,8 @@ local errors = require("fsam.errors")
 local layer_decay = require("fsam.layer_decay")
 local masking = require("fsam.sam.masking")
 local working_copy = require("fsam.working_copy")
+local parts = require("fsam.parts")
+local position = require("fsam.vector.position")
 
 local Optimizer = {}
 Optimizer.__index = Optimizer
@@ -32,6 +34,7 @@ function M.new(o)
     applied = 0,
     working = working_copy.new(o.params, o.options, o.seed),
     rates = layer_decay.row(o.params, o.options.layer_decay or 1),
+    watch = parts.watch(o.type),
   }, Optimizer)
   -- A base that the type replaces keeps no state.
   local replaced = o.type and o.type.update and { name = o.base.name, options = o.base.options }
@@ -136,9 +139,6 @@ local function ascend(self, s, o, findings, look)
   s.g = ascent.gradient(self.options, s)
   local e = t.ascend(s)
   s.g = g
-  if not e then
-    errors.raise("sam-type %s: ascend returned nothing; return the perturbation", t.name)
-  end
   if look and self.masking then
     look:unmasked(e)
   end
@@ -203,6 +203,7 @@ local function update(self, s, d, step)
   if self.masking then
     self.masking:keep()
   end
+  self.watch:check(params, s)
   params:commit()
 end
 
@@ -239,9 +240,12 @@ function Optimizer:step(o)
   s:begin(o, self.applied)
   self.base_view:begin(o, self.applied)
   params:begin_step()
+  self.watch:begin(params)
   local ok, info = xpcall(run, function(e)
-    return (getmetatable(e) == Skip or errors.is(e)) and e or debug.traceback(tostring(e), 2)
+    return (getmetatable(e) == Skip or errors.is(e)) and e or position.explain(e, 2)
+      or debug.traceback(tostring(e), 2)
   end, self, s, o)
+  params:trace(false)
   if ok then
     self.applied = self.applied + 1
     return info

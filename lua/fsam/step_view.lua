@@ -13,10 +13,14 @@
 --   s.weight_decay          the number, or a row of it where some segments have no decay
 --   s.losses, s:losses_at_e()        per-sample losses of pass 1, and at w + e (same dropout)
 --   s:each(f) s:normal() s:uniform() s:random() s:read(scalar) s:keeps(name)
+--   s.ANYTHING = value      what a part hands to a later one of the same step
 local errors = require("fsam.errors")
 local C = require("fsam.C")
+local node = require("fsam.vector.node")
 local policies = require("fsam.sam.policies")
+local position = require("fsam.vector.position")
 local radius = require("fsam.sam.radius")
+local storage = require("fsam.vector.storage")
 
 local methods = {}
 
@@ -29,7 +33,7 @@ local ABSENT = { g2 = true, d = true, base = true, losses = true, mask = true,
 -- Scratch vectors are zero at the start of each step.
 local function clear_scratch(self)
   for _, name in ipairs(self.spec.scratch or {}) do
-    self[name]:set(0)
+    self.own[name]:set(0)
   end
 end
 
@@ -46,12 +50,14 @@ function View.new(optimizer, spec, prefix)
   for _, name in ipairs(spec.scalars or {}) do
     own[name] = params:scalar(prefix .. name)
   end
-  return setmetatable({ optimizer = optimizer, spec = spec, own = own, params = params }, View)
+  return setmetatable({ optimizer = optimizer, spec = spec, own = own, params = params, given = {},
+    handed = {} }, View)
 end
 
--- Reached for what is not a field: methods, state, options, declared defaults, in this order.
+-- Where names are looked for, in this order: what the step gives, state, methods, options, what
+-- parts hand on, declared defaults.
 function View.__index(self, name)
-  local found = methods[name]
+  local found = self.given[name]
   if found ~= nil then
     return found
   end
@@ -59,8 +65,16 @@ function View.__index(self, name)
   if found ~= nil then
     return found
   end
+  found = methods[name]
+  if found ~= nil then
+    return found
+  end
   found = self.optimizer.options[name]
   if found ~= nil or ABSENT[name] then
+    return found
+  end
+  found = self.handed[name]
+  if found ~= nil then
     return found
   end
   local declared = methods.declared(self, name)
@@ -68,16 +82,33 @@ function View.__index(self, name)
     return declared.default
   end
   local names = {}
-  for known in pairs(self.own) do
-    names[#names + 1] = known
+  for _, option in ipairs(self.spec.options or {}) do
+    names[#names + 1] = option.name
   end
-  for known in pairs(self.optimizer.options) do
-    names[#names + 1] = known
+  for _, list in ipairs({ self.own, self.given, self.optimizer.options, methods, ABSENT }) do
+    for known in pairs(list) do
+      names[#names + 1] = known
+    end
   end
   table.sort(names)
   local nearest = errors.nearest(tostring(name), names)
-  errors.raise("%s: s.%s is unknown%s", self.spec.name, tostring(name),
+  position.fail("s.%s is unknown in %s%s", tostring(name), self.spec.name,
     nearest and "; did you mean s." .. nearest .. "?" or "")
+end
+
+-- The step's own values are set by the library. A part may hand a value of a new name to a later
+-- part; what already has a meaning it must change as its kind is changed.
+function View.__newindex(self, name, value)
+  if not position.is_users(debug.getinfo(2, "f").func) then
+    self.given[name] = value
+  elseif self.own[name] ~= nil or getmetatable(self.given[name]) == node.Storage then
+    position.fail("s.%s = … would only rename it; change it with s.%s:set(…)", name, name)
+  elseif self.given[name] ~= nil or methods[name] or ABSENT[name] or methods.declared(self, name)
+      or self.optimizer.options[name] ~= nil then
+    position.fail("s.%s cannot be changed by a part; keep the value in a local variable", name)
+  else
+    self.handed[name] = value
+  end
 end
 
 -- The declaration of an option of the type or its mask policy, or nil. Its default stands for what
@@ -95,29 +126,30 @@ end
 
 --- Starts a step: plain numbers and the model's vectors.
 function methods.begin(self, o, applied)
-  local params = self.params
+  local params, given = self.params, self.given
   for _, name in ipairs({ "w", "g" }) do
-    self[name] = params[name]
+    given[name] = params[name]
   end
-  self.g2, self.d = nil, nil
-  self.losses = nil
-  self.segments = params.segments
-  self.mask = self.optimizer.masking and self.optimizer.masking.mask
-  self.evaluate = o.evaluate
-  self.step = o.step
-  self.t = applied
-  self.lr = o.lr
-  self.lr_peak = o.lr_peak or o.lr
-  self.lr_end = o.lr_end or 0
-  self.progress = o.progress or 0
-  self.N = o.samples
-  self.K = o.micro_batches or 1
-  self.train_samples = o.train_samples
-  self.weight_decay = methods.decay_row(self)
-  self.rho = nil
-  self.rho = radius.at(self)
+  given.g2, given.d = nil, nil
+  given.losses = nil
+  given.segments = params.segments
+  given.mask = self.optimizer.masking and self.optimizer.masking.mask
+  given.evaluate = o.evaluate
+  given.step = o.step
+  given.t = applied
+  given.lr = o.lr
+  given.lr_peak = o.lr_peak or o.lr
+  given.lr_end = o.lr_end or 0
+  given.progress = o.progress or 0
+  given.N = o.samples
+  given.K = o.micro_batches or 1
+  given.train_samples = o.train_samples
+  given.weight_decay = methods.decay_row(self)
+  given.rho = nil
+  self.handed = {}
+  given.rho = radius.at(self)
   if self.spec.schedule then
-    self.rho = self.spec.schedule(self)
+    given.rho = self.spec.schedule(self)
   end
   clear_scratch(self)
 end
@@ -138,7 +170,7 @@ end
 --- A row of per-segment constants: f(segment) → number or boolean; segment has name, kind, layer,
 -- shape, decay, frozen.
 function methods.each(self, f)
-  return self.params:each(f)
+  return (self.params:each(f))
 end
 
 --- Standard normal and uniform (0,1) vectors, keyed by seed, step and element.
@@ -154,6 +186,9 @@ end
 
 --- A number in (0,1) by seed and step, the same on all ranks; another for each `stream`.
 function methods.random(self, stream)
+  if stream ~= nil and type(stream) ~= "number" then
+    position.fail("random: the stream is a number, got %s", node.describe(stream))
+  end
   local out = C.ffi.new("uint32_t[4]")
   C.lib.fsam_philox(out, stream or 0, 0, 0, 0x72616e64, self.optimizer.seed,
     self.step)
@@ -163,7 +198,7 @@ end
 --- The value of a scalar, now: the step waits for it. One that is not finite ends the step, as a
 -- gradient does.
 function methods.read(self, scalar)
-  local value = scalar:read()
+  local value = storage.read(scalar)
   return type(value) == "number" and self.optimizer.finite(value, "a value that the type reads")
     or value
 end

@@ -103,7 +103,7 @@ describe("an expression", function()
     assert.is_false(ok)
     local file = "vector_order_spec.lua:%d+"
     local reads, sets =
-      tostring(err):match("(" .. file .. ") reads a as it was before [^ ]-(" .. file .. ")")
+      tostring(err):match("(" .. file .. "): this reads a as it was before [^ ]-(" .. file .. ")")
     assert.truthy(reads and sets and reads ~= sets, tostring(err))
     assert.equal(2, constant(P, v.b))
     v.b:set(v.a + 1)

@@ -14,24 +14,34 @@
 -- tried), t (updates applied before this one), weight_decay (a row of 0 and the value where
 -- --no-decay leaves segments out). Owns: the register. The step itself is fsam.step's.
 local errors = require("fsam.errors")
+local parts = require("fsam.parts")
+local position = require("fsam.vector.position")
 local registry = require("fsam.registry")
 
 local M = {}
 
+local PARTS = { options = true, state = true, update = true }
 local register = registry.new("fsam.optim.", { "adam", "lamb", "lion", "sgd" })
 
 --- Defines a base optimizer.
 -- @tparam string name
 -- @tparam table spec options (declarations or { name = default }), state (list of names), update(s)
 function M.define(name, spec)
-  if type(spec) ~= "table" or type(spec.update) ~= "function" then
-    errors.raise("optim.define(%q): update, a function, is missing", tostring(name))
+  local what = ("optim.define(%q)"):format(tostring(name))
+  if type(name) ~= "string" or type(spec) ~= "table" or type(spec.update) ~= "function" then
+    position.fail("%s: a name and a table with update, a function, are needed", what)
+  end
+  for part in pairs(spec) do
+    if not PARTS[part] then
+      position.fail("%s", errors.unknown_text(what .. ": part", part, { "options", "state",
+        "update" }))
+    end
   end
   register:define(name, {
     name = name,
-    options = require("fsam.options").declare(spec.options or {}),
-    state = spec.state or {},
-    update = spec.update,
+    options = parts.options(what, spec.options),
+    state = parts.names(what, "state", spec.state or {}),
+    update = parts.wrap(name, "update", spec.update),
   })
 end
 

@@ -85,6 +85,21 @@ function CONVERT.list(d, text, flag)
   return list
 end
 
+--- Is this the name of a type?
+function M.is_type(name)
+  return CONVERT[name] ~= nil
+end
+
+--- The names of all types, sorted.
+function M.types()
+  local names = {}
+  for name in pairs(CONVERT) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  return names
+end
+
 --- Converts what was typed.
 -- @tparam table d declaration (see options.lua)
 -- @tparam string|boolean text

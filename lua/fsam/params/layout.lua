@@ -2,6 +2,7 @@
 -- done with them: fsam.params.
 local C = require("fsam.C")
 local errors = require("fsam.errors")
+local position = require("fsam.vector.position")
 
 local ffi, lib, check = C.ffi, C.lib, C.check
 local layout_out = ffi.typeof("fsam_layout *[1]")
@@ -58,8 +59,20 @@ function M.arrange(self, specs)
   self.total = offset
 end
 
+-- A segment's misspelt field would be nil, and a condition on it false for all of them.
+local Segment = {
+  __index = function(segment, name)
+    local fields = {}
+    for field in pairs(segment) do
+      fields[#fields + 1] = field
+    end
+    table.sort(fields)
+    position.fail("%s", errors.unknown_text("segment", name, fields))
+  end,
+}
+
 --- Fills in the layers that specs left out, from what the others say: heads one past the
--- last, else -1.
+-- last, else -1. From here on segments are complete.
 function M.number(self)
   local last = -1
   for _, segment in ipairs(self.segments) do
@@ -67,6 +80,7 @@ function M.number(self)
   end
   for _, segment in ipairs(self.segments) do
     segment.layer = segment.layer or (segment.kind == "head" and last + 1 or -1)
+    setmetatable(segment, Segment)
   end
 end
 

@@ -58,16 +58,16 @@ function Params:trace(on)
   self.tracing = on and setmetatable({ list = {}, used = {} }, Trace) or false
 end
 
---- Where results were built since trace(true) that no expression, set, request or read used.
--- @treturn table list of "file:line"
+--- Results built since trace(true) that no expression, set, request, read or print used.
+-- @treturn table list of { node =, line = position }, in the order in which they were built
 function Params:unused()
-  local lines, trace = {}, self.tracing or { list = {} }
+  local list, trace = {}, self.tracing or { list = {} }
   for _, entry in ipairs(trace.list) do
     if not trace.used[entry.node] then
-      lines[#lines + 1] = position.text(entry.line)
+      list[#list + 1] = entry
     end
   end
-  return lines
+  return list
 end
 
 return Params

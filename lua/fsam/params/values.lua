@@ -9,6 +9,9 @@ local Params = {}
 --- A row: one number or boolean per segment, asked for now.
 -- @tparam function fn gets a segment: name, kind, layer, shape, decay, frozen, …
 function Params:each(fn)
+  if type(fn) ~= "function" then
+    position.fail("each: a function of a segment is needed, got %s", node.describe(fn))
+  end
   local values, kind = {}, nil
   for i, segment in ipairs(self.segments) do
     local value = fn(segment)

@@ -26,7 +26,9 @@
 -- every X that ascends.
 local ascent = require("fsam.sam.ascent")
 local errors = require("fsam.errors")
+local parts = require("fsam.parts")
 local policies = require("fsam.sam.policies")
+local position = require("fsam.vector.position")
 local radius = require("fsam.sam.radius")
 local registry = require("fsam.registry")
 
@@ -54,9 +56,10 @@ end
 local function check_parts(name, spec)
   for part, value in pairs(spec) do
     if not PARTS[part] then
-      errors.unknown(("sam.define(%q): part"):format(name), part, part_names())
+      position.fail("%s", errors.unknown_text(("sam.define(%q): part"):format(name), part,
+        part_names()))
     elseif type(value) ~= PARTS[part] then
-      errors.raise("sam.define(%q): %s is a %s, expected a %s", name, part, type(value),
+      position.fail("sam.define(%q): %s is a %s, expected a %s", name, part, type(value),
         PARTS[part])
     end
   end
@@ -65,21 +68,23 @@ local function check_parts(name, spec)
       return
     end
   end
-  errors.raise("sam.define(%q): a type must do something; give one of %s", name,
+  position.fail("sam.define(%q): a type must do something; give one of %s", name,
     table.concat(ACTIVE, ", "))
 end
 
 --- Defines a sam-type, and with it its fisher- form if it ascends.
 function M.define(name, spec)
   if type(name) ~= "string" or name:find("^fisher%-") or type(spec) ~= "table" then
-    errors.raise("sam.define: a name without fisher- and a table of parts are needed")
+    position.fail("sam.define: a name without fisher- and a table of parts are needed")
   end
   check_parts(name, spec)
-  local type_ = { name = name, passes = 2 }
+  local type_, what = { name = name, passes = 2 }, ("sam.define(%q)"):format(name)
   for part, value in pairs(spec) do
-    type_[part] = value
+    local kind = PARTS[part]
+    type_[part] = kind == "function" and parts.wrap(name, part, value)
+      or kind == "table" and part ~= "options" and parts.names(what, part, value) or value
   end
-  type_.options = radius.complete(require("fsam.options").declare(spec.options or {}))
+  type_.options = radius.complete(parts.options(what, spec.options))
   register:define(name, type_)
 end
 

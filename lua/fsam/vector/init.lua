@@ -33,8 +33,9 @@
 -- Not expressible in Lua, hence errors where they can be seen: `<`, `==` and `if` on expressions
 -- (use gt, eq, where, or read a scalar).
 --
--- Files: node.lua builds expressions; queue.lua runs what waits; key.lua names structures, and
--- schedule.lua, compute.lua and emit.lua compile them; storage.lua and mask.lua own what is named.
+-- Files: value.lua says what a value is, node.lua builds expressions; queue.lua runs what waits;
+-- key.lua names structures, and schedule.lua, compute.lua and emit.lua compile them; storage.lua and
+-- mask.lua own what is named; position.lua finds the user's lines for messages.
 local node = require("fsam.vector.node")
 local storage = require("fsam.vector.storage")
 require("fsam.vector.mask")

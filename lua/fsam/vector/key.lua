@@ -84,10 +84,9 @@ local function too_late(leaf)
     position.fail("this uses the value that %s was set to at %s, but that step was discarded",
       storage.name, position.text(leaf.line))
   end
-  position.fail("the expression %s reads %s as it was before %s set it, and that has already run; "
-    .. "use it before, or keep what you need in a vector of its own", M.reader and
-    "set at " .. position.text(M.reader) or "used here", storage.name,
-    position.text(leaf.replaced_by))
+  position.fail_at(M.reader or position.here(), "this reads %s as it was before %s set it, and "
+    .. "that has already run; use it before, or keep what you need in a vector of its own",
+    storage.name, position.text(leaf.replaced_by))
 end
 
 local visit

@@ -5,13 +5,14 @@
 local code = require("fsam.vector.code")
 local errors = require("fsam.errors")
 local position = require("fsam.vector.position")
+local kinds = require("fsam.vector.value")
 
 local OP, SCALAR, ROW, VECTOR, BOOL = code.OP, code.SCALAR, code.ROW, code.VECTOR, code.BOOL
-local fail = position.fail
+local fail, operand, describe = position.fail, kinds.operand, kinds.describe
+local Node, Storage = kinds.Node, kinds.Storage
 
-local M = {}
+local M = { operand = operand, describe = describe, rank = kinds.rank }
 
-local Node, Storage = {}, {}
 local methods = {}
 
 --- The metatables: of expressions, and of named vectors, masks and scalars (storage.lua adds to
@@ -19,40 +20,6 @@ local methods = {}
 M.Node, M.Storage = Node, Storage
 --- Methods of every expression.
 M.methods = methods
-
-local NOUN = { [SCALAR] = "scalar", [ROW] = "row", [VECTOR] = "vector",
-  [SCALAR + BOOL] = "condition", [ROW + BOOL] = "row condition", [VECTOR + BOOL] = "condition" }
-
---- What a value is, in words.
-local function describe(x)
-  local mt = getmetatable(x)
-  if mt == Storage then
-    return x.name
-  elseif mt == Node then
-    return "a " .. NOUN[x.kind]
-  end
-  return type(x) == "number" and ("the number %.14g"):format(x) or ("a %s value"):format(type(x))
-end
-M.describe = describe
-
--- An operand as a node or number.
-local function operand(x, what)
-  local mt = getmetatable(x)
-  if mt == Node then
-    return x
-  elseif mt == Storage then
-    return x.now
-  elseif type(x) == "number" then
-    if x ~= x then
-      fail("%s: a NaN as a constant", what)
-    end
-    return x
-  elseif type(x) == "cdata" and tonumber(x) then
-    return tonumber(x)
-  end
-  return fail("%s: expected a vector, mask, scalar or number, got %s", what, describe(x))
-end
-M.operand = operand
 
 local function new(op, a, b, c, model, kind)
   local node = setmetatable(
@@ -73,7 +40,8 @@ end
 
 local function same_model(what, a, b)
   if a.model ~= b.model then
-    fail("%s: the two values belong to different models", what)
+    fail("%s: the two values belong to different models, of %d and %d parameters", what,
+      a.model.count, b.model.count)
   end
 end
 

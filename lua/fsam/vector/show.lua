@@ -18,6 +18,7 @@ end
 -- An expression. Inside a step nothing is computed for the sake of a message.
 local function describe(x)
   local rank = x.kind % code.BOOL
+  node.use(x)
   if x.model.in_step then
     return ("%s expression (not computed yet)"):format(NOUN[rank])
   elseif rank == code.SCALAR then

@@ -181,7 +181,7 @@ local function read(x)
 end
 
 --- The number now (of a row: a table of numbers in the order of params.segments).
-node.methods.read, methods.read = read, read
+M.read, node.methods.read, methods.read = read, read, read
 --- Computes the value together with whatever runs next; returns the expression.
 node.methods.request, methods.request = request, request
 node.methods.set = methods.set
