@@ -4,10 +4,10 @@
 --
 -- Modules load at first use, so that starting costs milliseconds.
 local MODULES = {
-  data = true, device = true, errors = true, json = true, landscape = true, load = true,
-  metrics = true, models = true, ops = true, optim = true, options = true, params = true,
-  pass = true, sam = true, schedule = true, show = true, tape = true, task = true, tensor = true,
-  text = true, train = true, vector = true,
+  compare = true, data = true, device = true, errors = true, json = true, landscape = true,
+  load = true, metrics = true, models = true, ops = true, optim = true, options = true,
+  params = true, pass = true, sam = true, schedule = true, show = true, tape = true, task = true,
+  tensor = true, text = true, train = true, vector = true,
 }
 
 local function names()

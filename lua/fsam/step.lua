@@ -216,7 +216,7 @@ local function run(self, s, o)
   local g2norm = s.g2 and not rawequal(d, s.g2) and s.g2:norm():request()
   params:flush()
   local info = findings:report(finite)
-  info.rho = t and (t.ascend or t.explore) and rawget(s, "rho") or nil
+  info.rho = t and (t.ascend or t.explore) and s.given.rho or nil
   finite(g2norm and g2norm:read() or 0, "the second gradient's norm")
   info.dnorm = finite(dnorm:read(), "the update direction's norm")
   if self.options.clip_at ~= "first" then
@@ -228,14 +228,32 @@ local function run(self, s, o)
   return info
 end
 
+-- What `step` was given, with an `evaluate` that counts the samples whose gradient it computes.
+local function counting(o)
+  local counted, evaluate = { evaluations = 0 }, o.evaluate
+  for key, value in pairs(o) do
+    counted[key] = value
+  end
+  function counted.evaluate(request)
+    local result = evaluate(request)
+    if request.backward then
+      counted.evaluations = counted.evaluations + #result:losses()
+    end
+    return result
+  end
+  return counted
+end
+
 --- One step.
 -- @tparam table o evaluate (fsam.pass); step (number of the update, from 0); lr; lr_peak, lr_end
 --   (for schedules of rho); progress (0 … 1); samples; micro_batches; train_samples; diagnose
 --   (true: look closer, fsam.step_diagnosis; the weights do not change by it)
 -- @treturn table loss, losses, correct (or nil), seen (samples) of the first pass; perturbed (mean
 --   loss at w + e); gnorm, dnorm, enorm; rho; mask (a report, on the steps that made one);
---   diagnosis; or skipped alone (the reason: nothing has changed)
+--   diagnosis; or skipped (the reason: nothing has changed); and always evaluations, the number of
+--   samples' gradients it took
 function Optimizer:step(o)
+  o = counting(o)
   local s, params = self.view, self.params
   s:begin(o, self.applied)
   self.base_view:begin(o, self.applied)
@@ -248,6 +266,7 @@ function Optimizer:step(o)
   params:trace(false)
   if ok then
     self.applied = self.applied + 1
+    info.evaluations = o.evaluations
     return info
   end
   params:discard()
@@ -258,7 +277,7 @@ function Optimizer:step(o)
   if getmetatable(info) ~= Skip then
     error(info, 0)
   end
-  return { skipped = info.reason }
+  return { skipped = info.reason, evaluations = o.evaluations }
 end
 
 --- c ← nearest(w): before evaluation and saving, whatever a type or rounding left there.

@@ -37,7 +37,8 @@ function Loop:update(batches, steps)
     epoch = p.epoch, step = p.step, done = p.done + 1, steps = steps, lr = lr, samples = samples,
     tokens = tokens, loss = info.loss, correct = info.correct, seen = info.seen or samples,
     gnorm = info.gnorm, dnorm = info.dnorm, enorm = info.enorm, rho = info.rho, mask = info.mask,
-    diagnosis = info.diagnosis, skipped = info.skipped, seconds = clock() - started,
+    diagnosis = info.diagnosis, skipped = info.skipped, evaluations = info.evaluations,
+    seconds = clock() - started,
   }
   local norm = o.clip_at == "first" and r.gnorm or r.dnorm
   r.clipped = o.clip_norm > 0 and norm ~= nil and norm > o.clip_norm
@@ -151,6 +152,7 @@ local function summary(self, why)
   local p, run = self.progress, self.run
   return {
     why = why, best = p.best, last = p.last, updates = p.step, skipped = p.skipped,
+    samples = p.samples, evaluations = p.evaluations,
     train_seconds = p.train_seconds, valid_seconds = p.valid_seconds,
     tokens_per_second = p.train_seconds > 0 and p.tokens / p.train_seconds or 0,
     best_path = run.folder and run:path("checkpoint_best"),

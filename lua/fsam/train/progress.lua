@@ -16,8 +16,8 @@ local WARMUP_SHARE = 0.06
 
 -- Plain fields, as they are saved.
 local FIELDS = { "step", "epoch", "done", "epochs_done", "since_better", "skipped",
-  "skipped_in_row", "first_skipped", "first_reason", "tokens", "train_seconds", "valid_seconds",
-  "best", "last", "top" }
+  "skipped_in_row", "first_skipped", "first_reason", "samples", "evaluations", "tokens",
+  "train_seconds", "valid_seconds", "best", "last", "top" }
 
 --- A run that has not begun, or the one that a trainer.json describes.
 -- @tparam[opt] table saved
@@ -29,10 +29,14 @@ function M.new(saved)
     epochs_done = 0,
     since_better = 0,    -- validations without a better score
     skipped = 0, skipped_in_row = 0,
+    samples = 0,         -- seen in updates
+    evaluations = 0,     -- samples' gradients that these took: twice as many for sam
     tokens = 0, train_seconds = 0, valid_seconds = 0,
   }, Progress)
   for _, field in ipairs(saved and FIELDS or {}) do
-    self[field] = saved[field]
+    if saved[field] ~= nil then
+      self[field] = saved[field]
+    end
   end
   self.meter = meters.new(saved and saved.meter)
   self.diagnoses = diagnoses.new(saved and saved.diagnoses)
@@ -61,13 +65,15 @@ function M.plan(o, steps_per_epoch, saved)
 end
 
 --- Counts an update.
--- @tparam table r loss, samples, tokens, seconds, skipped (a reason) or nil, diagnosis or nil, …
+-- @tparam table r loss, samples, tokens, seconds, evaluations, skipped (a reason) or nil, diagnosis
+--   or nil, …
 function Progress:add(r)
   self.meter:add(r)
   self.diagnoses:add(r.diagnosis or {})
   self.step, self.done = self.step + 1, self.done + 1
   self.train_seconds = self.train_seconds + r.seconds
-  self.tokens = self.tokens + r.tokens
+  self.samples, self.tokens = self.samples + r.samples, self.tokens + r.tokens
+  self.evaluations = self.evaluations + (r.evaluations or 0)
   if not r.skipped then
     self.skipped_in_row = 0
     return

@@ -100,7 +100,8 @@ local function score(at)
 end
 
 local ORDER = { "command", "task", "seed", "finished", "best", "last", "epoch", "step", "mcc",
-  "accuracy", "f1", "pearson", "spearman", "loss", "by_kind", "updates", "skipped", "seconds" }
+  "accuracy", "f1", "pearson", "spearman", "loss", "by_kind", "updates", "skipped", "samples",
+  "evaluations", "seconds" }
 
 --- Writes results.json.
 -- @tparam string path
@@ -113,6 +114,7 @@ function M.results(path, loop, result)
     best = score(result.best), last = score(result.last),
     best_checkpoint_metric = loop.options.best_checkpoint_metric,
     updates = result.updates, skipped = result.skipped,
+    samples = result.samples, evaluations = result.evaluations,
     seconds = { train = result.train_seconds, validation = result.valid_seconds },
     tokens_per_second = result.tokens_per_second,
     model = { parameters = loop.model.count, type = loop.model.config.model_type },

@@ -34,8 +34,8 @@
 -- (use gt, eq, where, or read a scalar).
 --
 -- Files: value.lua says what a value is, node.lua builds expressions; queue.lua runs what waits;
--- key.lua names structures, and schedule.lua, compute.lua and emit.lua compile them; storage.lua and
--- mask.lua own what is named; position.lua finds the user's lines for messages.
+-- key.lua names structures, and schedule.lua, compute.lua and emit.lua compile them; storage.lua
+-- and mask.lua own what is named; position.lua finds the user's lines for messages.
 local node = require("fsam.vector.node")
 local storage = require("fsam.vector.storage")
 require("fsam.vector.mask")

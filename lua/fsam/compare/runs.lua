@@ -1,0 +1,175 @@
+--- The runs of a comparison: each is a child process of this program, the recipe with a run folder
+-- of its own, so that it can be resumed and repeated by hand, a failing one ends nobody else, and
+-- all memory is free again after each. What waits is one process; nothing runs side by side.
+--
+-- Owns starting children and reading what they leave. What a run folder holds is fsam.train's.
+local errors = require("fsam.errors")
+local file = require("fsam.formats.file")
+local json = require("fsam.json")
+local lfs = require("lfs")
+local statistics = require("fsam.compare.statistics")
+
+local M = {}
+
+local Runs = {}
+Runs.__index = Runs
+
+local function quote(word)
+  return "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
+-- The words that started this program, up to its script.
+local function program()
+  local first, words = 0, {}
+  while arg[first - 1] do
+    first = first - 1
+  end
+  for i = first, -1 do
+    words[#words + 1] = arg[i]
+  end
+  return words
+end
+
+local function read_json(path)
+  return file.kind(path) and json.decode(file.read(path), path) or nil
+end
+
+-- What a comparison's folder is of: with other words its runs could not be compared.
+local function identity(o)
+  return { recipe = o.recipe, words = table.concat(o.words, " ") }
+end
+
+-- Removes what a comparison has written, and nothing else.
+local function clear(folder)
+  for name in lfs.dir(folder) do
+    local path = folder .. "/" .. name
+    local is_run = file.kind(path) == "directory" and name:sub(1, 1) ~= "."
+      and (file.kind(path .. "/train.log") or file.kind(path .. "/results.json"))
+    if is_run or name:find("%.out$") or name:find("%.csv$") or name == "compare.json" then
+      file.remove(path)
+    end
+  end
+end
+
+--- Opens a comparison's folder.
+-- @tparam table o options (flags.lua)
+-- @raise when another comparison is in it
+function M.open(o)
+  local path, now = o.save_dir .. "/compare.json", identity(o)
+  local before = read_json(path)
+  if before and o.restart then
+    clear(o.save_dir)
+    before = nil
+  end
+  if before and (before.recipe ~= now.recipe or before.words ~= now.words) then
+    errors.raise("the comparison in %s was started with %s %s; give the same flags, another "
+      .. "--save-dir, or --restart to begin anew", o.save_dir, before.recipe, before.words)
+  end
+  file.make_folder(o.save_dir)
+  return setmetatable({ folder = o.save_dir, recipe = o.recipe, words = o.words,
+    keep = o.keep_checkpoints, program = program(), path = path, unsigned = not before and now },
+    Runs)
+end
+
+-- Notes what the folder is of, once a run has begun: a mistyped command leaves no trace.
+function Runs:sign()
+  if self.unsigned then
+    file.write(self.path, json.encode(self.unsigned, { indent = true }) .. "\n")
+    self.unsigned = false
+  end
+end
+
+--- A run: a way of training, a seed, and a length.
+-- @tparam table entry (flags.lua)
+-- @tparam integer seed
+-- @tparam[opt] table length updates and epochs that suffice for them; default: the recipe's
+function Runs:run(entry, seed, length)
+  local name = ("%s-%d"):format(entry.id, seed) .. (length and "-updates-" .. length.updates or "")
+  return { entry = entry, seed = seed, length = length, name = name,
+    folder = self.folder .. "/" .. name }
+end
+
+-- Seconds of each update, by its number: a run that was killed repeats some, and the later count.
+local function step_seconds(path)
+  local seconds, list = {}, {}
+  for line in io.lines(path) do
+    if line:find('"event": "step"', 1, true) then
+      local step = line:match('"step": (%d+)')
+      seconds[tonumber(step)] = tonumber(line:match('"seconds": ([%d.eE+-]+)'))
+    end
+  end
+  for _, value in pairs(seconds) do
+    list[#list + 1] = value
+  end
+  return list
+end
+
+--- What a finished run has left: its results.json, with step_seconds; nil when it is not finished,
+-- or has no score.
+function Runs.results(_, run)
+  local results = read_json(run.folder .. "/results.json")
+  if not results or not results.finished or not results.best or not results.last then
+    return nil
+  end
+  local log = run.folder .. "/train.log"
+  results.step_seconds = statistics.median(file.kind(log) and step_seconds(log) or {})
+  return results
+end
+
+-- The command of a run; later flags win.
+function Runs:command(run)
+  local words = {}
+  for _, list in ipairs({ self.program, { self.recipe }, self.words, run.entry.words,
+    { "--seed", tostring(run.seed), "--save-dir", run.folder, "--log-format", "none" },
+    run.length and { "--max-update", tostring(run.length.updates), "--max-epoch",
+      tostring(run.length.epochs) } or {} }) do
+    for _, word in ipairs(list) do
+      words[#words + 1] = quote(word)
+    end
+  end
+  return table.concat(words, " ")
+end
+
+-- The last line that a child wrote.
+local function last_words(path)
+  local last = "it said nothing"
+  for line in io.lines(path) do
+    last = line ~= "" and line or last
+  end
+  return last
+end
+
+--- Trains what is missing of a run.
+-- @treturn ?string nil when it is finished, "interrupted", or the reason why it failed
+-- @raise when it failed before its folder was there: then the command is at fault
+function Runs:train(run)
+  local out = self.folder .. "/" .. run.name .. ".out"
+  -- exec: the shell does not stand between Ctrl-C and the run, which saves and ends with 130.
+  local status = os.execute(("exec %s >%s 2>&1 </dev/null"):format(self:command(run), quote(out)))
+  local code, signal = math.floor(status / 256), status % 128
+  local has_begun = file.kind(run.folder) ~= nil
+  if has_begun then
+    self:sign()
+  end
+  if code == 130 or signal == 2 then
+    return "interrupted"
+  elseif code ~= 0 or signal ~= 0 then
+    local reason = signal ~= 0 and ("killed by signal %d"):format(signal) or last_words(out)
+    if not has_begun then
+      file.remove(out)
+      lfs.rmdir(self.folder) -- where it is empty
+      errors.raise("%s seed %d could not begin: %s", run.entry.label, run.seed, reason)
+    end
+    return reason
+  elseif not self:results(run) then
+    return "it ended without a score"
+  end
+  file.remove(out)
+  if not self.keep then
+    file.remove(run.folder .. "/checkpoint_best")
+    file.remove(run.folder .. "/checkpoint_last")
+  end
+  return nil
+end
+
+return M
