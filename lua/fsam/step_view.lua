@@ -55,8 +55,8 @@ function View.new(optimizer, spec, prefix)
 end
 
 -- Where names are looked for, in this order: what the step gives, state, methods, options, what
--- parts hand on, declared defaults.
-function View.__index(self, name)
+-- parts hand on, declared defaults. Nil when nothing has the name.
+local function find(self, name)
   local found = self.given[name]
   if found ~= nil then
     return found
@@ -70,7 +70,7 @@ function View.__index(self, name)
     return found
   end
   found = self.optimizer.options[name]
-  if found ~= nil or ABSENT[name] then
+  if found ~= nil then
     return found
   end
   found = self.handed[name]
@@ -78,8 +78,14 @@ function View.__index(self, name)
     return found
   end
   local declared = methods.declared(self, name)
-  if declared then
-    return declared.default
+  return declared and declared.default
+end
+
+-- A name that nothing has is an error that suggests one.
+function View.__index(self, name)
+  local found = find(self, name)
+  if found ~= nil or ABSENT[name] or methods.declared(self, name) then
+    return found
   end
   local names = {}
   for _, option in ipairs(self.spec.options or {}) do

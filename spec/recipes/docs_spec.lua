@@ -1,11 +1,14 @@
 -- The programs that the guides print are run as they stand.
+local fsam = require("fsam")
 local helper = require("spec.helper")
+local model = require("spec.lua.logistic")
 
--- The code blocks of a Markdown file, in order.
+-- The Lua blocks of a Markdown file, in order: code, and the message that follows as a block of its
+-- own where the code is a mistake.
 local function blocks(path)
-  local list = {}
-  for code in helper.read_file(path):gmatch("```lua\n(.-)```") do
-    list[#list + 1] = code
+  local list, text = {}, helper.read_file(path)
+  for code, at in text:gmatch("```lua\n(.-)```\n()") do
+    list[#list + 1] = { code = code, message = text:match("^```\n(type%.lua:[^\n]*)\n```", at) }
   end
   return list
 end
@@ -22,7 +25,7 @@ end
 
 describe("the guides", function()
   it("print a first recipe that runs, and whose loss is reported", function()
-    local code = blocks("docs/first-recipe.md")[1]
+    local code = blocks("docs/first-recipe.md")[1].code
     local out = run((code:gsub("for step = 0, 199 do", "for step = 0, 20 do")))
     assert.equal(2, select(2, out:gsub("[^\n]+", "")))
   end)
@@ -43,17 +46,88 @@ local batches = { require("fsam.data.batch").pack({ { ids = tokenizer:encode("th
 
   it("print sam-types that can be defined and trained with", function()
     for _, path in ipairs({ "README.md", "docs/sam-types.md" }) do
-      local found
-      for _, code in ipairs(blocks(path)) do
-        local name = code:match('fsam%.sam%.define%("(%w+)"')
-        if name then
-          found = true
-          run(('local fsam = require("fsam")\n%s\narg = { [0] = "recipes/cola.lua", "--sam-type", '
-            .. '"fisher-%s", "--no-save", "--max-update", "2", "--max-train-samples", "64", '
-            .. '"--log-format", "none" }\ndofile("recipes/cola.lua")'):format(code, name))
-        end
+      local code
+      for _, block in ipairs(blocks(path)) do
+        code = code or block.code:find("^fsam%.sam%.define") and block.code
       end
-      assert.is_true(found, path)
+      run(('local fsam = require("fsam")\n%s\narg = { [0] = "recipes/cola.lua", "--sam-type", '
+        .. '"fisher-%s", "--no-save", "--max-update", "2", "--max-train-samples", "64", '
+        .. '"--log-format", "none" }\ndofile("recipes/cola.lua")'):format(code,
+        code:match('define%("(%w+)"')))
     end
+  end)
+end)
+
+-- What a block of the guides on types is: a definition, or the body of an ascend.
+local function trains(code)
+  local kind, name = code:match('^fsam%.(%w+)%.define%("(%w+)"')
+  if not kind then
+    name = "fragment"
+    local body = assert(loadstring("local s, fsam = ... " .. code, "@type.lua"))
+    fsam.sam.define(name, {
+      options = { rho = 0.05, eta = 0.01, sigma = 1, lambda = 0.9 },
+      state = { "m" },
+      ascend = function(s)
+        local e = body(s, fsam)
+        return e
+      end,
+    })
+  else
+    assert(loadstring("local fsam = ... " .. code, "@type.lua"))(fsam)
+  end
+  local extra, base = { fisher = "batch", keep_ratio = 0.5 }, nil
+  if kind == "optim" then
+    model.by_engine(nil, extra, nil, name)
+    name, base = "sam", name
+  end
+  local plain = model.by_engine(name, extra, nil, base)
+  local masked = model.by_engine("fisher-" .. name, extra, nil, base)
+  for _, weights in ipairs({ plain, masked }) do
+    for _, w in ipairs(weights) do
+      assert.is_true(w - w == 0)
+    end
+  end
+end
+
+for path, least in pairs({ ["docs/vector-language.md"] = { runs = 7, fails = 9 },
+  ["docs/sam-types.md"] = { runs = 11, fails = 5 } }) do
+  describe(path, function()
+    local count = { runs = 0, fails = 0 }
+    for i, block in ipairs(blocks(path)) do
+      local what = block.message and "fails" or "runs"
+      count[what] = count[what] + 1
+      it(("%s what it prints, block %d"):format(what, i), function()
+        local ok, err = pcall(trains, block.code)
+        if block.message then
+          assert.is_false(ok)
+          assert.equal(block.message, tostring(err))
+        else
+          assert.is_true(ok, tostring(err))
+        end
+      end)
+    end
+
+    it("has its examples", function()
+      assert.is_true(count.runs >= least.runs and count.fails >= least.fails)
+    end)
+  end)
+end
+
+describe("a mistake in a recipe", function()
+  it("is its line and nothing else on standard error", function()
+    local folder = helper.temp_dir()
+    helper.write_file(folder .. "/type.lua", [[
+local fsam = require("fsam")
+fsam.sam.define("mistaken", { ascend = function(s)
+  return s.g * (s.roh / s.g:norm())
+end })
+arg = { [0] = "cola.lua", "--sam-type", "mistaken", "--no-save", "--max-train-samples", "32",
+  "--log-format", "none" }
+dofile("recipes/cola.lua")
+]])
+    local code, out, err = helper.fsam_lua({ folder .. "/type.lua" })
+    assert.same({ 1, "" }, { code, out })
+    assert.equal(folder .. "/type.lua:3: s.roh is unknown in mistaken; did you mean s.rho?\n", err)
+    helper.remove_dir(folder)
   end)
 end)
