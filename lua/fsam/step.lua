@@ -228,7 +228,8 @@ local function run(self, s, o)
   return info
 end
 
--- What `step` was given, with an `evaluate` that counts the samples whose gradient it computes.
+-- What `step` was given, with an `evaluate` that counts the samples whose gradient it computes; not
+-- those of passes that only look (`apart`).
 local function counting(o)
   local counted, evaluate = { evaluations = 0 }, o.evaluate
   for key, value in pairs(o) do
@@ -236,7 +237,7 @@ local function counting(o)
   end
   function counted.evaluate(request)
     local result = evaluate(request)
-    if request.backward then
+    if request.backward and not request.apart then
       counted.evaluations = counted.evaluations + #result:losses()
     end
     return result

@@ -121,7 +121,8 @@ wait $pid
     out = runs(words)
     assert.matches("epochs  2/2  sam   seed 1    mcc", out, 1, true)
     assert.is_nil(out:find("epochs  1/2", 1, true)) -- adam was done
-    assert.is_true(results(at .. "/sam-1").finished)
+    local whole = results(at .. "/sam-1")
+    assert.same({ true, 480, 960 }, { whole.finished, whole.samples, whole.evaluations })
     local continued = 0
     for line in io.lines(at .. "/sam-1/train.log") do
       continued = continued + (line:find('"event": "start"', 1, true) and 1 or 0)

@@ -40,7 +40,7 @@ local model = fsam.models.new({ arch = "tiny", vocab_size = tokenizer.vocab_size
 model.pass = fsam.pass.new({ model = model })
 local batches = { require("fsam.data.batch").pack({ { ids = tokenizer:encode("the key is here"),
   label = 1 } }, { pad_id = model.pad_id, position_offset = model.position_offset }) }
-]] .. blocks("docs/landscape.md")[1])
+]] .. blocks("docs/landscape.md")[1].code)
     assert.matches("^[%d.]+\t[%d.]+\n%-?[%d.e-]+\n$", out)
   end)
 
