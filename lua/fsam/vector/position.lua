@@ -89,10 +89,12 @@ function M.here()
     local info = getinfo(level, "lf")
     if not info then
       return false
-    elseif info.func == M.call then
-      return { func = running, currentline = returned_line(running) }
-    elseif info.func and owner_of(info.func) ~= "own" then
+    end
+    local func = info.func
+    if func and (owners[func] or owner_of(func)) ~= "own" then
       return info
+    elseif func == M.call then
+      return { func = running, currentline = returned_line(running) }
     end
     level = level + 1
   end
