@@ -112,10 +112,10 @@ end
 local function length_of(pilot)
   local r = pilot.results
   local factor = SAM / (r.evaluations / r.samples)
-  if math.abs(factor - 1) <= SAME then
+  local updates = math.floor(r.updates * factor + 0.5)
+  if math.abs(factor - 1) <= SAME or updates == r.updates then
     return nil
   end
-  local updates = math.floor(r.updates * factor + 0.5)
   return { updates = updates, epochs = math.max(1, math.ceil(r.last.epoch * factor)) }
 end
 
