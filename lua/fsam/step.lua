@@ -12,6 +12,7 @@ local View = require("fsam.step_view")
 local ascent = require("fsam.sam.ascent")
 local diagnosis = require("fsam.step_diagnosis")
 local errors = require("fsam.errors")
+local evaluations = require("fsam.step_evaluations")
 local layer_decay = require("fsam.layer_decay")
 local masking = require("fsam.sam.masking")
 local working_copy = require("fsam.working_copy")
@@ -228,23 +229,6 @@ local function run(self, s, o)
   return info
 end
 
--- What `step` was given, with an `evaluate` that counts the samples whose gradient it computes; not
--- those of passes that only look (`apart`).
-local function counting(o)
-  local counted, evaluate = { evaluations = 0 }, o.evaluate
-  for key, value in pairs(o) do
-    counted[key] = value
-  end
-  function counted.evaluate(request)
-    local result = evaluate(request)
-    if request.backward and not request.apart then
-      counted.evaluations = counted.evaluations + #result:losses()
-    end
-    return result
-  end
-  return counted
-end
-
 --- One step.
 -- @tparam table o evaluate (fsam.pass); step (number of the update, from 0); lr; lr_peak, lr_end
 --   (for schedules of rho); progress (0 … 1); samples; micro_batches; train_samples; diagnose
@@ -254,7 +238,7 @@ end
 --   diagnosis; or skipped (the reason: nothing has changed); and always evaluations, the number of
 --   samples' gradients it took
 function Optimizer:step(o)
-  o = counting(o)
+  o = evaluations.counting(o)
   local s, params = self.view, self.params
   s:begin(o, self.applied)
   self.base_view:begin(o, self.applied)
