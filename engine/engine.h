@@ -5,8 +5,24 @@
 
 #include "fsam.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What the CUDA half, a library of its own, uses of this one. */
+#pragma GCC visibility push(default)
+
 /* Sets the message (printf-style) and returns `code`: `return fsam__fail(FSAM_EINVAL, "…", …);` */
 int fsam__fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The device a tensor lives on. */
+fsam_device *fsam__device_of(const fsam_tensor *t);
+
+/* Scratch memory of the device, at least `bytes` of it, 64-byte aligned, until the next call. A
+ * kernel calls this once, before its parallel part. FSAM_ENOMEM. */
+int fsam__workspace(void **out, fsam_device *device, size_t bytes);
+
+#pragma GCC visibility pop
 
 /* One function pointer per kernel, in the order of kernels.def; one constant table per device and
  * instruction set. */
@@ -33,15 +49,18 @@ struct fsam_device {
   void (*matmul_free)(void *matmul);
   void *workspace; /* workspace.c */
   size_t workspace_bytes;
-  int refs; /* arenas that live on it, and the opener */
+  void *stream;   /* a GPU's queue of launches (cudaStream_t) */
+  int32_t *fault; /* a GPU's word for what its kernels find wrong, in its memory; 0: nothing */
+  int refs;       /* arenas that live on it, and the opener */
 };
 
-/* The device a tensor lives on. */
-fsam_device *fsam__device_of(const fsam_tensor *t);
-
-/* Scratch memory of the device, at least `bytes` of it, 64-byte aligned, until the next call. A
- * kernel calls this once, before its parallel part. FSAM_ENOMEM. */
-int fsam__workspace(void **out, fsam_device *device, size_t bytes);
+/* FAULT_IDS, … in the order of faults.def. */
+enum {
+  FAULT_NONE,
+#define FSAM_FAULT(name, text) FAULT_##name,
+#include "faults.def"
+#undef FSAM_FAULT
+};
 
 /* A capability check for CUDA lives in device_cuda.c: opens libfsam-cuda.so on request. */
 int fsam__device_open_cuda(fsam_device **out);
@@ -68,5 +87,9 @@ static inline int64_t fsam__elements(const fsam_tensor *t) {
 }
 
 static inline int64_t fsam__dtype_bytes(int dtype) { return dtype == FSAM_BF16 ? 2 : 4; }
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

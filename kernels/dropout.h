@@ -9,27 +9,11 @@
 #ifndef FSAM_DROPOUT_H
 #define FSAM_DROPOUT_H
 
+#include "drop_site.h"
 #include "simd_random.h"
-
-/* One dropout site, ready to use. threshold 0: nothing is dropped. */
-typedef struct drop_site {
-  uint32_t threshold, seed, step, site;
-  float keep; /* what the elements that stay are multiplied by */
-} drop_site;
 
 /* Buffers of bits are written in whole batches: their size is a multiple of this. */
 enum { DROP_BATCH = 8 * WIDE };
-
-static inline drop_site drop_site_of(const fsam_dropout *dropout) {
-  drop_site d = {.keep = 1.0f};
-  if (!dropout) return d;
-  d.threshold = (uint32_t)(65536.0 * dropout->p + 0.5);
-  d.keep = (float)(65536.0 / (65536.0 - d.threshold));
-  d.seed = dropout->seed;
-  d.step = dropout->step;
-  d.site = dropout->site;
-  return d;
-}
 
 /* The bits of a grid of counters, `rows` rows from `row` on by `blocks` column blocks from `block`
  * on, stored as bits[rows][8 blocks]. Whole batches are written: bits has room for 8 rows blocks

@@ -151,10 +151,15 @@ end
 --- A case in one activation type: arena, inputs, outputs (NaN until written), batch.
 -- @tparam table case
 -- @tparam string act "f32" or "bf16"
-function M.new(case, act)
+-- @tparam[opt] function open opens the device into out[0] (default: the CPU)
+function M.new(case, act, open)
   local self = setmetatable({ case = case, act = act, t = {}, guards = {} }, Stage)
   self.device, self.slot = ffi.new("fsam_device *[1]"), ffi.new("fsam_arena *[1]")
-  check(lib.fsam_device_open(self.device, "cpu"))
+  if open then
+    open(self.device)
+  else
+    check(lib.fsam_device_open(self.device, "cpu"))
+  end
   check(lib.fsam_arena_new(self.slot, self.device[0], "spec"))
   self.arena = self.slot[0]
   self.v = {}

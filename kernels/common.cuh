@@ -1,0 +1,261 @@
+/* common.cuh: what every CUDA kernel starts from. Owns: launching, shared memory, exchanges within a
+ * warp, 16-byte accesses with conversion between bf16 and f32, sums in a fixed order, the matrix
+ * unit. Dropout is in dropout.cuh, sums over rows in columns.cuh.
+ *
+ * Everything here that only a GPU can do is in its first part, "the machine". g++ compiles the same
+ * kernels for the CPU with FSAM_SIMT, and simt.h (spec/simt) in place of that part; what it demands
+ * are the rules of the house:
+ *  - blocks are whole warps, and every thread of a warp takes part in the warp's functions;
+ *  - shared memory comes from FSAM_SHARED and FSAM_DYNAMIC_SHARED;
+ *  - no atomics: each result is a sum in one order, whatever runs when.
+ * The unit of a row is the octet: 8 columns, 16 bytes of bf16 (or twice 16 of f32), and the columns
+ * that share one counter of dropout. */
+#ifndef FSAM_COMMON_CUH
+#define FSAM_COMMON_CUH
+
+#include "../engine/engine.h"
+
+/* Prototypes of all CUDA kernels: gelu_forward_cuda, … */
+extern "C" {
+#define FSAM_KERNEL(name, signature) int name##_cuda signature;
+#include "kernels.def"
+#undef FSAM_KERNEL
+}
+
+/* -- the machine ------------------------------------------------------------------------------- */
+
+#ifdef FSAM_SIMT
+#include "simt.h"
+#else
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+/* `type *name` to `count` elements that the block shares; not initialised. */
+#define FSAM_SHARED(type, name, count) __shared__ type name[count]
+/* `unsigned char *name` to the bytes that the launch asked for, 16-byte aligned. */
+#define FSAM_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+
+/* The value of another lane of the warp. */
+template <typename T>
+__device__ __forceinline__ T shuffle(T value, int lane) {
+  return __shfl_sync(0xffffffffu, value, lane);
+}
+template <typename T>
+__device__ __forceinline__ T shuffle_xor(T value, int mask) {
+  return __shfl_xor_sync(0xffffffffu, value, mask);
+}
+/* Bit i: lane i's condition. */
+__device__ __forceinline__ uint32_t ballot(bool condition) {
+  return __ballot_sync(0xffffffffu, condition);
+}
+
+/* 16 aligned bytes. */
+__device__ __forceinline__ uint4 load16(const void *p) { return *(const uint4 *)p; }
+__device__ __forceinline__ void store16(void *p, uint4 value) { *(uint4 *)p = value; }
+
+/* Two floats as bf16, rounded to nearest even: a in the lower half. */
+__device__ __forceinline__ uint32_t pack_bf16(float a, float b) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(a, b);
+  return *(const uint32_t *)&pair;
+}
+
+/* Four 8 × 8 matrices of 16-bit elements from shared memory. Lanes 8m … 8m + 7 name the 8 rows (16
+ * aligned bytes each) of matrix m; lane i gets from it columns 2(i % 4) and the next of row i / 4,
+ * of the matrix or of its transpose. */
+__device__ __forceinline__ void load_matrices(uint32_t r[4], const void *row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"((uint32_t)__cvta_generic_to_shared(row))
+               : "memory");
+}
+__device__ __forceinline__ void load_matrices_transposed(uint32_t r[4], const void *row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"((uint32_t)__cvta_generic_to_shared(row))
+               : "memory");
+}
+
+/* c[16,8] += a[16,16] b[16,8] of bf16 with f32 sums; a warp's lane i holds
+ *     c: rows i / 4 (c[0], c[1]) and i / 4 + 8 (c[2], c[3]), columns 2(i % 4) and the next
+ *     a: pairs of columns 2(i % 4), rows i / 4 and i / 4 + 8; the same 8 columns further on
+ *     b: pairs of rows 2(i % 4), column i / 4; the same 8 rows further on. */
+__device__ __forceinline__ void multiply_add(float c[4], const uint32_t a[4], uint32_t b0,
+                                             uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/* Starts a kernel on the device's stream. */
+template <typename... P, typename... A>
+static int launch(const fsam_device *device, const char *name, void (*kernel)(P...), dim3 grid,
+                  int threads, size_t shared, A... arguments) {
+  cudaError_t error = cudaSuccess;
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return FSAM_OK;
+  if (shared > 48 << 10) /* beyond this a kernel must say so */
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+  if (error == cudaSuccess) {
+    kernel<<<grid, threads, shared, (cudaStream_t)device->stream>>>(P(arguments)...);
+    error = cudaGetLastError();
+  }
+  if (error == cudaSuccess) return FSAM_OK;
+  return fsam__fail(FSAM_EINTERNAL, "%s: CUDA could not start it: %s", name,
+                    cudaGetErrorString(error));
+}
+
+#endif
+
+/* FSAM_LAUNCH(device, kernel, grid, threads of a block, dynamic shared bytes, arguments…): 0 or a
+ * negative code. A grid without blocks is no error. A kernel with commas goes in parentheses. */
+#define FSAM_LAUNCH(device, kernel, grid, threads, shared, ...) \
+  launch(device, #kernel, kernel, grid, threads, shared, __VA_ARGS__)
+
+enum { WARP = 32, OCTET = 8 };
+
+__device__ __forceinline__ int lane_id() { return (int)threadIdx.x % WARP; }
+__device__ __forceinline__ int warp_id() { return (int)threadIdx.x / WARP; }
+
+static inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* -- elements: f32 and bf16 -------------------------------------------------------------------- */
+
+struct bf16 {
+  uint16_t bits;
+};
+
+__device__ __forceinline__ float to_float(float x) { return x; }
+__device__ __forceinline__ float bits_to_float(uint32_t bits) {
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+__device__ __forceinline__ uint32_t float_to_bits(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+__device__ __forceinline__ float to_float(bf16 x) { return bits_to_float((uint32_t)x.bits << 16); }
+
+template <typename T>
+__device__ T from_float(float x);
+template <>
+__device__ __forceinline__ float from_float(float x) {
+  return x;
+}
+template <>
+__device__ __forceinline__ bf16 from_float(float x) {
+  return bf16{(uint16_t)pack_bf16(x, 0)};
+}
+
+/* Octets of memory that is 16-byte aligned. */
+__device__ __forceinline__ void load_octet(float v[OCTET], const float *p) {
+  const uint4 a = load16(p), b = load16(p + 4);
+  const uint32_t words[OCTET] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
+  for (int i = 0; i < OCTET; i++) v[i] = bits_to_float(words[i]);
+}
+__device__ __forceinline__ void load_octet(float v[OCTET], const bf16 *p) {
+  const uint4 a = load16(p);
+  const uint32_t words[4] = {a.x, a.y, a.z, a.w};
+  for (int i = 0; i < OCTET; i++)
+    v[i] = bits_to_float(i % 2 ? words[i / 2] & 0xffff0000u : words[i / 2] << 16);
+}
+__device__ __forceinline__ void store_octet(float *p, const float v[OCTET]) {
+  uint32_t words[OCTET];
+  for (int i = 0; i < OCTET; i++) words[i] = float_to_bits(v[i]);
+  store16(p, uint4{words[0], words[1], words[2], words[3]});
+  store16(p + 4, uint4{words[4], words[5], words[6], words[7]});
+}
+__device__ __forceinline__ void store_octet(bf16 *p, const float v[OCTET]) {
+  store16(p, uint4{pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]),
+                   pack_bf16(v[6], v[7])});
+}
+
+/* The `left` elements from p on, at most 8, zeros after them (left <= 0: zeros); nothing beyond is
+ * touched. wide: p is 16-byte aligned. */
+template <typename T>
+__device__ __forceinline__ void load8(float v[OCTET], const T *p, int64_t left, bool wide) {
+  if (wide && left >= OCTET) {
+    load_octet(v, p);
+  } else {
+    for (int i = 0; i < OCTET; i++) v[i] = i < left ? to_float(p[i]) : 0;
+  }
+}
+
+template <typename T>
+__device__ __forceinline__ void store8(T *p, const float v[OCTET], int64_t left, bool wide) {
+  if (wide && left >= OCTET) {
+    store_octet(p, v);
+  } else {
+    for (int i = 0; i < OCTET; i++)
+      if (i < left) p[i] = from_float<T>(v[i]);
+  }
+}
+
+/* store8, or adding to what is there. */
+template <typename T>
+__device__ __forceinline__ void give8(T *p, float v[OCTET], int64_t left, bool wide, bool add) {
+  if (add) {
+    float old[OCTET];
+    load8(old, p, left, wide);
+    for (int i = 0; i < OCTET; i++) v[i] += old[i];
+  }
+  store8(p, v, left, wide);
+}
+
+/* A tensor's rows as a kernel takes them; data is NULL where there is no tensor. */
+template <typename T>
+struct matrix {
+  T *data;
+  int64_t stride; /* elements from one row to the next */
+  bool add;       /* a gradient that is added to */
+  __device__ __forceinline__ T *at(int64_t row, int64_t column) const {
+    return data + row * stride + column;
+  }
+};
+
+template <typename T>
+static matrix<T> matrix_of(const fsam_tensor *t) {
+  if (!t) return {NULL, 0, false};
+  return {(T *)t->data, t->row_stride, t->filled != 0};
+}
+
+/* Do all rows of these tensors (NULL: none) start on 16 bytes, so that octets may be wide? */
+static inline bool is_wide(const fsam_tensor *t) {
+  if (!t) return true;
+  const int64_t row = t->rank > 1 ? t->row_stride * fsam__dtype_bytes(t->dtype) : 0;
+  return (uintptr_t)t->data % 16 == 0 && row % 16 == 0;
+}
+template <typename... A>
+static bool is_wide(const fsam_tensor *t, A... rest) {
+  return is_wide(t) && is_wide(rest...);
+}
+
+/* -- sums in a fixed order --------------------------------------------------------------------- */
+
+/* The sum over the warp, in every lane: a tree, i with i ^ 16, then ^ 8, 4, 2, 1. */
+__device__ __forceinline__ float warp_sum(float x) {
+  for (int mask = WARP / 2; mask; mask /= 2) x += shuffle_xor(x, mask);
+  return x;
+}
+
+/* v[k] = the sum of all threads' v[k], in every thread: warps as trees, then warp after warp. */
+template <int N>
+__device__ __forceinline__ void block_sums(float (&v)[N]) {
+  FSAM_SHARED(float, parts, N *WARP);
+  const int warps = (int)blockDim.x / WARP;
+  for (int k = 0; k < N; k++) v[k] = warp_sum(v[k]);
+  if (warps == 1) return;
+  __syncthreads(); /* parts may still be read from the call before */
+  for (int k = 0; k < N; k++)
+    if (lane_id() == 0) parts[k * WARP + warp_id()] = v[k];
+  __syncthreads();
+  for (int k = 0; k < N; k++) {
+    v[k] = 0;
+    for (int w = 0; w < warps; w++) v[k] += parts[k * WARP + w];
+  }
+}
+
+#endif

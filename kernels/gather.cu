@@ -1,0 +1,57 @@
+/* gather.cu: the first row of every sample, as f32, and back (gather.c). Bound by launching: forward
+ * and backward touch one row per sample, but for the zeros of a fresh dx, which are written once. */
+#include "common.cuh"
+
+enum { THREADS = 128 };
+
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    gather_forward_k(matrix<float> y, matrix<const T> x, fsam_batch batch, int64_t columns,
+                     bool wide) {
+  const int64_t sample = blockIdx.x, row = batch.starts[sample];
+  const bool empty = row == batch.starts[sample + 1];
+  for (int64_t c = (int64_t)threadIdx.x * OCTET; c < columns; c += THREADS * OCTET) {
+    float v[OCTET] = {0};
+    if (!empty) load8(v, x.at(row, c), columns - c, wide);
+    store8(y.at(sample, c), v, columns - c, wide);
+  }
+}
+
+/* One block per row of the batch: the first row of a sample takes dy, the others zeros, unless dx
+ * is added to. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    gather_backward_k(matrix<T> dx, matrix<const float> dy, fsam_batch batch, int64_t columns,
+                      bool wide) {
+  const int64_t row = blockIdx.x;
+  const int sample = batch.sample[row];
+  const bool first = sample >= 0 && batch.starts[sample] == row;
+  if (!first && dx.add) return;
+  for (int64_t c = (int64_t)threadIdx.x * OCTET; c < columns; c += THREADS * OCTET) {
+    float v[OCTET] = {0};
+    if (first) load8(v, dy.at(sample, c), columns - c, wide);
+    give8(dx.at(row, c), v, columns - c, wide, dx.add);
+  }
+}
+
+template <typename T>
+static int forward(fsam_tensor *y, const fsam_tensor *x, const fsam_batch *batch) {
+  return FSAM_LAUNCH(fsam__device_of(y), gather_forward_k<T>, dim3((unsigned)batch->samples),
+                     THREADS, 0, matrix_of<float>(y), matrix_of<const T>(x), *batch, y->shape[1],
+                     is_wide(y, x));
+}
+
+int gather_forward_cuda(fsam_tensor *y, const fsam_tensor *x, const fsam_batch *batch) {
+  return x->dtype == FSAM_BF16 ? forward<bf16>(y, x, batch) : forward<float>(y, x, batch);
+}
+
+template <typename T>
+static int backward(fsam_tensor *dx, const fsam_tensor *dy, const fsam_batch *batch) {
+  return FSAM_LAUNCH(fsam__device_of(dx), gather_backward_k<T>, dim3((unsigned)batch->tokens),
+                     THREADS, 0, matrix_of<T>(dx), matrix_of<const float>(dy), *batch,
+                     dx->shape[1], is_wide(dx, dy));
+}
+
+int gather_backward_cuda(fsam_tensor *dx, const fsam_tensor *dy, const fsam_batch *batch) {
+  return dx->dtype == FSAM_BF16 ? backward<bf16>(dx, dy, batch) : backward<float>(dx, dy, batch);
+}

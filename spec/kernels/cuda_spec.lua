@@ -1,0 +1,86 @@
+-- CUDA kernels, run on the CPU by the shim of spec/simt, against the CPU's kernels: the cases of
+-- every kernel's own spec, in f32 and bf16, with gradients written and added to, the threads in
+-- ascending and in descending order with equal bits, guard words around every buffer, and poison in
+-- all memory that nobody has written.
+local C = require("fsam.C")
+local helper = require("spec.helper")
+local simt = require("spec.simt.device")
+local stage = require("spec.kernels.stage")
+local check = C.check
+
+local TOLERANCE = { f32 = 1e-5, bf16 = 1e-2 } -- of the largest value
+
+local NAMES = { "cast", "cross_entropy", "dropout", "embedding", "gather", "gelu", "layernorm",
+  "mse", "tanh" }
+
+--- A case run on the shim; what passes leave in scratch memory is gone before the next.
+local function on_simt(lib, case, act, filled, descending)
+  local self = stage.new(case, act, simt.open)
+  if case.backward then
+    self:add_gradients(filled)
+  end
+  lib.fsam_simt_order(descending)
+  check(case.forward(self.t, self.batch, case))
+  if case.backward then
+    lib.fsam_simt_poison(self.device[0])
+    check(case.backward(self.t, self.batch, case))
+  end
+  local hold, name = self:guards_hold()
+  assert(hold, name and "written outside of " .. name)
+  return self
+end
+
+local function on_cpu(case, act, filled)
+  local self = stage.new(case, act)
+  if case.backward then
+    self:add_gradients(filled)
+  end
+  self:run(1)
+  return self
+end
+
+local function written(case)
+  local names = {}
+  for _, output in ipairs(case.outputs) do
+    names[#names + 1] = output[1]
+  end
+  for _, gradient in ipairs(case.backward and case.gradients or {}) do
+    names[#names + 1] = "d" .. gradient[1]
+  end
+  return names
+end
+
+local function compare(lib, case, act, filled)
+  local cpu = on_cpu(case, act, filled)
+  local up, down = on_simt(lib, case, act, filled, 0), on_simt(lib, case, act, filled, 1)
+  for _, name in ipairs(written(case)) do
+    local want, got = cpu.t[name]:read(), up.t[name]:read()
+    local _, _, largest = helper.worst(want, got)
+    assert.near(want, got, TOLERANCE[act] * math.max(largest, 1e-3), name)
+    assert.equal(0, (helper.worst(got, down.t[name]:read())), name .. " depends on the order")
+  end
+  for _, s in ipairs({ cpu, up, down }) do
+    s:close()
+  end
+end
+
+describe("cuda", function()
+  local lib, why = simt.load()
+  if not lib then
+    pending(why)
+    return
+  end
+  for _, kernel in ipairs(NAMES) do
+    local cases = dofile(("spec/kernels/%s_spec.lua"):format(kernel))
+    for _, case in ipairs(cases) do
+      for _, act in ipairs(case.types or { "f32", "bf16" }) do
+        it(("%s does as on the CPU %s, in %s"):format(kernel, case.name, act), function()
+          compare(lib, case, act, 0)
+          if case.backward then
+            compare(lib, case, act, 1)
+          end
+        end)
+      end
+    end
+  end
+end)

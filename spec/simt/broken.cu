@@ -1,0 +1,63 @@
+/* broken.cu: kernels that are wrong on purpose, one for each thing that the shim must find. The
+ * right one beside them shows that it finds nothing where nothing is wrong. */
+#include "common.cuh"
+
+/* Each thread takes its neighbour's number. */
+static __global__ void neighbour_k(float *out, bool barrier) {
+  FSAM_SHARED(float, numbers, 256);
+  numbers[threadIdx.x] = (float)threadIdx.x;
+  if (barrier) __syncthreads();
+  out[blockIdx.x * 256 + threadIdx.x] = numbers[(threadIdx.x + 1) % 256];
+}
+
+/* Every block overwrites what the block before it wrote. */
+static __global__ void last_block_k(float *out) {
+  if (threadIdx.x == 0) *out = (float)blockIdx.x;
+}
+
+static __global__ void beyond_shared_k(float *out, int count) {
+  FSAM_DYNAMIC_SHARED(memory);
+  float *numbers = (float *)memory;
+  numbers[count + threadIdx.x] = 1;
+  out[threadIdx.x] = 0;
+}
+
+static __global__ void unwritten_k(float *out) {
+  FSAM_SHARED(float, numbers, 64);
+  if (threadIdx.x < 31) numbers[threadIdx.x] = 1;
+  __syncthreads();
+  out[threadIdx.x] = numbers[threadIdx.x];
+}
+
+static __global__ void lonely_lane_k(float *out) {
+  float x = 1;
+  if (threadIdx.x != 7) x = warp_sum(x);
+  out[threadIdx.x] = x;
+}
+
+static __global__ void misaligned_k(float *out) { store16(out + 1, uint4{0, 0, 0, 0}); }
+
+static __global__ void wild_k(float *out) { out[(int64_t)1 << 40] = 1; }
+
+static __global__ void greedy_k(float *out) {
+  FSAM_SHARED(float, numbers, 13 << 10);
+  numbers[threadIdx.x] = 1;
+  out[threadIdx.x] = numbers[threadIdx.x];
+}
+
+#pragma GCC visibility push(default)
+/* Runs the kernel of that name on `device`; out has 1,024 elements. */
+extern "C" int fsam_simt_broken(const fsam_device *device, const char *name, float *out) {
+  if (!strcmp(name, "right")) return FSAM_LAUNCH(device, neighbour_k, 4, 256, 0, out, true);
+  if (!strcmp(name, "no_barrier")) return FSAM_LAUNCH(device, neighbour_k, 4, 256, 0, out, false);
+  if (!strcmp(name, "last_block")) return FSAM_LAUNCH(device, last_block_k, 4, 32, 0, out);
+  if (!strcmp(name, "beyond_shared"))
+    return FSAM_LAUNCH(device, beyond_shared_k, 1, 32, 400, out, 100 - 31);
+  if (!strcmp(name, "unwritten")) return FSAM_LAUNCH(device, unwritten_k, 1, 32, 0, out);
+  if (!strcmp(name, "lonely_lane")) return FSAM_LAUNCH(device, lonely_lane_k, 1, 32, 0, out);
+  if (!strcmp(name, "misaligned")) return FSAM_LAUNCH(device, misaligned_k, 1, 32, 0, out);
+  if (!strcmp(name, "wild")) return FSAM_LAUNCH(device, wild_k, 1, 32, 0, out);
+  if (!strcmp(name, "greedy")) return FSAM_LAUNCH(device, greedy_k, 1, 32, 0, out);
+  return fsam__fail(FSAM_EINVAL, "no broken kernel %s", name);
+}
+#pragma GCC visibility pop

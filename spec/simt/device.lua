@@ -1,0 +1,36 @@
+--- The device "simt": CUDA kernels on the CPU (simt.h). Builds its library when first asked for.
+local C = require("fsam.C")
+local helper = require("spec.helper")
+local ffi, check = C.ffi, C.check
+
+local M = {}
+
+ffi.cdef([[
+int fsam_simt_open(fsam_device **out);
+void fsam_simt_order(int descending);
+void fsam_simt_poison(fsam_device *device);
+int fsam_simt_broken(const fsam_device *device, const char *name, float *out);
+]])
+
+local lib
+
+--- The shim's library, or nil and why there is none.
+function M.load()
+  if not lib then
+    local build = helper.quote(helper.build_dir())
+    local code, out = helper.shell(("cmake --build %s --target fsam-simt 2>&1"):format(build))
+    if out:find("unknown target", 1, true) or out:find("No rule to make target", 1, true) then
+      return nil, "no C++ compiler: CUDA kernels are not run"
+    end
+    assert(code == 0, out)
+    lib = ffi.load(helper.build_dir() .. "/libfsam-simt.so")
+  end
+  return lib
+end
+
+--- Opens the device into out[0], as fsam_device_open does.
+function M.open(out)
+  check(lib.fsam_simt_open(out))
+end
+
+return M

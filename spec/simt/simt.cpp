@@ -1,0 +1,415 @@
+/* simt.cpp: the scheduler behind simt.h, and a device whose kernels are the .cu files. Its memory is
+ * the host's, filled with poison. One thread of the process at a time. */
+#include "simt.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+
+dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace {
+
+enum {
+  MAX_THREADS = 1024,
+  WARP = 32,
+  STACK = 64 << 10,
+  PAGE = 4096,
+  SHARED = 163 << 10,        /* what a block may have on sm_80 */
+  STATIC_SHARED = 48 << 10,  /* … without asking for it at the launch */
+  GUARD = 64,                /* bytes between two pieces of shared memory */
+  MAX_PIECES = 64,
+};
+
+/* NaN as f32, bf16 and f64; as an index, far below 0. */
+constexpr uint16_t POISON = 0xfff9, GUARD_WORD = 0xffa5;
+
+void fill(void *p, size_t bytes, uint16_t word) {
+  for (size_t i = 0; i < bytes / 2; i++) ((uint16_t *)p)[i] = word;
+}
+
+/* -- fibers ------------------------------------------------------------------------------------ */
+
+enum state { READY, AT_BARRIER, IN_WARP, DONE };
+
+struct fiber {
+  void *stack; /* its pointer, while it does not run */
+  state now;
+  const char *what; /* function of the warp that it waits in */
+  unsigned exchanges;
+};
+
+struct piece {
+  unsigned char *memory;
+  size_t bytes;
+};
+
+struct machine {
+  fiber fibers[MAX_THREADS];
+  unsigned char *stacks, *shared;
+  void *scheduler; /* its stack pointer, while a fiber runs */
+  int threads, current;
+  void (*body)(void *);
+  void *context;
+  bool descending;
+  uint64_t block; /* number of the block in hand, never the same twice */
+  piece pieces[MAX_PIECES];
+  int piece_count;
+  size_t used, static_used;
+  char fault[200]; /* what went wrong, or "" */
+  /* What lanes exchange, two rounds in turn: a lane may be one round ahead of another. */
+  alignas(16) unsigned char exchange[MAX_THREADS / WARP][2][WARP][32];
+} m;
+
+}  // namespace
+
+/* Leaves one stack for another: what a function call keeps is pushed, the pointers are exchanged. */
+extern "C" void simt_switch(void **from, void *to);
+#if defined __x86_64__
+asm(R"(
+  .text
+  .hidden simt_switch
+  .globl simt_switch
+  .type simt_switch, @function
+simt_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+  .size simt_switch, .-simt_switch
+)");
+enum { SAVED = 6, FRAME = SAVED + 2 }; /* registers; with the return address and its alignment */
+#elif defined __aarch64__
+asm(R"(
+  .text
+  .hidden simt_switch
+  .globl simt_switch
+  .type simt_switch, %function
+simt_switch:
+  sub sp, sp, #160
+  stp x19, x20, [sp, #0]
+  stp x21, x22, [sp, #16]
+  stp x23, x24, [sp, #32]
+  stp x25, x26, [sp, #48]
+  stp x27, x28, [sp, #64]
+  stp x29, x30, [sp, #80]
+  stp d8, d9, [sp, #96]
+  stp d10, d11, [sp, #112]
+  stp d12, d13, [sp, #128]
+  stp d14, d15, [sp, #144]
+  mov x2, sp
+  str x2, [x0]
+  mov sp, x1
+  ldp x19, x20, [sp, #0]
+  ldp x21, x22, [sp, #16]
+  ldp x23, x24, [sp, #32]
+  ldp x25, x26, [sp, #48]
+  ldp x27, x28, [sp, #64]
+  ldp x29, x30, [sp, #80]
+  ldp d8, d9, [sp, #96]
+  ldp d10, d11, [sp, #112]
+  ldp d12, d13, [sp, #128]
+  ldp d14, d15, [sp, #144]
+  add sp, sp, #160
+  ret
+  .size simt_switch, .-simt_switch
+)");
+enum { SAVED = 11, FRAME = 20 }; /* x30 is the twelfth word of the frame */
+#else
+#error "simt: threads need a stack switch for this processor"
+#endif
+
+namespace {
+
+/* Back to the scheduler, until it resumes this fiber. */
+void pause_as(state now) {
+  fiber *f = &m.fibers[m.current];
+  f->now = now;
+  simt_switch(&f->stack, m.scheduler);
+}
+
+/* The first fault of a launch is the one that is told. */
+void fault(const char *text) {
+  if (m.fault[0]) return;
+  snprintf(m.fault, sizeof m.fault, "thread %d of block (%u, %u, %u): %s", m.current, blockIdx.x,
+           blockIdx.y, blockIdx.z, text);
+}
+
+/* Where a fiber begins; it has no caller to return to. */
+void begin() {
+  m.body(m.context);
+  pause_as(DONE);
+}
+
+void resume(int thread) {
+  m.current = thread;
+  threadIdx.x = (unsigned)thread;
+  simt_switch(&m.scheduler, m.fibers[thread].stack);
+}
+
+void prepare(int thread) {
+  void **top = (void **)(m.stacks + (size_t)(thread + 1) * STACK);
+  void **frame = top - FRAME;
+  memset(frame, 0, FRAME * sizeof *frame);
+  frame[SAVED] = (void *)begin;
+  m.fibers[thread] = {frame, READY, "", 0};
+}
+
+/* A wild address, or a stack that was too small: the fiber is left where it is. */
+void on_fault(int, siginfo_t *info, void *) {
+  char text[80];
+  snprintf(text, sizeof text, "touched address %p, where nothing lies", info->si_addr);
+  fault(text);
+  pause_as(DONE);
+}
+
+/* -- one block --------------------------------------------------------------------------------- */
+
+/* i-th of n in the order of this launch. */
+int64_t in_order(int64_t i, int64_t n) { return m.descending ? n - 1 - i : i; }
+
+/* Lets a warp go on from the function that all its lanes have come to; false where none waits. */
+bool warp_meets(int first) {
+  int waiting = -1;
+  for (int i = first; i < first + WARP; i++)
+    if (m.fibers[i].now == IN_WARP) waiting = i;
+  if (waiting < 0) return false;
+  m.current = waiting;
+  for (int i = first; i < first + WARP; i++)
+    if (m.fibers[i].now != IN_WARP || strcmp(m.fibers[i].what, m.fibers[waiting].what) != 0)
+      fault("waits in a function of its warp that other lanes do not come to");
+  for (int i = first; i < first + WARP; i++) m.fibers[i].now = READY;
+  return true;
+}
+
+/* Runs a warp until all of its threads wait for the block, or are done. */
+void run_warp(int first) {
+  do {
+    for (int i = 0; i < WARP && !m.fault[0]; i++) {
+      const int thread = first + (int)in_order(i, WARP);
+      if (m.fibers[thread].now == READY) resume(thread);
+    }
+  } while (!m.fault[0] && warp_meets(first));
+}
+
+/* Fails when something was written between the pieces of shared memory. */
+void check_guards() {
+  for (int i = 0; i < m.piece_count; i++) {
+    const piece &p = m.pieces[i];
+    for (size_t k = 0; k < GUARD / 2; k++)
+      if (((const uint16_t *)(p.memory - GUARD))[k] != GUARD_WORD ||
+          ((const uint16_t *)(p.memory + (p.bytes + 1) / 2 * 2))[k] != GUARD_WORD)
+        fault("wrote outside of its shared memory (or another thread of the block did)");
+  }
+}
+
+unsigned char *take_shared(size_t bytes) {
+  const size_t room = (bytes + 15) / 16 * 16;
+  if (m.used + room > SHARED || m.piece_count == MAX_PIECES) {
+    fault("needs more shared memory than a block has");
+    pause_as(DONE);
+  }
+  unsigned char *p = m.shared + GUARD * (size_t)(m.piece_count + 1) + m.used;
+  m.pieces[m.piece_count++] = {p, bytes};
+  m.used += room;
+  fill(p, bytes, POISON);
+  fill(p + (bytes + 1) / 2 * 2, room - bytes + GUARD, GUARD_WORD);
+  return p;
+}
+
+void run_block(size_t dynamic) {
+  m.block++;
+  m.piece_count = 0;
+  m.used = m.static_used = 0;
+  fill(m.shared, GUARD, GUARD_WORD);
+  take_shared(dynamic);
+  for (int i = 0; i < m.threads; i++) prepare(i);
+  for (int done = 0; done < m.threads && !m.fault[0];) {
+    for (int w = 0; w < m.threads / WARP && !m.fault[0]; w++)
+      run_warp((int)in_order(w, m.threads / WARP) * WARP);
+    done = 0;
+    for (int i = 0; i < m.threads; i++) {
+      if (m.fibers[i].now == AT_BARRIER) m.fibers[i].now = READY;
+      done += m.fibers[i].now == DONE;
+    }
+  }
+  check_guards();
+}
+
+/* Memory that is there once for all launches. */
+int set_up() {
+  if (m.stacks) return FSAM_OK;
+  const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  void *stacks =
+      mmap(NULL, (size_t)MAX_THREADS * STACK, PROT_READ | PROT_WRITE, flags, -1, 0);
+  m.shared = (unsigned char *)aligned_alloc(64, SHARED + GUARD * (MAX_PIECES + 1));
+  if (stacks == MAP_FAILED || !m.shared) return fsam__fail(FSAM_ENOMEM, "simt: no memory");
+  m.stacks = (unsigned char *)stacks;
+  for (int i = 0; i < MAX_THREADS; i++) mprotect(m.stacks + (size_t)i * STACK, PAGE, PROT_NONE);
+  return FSAM_OK;
+}
+
+}  // namespace
+
+/* -- what kernels call ------------------------------------------------------------------------- */
+
+void __syncthreads() { pause_as(AT_BARRIER); }
+
+const unsigned char *simt_exchange(const char *what, const void *mine, size_t bytes) {
+  fiber *f = &m.fibers[m.current];
+  unsigned char(*round)[32] = m.exchange[m.current / WARP][f->exchanges++ % 2];
+  memcpy(round[m.current % WARP], mine, bytes);
+  f->what = what;
+  pause_as(IN_WARP);
+  return round[0];
+}
+
+void *simt_shared(simt_site *site, size_t bytes) {
+  if (site->block == m.block) return site->memory;
+  m.static_used += bytes;
+  if (m.static_used > STATIC_SHARED) {
+    fault("declares more shared memory than 48 KiB");
+    pause_as(DONE);
+  }
+  *site = {m.block, take_shared(bytes)};
+  return site->memory;
+}
+
+unsigned char *simt_dynamic_shared() { return m.pieces[0].memory; }
+
+void simt_check_aligned(const void *p) {
+  if ((uintptr_t)p % 16 == 0) return;
+  fault("accesses 16 bytes that are not aligned");
+  pause_as(DONE);
+}
+
+int simt_launch(const char *name, dim3 grid, int threads, size_t shared, void (*body)(void *),
+                void *context) {
+  if (threads < 1 || threads > MAX_THREADS || threads % WARP || grid.y > 65535 || grid.z > 65535 ||
+      shared > SHARED)
+    return fsam__fail(FSAM_EINTERNAL,
+                      "%s: %d threads, a grid of (%u, %u, %u), %zu bytes of shared memory", name,
+                      threads, grid.x, grid.y, grid.z, shared);
+  FSAM_TRY(set_up());
+  static unsigned char signal_stack[32 << 10];
+  stack_t alternate = {}, old_alternate;
+  alternate.ss_sp = signal_stack;
+  alternate.ss_size = sizeof signal_stack;
+  sigaltstack(&alternate, &old_alternate);
+  struct sigaction action = {}, old_segv, old_bus;
+  action.sa_sigaction = on_fault;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER; /* it never returns */
+  sigaction(SIGSEGV, &action, &old_segv);
+  sigaction(SIGBUS, &action, &old_bus);
+  m.threads = threads;
+  m.body = body;
+  m.context = context;
+  m.fault[0] = 0;
+  blockDim = dim3((unsigned)threads);
+  gridDim = grid;
+  threadIdx = dim3(0, 0, 0);
+  const int64_t blocks = (int64_t)grid.x * grid.y * grid.z;
+  for (int64_t i = 0; i < blocks && !m.fault[0]; i++) {
+    const int64_t at = in_order(i, blocks);
+    blockIdx = dim3((unsigned)(at % grid.x), (unsigned)(at / grid.x % grid.y),
+                    (unsigned)(at / grid.x / grid.y));
+    run_block(shared);
+  }
+  sigaction(SIGSEGV, &old_segv, NULL);
+  sigaction(SIGBUS, &old_bus, NULL);
+  sigaltstack(&old_alternate, NULL);
+  return m.fault[0] ? fsam__fail(FSAM_EINTERNAL, "%s: %s", name, m.fault) : FSAM_OK;
+}
+
+/* -- a device ---------------------------------------------------------------------------------- */
+
+/* The kernels that there are; a null pointer for those whose .cu is not written. */
+#define FSAM_KERNEL(name, signature) extern "C" __attribute__((weak)) int name##_cuda signature;
+#include "../../kernels/kernels.def"
+#undef FSAM_KERNEL
+
+namespace {
+
+const fsam_kernels kernels = {
+#define FSAM_KERNEL(name, signature) name##_cuda,
+#include "../../kernels/kernels.def"
+#undef FSAM_KERNEL
+};
+
+const char *const FAULTS[] = {
+    "",
+#define FSAM_FAULT(name, text) text,
+#include "../../engine/faults.def"
+#undef FSAM_FAULT
+};
+
+void *poisoned(fsam_device *, size_t bytes) {
+  const size_t room = (bytes + 255) / 256 * 256;
+  void *p = aligned_alloc(256, room);
+  if (p) fill(p, room, POISON);
+  return p;
+}
+
+void release(fsam_device *, void *p) { free(p); }
+
+int zero(fsam_device *, void *p, size_t bytes) {
+  memset(p, 0, bytes);
+  return FSAM_OK;
+}
+
+int copy_in(fsam_device *, void *to, const void *from, size_t bytes) {
+  memcpy(to, from, bytes);
+  return FSAM_OK;
+}
+
+int copy_out(fsam_device *device, void *to, const void *from, size_t bytes) {
+  memcpy(to, from, bytes);
+  const int found = *device->fault;
+  *device->fault = 0;
+  return found ? fsam__fail(FSAM_EINVAL, "%s", FAULTS[found]) : FSAM_OK;
+}
+
+const fsam_memory memory = {poisoned, release, zero, copy_in, copy_out};
+
+}  // namespace
+
+#pragma GCC visibility push(default)
+extern "C" {
+
+/* A device named "simt". */
+int fsam_simt_open(fsam_device **out) {
+  static int32_t fault_word;
+  fsam_device *d = (fsam_device *)calloc(1, sizeof *d);
+  if (!d) return fsam__fail(FSAM_ENOMEM, "device simt: no memory");
+  snprintf(d->name, sizeof d->name, "simt");
+  d->kernels = &kernels;
+  d->memory = &memory;
+  d->fault = &fault_word;
+  d->refs = 1;
+  *out = d;
+  return FSAM_OK;
+}
+
+/* Which way threads, warps and blocks run from now on. */
+void fsam_simt_order(int descending) { m.descending = descending != 0; }
+
+/* Makes the device's scratch memory as good as new: nobody wrote it. */
+void fsam_simt_poison(fsam_device *device) {
+  if (device->workspace) fill(device->workspace, device->workspace_bytes, POISON);
+}
+
+}  // extern "C"
+#pragma GCC visibility pop

@@ -1,0 +1,168 @@
+/* simt.h: CUDA kernels on the CPU, strictly. Stands in for the machine part of kernels/common.cuh,
+ * so that every .cu is compiled by g++ too. Blocks run one after the other, threads are fibers that
+ * run one at a time until they wait for others: at a barrier, or at a function of their warp. So a
+ * kernel without a needed barrier reads what is not there yet; run in descending order too, it
+ * reads something else. Found besides: shared memory read before it was written (poison, NaN in
+ * every type), written out of bounds (guards) or beyond what an A100 has, threads that wait for
+ * others that never come, misaligned 16-byte accesses, addresses that nothing lies at. What goes
+ * wrong makes the launch fail in one line. Not imitated: warps' lockstep, caches, time. */
+#ifndef FSAM_SIMT_H
+#define FSAM_SIMT_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "../../engine/engine.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __launch_bounds__(...)
+
+struct dim3 {
+  unsigned x, y, z;
+  dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+struct alignas(16) uint4 {
+  uint32_t x, y, z, w;
+};
+
+/* Of the thread that runs. */
+extern dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+/* -- what common.cuh asks of the machine ------------------------------------------------------- */
+
+void __syncthreads();
+
+/* A place in the source that declares shared memory, and where it lies in the present block. */
+struct simt_site {
+  uint64_t block;
+  void *memory;
+};
+void *simt_shared(simt_site *site, size_t bytes);
+unsigned char *simt_dynamic_shared();
+
+#define FSAM_SHARED(type, name, count)                               \
+  static simt_site name##_site;                                      \
+  type *const name = (type *)simt_shared(&name##_site, (count) * sizeof(type))
+#define FSAM_DYNAMIC_SHARED(name) unsigned char *const name = simt_dynamic_shared()
+
+/* Hands `bytes` bytes (at most 32) to the warp; returns the 32 lanes' ones, 32 bytes apart. All
+ * lanes must meet at the same `what`. */
+const unsigned char *simt_exchange(const char *what, const void *mine, size_t bytes);
+
+/* Fails the launch, naming the thread, unless p is 16-byte aligned. */
+void simt_check_aligned(const void *p);
+
+template <typename T>
+static T simt_lane(const unsigned char *all, int lane) {
+  T value;
+  memcpy(&value, all + 32 * lane, sizeof value);
+  return value;
+}
+
+template <typename T>
+static inline T shuffle(T value, int lane) {
+  return simt_lane<T>(simt_exchange("shuffle", &value, sizeof value), lane & 31);
+}
+
+template <typename T>
+static inline T shuffle_xor(T value, int mask) {
+  return simt_lane<T>(simt_exchange("shuffle_xor", &value, sizeof value),
+                      ((int)threadIdx.x ^ mask) & 31);
+}
+
+static inline uint32_t ballot(bool condition) {
+  const unsigned char *all = simt_exchange("ballot", &condition, sizeof condition);
+  uint32_t bits = 0;
+  for (int i = 0; i < 32; i++) bits |= (uint32_t)simt_lane<bool>(all, i) << i;
+  return bits;
+}
+
+static inline int __popc(uint32_t bits) { return __builtin_popcount(bits); }
+
+static inline uint4 load16(const void *p) {
+  simt_check_aligned(p);
+  return *(const uint4 *)p;
+}
+
+static inline void store16(void *p, uint4 value) {
+  simt_check_aligned(p);
+  *(uint4 *)p = value;
+}
+
+static inline uint32_t simt_bf16(float x) {
+  uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return 0x7fff; /* what a GPU makes of any NaN */
+  return (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
+}
+
+static inline float simt_from_bf16(uint32_t half) {
+  const uint32_t bits = half << 16;
+  float x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+static inline uint32_t pack_bf16(float a, float b) { return simt_bf16(a) | simt_bf16(b) << 16; }
+
+/* Row i of the four matrices is what lane i hands in. */
+static inline uint32_t simt_element(const unsigned char *rows, int row, int column) {
+  uint16_t element;
+  memcpy(&element, rows + 32 * row + 2 * column, sizeof element);
+  return element;
+}
+
+static inline void simt_load_matrices(uint32_t r[4], const void *row, bool transposed) {
+  simt_check_aligned(row);
+  const unsigned char *rows = simt_exchange("load_matrices", row, 16);
+  const int i = (int)threadIdx.x % 32 / 4, j = (int)threadIdx.x % 4 * 2;
+  for (int m = 0; m < 4; m++)
+    r[m] = transposed ? simt_element(rows, 8 * m + j, i) | simt_element(rows, 8 * m + j + 1, i) << 16
+                      : simt_element(rows, 8 * m + i, j) | simt_element(rows, 8 * m + i, j + 1) << 16;
+}
+static inline void load_matrices(uint32_t r[4], const void *row) {
+  simt_load_matrices(r, row, false);
+}
+static inline void load_matrices_transposed(uint32_t r[4], const void *row) {
+  simt_load_matrices(r, row, true);
+}
+
+/* Half `odd` of word `word` of a lane's fragment, as a float. */
+static inline float simt_fragment(const unsigned char *all, int lane, int word, int odd) {
+  return simt_from_bf16(simt_element(all, lane, 2 * word + odd));
+}
+
+static inline void multiply_add(float c[4], const uint32_t a[4], uint32_t b0, uint32_t b1) {
+  const uint32_t mine[6] = {a[0], a[1], a[2], a[3], b0, b1};
+  const unsigned char *all = simt_exchange("multiply_add", mine, sizeof mine);
+  const int lane = (int)threadIdx.x % 32;
+  for (int i = 0; i < 4; i++) {
+    const int row = lane / 4, column = lane % 4 * 2 + i % 2;
+    for (int k = 0; k < 16; k++) {
+      const int pair = k % 8 / 2, far = k / 8;
+      c[i] += simt_fragment(all, row * 4 + pair, i / 2 + 2 * far, k % 2) *
+              simt_fragment(all, column * 4 + pair, 4 + far, k % 2);
+    }
+  }
+}
+
+/* -- launching --------------------------------------------------------------------------------- */
+
+/* Runs body(context) once for each thread; FSAM_EINTERNAL says what went wrong and where. */
+int simt_launch(const char *name, dim3 grid, int threads, size_t shared, void (*body)(void *),
+                void *context);
+
+template <typename... P, typename... A>
+static int launch(const fsam_device *, const char *name, void (*kernel)(P...), dim3 grid,
+                  int threads, size_t shared, A... arguments) {
+  auto call = [=] { kernel(P(arguments)...); };
+  return simt_launch(
+      name, grid, threads, shared, [](void *context) { (*(decltype(call) *)context)(); }, &call);
+}
+
+#endif

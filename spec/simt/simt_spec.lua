@@ -1,0 +1,88 @@
+-- The shim that runs CUDA kernels on the CPU: it must find what is wrong in kernels made for that.
+local C = require("fsam.C")
+local scratch = require("spec.kernels.scratch")
+local simt = require("spec.simt.device")
+local ffi, check = C.ffi, C.check
+
+local COUNT = 1024
+
+describe("simt", function()
+  local lib, why = simt.load()
+  if not lib then
+    pending(why)
+    return
+  end
+  local s, device
+
+  before_each(function()
+    local out = ffi.new("fsam_device *[1]")
+    simt.open(out)
+    device = out[0]
+    s = scratch.new()
+  end)
+
+  after_each(function()
+    C.lib.fsam_device_close(device)
+    s:close()
+  end)
+
+  --- What a kernel writes in one order of its threads.
+  local function run(name, descending)
+    local out = s:tensor("f32", { COUNT })
+    lib.fsam_simt_order(descending)
+    check(lib.fsam_simt_broken(device, name, ffi.cast("float *", out.data)))
+    return out:read()
+  end
+
+  local function refused(name)
+    local out = s:tensor("f32", { COUNT })
+    return s:refused(lib.fsam_simt_broken(device, name, ffi.cast("float *", out.data)))
+  end
+
+  local function wrong(got)
+    local count = 0
+    for i, value in ipairs(got) do
+      count = count + (value == i % 256 and 0 or 1)
+    end
+    return count
+  end
+
+  it("runs a right kernel, the same both ways", function()
+    assert.equal(0, wrong(run("right", 0)))
+    assert.equal(0, wrong(run("right", 1)))
+  end)
+
+  it("shows a missing barrier", function()
+    assert.equal(4 * 255, wrong(run("no_barrier", 0)))
+    assert.equal(4, wrong(run("no_barrier", 1)))
+  end)
+
+  it("shows blocks that depend on each other", function()
+    assert.not_equal(run("last_block", 0)[1], run("last_block", 1)[1])
+  end)
+
+  it("gives NaN for shared memory that nobody wrote", function()
+    local got = run("unwritten", 0)
+    assert.equal(1, got[31])
+    assert.is_true(got[32] ~= got[32])
+  end)
+
+  it("names what cannot go on, and where", function()
+    for name, text in pairs({
+      beyond_shared = "wrote outside of its shared memory (or another thread of the block did)",
+      lonely_lane = "waits in a function of its warp that other lanes do not come to",
+      misaligned = "accesses 16 bytes that are not aligned",
+      wild = "touched address 0x%x+, where nothing lies",
+      greedy = "declares more shared memory than 48 KiB",
+    }) do
+      local pattern = text:gsub("[().]", "%%%0")
+      assert.matches("^" .. name .. "_k: thread %d+ of block %(0, 0, 0%): " .. pattern .. "$",
+        refused(name))
+    end
+  end)
+
+  it("goes on after a kernel that could not", function()
+    refused("wild")
+    assert.equal(0, wrong(run("right", 0)))
+  end)
+end)
