@@ -29,6 +29,14 @@ struct sum_outputs {
   bool add[MAX_SUMS];
 };
 
+/* The sum's output; a subscript would put the outputs into local memory. */
+__device__ __forceinline__ float *output_of(const sum_outputs &o, unsigned sum) {
+  return sum == 0 ? o.out[0] : sum == 1 ? o.out[1] : o.out[2];
+}
+__device__ __forceinline__ bool output_adds(const sum_outputs &o, unsigned sum) {
+  return sum == 0 ? o.add[0] : sum == 1 ? o.add[1] : o.add[2];
+}
+
 enum { SUM_COLUMNS = 32, SUM_ROWS = 16 };
 
 /* Bound by latency: 128 bytes of each chunk are read by one warp, sixteen warps to a block. */
@@ -36,7 +44,7 @@ static __global__ void column_sums_k(sum_outputs outputs, const float *parts, in
                                      int64_t stride, int64_t columns) {
   FSAM_SHARED(float, part, SUM_ROWS *SUM_COLUMNS);
   const int64_t column = (int64_t)blockIdx.x * SUM_COLUMNS + lane_id();
-  float *out = outputs.out[blockIdx.y];
+  float *out = output_of(outputs, blockIdx.y);
   if (!out) return;
   float sum = 0;
   if (column < columns)
@@ -47,7 +55,7 @@ static __global__ void column_sums_k(sum_outputs outputs, const float *parts, in
   if (warp_id() || column >= columns) return;
   sum = 0;
   for (int i = 0; i < SUM_ROWS; i++) sum += part[i * SUM_COLUMNS + lane_id()];
-  out[column] = outputs.add[blockIdx.y] ? out[column] + sum : sum;
+  out[column] = output_adds(outputs, blockIdx.y) ? out[column] + sum : sum;
 }
 
 static inline int column_sums(const fsam_device *device, const sum_outputs &outputs,

@@ -46,7 +46,7 @@ __device__ __forceinline__ T shuffle_xor(T value, int mask) {
   return __shfl_xor_sync(0xffffffffu, value, mask);
 }
 /* Bit i: lane i's condition. */
-__device__ __forceinline__ uint32_t ballot(bool condition) {
+__device__ __forceinline__ uint32_t warp_ballot(bool condition) {
   return __ballot_sync(0xffffffffu, condition);
 }
 
@@ -118,7 +118,7 @@ enum { WARP = 32, OCTET = 8 };
 __device__ __forceinline__ int lane_id() { return (int)threadIdx.x % WARP; }
 __device__ __forceinline__ int warp_id() { return (int)threadIdx.x / WARP; }
 
-static inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+__host__ __device__ static inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* -- elements: f32 and bf16 -------------------------------------------------------------------- */
 

@@ -44,7 +44,7 @@ __device__ __forceinline__ void add_octet(float z[OCTET], const matrix<const T> 
 }
 
 template <typename T>
-static __global__ void __launch_bounds__(1024) embedding_forward_k(forward_arguments<T> a) {
+static __global__ void __launch_bounds__(MAX_THREADS) embedding_forward_k(forward_arguments<T> a) {
   const int64_t row = blockIdx.x, column = (int64_t)threadIdx.x * OCTET, left = a.columns - column;
   const int64_t word = table_row(a.batch.ids, row, a.words, a.fault, FAULT_IDS);
   const int64_t position =
@@ -136,7 +136,7 @@ struct backward_arguments {
 };
 
 template <typename T>
-static __global__ void __launch_bounds__(1024) embedding_backward_k(backward_arguments<T> a) {
+static __global__ void __launch_bounds__(MAX_THREADS) embedding_backward_k(backward_arguments<T> a) {
   const int64_t column = (int64_t)threadIdx.x * OCTET, left = a.columns - column;
   const int64_t first = (int64_t)blockIdx.x * a.chunks.each;
   float gamma[OCTET], dgamma[OCTET] = {0}, dbeta[OCTET] = {0};
@@ -184,7 +184,7 @@ __device__ __forceinline__ int find(int *found, const scatter_arguments &a, int6
   FSAM_SHARED(int, counts, THREADS / WARP);
   const int64_t t = first + threadIdx.x;
   const bool hit = t < a.batch.tokens && names(a, t, row);
-  const uint32_t hits = ballot(hit);
+  const uint32_t hits = warp_ballot(hit);
   __syncthreads(); /* found and counts may still be read */
   if (lane_id() == 0) counts[warp_id()] = __popc(hits);
   __syncthreads();

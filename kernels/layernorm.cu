@@ -39,7 +39,7 @@ __device__ __forceinline__ void sum_octet(float z[OCTET], const forward_argument
 }
 
 template <typename T>
-static __global__ void __launch_bounds__(1024) layernorm_forward_k(forward_arguments<T> a) {
+static __global__ void __launch_bounds__(MAX_THREADS) layernorm_forward_k(forward_arguments<T> a) {
   const int64_t row = blockIdx.x, column = (int64_t)threadIdx.x * OCTET, left = a.columns - column;
   float z[OCTET], y[OCTET];
   sum_octet(z, a, row, column, left);
@@ -129,7 +129,7 @@ __device__ __forceinline__ void backward_row(const backward_arguments<T> &a,
 }
 
 template <typename T>
-static __global__ void __launch_bounds__(1024) layernorm_backward_k(backward_arguments<T> a) {
+static __global__ void __launch_bounds__(MAX_THREADS) layernorm_backward_k(backward_arguments<T> a) {
   const int64_t column = (int64_t)threadIdx.x * OCTET, left = a.columns - column;
   const int64_t first = (int64_t)blockIdx.x * a.chunks.each;
   float gamma[OCTET], db[OCTET] = {0}, dgamma[OCTET] = {0}, dbeta[OCTET] = {0};

@@ -8,7 +8,8 @@
 #include "columns.cuh"
 #include "dropout.cuh"
 
-enum { MAX_WIDTH = 1024 * OCTET }; /* columns of a row: an octet for each thread */
+/* Columns of a row: an octet for each thread. (With 1,024 threads registers would not suffice.) */
+enum { MAX_THREADS = 512, MAX_WIDTH = MAX_THREADS * OCTET };
 
 /* Fails for a row that has more octets than a block has threads. */
 static inline int check_width(const char *op, int64_t columns) {

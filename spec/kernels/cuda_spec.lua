@@ -10,7 +10,7 @@ local check = C.check
 
 local TOLERANCE = { f32 = 1e-5, bf16 = 1e-2 } -- of the largest value
 
-local NAMES = { "cast", "cross_entropy", "dropout", "embedding", "gather", "gelu", "layernorm",
+local NAMES = { "attention", "cast", "cross_entropy", "dropout", "embedding", "gather", "gelu", "layernorm",
   "mse", "tanh" }
 
 --- A case run on the shim; what passes leave in scratch memory is gone before the next.

@@ -75,7 +75,7 @@ static inline T shuffle_xor(T value, int mask) {
                       ((int)threadIdx.x ^ mask) & 31);
 }
 
-static inline uint32_t ballot(bool condition) {
+static inline uint32_t warp_ballot(bool condition) {
   const unsigned char *all = simt_exchange("ballot", &condition, sizeof condition);
   uint32_t bits = 0;
   for (int i = 0; i < 32; i++) bits |= (uint32_t)simt_lane<bool>(all, i) << i;
