@@ -17,10 +17,10 @@
 
 enum { WARPS = 4, THREADS = WARPS * WARP, ROWS = WARPS * STRIP, MAX_HEAD = 128 };
 
-/* Columns of a tile: fewer for wide heads, whose sums take the registers. */
-template <int D>
+/* Columns of a tile: fewer for wide heads and in f32, whose sums and loops take the registers. */
+template <typename T, int D>
 struct tile_columns {
-  static constexpr int count = D > 64 ? 32 : 64;
+  static constexpr int count = D > 64 || sizeof(T) == 4 ? 32 : 64;
 };
 
 struct task {
@@ -94,7 +94,7 @@ struct forward_arguments {
 
 template <typename T, int D>
 struct forward_memory {
-  static constexpr int columns = tile_columns<D>::count, stride = tile_row<T, D>::stride;
+  static constexpr int columns = tile_columns<T, D>::count, stride = tile_row<T, D>::stride;
   static constexpr size_t bytes =
       (ROWS + 2 * columns) * stride * sizeof(T) + ROWS * columns / OCTET;
 };
@@ -143,9 +143,9 @@ __device__ __forceinline__ void soften(fragment (&s)[N], softmax_state<D> &state
 
 /* Block (tile of queries, head, sample); one sample too many clears the tail. */
 template <typename T, int D>
-static __global__ void __launch_bounds__(THREADS) attention_forward_k(forward_arguments<T> f) {
+static __global__ void __launch_bounds__(THREADS, 3) attention_forward_k(forward_arguments<T> f) {
   FSAM_DYNAMIC_SHARED(memory);
-  constexpr int COLUMNS = tile_columns<D>::count, STRIDE = tile_row<T, D>::stride;
+  constexpr int COLUMNS = tile_columns<T, D>::count, STRIDE = tile_row<T, D>::stride;
   T *q = (T *)memory, *k = q + ROWS * STRIDE, *v = k + COLUMNS * STRIDE;
   uint8_t *kept = (uint8_t *)(v + COLUMNS * STRIDE);
   const task &a = f.a;
@@ -204,7 +204,7 @@ struct backward_arguments {
 /* x, x2 have the block's own rows, y, y2 the tile's; terms: lse and D of the queries at hand. */
 template <typename T, int D>
 struct backward_memory {
-  static constexpr int columns = tile_columns<D>::count, stride = tile_row<T, D>::stride;
+  static constexpr int columns = tile_columns<T, D>::count, stride = tile_row<T, D>::stride;
   static constexpr size_t bytes = 2 * (ROWS + columns) * stride * sizeof(T) +
                                   2 * ROWS * sizeof(float) + ROWS * columns / OCTET;
 };
@@ -258,7 +258,7 @@ template <typename T, int D, bool OWN_KEYS>
 __device__ __forceinline__ void backward_block(const backward_arguments<T> &b,
                                                unsigned char *memory, int sample, int head,
                                                int first, span s) {
-  constexpr int COLUMNS = tile_columns<D>::count, STRIDE = tile_row<T, D>::stride;
+  constexpr int COLUMNS = tile_columns<T, D>::count, STRIDE = tile_row<T, D>::stride;
   const task &a = b.a;
   T *x = (T *)memory, *x2 = x + ROWS * STRIDE, *y = x2 + ROWS * STRIDE, *y2 = y + COLUMNS * STRIDE;
   float *lse = (float *)(y2 + COLUMNS * STRIDE), *delta = lse + ROWS;

@@ -81,7 +81,7 @@ int gelu_forward_cuda(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b
 
 /* sums: f32[chunks][columns], or NULL where nobody wants db. */
 template <typename T, int FORM>
-static __global__ void __launch_bounds__(THREADS)
+static __global__ void __launch_bounds__(THREADS, 8)
     gelu_backward_k(matrix<T> dx, matrix<const T> dy, matrix<const T> x, const float *b,
                     float *sums, row_chunks chunks, int64_t columns, bool wide) {
   const int64_t column = ((int64_t)blockIdx.y * blockDim.x + threadIdx.x) * OCTET;

@@ -128,4 +128,5 @@ runner.define("attention", cases, function()
       .. "within 9", tostring(message))
   end)
 end)
+cases.make = make
 return cases

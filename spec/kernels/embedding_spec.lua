@@ -99,4 +99,5 @@ runner.define("embedding", cases, function()
     end
   end)
 end)
+cases.make = make
 return cases

@@ -133,4 +133,5 @@ runner.define("gelu", cases, function()
   end)
 end)
 
+cases.make = layer
 return cases

@@ -127,4 +127,5 @@ runner.define("layernorm", cases, function()
       tostring(message))
   end)
 end)
+cases.make = make
 return cases
