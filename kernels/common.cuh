@@ -7,7 +7,7 @@
  * are the rules of the house:
  *  - blocks are whole warps, and every thread of a warp takes part in the warp's functions;
  *  - shared memory comes from FSAM_SHARED and FSAM_DYNAMIC_SHARED;
- *  - no atomics: each result is a sum in one order, whatever runs when.
+ *  - no atomics but those of integers: each result is the same, whatever runs when.
  * The unit of a row is the octet: 8 columns, 16 bytes of bf16 (or twice 16 of f32), and the columns
  * that share one counter of dropout. */
 #ifndef FSAM_COMMON_CUH
@@ -48,6 +48,12 @@ __device__ __forceinline__ T shuffle_xor(T value, int mask) {
 /* Bit i: lane i's condition. */
 __device__ __forceinline__ uint32_t warp_ballot(bool condition) {
   return __ballot_sync(0xffffffffu, condition);
+}
+
+/* Of integers in shared or global memory, whose sum and minimum know no order. */
+__device__ __forceinline__ void atomic_add(uint32_t *p, uint32_t value) { atomicAdd(p, value); }
+__device__ __forceinline__ void atomic_min(unsigned long long *p, unsigned long long value) {
+  atomicMin(p, value);
 }
 
 /* 16 aligned bytes. */

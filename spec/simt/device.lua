@@ -9,6 +9,8 @@ ffi.cdef([[
 int fsam_simt_open(fsam_device **out);
 void fsam_simt_order(int descending);
 void fsam_simt_poison(fsam_device *device);
+int fsam_simt_select(uint64_t *mask, const float *keys, fsam_layout *layout, const uint8_t *pool,
+                     const int64_t *k, int per_segment, int outside);
 int fsam_simt_broken(const fsam_device *device, const char *name, float *out);
 ]])
 

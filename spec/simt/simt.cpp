@@ -2,6 +2,8 @@
  * the host's, filled with poison. One thread of the process at a time. */
 #include "simt.h"
 
+#include "../../kernels/select.cuh"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -409,6 +411,12 @@ void fsam_simt_order(int descending) { m.descending = descending != 0; }
 /* Makes the device's scratch memory as good as new: nobody wrote it. */
 void fsam_simt_poison(fsam_device *device) {
   if (device->workspace) fill(device->workspace, device->workspace_bytes, POISON);
+}
+
+/* select_keys_cuda, for specs. */
+int fsam_simt_select(uint64_t *mask, const float *keys, fsam_layout *layout, const uint8_t *pool,
+                     const int64_t *k, int per_segment, int outside) {
+  return select_keys_cuda(mask, keys, layout, pool, k, per_segment, outside);
 }
 
 }  // extern "C"

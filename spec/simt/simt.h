@@ -82,6 +82,11 @@ static inline uint32_t warp_ballot(bool condition) {
   return bits;
 }
 
+static inline void atomic_add(uint32_t *p, uint32_t value) { *p += value; }
+static inline void atomic_min(unsigned long long *p, unsigned long long value) {
+  if (value < *p) *p = value;
+}
+
 static inline int __popc(uint32_t bits) { return __builtin_popcount(bits); }
 
 static inline uint4 load16(const void *p) {
