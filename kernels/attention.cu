@@ -4,14 +4,14 @@
  * Forward, a block has 64 queries of a head and goes through the keys by tiles, keeping the
  * largest score and the sum so far (online softmax, Milakov & Gimelshein 2018; Dao et al. 2022).
  * Backward makes P again from lse, in one launch with two kinds of block: one has 64 queries and
- * sums their dq over the keys, one has 64 keys and sums their dk and dv over the queries. Scores are
- * so computed twice, but each sum has one owner: no atomics, the same bits always. The second kind
- * works on the transpose of everything.
+ * sums their dq over the keys, one has 64 keys and sums their dk and dv over the queries. Scores
+ * are so computed twice, but each sum has one owner: no atomics, the same bits always. The second
+ * kind works on the transpose of everything.
  *
  * Bound, at the lengths of sentences, by launching and by latency: a block's few tiles pass through
- * shared memory once. A warp has 16 rows; blocks of columns beyond the sample are skipped. bf16 goes
- * through the matrix unit, f32 through plain multiplications (tiles.cuh). Dropout is drawn once per
- * tile into bits in shared memory. */
+ * shared memory once. A warp has 16 rows; blocks of columns beyond the sample are skipped. bf16
+ * goes through the matrix unit, f32 through plain multiplications (tiles.cuh). Dropout is drawn
+ * once per tile into bits in shared memory. */
 #include "dropout.cuh"
 #include "tiles.cuh"
 
@@ -205,12 +205,12 @@ struct backward_arguments {
 template <typename T, int D>
 struct backward_memory {
   static constexpr int columns = tile_columns<T, D>::count, stride = tile_row<T, D>::stride;
-  static constexpr size_t bytes = 2 * (ROWS + columns) * stride * sizeof(T) +
-                                  2 * ROWS * sizeof(float) + ROWS * columns / OCTET;
+  static constexpr size_t bytes =
+      2 * (ROWS + columns) * stride * sizeof(T) + 2 * ROWS * sizeof(float) + ROWS * columns / OCTET;
 };
 
-/* lse[i] and delta[i] = the sum of dout · out, for `count` queries of a head from row `first` of the
- * batch on, `live` of them; four lanes to a query. */
+/* lse[i] and delta[i] = the sum of dout · out, for `count` queries of a head from row `first` of
+ * the batch on, `live` of them; four lanes to a query. */
 template <typename T>
 __device__ __forceinline__ void load_terms(float *lse, float *delta, const backward_arguments<T> &b,
                                            int64_t first, int live, int count, int head) {

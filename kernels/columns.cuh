@@ -61,10 +61,9 @@ static __global__ void column_sums_k(sum_outputs outputs, const float *parts, in
 static inline int column_sums(const fsam_device *device, const sum_outputs &outputs,
                               const float *parts, const row_chunks &chunks, int sums,
                               int64_t stride, int64_t columns) {
-  return FSAM_LAUNCH(device, column_sums_k,
-                     dim3((unsigned)divide_up(columns, SUM_COLUMNS), (unsigned)sums),
-                     SUM_COLUMNS * SUM_ROWS, 0, outputs, parts, chunks.count, sums, stride,
-                     columns);
+  return FSAM_LAUNCH(
+      device, column_sums_k, dim3((unsigned)divide_up(columns, SUM_COLUMNS), (unsigned)sums),
+      SUM_COLUMNS * SUM_ROWS, 0, outputs, parts, chunks.count, sums, stride, columns);
 }
 
 /* Sets outputs.out[i] to a gradient, which may be NULL. */

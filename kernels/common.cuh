@@ -1,5 +1,5 @@
-/* common.cuh: what every CUDA kernel starts from. Owns: launching, shared memory, exchanges within a
- * warp, 16-byte accesses with conversion between bf16 and f32, sums in a fixed order, the matrix
+/* common.cuh: what every CUDA kernel starts from. Owns: launching, shared memory, exchanges within
+ * a warp, 16-byte accesses with conversion between bf16 and f32, sums in a fixed order, the matrix
  * unit. Dropout is in dropout.cuh, sums over rows in columns.cuh.
  *
  * Everything here that only a GPU can do is in its first part, "the machine". g++ compiles the same
@@ -104,7 +104,7 @@ static int launch(const fsam_device *device, const char *name, void (*kernel)(P.
   if (shared > 48 << 10) /* beyond this a kernel must say so */
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
   if (error == cudaSuccess) {
-    kernel<<<grid, threads, shared, (cudaStream_t)device->stream>>>(P(arguments)...);
+    kernel<<<grid, threads, shared, (cudaStream_t)device->stream> > >(P(arguments)...);
     error = cudaGetLastError();
   }
   if (error == cudaSuccess) return FSAM_OK;
@@ -124,7 +124,9 @@ enum { WARP = 32, OCTET = 8 };
 __device__ __forceinline__ int lane_id() { return (int)threadIdx.x % WARP; }
 __device__ __forceinline__ int warp_id() { return (int)threadIdx.x / WARP; }
 
-__host__ __device__ static inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+__host__ __device__ static inline int64_t divide_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
 
 /* -- elements: f32 and bf16 -------------------------------------------------------------------- */
 
@@ -237,6 +239,14 @@ static inline bool is_wide(const fsam_tensor *t) {
 template <typename... A>
 static bool is_wide(const fsam_tensor *t, A... rest) {
   return is_wide(t) && is_wide(rest...);
+}
+
+/* The same for a dense tensor taken as one row. */
+static inline bool starts_wide(const fsam_tensor *t) { return (uintptr_t)t->data % 16 == 0; }
+
+/* Blocks for a dense tensor, an octet to a thread. */
+static inline dim3 octet_grid(int64_t count, int threads) {
+  return dim3((unsigned)divide_up(divide_up(count, OCTET), threads));
 }
 
 /* -- sums in a fixed order --------------------------------------------------------------------- */

@@ -1,10 +1,10 @@
-/* embedding.cu: z = word[id] + position[pos] + segment[seg], y = dropout(layernorm(z) gamma + beta),
- * and the gradients (embedding.c). Bound by memory: a block to a row, an octet to a thread, one pass
- * forward and one backward, which leaves dz in f32 for the tables.
+/* embedding.cu: z = word[id] + position[pos] + segment[seg], y = dropout(layernorm(z) gamma +
+ * beta), and the gradients (embedding.c). Bound by memory: a block to a row, an octet to a thread,
+ * one pass forward and one backward, which leaves dz in f32 for the tables.
  *
- * Their gradients are sums without atomics. In a table of many rows the first token that names a row
- * owns it and adds all others that do, in order; finding them is a scan of the indices by each token
- * (T^2 comparisons of 4 bytes that lie in the L2 cache: small beside a pass up to some 10,000
+ * Their gradients are sums without atomics. In a table of many rows the first token that names a
+ * row owns it and adds all others that do, in order; finding them is a scan of the indices by each
+ * token (T^2 comparisons of 4 bytes that lie in the L2 cache: small beside a pass up to some 10,000
  * tokens). A table of few rows, segments, is summed over chunks of tokens like a bias. An index
  * outside its table is a fault of the device. */
 #include "normalize.cuh"
@@ -47,8 +47,7 @@ template <typename T>
 static __global__ void __launch_bounds__(MAX_THREADS) embedding_forward_k(forward_arguments<T> a) {
   const int64_t row = blockIdx.x, column = (int64_t)threadIdx.x * OCTET, left = a.columns - column;
   const int64_t word = table_row(a.batch.ids, row, a.words, a.fault, FAULT_IDS);
-  const int64_t position =
-      table_row(a.batch.positions, row, a.positions, a.fault, FAULT_POSITIONS);
+  const int64_t position = table_row(a.batch.positions, row, a.positions, a.fault, FAULT_POSITIONS);
   float z[OCTET], y[OCTET];
   load8(z, a.word.at(word, column), left, a.wide);
   add_octet(z, a.position, position, column, left, a.wide);
@@ -98,10 +97,10 @@ static int forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats, const fsa
 /* Fails unless the batch has the indices of every table that there is. */
 static int check_indices(const char *op, const fsam_batch *batch, const fsam_tensor *word,
                          const fsam_tensor *position, const fsam_tensor *segment) {
-  const char *what = word && !batch->ids                  ? "ids"
-                     : position && !batch->positions      ? "positions"
-                     : segment && !batch->segments        ? "segments"
-                                                          : NULL;
+  const char *what = word && !batch->ids             ? "ids"
+                     : position && !batch->positions ? "positions"
+                     : segment && !batch->segments   ? "segments"
+                                                     : NULL;
   return what ? fsam__fail(FSAM_EINVAL, "%s: the batch has no %s", op, what) : FSAM_OK;
 }
 
@@ -112,10 +111,10 @@ int embedding_forward_cuda(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats,
                            const fsam_dropout *dropout) {
   FSAM_TRY(check_width("embedding_forward", z->shape[1]));
   FSAM_TRY(check_indices("embedding_forward", batch, word, position, segment));
-  return z->dtype == FSAM_BF16 ? forward<bf16>(y, z, stats, word, position, segment, gamma, beta,
-                                               eps, batch, dropout)
-                               : forward<float>(y, z, stats, word, position, segment, gamma, beta,
-                                                eps, batch, dropout);
+  return z->dtype == FSAM_BF16
+             ? forward<bf16>(y, z, stats, word, position, segment, gamma, beta, eps, batch, dropout)
+             : forward<float>(y, z, stats, word, position, segment, gamma, beta, eps, batch,
+                              dropout);
 }
 
 /* -- backward: of the normalisation ------------------------------------------------------------ */
@@ -136,7 +135,8 @@ struct backward_arguments {
 };
 
 template <typename T>
-static __global__ void __launch_bounds__(MAX_THREADS) embedding_backward_k(backward_arguments<T> a) {
+static __global__ void __launch_bounds__(MAX_THREADS)
+    embedding_backward_k(backward_arguments<T> a) {
   const int64_t column = (int64_t)threadIdx.x * OCTET, left = a.columns - column;
   const int64_t first = (int64_t)blockIdx.x * a.chunks.each;
   float gamma[OCTET], dgamma[OCTET] = {0}, dbeta[OCTET] = {0};
@@ -185,9 +185,8 @@ __device__ __forceinline__ int find(int *found, const scatter_arguments &a, int6
   const int64_t t = first + threadIdx.x;
   const bool hit = t < a.batch.tokens && names(a, t, row);
   const uint32_t hits = warp_ballot(hit);
-  __syncthreads(); /* found and counts may still be read */
   if (lane_id() == 0) counts[warp_id()] = __popc(hits);
-  __syncthreads();
+  __syncthreads(); /* and nobody reads what was found before */
   int before = __popc(hits & ((1u << lane_id()) - 1)), total = 0;
   for (int w = 0; w < THREADS / WARP; w++) {
     before += w < warp_id() ? counts[w] : 0;
@@ -259,7 +258,7 @@ static int backward_table(fsam_device *device, fsam_tensor *table, const int32_t
                           float *sums, const fsam_batch *batch) {
   if (!table) return FSAM_OK;
   const int64_t rows = table->shape[0], n = table->shape[1];
-  const scatter_arguments a = {(float *)table->data, indices, dz,    stride, rows, n, *batch,
+  const scatter_arguments a = {(float *)table->data, indices, dz, stride, rows, n, *batch,
                                device->fault,        which};
   if (rows <= FEW) return few_rows(device, table, a, chunks, sums);
   if (!table->filled)
@@ -304,10 +303,10 @@ int embedding_backward_cuda(fsam_tensor *dword, fsam_tensor *dposition, fsam_ten
   FSAM_TRY(fsam__workspace(&workspace, device,
                            (size_t)((rows + chunks.count * FEW) * stride) * sizeof(float)));
   float *dz = (float *)workspace, *sums = dz + rows * stride;
-  FSAM_TRY(z->dtype == FSAM_BF16 ? backward<bf16>(device, dz, sums, stride, chunks, dy, z, stats,
-                                                  gamma, batch, dropout)
-                                 : backward<float>(device, dz, sums, stride, chunks, dy, z, stats,
-                                                   gamma, batch, dropout));
+  FSAM_TRY(
+      z->dtype == FSAM_BF16
+          ? backward<bf16>(device, dz, sums, stride, chunks, dy, z, stats, gamma, batch, dropout)
+          : backward<float>(device, dz, sums, stride, chunks, dy, z, stats, gamma, batch, dropout));
   sum_outputs outputs = {};
   set_output(&outputs, 0, dgamma);
   set_output(&outputs, 1, dbeta);

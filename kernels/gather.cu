@@ -1,5 +1,6 @@
-/* gather.cu: the first row of every sample, as f32, and back (gather.c). Bound by launching: forward
- * and backward touch one row per sample, but for the zeros of a fresh dx, which are written once. */
+/* gather.cu: the first row of every sample, as f32, and back (gather.c). Bound by launching:
+ * forward and backward touch one row per sample, but for the zeros of a fresh dx, which are written
+ * once. */
 #include "common.cuh"
 
 enum { THREADS = 128 };
@@ -48,8 +49,8 @@ int gather_forward_cuda(fsam_tensor *y, const fsam_tensor *x, const fsam_batch *
 template <typename T>
 static int backward(fsam_tensor *dx, const fsam_tensor *dy, const fsam_batch *batch) {
   return FSAM_LAUNCH(fsam__device_of(dx), gather_backward_k<T>, dim3((unsigned)batch->tokens),
-                     THREADS, 0, matrix_of<T>(dx), matrix_of<const float>(dy), *batch,
-                     dx->shape[1], is_wide(dx, dy));
+                     THREADS, 0, matrix_of<T>(dx), matrix_of<const float>(dy), *batch, dx->shape[1],
+                     is_wide(dx, dy));
 }
 
 int gather_backward_cuda(fsam_tensor *dx, const fsam_tensor *dy, const fsam_batch *batch) {

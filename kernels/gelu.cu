@@ -65,16 +65,18 @@ static dim3 grid_of(int64_t rows, int64_t columns) {
 template <typename T, int FORM>
 static int forward(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b) {
   const int64_t rows = x->shape[0], n = x->shape[1];
-  return FSAM_LAUNCH(fsam__device_of(y), (gelu_forward_k<T, FORM>), grid_of(rows, n),
-                     threads_of(n), 0, matrix_of<T>(y), matrix_of<const T>(x),
-                     matrix_of<const float>(b).data, n, is_wide(y, x, b));
+  return FSAM_LAUNCH(fsam__device_of(y), (gelu_forward_k<T, FORM>), grid_of(rows, n), threads_of(n),
+                     0, matrix_of<T>(y), matrix_of<const T>(x), matrix_of<const float>(b).data, n,
+                     is_wide(y, x, b));
 }
 
 int gelu_forward_cuda(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b, int form) {
   const bool erf_form = form == FSAM_GELU_ERF;
   if (x->dtype == FSAM_BF16)
-    return erf_form ? forward<bf16, FSAM_GELU_ERF>(y, x, b) : forward<bf16, FSAM_GELU_TANH>(y, x, b);
-  return erf_form ? forward<float, FSAM_GELU_ERF>(y, x, b) : forward<float, FSAM_GELU_TANH>(y, x, b);
+    return erf_form ? forward<bf16, FSAM_GELU_ERF>(y, x, b)
+                    : forward<bf16, FSAM_GELU_TANH>(y, x, b);
+  return erf_form ? forward<float, FSAM_GELU_ERF>(y, x, b)
+                  : forward<float, FSAM_GELU_TANH>(y, x, b);
 }
 
 /* -- backward ---------------------------------------------------------------------------------- */

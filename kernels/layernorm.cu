@@ -1,7 +1,7 @@
 /* layernorm.cu: z = residual + dropout(x + b), y = layernorm(z) gamma + beta, and the gradients
- * (layernorm.c). Bound by memory: one pass each way, a block to a row, an octet to a thread. Forward
- * reads x and the residual and writes z and y; backward reads dy and z, writes dx and dresidual, and
- * adds db, dgamma and dbeta on its way (columns.cuh). */
+ * (layernorm.c). Bound by memory: one pass each way, a block to a row, an octet to a thread.
+ * Forward reads x and the residual and writes z and y; backward reads dy and z, writes dx and
+ * dresidual, and adds db, dgamma and dbeta on its way (columns.cuh). */
 #include "normalize.cuh"
 
 /* -- forward ----------------------------------------------------------------------------------- */
@@ -129,7 +129,8 @@ __device__ __forceinline__ void backward_row(const backward_arguments<T> &a,
 }
 
 template <typename T>
-static __global__ void __launch_bounds__(MAX_THREADS) layernorm_backward_k(backward_arguments<T> a) {
+static __global__ void __launch_bounds__(MAX_THREADS)
+    layernorm_backward_k(backward_arguments<T> a) {
   const int64_t column = (int64_t)threadIdx.x * OCTET, left = a.columns - column;
   const int64_t first = (int64_t)blockIdx.x * a.chunks.each;
   float gamma[OCTET], db[OCTET] = {0}, dgamma[OCTET] = {0}, dbeta[OCTET] = {0};
@@ -180,8 +181,8 @@ int layernorm_backward_cuda(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor
                             const fsam_tensor *gamma, const fsam_batch *batch,
                             const fsam_dropout *dropout) {
   FSAM_TRY(check_width("layernorm_backward", z->shape[1]));
-  return z->dtype == FSAM_BF16 ? backward<bf16>(dx, dresidual, db, dgamma, dbeta, dy, z, stats,
-                                                gamma, batch, dropout)
-                               : backward<float>(dx, dresidual, db, dgamma, dbeta, dy, z, stats,
-                                                 gamma, batch, dropout);
+  return z->dtype == FSAM_BF16
+             ? backward<bf16>(dx, dresidual, db, dgamma, dbeta, dy, z, stats, gamma, batch, dropout)
+             : backward<float>(dx, dresidual, db, dgamma, dbeta, dy, z, stats, gamma, batch,
+                               dropout);
 }

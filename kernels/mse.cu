@@ -18,8 +18,8 @@ static __global__ void __launch_bounds__(THREADS)
 
 int mse_cuda(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
              const fsam_tensor *targets, double scale, const fsam_batch *batch) {
-  return FSAM_LAUNCH(fsam__device_of(losses), mse_k,
-                     dim3((unsigned)divide_up(batch->samples, THREADS)), THREADS, 0,
-                     (float *)losses->data, matrix_of<float>(dlogits), matrix_of<const float>(logits),
-                     (const float *)targets->data, (float)(2 * scale), *batch);
+  return FSAM_LAUNCH(
+      fsam__device_of(losses), mse_k, dim3((unsigned)divide_up(batch->samples, THREADS)), THREADS,
+      0, (float *)losses->data, matrix_of<float>(dlogits), matrix_of<const float>(logits),
+      (const float *)targets->data, (float)(2 * scale), *batch);
 }

@@ -1,8 +1,8 @@
-/* select.cu: exact top-k by a histogram of the keys' bits (radix select, as select.c), and counts of
- * mask bits. Bound by memory: the keys are read once for each of the three parts of their bits, 11,
- * 11 and 9, once more where ties are shared, and once to set the bits; atomics are of integers, in
- * shared memory first. Either all blocks of the layout are one group or each segment's are. Nothing
- * waits for the host between the launches. */
+/* select.cu: exact top-k by a histogram of the keys' bits (radix select, as select.c), and counts
+ * of mask bits. Bound by memory: the keys are read once for each of the three parts of their bits,
+ * 11, 11 and 9, once more where ties are shared, and once to set the bits; atomics are of integers,
+ * in shared memory first. Either all blocks of the layout are one group or each segment's are.
+ * Nothing waits for the host between the launches. */
 #include "select.cuh"
 
 #include "common.cuh"
@@ -220,8 +220,8 @@ static group group_from(const fsam_layout *l, const uint8_t *pool, int64_t k, in
                         int64_t end) {
   const int64_t size = pool_size(l, pool, first, end);
   const uint32_t chosen = (uint32_t)(k < size ? k : size);
-  return {chosen ? 0 : UINT32_MAX, chosen, 0, chosen, (uint32_t)size, (uint32_t)first,
-          (uint32_t)end};
+  return {chosen ? 0 : UINT32_MAX, chosen,       0, chosen, (uint32_t)size,
+          (uint32_t)first,         (uint32_t)end};
 }
 
 /* The next `bytes` of a buffer, 16-byte aligned. */

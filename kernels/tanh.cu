@@ -1,5 +1,5 @@
-/* tanh.cu: y = tanh(x), and dx = dy (1 - y^2) (tanh.c). Bound by launching: the pooler and the heads
- * have one row per sample. */
+/* tanh.cu: y = tanh(x), and dx = dy (1 - y^2) (tanh.c). Bound by launching: the pooler and the
+ * heads have one row per sample. */
 #include "common.cuh"
 
 enum { THREADS = 128 };
@@ -27,18 +27,11 @@ static __global__ void __launch_bounds__(THREADS)
   give8(dx + at, gradient, count - at, wide, add);
 }
 
-static dim3 grid_of(int64_t count) {
-  return dim3((unsigned)divide_up(divide_up(count, OCTET), THREADS));
-}
-
-/* Dense: what follows a row is the next one, and only the first address counts. */
-static bool starts_wide(const fsam_tensor *t) { return (uintptr_t)t->data % 16 == 0; }
-
 template <typename T>
 static int forward(fsam_tensor *y, const fsam_tensor *x) {
   const int64_t n = fsam__elements(x);
-  return FSAM_LAUNCH(fsam__device_of(y), tanh_forward_k<T>, grid_of(n), THREADS, 0, (T *)y->data,
-                     (const T *)x->data, n, starts_wide(x) && starts_wide(y));
+  return FSAM_LAUNCH(fsam__device_of(y), tanh_forward_k<T>, octet_grid(n, THREADS), THREADS, 0,
+                     (T *)y->data, (const T *)x->data, n, starts_wide(x) && starts_wide(y));
 }
 
 int tanh_forward_cuda(fsam_tensor *y, const fsam_tensor *x) {
@@ -49,7 +42,7 @@ template <typename T>
 static int backward(fsam_tensor *dx, const fsam_tensor *dy, const fsam_tensor *y) {
   const int64_t n = fsam__elements(y);
   const bool wide = starts_wide(dx) && starts_wide(dy) && starts_wide(y);
-  return FSAM_LAUNCH(fsam__device_of(dx), tanh_backward_k<T>, grid_of(n), THREADS, 0,
+  return FSAM_LAUNCH(fsam__device_of(dx), tanh_backward_k<T>, octet_grid(n, THREADS), THREADS, 0,
                      (T *)dx->data, (const T *)dy->data, (const T *)y->data, n, dx->filled != 0,
                      wide);
 }

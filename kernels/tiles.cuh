@@ -68,8 +68,8 @@ __device__ __forceinline__ void multiply_transposed(fragment (&c)[N], const floa
   }
 }
 
-/* c[16, D] += p[16, 8 N] y[8 N, D]; p in registers, zero from block `blocks` on; y in shared memory,
- * finite in the rows of an odd block at the end. */
+/* c[16, D] += p[16, 8 N] y[8 N, D]; p in registers, zero from block `blocks` on; y in shared
+ * memory, finite in the rows of an odd block at the end. */
 template <int D, int N>
 __device__ __forceinline__ void multiply(fragment (&c)[D / 8], const fragment (&p)[N],
                                          const bf16 *y, int blocks) {

@@ -10,8 +10,8 @@ local check = C.check
 
 local TOLERANCE = { f32 = 1e-5, bf16 = 1e-2 } -- of the largest value
 
-local NAMES = { "attention", "cast", "cross_entropy", "dropout", "embedding", "gather", "gelu", "layernorm",
-  "mse", "tanh" }
+local NAMES = { "attention", "cast", "cross_entropy", "dropout", "embedding", "gather", "gelu",
+  "layernorm", "mse", "tanh" }
 
 -- Sizes that only a GPU's way of cutting makes special; checked against the CPU's kernels alone.
 local MORE = {
@@ -113,4 +113,59 @@ describe("cuda", function()
       end
     end
   end
+
+  --- What reading a case's result says, after forward ran on data that the device cannot refuse.
+  local function found(kernel, change)
+    local case = dofile(("spec/kernels/%s_spec.lua"):format(kernel))[1]
+    local s = stage.new(case, "f32", simt.open)
+    change(s)
+    check(case.forward(s.t, s.batch, case))
+    local out = s.t[case.outputs[1][1]]
+    local ok, message = pcall(out.read, out)
+    local again = pcall(out.read, out)
+    s:close()
+    assert.is_false(ok)
+    assert.is_true(again) -- told once
+    return tostring(message)
+  end
+
+  it("tells of indices beyond their table when a result is read", function()
+    for name, text in pairs({ ids = "word", positions = "position" }) do
+      for _, wrong in ipairs({ -1, 1000 }) do
+        local message = found("embedding", function(s)
+          C.ffi.cast("int32_t *", s.t[name].data)[1] = wrong
+        end)
+        assert.equal(("embedding: %s names a row that the %s table does not have"):format(name,
+          text), message)
+      end
+    end
+  end)
+
+  it("tells of labels that are no class when a result is read", function()
+    assert.equal("cross_entropy: labels names a class that the logits do not have",
+      found("cross_entropy", function(s)
+        C.ffi.cast("int32_t *", s.t.labels.data)[0] = -3
+      end))
+  end)
+
+  it("tells of samples that are longer than the batch says when a result is read", function()
+    assert.equal("attention: a sample is longer than its batch says, or not where it should be",
+      found("attention", function(s)
+        s.batch.longest = 2
+      end))
+  end)
+
+  it("refuses heads and rows that its kernels have no room for", function()
+    local attention = cases_of("attention").make("", 1, 132, { 2 })
+    local layernorm = cases_of("layernorm").make("", 4104, {})
+    for case, text in pairs({
+      [attention] = "attention_forward: heads of 132 columns, on cuda at most 128",
+      [layernorm] = "layernorm_forward: rows of 4104 columns, on cuda at most 4096",
+    }) do
+      local s = stage.new(case, "f32", simt.open)
+      assert.is_true(case.forward(s.t, s.batch, case) < 0)
+      assert.equal(text, C.ffi.string(C.lib.fsam_error()))
+      s:close()
+    end
+  end)
 end)

@@ -1,5 +1,5 @@
-/* simt.cpp: the scheduler behind simt.h, and a device whose kernels are the .cu files. Its memory is
- * the host's, filled with poison. One thread of the process at a time. */
+/* simt.cpp: the scheduler behind simt.h, and a device whose kernels are the .cu files. Its memory
+ * is the host's, filled with poison. One thread of the process at a time. */
 #include "simt.h"
 
 #include "../../kernels/select.cuh"
@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-
 
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 
@@ -19,9 +18,9 @@ enum {
   WARP = 32,
   STACK = 64 << 10,
   PAGE = 4096,
-  SHARED = 163 << 10,        /* what a block may have on sm_80 */
-  STATIC_SHARED = 48 << 10,  /* … without asking for it at the launch */
-  GUARD = 64,                /* bytes between two pieces of shared memory */
+  SHARED = 163 << 10,       /* what a block may have on sm_80 */
+  STATIC_SHARED = 48 << 10, /* … without asking for it at the launch */
+  GUARD = 64,               /* bytes between two pieces of shared memory */
   MAX_PIECES = 64,
 };
 
@@ -67,7 +66,8 @@ struct machine {
 
 }  // namespace
 
-/* Leaves one stack for another: what a function call keeps is pushed, the pointers are exchanged. */
+/* Leaves one stack for another: what a function call keeps is pushed, the pointers are exchanged.
+ */
 extern "C" void simt_switch(void **from, void *to);
 #if defined __x86_64__
 asm(R"(
@@ -255,8 +255,7 @@ void run_block(size_t dynamic) {
 int set_up() {
   if (m.stacks) return FSAM_OK;
   const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-  void *stacks =
-      mmap(NULL, (size_t)MAX_THREADS * STACK, PROT_READ | PROT_WRITE, flags, -1, 0);
+  void *stacks = mmap(NULL, (size_t)MAX_THREADS * STACK, PROT_READ | PROT_WRITE, flags, -1, 0);
   m.shared = (unsigned char *)aligned_alloc(64, SHARED + GUARD * (MAX_PIECES + 1));
   if (stacks == MAP_FAILED || !m.shared) return fsam__fail(FSAM_ENOMEM, "simt: no memory");
   m.stacks = (unsigned char *)stacks;

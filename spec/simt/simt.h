@@ -45,8 +45,8 @@ struct simt_site {
 void *simt_shared(simt_site *site, size_t bytes);
 unsigned char *simt_dynamic_shared();
 
-#define FSAM_SHARED(type, name, count)                               \
-  static simt_site name##_site;                                      \
+#define FSAM_SHARED(type, name, count) \
+  static simt_site name##_site;        \
   type *const name = (type *)simt_shared(&name##_site, (count) * sizeof(type))
 #define FSAM_DYNAMIC_SHARED(name) unsigned char *const name = simt_dynamic_shared()
 
@@ -127,8 +127,9 @@ static inline void simt_load_matrices(uint32_t r[4], const void *row, bool trans
   const unsigned char *rows = simt_exchange("load_matrices", row, 16);
   const int i = (int)threadIdx.x % 32 / 4, j = (int)threadIdx.x % 4 * 2;
   for (int m = 0; m < 4; m++)
-    r[m] = transposed ? simt_element(rows, 8 * m + j, i) | simt_element(rows, 8 * m + j + 1, i) << 16
-                      : simt_element(rows, 8 * m + i, j) | simt_element(rows, 8 * m + i, j + 1) << 16;
+    r[m] = transposed
+               ? simt_element(rows, 8 * m + j, i) | simt_element(rows, 8 * m + j + 1, i) << 16
+               : simt_element(rows, 8 * m + i, j) | simt_element(rows, 8 * m + i, j + 1) << 16;
 }
 static inline void load_matrices(uint32_t r[4], const void *row) {
   simt_load_matrices(r, row, false);
