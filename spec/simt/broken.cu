@@ -37,7 +37,7 @@ static __global__ void lonely_lane_k(float *out) {
 
 static __global__ void misaligned_k(float *out) { store16(out + 1, uint4{0, 0, 0, 0}); }
 
-static __global__ void wild_k(float *out) { out[(int64_t)1 << 40] = 1; }
+static __global__ void wild_k(float *nothing) { nothing[threadIdx.x] = 1; }
 
 static __global__ void greedy_k(float *out) {
   FSAM_SHARED(float, numbers, 13 << 10);
@@ -56,7 +56,7 @@ extern "C" int fsam_simt_broken(const fsam_device *device, const char *name, flo
   if (!strcmp(name, "unwritten")) return FSAM_LAUNCH(device, unwritten_k, 1, 32, 0, out);
   if (!strcmp(name, "lonely_lane")) return FSAM_LAUNCH(device, lonely_lane_k, 1, 32, 0, out);
   if (!strcmp(name, "misaligned")) return FSAM_LAUNCH(device, misaligned_k, 1, 32, 0, out);
-  if (!strcmp(name, "wild")) return FSAM_LAUNCH(device, wild_k, 1, 32, 0, out);
+  if (!strcmp(name, "wild")) return FSAM_LAUNCH(device, wild_k, 1, 32, 0, (float *)4096);
   if (!strcmp(name, "greedy")) return FSAM_LAUNCH(device, greedy_k, 1, 32, 0, out);
   return fsam__fail(FSAM_EINVAL, "no broken kernel %s", name);
 }

@@ -72,7 +72,7 @@ describe("simt", function()
       beyond_shared = "wrote outside of its shared memory (or another thread of the block did)",
       lonely_lane = "waits in a function of its warp that other lanes do not come to",
       misaligned = "accesses 16 bytes that are not aligned",
-      wild = "touched address 0x%x+, where nothing lies",
+      wild = "touched address 0x1000, where nothing lies",
       greedy = "declares more shared memory than 48 KiB",
     }) do
       local pattern = text:gsub("[().]", "%%%0")
