@@ -88,8 +88,7 @@ __device__ __forceinline__ void load_matrices_transposed(uint32_t r[4], const vo
  *     b: pairs of rows 2(i % 4), column i / 4; the same 8 rows further on. */
 __device__ __forceinline__ void multiply_add(float c[4], const uint32_t a[4], uint32_t b0,
                                              uint32_t b1) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
       "{%0,%1,%2,%3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
@@ -103,10 +102,12 @@ static int launch(const fsam_device *device, const char *name, void (*kernel)(P.
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return FSAM_OK;
   if (shared > 48 << 10) /* beyond this a kernel must say so */
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
-  if (error == cudaSuccess) {
-    kernel<<<grid, threads, shared, (cudaStream_t)device->stream> > >(P(arguments)...);
-    error = cudaGetLastError();
-  }
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = dim3((unsigned)threads);
+  config.dynamicSmemBytes = shared;
+  config.stream = (cudaStream_t)device->stream;
+  if (error == cudaSuccess) error = cudaLaunchKernelEx(&config, kernel, P(arguments)...);
   if (error == cudaSuccess) return FSAM_OK;
   return fsam__fail(FSAM_EINTERNAL, "%s: CUDA could not start it: %s", name,
                     cudaGetErrorString(error));
