@@ -107,7 +107,6 @@ static int cut_stages(fsam_program *p) {
 
 int fsam_program_new(fsam_program **out, fsam_device *device, const fsam_instruction *code,
                      int count, const fsam_program_size *size) {
-  (void)device; /* the CPU interprets; a device that compiles will do so here */
   FSAM_TRY(check_size(size));
   for (int i = 0; i < count; i++) FSAM_TRY(check_instruction(size, &code[i], i));
   fsam_program *p = calloc(1, sizeof *p);
@@ -121,6 +120,7 @@ int fsam_program_new(fsam_program **out, fsam_device *device, const fsam_instruc
   } else {
     if (count) memcpy(p->code, code, (size_t)count * sizeof *code);
     rc = cut_stages(p);
+    if (rc == FSAM_OK) rc = device->kernels->program_compile(p, device);
   }
   if (rc < 0) {
     fsam_program_free(p);

@@ -43,6 +43,8 @@ struct fsam_layout {
   int32_t *layer;          /* [segments], 0 … layers - 1 */
   double *workspace;       /* a run's registers and partial sums */
   int64_t workspace_count;
+  void *on_device; /* a GPU's copies of the above, and its registers, in its memory; or NULL */
+  size_t on_device_bytes;
 };
 
 /* Instructions [scalars, pass) run once, then [vectors, end) on every block. */
@@ -56,6 +58,7 @@ struct fsam_program {
   int count, stage_count;
   fsam_instruction *code;
   program_stage *stages; /* the last one may have no pass (vectors == end) */
+  const void *compiled;  /* what the device made of it, which outlives it; NULL: it interprets */
 };
 
 /* The layout's scratch memory, at least `count` doubles. NULL without memory. */

@@ -176,6 +176,12 @@ void FSAM_CPU(program_stage_run)(program_state *s, const program_stage *stage) {
     if (reduces(s->steps[i].in.op)) finish(s, &s->steps[i].in);
 }
 
+/* The CPU interprets: there is nothing to make. */
+int FSAM_CPU(program_compile)(fsam_program *program, fsam_device *device) {
+  (void)program, (void)device;
+  return FSAM_OK;
+}
+
 int FSAM_CPU(program_run)(const fsam_program *program, fsam_layout *layout,
                           const fsam_binding *binding) {
   program_state s;

@@ -30,6 +30,9 @@ struct alignas(16) uint4 {
   uint32_t x, y, z, w;
 };
 
+/* What generated kernels, libraries of their own, call is visible to them. */
+#pragma GCC visibility push(default)
+
 /* Of the thread that runs. */
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
@@ -56,6 +59,8 @@ const unsigned char *simt_exchange(const char *what, const void *mine, size_t by
 
 /* Fails the launch, naming the thread, unless p is 16-byte aligned. */
 void simt_check_aligned(const void *p);
+
+#pragma GCC visibility pop
 
 template <typename T>
 static T simt_lane(const unsigned char *all, int lane) {

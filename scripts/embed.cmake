@@ -1,0 +1,12 @@
+# Writes a C header with the texts of FILES (a list of paths within the tree), for a compiler that has
+# no files: initialisers of pairs of strings, the name by which a kernel includes it, and the text.
+set(out "/* Generated from ${FILES}; edit those. */\n")
+foreach(file IN LISTS FILES)
+  file(READ ${ROOT}/${file} text)
+  string(REPLACE "../kernels/" "" name ../${file})
+  string(REPLACE "\\" "\\\\" text "${text}")
+  string(REPLACE "\"" "\\\"" text "${text}")
+  string(REPLACE "\n" "\\n\"\n  \"" text "${text}")
+  string(APPEND out "{\"${name}\",\n  \"${text}\"},\n")
+endforeach()
+file(WRITE ${OUT} "${out}")

@@ -1,0 +1,63 @@
+/* module.cpp: vector programs' generated kernels on the shim. Stands in for kernels/program_module.cu:
+ * instead of compiling, it finds the program's source among the libraries that a spec has built
+ * (programs.lua), each with many programs; kernel NAME of the n-th is the function pn_NAME. */
+#include "simt.h"
+
+#include "../../kernels/program_cuda.h"
+#include "programs.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+
+#include <map>
+#include <string>
+
+namespace {
+
+struct built {
+  void *library;
+  int number;
+};
+
+std::map<std::string, built> sources;
+
+struct call {
+  void (*kernel)(const void *arguments);
+  const void *arguments;
+};
+
+}  // namespace
+
+int simt_programs_add(const char *path, const char *const *list, int count) {
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (!library) return fsam__fail(FSAM_EIO, "simt: %s", dlerror());
+  for (int i = 0; i < count; i++) sources[list[i]] = {library, i};
+  return FSAM_OK;
+}
+
+int program_module_make(void **module, fsam_device *, const char *source) {
+  const auto found = sources.find(source);
+  if (found == sources.end())
+    return fsam__fail(FSAM_EINTERNAL, "simt: this program was not built");
+  *module = &found->second;
+  return FSAM_OK;
+}
+
+int program_module_kernel(void **kernel, void *module, const char *name) {
+  const built *b = (const built *)module;
+  char symbol[64];
+  snprintf(symbol, sizeof symbol, "p%d_%s", b->number, name);
+  *kernel = dlsym(b->library, symbol);
+  return *kernel ? FSAM_OK : fsam__fail(FSAM_EINTERNAL, "simt: no kernel %s", symbol);
+}
+
+int program_module_start(fsam_device *, void *kernel, const char *name, int64_t blocks, int threads,
+                         void *arguments, size_t) {
+  call c = {(void (*)(const void *))kernel, arguments};
+  return simt_launch(
+      name, dim3((unsigned)blocks), threads, 0,
+      [](void *context) { ((call *)context)->kernel(((call *)context)->arguments); }, &c);
+}
+
+/* Few, so that blocks go round more than once. */
+int program_module_width(fsam_device *) { return 3; }
