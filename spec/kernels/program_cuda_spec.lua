@@ -1,12 +1,28 @@
 -- Vector programs' generated CUDA kernels: everything that the specs of the vector language run on
 -- the CPU, and the steps of every sam-type and base optimizer, is run again by the kernels on the
--- shim and must leave the same bits; NVRTC takes them without a warning.
+-- shim and must leave the same bits; NVRTC takes them without a warning and contracts nothing.
+local C = require("fsam.C")
+local helper = require("spec.helper")
+local lfs = require("lfs")
+local optim = require("fsam.optim")
+local sam = require("fsam.sam")
 local simt = require("spec.simt.device")
 
-local SPECS = { "vector_mask", "vector_operators", "vector_order", "vector_random",
-  "vector_reductions", "vector_sequences", "vector_steps" }
+local LANGUAGE = { "mask", "operators", "order", "random", "reductions", "sequences", "steps" }
 
-describe("vector programs on cuda", function()
+-- Steps of every sam-type and base optimizer.
+local function run_all_types()
+  local model = require("spec.lua.logistic")
+  for _, name in ipairs(optim.names()) do
+    model.by_engine(nil, {}, nil, name)
+    model.by_engine("sam", {}, nil, name)
+  end
+  for _, name in ipairs(sam.names()) do
+    model.by_engine(name, { fisher = "batch", k = 2, momentum = 0.9 })
+  end
+end
+
+describe("vector programs on cuda leave the bits that the CPU leaves", function()
   local lib, why = simt.load()
   if not lib then
     pending(why)
@@ -14,22 +30,83 @@ describe("vector programs on cuda", function()
   end
   local programs = require("spec.simt.programs")
 
-  it("leave the bits that the CPU leaves", function()
-    local first, count = programs.record(function()
-      for _, name in ipairs(SPECS) do
-        programs.run_spec(("spec/lua/%s_spec.lua"):format(name))
+  local function agree(fn)
+    local first, count = programs.record(fn)
+    programs.build(first, count)
+    for i = first, first + count - 1 do
+      programs.replay(i)
+    end
+    assert.is_true(count > 0)
+    return first, count
+  end
+
+  it("in all that the specs of the language compute", function()
+    agree(function()
+      for _, name in ipairs(LANGUAGE) do
+        programs.run_spec(("spec/lua/vector_%s_spec.lua"):format(name))
       end
     end)
-    print(count)
-    local t = os.time()
-    programs.build(first, count)
-    print("built", os.time() - t)
-    local failed = {}
-    for i = first, first + count - 1 do
-      local ok, err = pcall(programs.replay, i)
-      if not ok then failed[#failed + 1] = err end
+  end)
+
+  it("over many blocks, in many reductions, in functions of any number", function()
+    agree(function()
+      for _, case in pairs(require("spec.simt.program_cases")) do
+        case()
+      end
+    end)
+  end)
+
+  it("in the steps of every sam-type and base optimizer, which NVRTC takes as they are", function()
+    local first, count = agree(run_all_types)
+    local version, missing = programs.nvrtc()
+    if not version then
+      print("program_cuda_spec: " .. missing)
+      return
     end
-    print(#failed, failed[1], failed[2])
-    assert(#failed == 0)
+    local source = programs.source(first, count)
+    for _, arch in ipairs({ 80, 90 }) do
+      local ptx = programs.ptx(source, arch)
+      assert.truthy(ptx:find("mul.rn.f32", 1, true))
+      assert.is_nil(ptx:find("fma.rn.f32", 1, true))
+    end
+  end)
+end)
+
+describe("compiled programs on disk", function()
+  local lib = simt.load()
+  local programs = lib and require("spec.simt.programs")
+  local version, why = nil, "no C++ compiler"
+  if lib then
+    version, why = programs.nvrtc()
+  end
+  if not version then
+    pending(why)
+    return
+  end
+
+  it("are found again, and made again when damaged", function()
+    C.ffi.cdef("int setenv(const char *name, const char *value, int replace);")
+    local folder, before = helper.temp_dir(), os.getenv("XDG_CACHE_HOME")
+    C.ffi.C.setenv("XDG_CACHE_HOME", folder, 1)
+    local i = programs.record(function()
+      local P = require("spec.lua.vector_support").model()
+      P.w:set(P.w * 3 - P.w:norm())
+      P:commit()
+    end)
+    local made = programs.cubin(i, 90)
+    local path
+    for name in lfs.dir(folder .. "/fsam-lua") do
+      path = name:match("^%x+%.cubin$") and folder .. "/fsam-lua/" .. name or path
+    end
+    local bytes = helper.read_file(path)
+    assert.equal(made, programs.cubin(i, 90))
+    helper.write_file(path, bytes:sub(1, -2) .. string.char((bytes:byte(-1) + 1) % 256))
+    assert.equal(made, programs.cubin(i, 90))
+    assert.equal(bytes, helper.read_file(path))
+    helper.write_file(path, bytes:sub(1, 100))
+    assert.equal(made, programs.cubin(i, 90))
+    assert.not_equal(made, programs.cubin(i, 80))
+    C.ffi.C.setenv("XDG_CACHE_HOME", before or "", 1)
+    helper.remove_dir(folder)
   end)
 end)

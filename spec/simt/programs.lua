@@ -22,6 +22,7 @@ int fsam_simt_built(const char *path, int first, int count);
 int fsam_simt_replay(int i);
 const char *fsam_simt_ptx(const char *source, int arch, const char **log);
 int fsam_simt_nvrtc();
+int64_t fsam_simt_cubin(const char *source, int arch);
 ]])
 
 --- Records every vector program that runs on the CPU during fn().
@@ -72,27 +73,43 @@ end
 local HEADERS = { "kernels/program_arguments.h", "kernels/program_device.cuh",
   "kernels/program_math.cuh", "engine/philox.h", "spec/simt/simt.h" }
 
-local COMPILER = "c++ -std=c++17 -O1 -shared -fPIC -x c++ -fvisibility=hidden -ffp-contract=off "
+local COMPILER = "c++ -std=c++17 -O0 -shared -fPIC -x c++ -fvisibility=hidden -ffp-contract=off "
   .. "-fno-strict-aliasing -fno-exceptions -Wall -Wextra -Wno-unknown-pragmas -Werror "
   .. "-DFSAM_SIMT=1 -Ikernels -Ispec/simt"
 
+-- What builds library `name` out of `source`, in the background of a shell.
+local function command(name)
+  local cu, new, so = helper.quote(name .. ".cu"), helper.quote(name .. ".new"),
+    helper.quote(name .. ".so")
+  return ("{ %s %s -o %s -L%s -lfsam-simt && mv %s %s; } & "):format(COMPILER, cu, new,
+    helper.quote(helper.build_dir()), new, so)
+end
+
+local SHARE = 100 -- programs of a library
+
 --- Builds these programs for the shim, unless that was done before.
 function M.build(first, count)
-  local lib, source, build = simt.load(), M.source(first, count), helper.build_dir()
-  local parts = { COMPILER, source }
+  local lib, build, commands, libraries = simt.load(), helper.build_dir(), {}, {}
+  local headers = { COMPILER }
   for _, header in ipairs(HEADERS) do
-    parts[#parts + 1] = helper.read_file(header)
+    headers[#headers + 1] = helper.read_file(header)
   end
   lfs.mkdir(build .. "/simt")
-  local name = build .. "/simt/programs-" .. digest(table.concat(parts))
-  if not lfs.attributes(name .. ".so") then
-    helper.write_file(name .. ".cu", source)
-    local code, _, err = helper.shell(("%s %s -o %s -L%s -lfsam-simt && mv %s %s"):format(COMPILER,
-      helper.quote(name .. ".cu"), helper.quote(name .. ".new"), helper.quote(build),
-      helper.quote(name .. ".new"), helper.quote(name .. ".so")))
-    assert(code == 0, err)
+  for at = first, first + count - 1, SHARE do
+    local share = math.min(SHARE, first + count - at)
+    local source = M.source(at, share)
+    local name = build .. "/simt/programs-" .. digest(table.concat(headers) .. source)
+    if not lfs.attributes(name .. ".so") then
+      helper.write_file(name .. ".cu", source)
+      commands[#commands + 1] = command(name)
+    end
+    libraries[#libraries + 1] = { name .. ".so", at, share }
   end
-  check(lib.fsam_simt_built(name .. ".so", first, count))
+  local _, _, err = helper.shell(table.concat(commands) .. "wait")
+  for _, library in ipairs(libraries) do
+    assert(lfs.attributes(library[1]), err)
+    check(lib.fsam_simt_built(unpack(library)))
+  end
 end
 
 --- Runs a program's recorded runs on the shim, both ways; raises where a bit differs.
@@ -104,12 +121,31 @@ function M.replay(i)
   end
 end
 
---- PTX of a source by NVRTC, and what the compiler warned of ("" for nothing).
+--- PTX of a source by NVRTC, which must not warn; what was compiled once is kept.
 function M.ptx(source, arch)
+  local parts = { source }
+  for i, header in ipairs(HEADERS) do
+    parts[i + 1] = helper.read_file(header)
+  end
+  local name = ("%s/simt/sm_%d-%s.ptx"):format(helper.build_dir(), arch,
+    digest(table.concat(parts)))
+  local kept = helper.read_file(name)
+  if kept then
+    return kept
+  end
   local log = ffi.new("const char *[1]")
   local ptx = simt.load().fsam_simt_ptx(source, arch, log)
   assert(ptx ~= nil, ffi.string(C.lib.fsam_error()))
-  return ffi.string(ptx), log[0] ~= nil and ffi.string(log[0]) or ""
+  assert(log[0] == nil, log[0] ~= nil and ffi.string(log[0]))
+  lfs.mkdir(helper.build_dir() .. "/simt")
+  helper.write_file(name, ffi.string(ptx))
+  return ffi.string(ptx)
+end
+
+--- Machine code of a program, through the cache on disk: a number that changes with its bytes.
+function M.cubin(i, arch)
+  local lib = simt.load()
+  return tonumber(check(lib.fsam_simt_cubin(lib.fsam_simt_source(i), arch)))
 end
 
 --- NVRTC's version, or nil and why there is none.

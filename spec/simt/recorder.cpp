@@ -289,5 +289,16 @@ const char *fsam_simt_ptx(const char *source, int arch, const char **log) {
 
 int fsam_simt_nvrtc() { return nvrtc_version(); }
 
+/* Machine code by way of the cache on disk: a digest of its bytes, or a negative code. */
+int64_t fsam_simt_cubin(const char *source, int arch) {
+  void *image;
+  size_t size;
+  FSAM_TRY(nvrtc_compile(&image, &size, source, arch));
+  int64_t sum = (int64_t)size;
+  for (size_t i = 0; i < size; i++) sum = (sum * 31 + ((const unsigned char *)image)[i]) & 0xffffffff;
+  free(image);
+  return sum;
+}
+
 }  // extern "C"
 #pragma GCC visibility pop
