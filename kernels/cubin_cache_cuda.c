@@ -33,9 +33,7 @@ static void digest(cubin_key *key, const void *data, size_t bytes) {
   }
 }
 
-static cubin_key fresh(void) {
-  return (cubin_key){{0xcbf29ce484222325u, 0x9e3779b97f4a7c15u}};
-}
+static cubin_key fresh(void) { return (cubin_key){{0xcbf29ce484222325u, 0x9e3779b97f4a7c15u}}; }
 
 cubin_key cubin_key_of(const char *const *parts, int count) {
   cubin_key key = fresh();
@@ -56,7 +54,7 @@ static bool folder_of(char path[1024], bool make) {
   const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
   const bool own = cache && cache[0] == '/'; /* others are to be ignored, says the standard */
   if (!own && !home) return false;
-  const int parent = own ? snprintf(path, 1024, "%s", cache) : snprintf(path, 1024, "%s/.cache", home);
+  const int parent = snprintf(path, 1024, "%s%s", own ? cache : home, own ? "" : "/.cache");
   if (parent < 0 || parent > 900) return false;
   if (make) mkdir(path, 0700);
   strcpy(path + parent, "/fsam-lua");
@@ -79,8 +77,7 @@ bool cubin_cache_read(void **image, size_t *bytes, cubin_key key) {
   FILE *file = fopen(path, "rb");
   if (!file) return false;
   bool good = fread(&h, sizeof h, 1, file) == 1 && !memcmp(h.magic, MAGIC, sizeof h.magic) &&
-              fstat(fileno(file), &info) == 0 &&
-              (uint64_t)info.st_size == sizeof h + h.bytes;
+              fstat(fileno(file), &info) == 0 && (uint64_t)info.st_size == sizeof h + h.bytes;
   *image = good ? malloc((size_t)h.bytes + 1) : NULL;
   good = *image && fread(*image, 1, (size_t)h.bytes, file) == (size_t)h.bytes;
   fclose(file);

@@ -46,10 +46,10 @@ static int open_nvrtc(void) {
     void *library = open_library();
     bool complete = library != NULL;
     nvrtc.tried = true;
-#define FIND(name)                                                 \
-  if (complete) {                                                  \
-    *(void **)&nvrtc.name = dlsym(library, "nvrtc" #name);         \
-    complete = nvrtc.name != NULL;                                 \
+#define FIND(name)                                         \
+  if (complete) {                                          \
+    *(void **)&nvrtc.name = dlsym(library, "nvrtc" #name); \
+    complete = nvrtc.name != NULL;                         \
   }
     FIND(Version)
     FIND(GetNumSupportedArchs)
@@ -87,16 +87,16 @@ static const struct text {
   const char *name, *text;
 } texts[] = {
 #include "program_texts.h"
-    {"stdint.h", "typedef signed int int32_t; typedef unsigned int uint32_t;\n"
-                 "typedef signed long long int64_t; typedef unsigned long long uint64_t;\n"
-                 "typedef unsigned short uint16_t; typedef unsigned char uint8_t;\n"},
+    {"stdint.h",
+     "typedef signed int int32_t; typedef unsigned int uint32_t;\n"
+     "typedef signed long long int64_t; typedef unsigned long long uint64_t;\n"
+     "typedef unsigned short uint16_t; typedef unsigned char uint8_t;\n"},
 };
 enum { TEXTS = sizeof texts / sizeof *texts, OPTIONS = 6 };
 
 /* What must not change with the compiler's mind: nothing contracted, nothing approximated. */
-static const char *const options[OPTIONS - 1] = {"--std=c++17",    "--fmad=false",
-                                                 "--ftz=false",    "--prec-div=true",
-                                                 "--prec-sqrt=true"};
+static const char *const options[OPTIONS - 1] = {"--std=c++17", "--fmad=false", "--ftz=false",
+                                                 "--prec-div=true", "--prec-sqrt=true"};
 
 /* "sm_90"; "compute_NN" of the newest that NVRTC knows, for a device that is newer. */
 static int name_arch(char name[64], int arch, bool *real) {

@@ -17,14 +17,13 @@ _Static_assert(sizeof(program_piece) == sizeof(layout_block) &&
                "blocks are uploaded as they are");
 
 int program_compile_cuda(fsam_program *program, fsam_device *device);
-int program_run_cuda(const fsam_program *program, fsam_layout *layout,
-                     const fsam_binding *binding);
+int program_run_cuda(const fsam_program *program, fsam_layout *layout, const fsam_binding *binding);
 int program_select_cuda(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
                         const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
                         int per_segment, int outside);
 
 enum {
-  MAX_STAGED = 48,             /* vectors that the reductions of a pass look at */
+  MAX_STAGED = 48,            /* vectors that the reductions of a pass look at */
   MAX_ARGUMENTS = 32764 & ~7, /* bytes of a kernel's parameters */
 };
 
@@ -145,10 +144,8 @@ static int prepare(program_fixed *f, const fsam_program *p, fsam_layout *l) {
   const fsam_memory *memory = device->memory;
   program_fixed none;
   const size_t bytes = (size_t)(lay_out(&none, NULL, p, l) - (char *)NULL);
-  *f = (program_fixed){.block_count = l->block_count,
-                       .act = l->act,
-                       .segments = l->segments,
-                       .layers = l->layers};
+  *f = (program_fixed){
+      .block_count = l->block_count, .act = l->act, .segments = l->segments, .layers = l->layers};
   if (bytes > l->on_device_bytes) {
     if (l->on_device) memory->free(device, l->on_device);
     l->on_device_bytes = 0;

@@ -33,7 +33,8 @@ int program_bound_class(const fsam_program *p, int slot);
 /* -- compilation: nvrtc_cuda.c, cubin_cache_cuda.c --------------------------------------------- */
 
 /* Compiles a program's source for compute capability arch / 10 . arch % 10 into an image (cubin, or
- * PTX where NVRTC is older than the device), to be freed. What the compiler says is in the error. */
+ * PTX where NVRTC is older than the device), to be freed. What the compiler says is in the error.
+ */
 int nvrtc_compile(void **image, size_t *bytes, const char *source, int arch);
 /* PTX, for looking at; `warnings` (or NULL): the compiler's log, to be freed. */
 int nvrtc_compile_ptx(char **ptx, char **warnings, const char *source, int arch);

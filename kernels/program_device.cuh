@@ -18,14 +18,13 @@
 
 #ifdef FSAM_SIMT
 #include "simt.h"
-#define PROGRAM_KERNEL(name, threads)                           \
-  extern "C" __attribute__((visibility("default"))) void        \
-  PROGRAM_NAME(name)(const arguments &a)
+#define PROGRAM_KERNEL(name, threads) \
+  extern "C" __attribute__((visibility("default"))) void PROGRAM_NAME(name)(const arguments &a)
 #else
 #define FSAM_SHARED(type, name, count) __shared__ type name[count]
-#define PROGRAM_KERNEL(name, threads)                \
+#define PROGRAM_KERNEL(name, threads)                   \
   extern "C" __global__ void __launch_bounds__(threads) \
-  PROGRAM_NAME(name)(const __grid_constant__ arguments a)
+      PROGRAM_NAME(name)(const __grid_constant__ arguments a)
 
 template <typename T>
 __device__ __forceinline__ T shuffle(T value, int lane) {
@@ -59,10 +58,10 @@ __device__ __forceinline__ uint32_t float_to_bits(float x) {
 /* -- a thread's elements ----------------------------------------------------------------------- */
 
 struct place {
-  int64_t first;     /* the first quad's first element */
-  int64_t act;       /* the layout's */
-  int left, padded;  /* elements from there to the segment's end, and to the next multiple of 64 */
-  int step;          /* from the first quad to the second */
+  int64_t first;    /* the first quad's first element */
+  int64_t act;      /* the layout's */
+  int left, padded; /* elements from there to the segment's end, and to the next multiple of 64 */
+  int step;         /* from the first quad to the second */
 
   __device__ __forceinline__ int64_t at(int q) const { return first + q * step; }
   __device__ __forceinline__ int count(int q) const { return left - q * step; }
@@ -97,8 +96,8 @@ __device__ __forceinline__ void store(float *base, const float v[WIDTH], const p
     const float *x = v + q * QUAD;
     float *to = base + p.at(q);
     if (p.count(q) >= QUAD) {
-      store16(to, {float_to_bits(x[0]), float_to_bits(x[1]), float_to_bits(x[2]),
-                   float_to_bits(x[3])});
+      store16(to,
+              {float_to_bits(x[0]), float_to_bits(x[1]), float_to_bits(x[2]), float_to_bits(x[3])});
     } else {
 #pragma unroll
       for (int k = 0; k < QUAD; k++)
@@ -146,8 +145,7 @@ __device__ __forceinline__ void store_act(void *copy, const float v[WIDTH], cons
     uint16_t *to = (uint16_t *)copy + p.at(q);
     uint64_t x = 0;
 #pragma unroll
-    for (int k = 0; k < QUAD; k++)
-      x |= (uint64_t)(nearest_bf16(v[q * QUAD + k]) >> 16) << 16 * k;
+    for (int k = 0; k < QUAD; k++) x |= (uint64_t)(nearest_bf16(v[q * QUAD + k]) >> 16) << 16 * k;
     if (p.count(q) >= QUAD) {
       *(uint64_t *)to = x;
     } else {
@@ -237,8 +235,7 @@ __device__ __forceinline__ double add_chunk(reduction op, double sum, const floa
 /* The 16 lanes' sums as a tree, in their first one. All lanes of the warp take part. */
 __device__ __forceinline__ double fold(reduction op, double sum) {
 #pragma unroll
-  for (int half = LANES_OF_SUM / 2; half; half /= 2)
-    sum = combine(op, sum, shuffle_xor(sum, half));
+  for (int half = LANES_OF_SUM / 2; half; half /= 2) sum = combine(op, sum, shuffle_xor(sum, half));
   return sum;
 }
 

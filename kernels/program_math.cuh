@@ -1,7 +1,7 @@
-/* program_math.cuh: the functions of a vector program on CUDA, one element at a time, and its random
- * numbers: the polynomials of simd_math.h and the draws of program_memory.c, bit for bit. What the
- * CPU leaves to its C library in f64 (pow of an arbitrary exponent; exp, log and pow of scalars) is
- * here CUDA's, whose last bit may differ before the result is rounded to f32. */
+/* program_math.cuh: the functions of a vector program on CUDA, one element at a time, and its
+ * random numbers: the polynomials of simd_math.h and the draws of program_memory.c, bit for bit.
+ * What the CPU leaves to its C library in f64 (pow of an arbitrary exponent; exp, log and pow of
+ * scalars) is here CUDA's, whose last bit may differ before the result is rounded to f32. */
 #ifndef FSAM_PROGRAM_MATH_CUH
 #define FSAM_PROGRAM_MATH_CUH
 
@@ -220,8 +220,7 @@ __device__ __forceinline__ void round_random(float v[WIDTH], const float x[WIDTH
       const float value = x[q * QUAD + k];
       const uint32_t bits = float_to_bits(value);
       const bool up_or_down = p.rounded() && (bits & 0x7fffffffu) < 0x7f800000u;
-      v[q * QUAD + k] =
-          up_or_down ? bits_to_float((bits + (w[k] & 0xffffu)) & 0xffff0000u) : value;
+      v[q * QUAD + k] = up_or_down ? bits_to_float((bits + (w[k] & 0xffffu)) & 0xffff0000u) : value;
     }
   }
 }

@@ -34,8 +34,7 @@ int program_module_make(void **module, fsam_device *, const char *source) {
   size_t bytes;
   FSAM_TRY(nvrtc_compile(&image, &bytes, source, arch()));
   cudaLibrary_t library;
-  const cudaError_t error =
-      cudaLibraryLoadData(&library, image, NULL, NULL, 0, NULL, NULL, 0);
+  const cudaError_t error = cudaLibraryLoadData(&library, image, NULL, NULL, 0, NULL, NULL, 0);
   free(image);
   if (error != cudaSuccess) return failed("load it", error);
   *module = (void *)library;

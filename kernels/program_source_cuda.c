@@ -184,8 +184,10 @@ static void put_elementwise(writer *w, const fsam_instruction *in, const char *t
 
 static void put_random(writer *w, const fsam_instruction *in) {
   const bool round = in->op == OP_ROUND_RANDOM;
-  put(w, "      %s(", round ? "round_random" : in->op == OP_NORMAL ? "random_normal"
-                                                                   : "random_uniform");
+  put(w, "      %s(",
+      round                 ? "round_random"
+      : in->op == OP_NORMAL ? "random_normal"
+                            : "random_uniform");
   put_array(w, in->out);
   put(w, ", ");
   if (round) put_array(w, in->a);
@@ -327,7 +329,7 @@ static void put_words(writer *w) {
 /* The vectors that a pass's reductions look at, each once. A vector that changes between two
  * reductions counts twice: it is laid down where the first of them stands. */
 typedef struct staging {
-  int count;                                  /* laid vectors */
+  int count;                                         /* laid vectors */
   int first[MAX_REDUCTIONS], second[MAX_REDUCTIONS]; /* of each reduction: what it multiplies */
   int number[2 * MAX_REDUCTIONS], laid_at[2 * MAX_REDUCTIONS];
 } staging;
@@ -381,8 +383,7 @@ static int slots_of(const writer *w) {
 static const char *const REDUCTION[] = {"SUM",     "DOT",   "MUL_SQUARES",
                                         "MAX_ABS", "LEAST", "GREATEST"};
 
-static void each_reduction(writer *w,
-                           void (*put_one)(writer *, const fsam_instruction *, int r)) {
+static void each_reduction(writer *w, void (*put_one)(writer *, const fsam_instruction *, int r)) {
   for (int i = w->stage->vectors, r = 0; i < w->stage->end; i++)
     if (is_reduction(w->p->code[i].op)) put_one(w, &w->p->code[i], r++);
 }
@@ -399,7 +400,9 @@ static void put_add(writer *w, const fsam_instruction *in, int r) {
   int slot;
   put(w, "      if (");
   put_group(w, r, &slot);
-  put(w, ")\n        sums[%d] = add_chunk(%s, sums[%d], staged + %d * CHUNK, staged + %d * CHUNK, n);\n",
+  put(w,
+      ")\n        sums[%d] = add_chunk(%s, sums[%d], staged + %d * CHUNK, staged + %d * CHUNK, "
+      "n);\n",
       slot, REDUCTION[in->op - OP_SUM], slot, s.first[r], s.second[r]);
 }
 
@@ -420,8 +423,10 @@ static void put_declarations(writer *w, const usage *u) {
     if (u->read_first[i] || u->written[i]) put(w, "      float b%d[WIDTH];\n", i);
     if (u->read_first[i]) put(w, "      load(b%d, (const float *)a.bound[%d], p);\n", i, i);
     if (u->mask[i])
-      put(w, u->mask_read[i] ? "      uint32_t m%d = load_bits(a.bound[%d], p);\n"
-                             : "      uint32_t m%d;\n", i, i);
+      put(w,
+          u->mask_read[i] ? "      uint32_t m%d = load_bits(a.bound[%d], p);\n"
+                          : "      uint32_t m%d;\n",
+          i, i);
   }
   for (int i = 0; i < size->temps; i++)
     if (u->temp[i]) put(w, "      float t%d[WIDTH];\n", i);
@@ -450,22 +455,28 @@ static void put_pass(writer *w, int number) {
   put_uniforms(w, &u, false);
   put_words(w);
   if (laid_vectors)
-    put(w, "  FSAM_SHARED(uint4, shared, %d * CHUNK / QUAD);\n"
-           "  float *const staged = (float *)shared;\n", laid_vectors);
-  put(w, "  for (int64_t b = blockIdx.x; b < a.f.block_count; b += gridDim.x) {\n"
-         "    const program_piece piece = a.f.blocks[b];\n");
+    put(w,
+        "  FSAM_SHARED(uint4, shared, %d * CHUNK / QUAD);\n"
+        "  float *const staged = (float *)shared;\n",
+        laid_vectors);
+  put(w,
+      "  for (int64_t b = blockIdx.x; b < a.f.block_count; b += gridDim.x) {\n"
+      "    const program_piece piece = a.f.blocks[b];\n");
   put_uniforms(w, &u, true);
   if (laid_vectors) put(w, "    double sums[%d] = {};\n", slots_of(w));
   each_reduction(w, put_identity);
-  put(w, "    for (int first = 0; first < piece.count; first += CHUNK) {\n"
-         "      const place p = place_of(piece, first, %d, a.f.act);\n", w->threads);
+  put(w,
+      "    for (int first = 0; first < piece.count; first += CHUNK) {\n"
+      "      const place p = place_of(piece, first, %d, a.f.act);\n",
+      w->threads);
   put_declarations(w, &u);
   put_instructions(w);
   for (int i = 0; i < w->p->size.bound; i++)
     if (u.written[i]) put(w, "      store((float *)a.bound[%d], b%d, p);\n", i, i);
   if (laid_vectors) {
-    put(w, "      const int left = piece.count - first, n = left < CHUNK ? left : CHUNK;\n"
-           "      __syncthreads();\n");
+    put(w,
+        "      const int left = piece.count - first, n = left < CHUNK ? left : CHUNK;\n"
+        "      __syncthreads();\n");
     each_reduction(w, put_add);
     put(w, "      __syncthreads();\n");
   }
@@ -527,9 +538,10 @@ static void put_finish(writer *w, const fsam_instruction *in, int r) {
 
 static void put_between(writer *w, int number) {
   const program_stage *stage = w->stage;
-  put(w, "\nPROGRAM_KERNEL(between_%d, %d) {\n"
-         "  double *const s = a.f.scalars, *const r = a.f.rows;\n"
-         "  const int n = a.f.segments;\n  (void)s, (void)r, (void)n;\n",
+  put(w,
+      "\nPROGRAM_KERNEL(between_%d, %d) {\n"
+      "  double *const s = a.f.scalars, *const r = a.f.rows;\n"
+      "  const int n = a.f.segments;\n  (void)s, (void)r, (void)n;\n",
       number, BETWEEN_THREADS);
   if (number == 0 && w->p->size.numbers)
     put(w, "  for (int i = (int)threadIdx.x; i < %d; i += %d) s[i] = a.numbers[i];\n",
@@ -562,8 +574,8 @@ program_kernels program_kernels_of(const fsam_program *p, int stage) {
   const program_stage *s = &p->stages[stage];
   program_kernels k = {.pass = s->end > s->vectors};
   k.between = any(p, s, SPACE_SCALAR) || any(p, s, SPACE_ROW) ||
-              (k.pass && ((stage == 0 && p->size.numbers) ||
-                          (stage > 0 && p->stages[stage - 1].reductions)));
+              (k.pass &&
+               ((stage == 0 && p->size.numbers) || (stage > 0 && p->stages[stage - 1].reductions)));
   k.staged = staging_of(p, s).count;
   k.threads = threads_of(k.staged);
   return k;

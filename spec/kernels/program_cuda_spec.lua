@@ -72,6 +72,30 @@ describe("vector programs on cuda leave the bits that the CPU leaves", function(
   end)
 end)
 
+describe("a vector program on cuda", function()
+  local lib, why = simt.load()
+  if not lib then
+    pending(why)
+    return
+  end
+
+  it("is refused when one pass reduces more vectors than fit", function()
+    local op = require("fsam.vector.code").OP
+    local out = C.ffi.new("fsam_device *[1]")
+    simt.open(out)
+    local device, made = C.ffi.gc(out[0], C.lib.fsam_device_close), C.ffi.new("fsam_program *[1]")
+    local code = C.ffi.new("fsam_instruction[27]")
+    code[0].op, code[26].op = op.PASS, op.END
+    for i = 1, 25 do
+      code[i] = { op = op.DOT, space = 2, out = i - 1, a = 2 * i - 2, b = 2 * i - 1 }
+    end
+    local size = C.ffi.new("fsam_program_size", { bound = 50, scalars = 25 })
+    assert.is_true(C.lib.fsam_program_new(made, device, code, 27, size) < 0)
+    assert.equal("program: the reductions of one pass look at 50 vectors, on cuda at most 48: "
+      .. "flush earlier", C.ffi.string(C.lib.fsam_error()))
+  end)
+end)
+
 describe("compiled programs on disk", function()
   local lib = simt.load()
   local programs = lib and require("spec.simt.programs")
@@ -88,11 +112,12 @@ describe("compiled programs on disk", function()
     C.ffi.cdef("int setenv(const char *name, const char *value, int replace);")
     local folder, before = helper.temp_dir(), os.getenv("XDG_CACHE_HOME")
     C.ffi.C.setenv("XDG_CACHE_HOME", folder, 1)
-    local i = programs.record(function()
+    local i, count = programs.record(function()
       local P = require("spec.lua.vector_support").model()
       P.w:set(P.w * 3 - P.w:norm())
       P:commit()
     end)
+    assert.equal(1, count)
     local made = programs.cubin(i, 90)
     local path
     for name in lfs.dir(folder .. "/fsam-lua") do

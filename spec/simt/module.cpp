@@ -1,6 +1,7 @@
-/* module.cpp: vector programs' generated kernels on the shim. Stands in for kernels/program_module.cu:
- * instead of compiling, it finds the program's source among the libraries that a spec has built
- * (programs.lua), each with many programs; kernel NAME of the n-th is the function pn_NAME. */
+/* module.cpp: vector programs' generated kernels on the shim. Stands in for
+ * kernels/program_module.cu: instead of compiling, it finds the program's source among the
+ * libraries that a spec has built (programs.lua), each with many programs; kernel NAME of the n-th
+ * is the function pn_NAME. */
 #include "simt.h"
 
 #include "../../kernels/program_cuda.h"
@@ -37,8 +38,7 @@ int simt_programs_add(const char *path, const char *const *list, int count) {
 
 int program_module_make(void **module, fsam_device *, const char *source) {
   const auto found = sources.find(source);
-  if (found == sources.end())
-    return fsam__fail(FSAM_EINTERNAL, "simt: this program was not built");
+  if (found == sources.end()) return fsam__fail(FSAM_EINTERNAL, "simt: this program was not built");
   *module = &found->second;
   return FSAM_OK;
 }

@@ -1,5 +1,5 @@
-/* programs.h: recorded vector programs (recorder.cpp) and the libraries that their generated kernels
- * are built into (module.cpp). */
+/* programs.h: recorded vector programs (recorder.cpp) and the libraries that their generated
+ * kernels are built into (module.cpp). */
 #ifndef FSAM_SIMT_PROGRAMS_H
 #define FSAM_SIMT_PROGRAMS_H
 

@@ -1,7 +1,7 @@
---- Vector programs twice: on the CPU, recorded (recorder.cpp), and by their generated CUDA kernels on
--- the shim. Any Lua that runs vector programs can be recorded, whole spec files included; all that
--- was recorded is then built into one library at once, because a compiler takes about as long for
--- one program as for a hundred. A library is kept under its content's name in the build folder.
+--- Vector programs twice: on the CPU, recorded (recorder.cpp), and by their generated CUDA kernels
+-- on the shim. Any Lua that runs vector programs can be recorded, whole spec files included; what
+-- was recorded is then built into few libraries at once, because a compiler takes about as long for
+-- one program as for twenty. Libraries are kept under their content's name in the build folder.
 local C = require("fsam.C")
 local device = require("fsam.device")
 local helper = require("spec.helper")

@@ -23,7 +23,7 @@ typedef std::vector<char> bytes;
 /* A bound vector or cell: what it held before and after. */
 struct content {
   bytes before, after;
-  int unit; /* of a comparison: 2 (bf16), 4, 8 (f64), or 0 for bits */
+  int unit;      /* of a comparison: 2 (bf16), 4, 8 (f64), or 0 for bits */
   size_t halves; /* bytes of bf16 that come first, of the working copy */
 };
 
@@ -202,10 +202,10 @@ int run_again(const run &r, const fsam_program *program, fsam_layout *layout) {
   const fsam_binding binding = {bound.data(), r.numbers.data(), cells.data()};
   const selection &s = r.chosen;
   uint64_t *mask = s.asked ? (uint64_t *)all.holding(s.mask) : NULL;
-  const int rc = s.asked ? fsam_select(mask, program, layout, &binding,
-                                       (const uint8_t *)s.pool.data(), s.k.data(), s.per_segment,
-                                       s.outside)
-                         : fsam_program_run(program, layout, &binding);
+  const int rc = s.asked
+                     ? fsam_select(mask, program, layout, &binding, (const uint8_t *)s.pool.data(),
+                                   s.k.data(), s.per_segment, s.outside)
+                     : fsam_program_run(program, layout, &binding);
   if (rc != r.rc || (rc < 0 && r.message != fsam_error()))
     return fsam__fail(FSAM_EINTERNAL, "expected %d (%s), got %d (%s)", r.rc, r.message.c_str(), rc,
                       rc < 0 ? std::string(fsam_error()).c_str() : "");
@@ -295,7 +295,8 @@ int64_t fsam_simt_cubin(const char *source, int arch) {
   size_t size;
   FSAM_TRY(nvrtc_compile(&image, &size, source, arch));
   int64_t sum = (int64_t)size;
-  for (size_t i = 0; i < size; i++) sum = (sum * 31 + ((const unsigned char *)image)[i]) & 0xffffffff;
+  for (size_t i = 0; i < size; i++)
+    sum = (sum * 31 + ((const unsigned char *)image)[i]) & 0xffffffff;
   free(image);
   return sum;
 }
