@@ -180,7 +180,7 @@ static cubin_key key_of(const char *source, const char *arch) {
 
 int nvrtc_compile(void **image, size_t *bytes, const char *source, int arch) {
   char name[64];
-  bool real;
+  bool real = false;
   FSAM_TRY(open_nvrtc());
   FSAM_TRY(name_arch(name, arch, &real));
   const cubin_key key = key_of(source, name);

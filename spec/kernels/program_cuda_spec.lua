@@ -30,8 +30,11 @@ describe("vector programs on cuda leave the bits that the CPU leaves", function(
   end
   local programs = require("spec.simt.programs")
 
+  local recorded = {}
+
   local function agree(fn)
     local first, count = programs.record(fn)
+    recorded[#recorded + 1] = { first, count }
     programs.build(first, count)
     for i = first, first + count - 1 do
       programs.replay(i)
@@ -68,6 +71,19 @@ describe("vector programs on cuda leave the bits that the CPU leaves", function(
       local ptx = programs.ptx(source, arch)
       assert.truthy(ptx:find("mul.rn.f32", 1, true))
       assert.is_nil(ptx:find("fma.rn.f32", 1, true))
+    end
+  end)
+
+  it("and on a GPU as well #cuda", function()
+    local found, gpu = pcall(require("fsam.device").open, "cuda")
+    if not found then
+      pending("no GPU: vector programs run on the shim only")
+      return
+    end
+    for _, range in ipairs(recorded) do
+      for i = range[1], range[1] + range[2] - 1 do
+        programs.replay(i, gpu)
+      end
     end
   end)
 end)

@@ -19,7 +19,7 @@ int fsam_simt_program_count();
 int fsam_simt_run_count(int i);
 const char *fsam_simt_source(int i);
 int fsam_simt_built(const char *path, int first, int count);
-int fsam_simt_replay(int i);
+int fsam_simt_replay(int i, fsam_device *gpu);
 const char *fsam_simt_ptx(const char *source, int arch, const char **log);
 int fsam_simt_nvrtc();
 int64_t fsam_simt_cubin(const char *source, int arch);
@@ -112,10 +112,12 @@ function M.build(first, count)
   end
 end
 
---- Runs a program's recorded runs on the shim, both ways; raises where a bit differs.
-function M.replay(i)
+--- Runs a program's recorded runs on the shim, both ways, or on a GPU; raises where a bit differs.
+-- @tparam number i the program
+-- @tparam[opt] cdata gpu a device
+function M.replay(i, gpu)
   local lib = simt.load()
-  if lib.fsam_simt_replay(i) < 0 then
+  if lib.fsam_simt_replay(i, gpu) < 0 then
     error(("%s in\n%s"):format(ffi.string(C.lib.fsam_error()),
       ffi.string(lib.fsam_simt_source(i))), 0)
   end
