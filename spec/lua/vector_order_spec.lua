@@ -61,6 +61,20 @@ describe("an expression", function()
     assert.same({ 2, 3 }, { constant(P, v.a), constant(P, v.b) })
   end)
 
+  it("swaps named scalars, too", function()
+    local P = model({ a = 1 })
+    local s, t = P:scalar("s"), P:scalar("t")
+    s:set(1)
+    t:set(2)
+    P:commit()
+    local old = s + 0
+    s:set(t + 0)
+    t:set(old)
+    P:commit()
+    assert.equal(2, s:read())
+    assert.equal(1, t:read())
+  end)
+
   it("follows a chain of sets of one vector", function()
     local P, v = model({ a = 1, b = 0 })
     for _ = 1, 5 do

@@ -154,6 +154,22 @@ function Emitter:close(with_vectors)
   end
 end
 
+-- Scalars and rows to their cells, all values first: they may read what is overwritten.
+function Emitter:store_cells()
+  local plan = self.plan
+  for _, list in ipairs({ plan.outs, plan.cell_sets }) do
+    for _, store in ipairs(list) do
+      self:scalar(store.value)
+    end
+  end
+  for _, list in ipairs({ plan.outs, plan.cell_sets }) do
+    for _, store in ipairs(list) do
+      local register, space = self:scalar(store.value)
+      self:scalar_code(OP.STORE, space, 0, store.cell, register)
+    end
+  end
+end
+
 --- The instructions of a plan.
 -- @tparam table plan from schedule.plan
 -- @tparam number bound bound vectors, numbers, cells: how many the binding has
@@ -167,12 +183,7 @@ function M.emit(plan, bound, numbers, cells)
     self:pass(time)
     self:close(true)
   end
-  for _, list in ipairs({ plan.outs, plan.cell_sets }) do
-    for _, store in ipairs(list) do
-      local register, space = self:scalar(store.value)
-      self:scalar_code(OP.STORE, space, 0, store.cell, register)
-    end
-  end
+  self:store_cells()
   self:close(false)
   return self.out, { bound = bound, temps = self.temps, uniforms = self.used.uniform,
     numbers = numbers, scalars = self.used[SCALAR], rows = self.used[ROW], cells = cells }
