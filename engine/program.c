@@ -70,8 +70,6 @@ static int check_size(const fsam_program_size *n) {
   return FSAM_OK;
 }
 
-static bool is_reduction(int op) { return op >= OP_SUM && op <= OP_GREATEST; }
-
 /* Finds the stages: … PASS … END, again and again; what follows the last END has no pass. */
 static int cut_stages(fsam_program *p) {
   program_stage *s = p->stages;
@@ -94,7 +92,7 @@ static int cut_stages(fsam_program *p) {
     } else if (inside != (in->space == SPACE_VECTOR)) {
       return fsam__fail(FSAM_EINVAL, "program: instruction %d (%s) is in the wrong part", i,
                         ops[in->op].name);
-    } else if (is_reduction(in->op) && ++s->reductions > MAX_REDUCTIONS) {
+    } else if (op_reduces(in->op) && ++s->reductions > MAX_REDUCTIONS) {
       return fsam__fail(FSAM_EINVAL, "program: more than %d reductions in one pass",
                         MAX_REDUCTIONS);
     }

@@ -16,6 +16,8 @@ enum {
 enum { SPACE_SCALAR = 0, SPACE_ROW = 1, SPACE_VECTOR = 2 };
 enum { GROUP_ALL = 0, GROUP_SEGMENT = 1, GROUP_LAYER = 2 };
 
+static inline bool op_reduces(int op) { return op >= OP_SUM && op <= OP_GREATEST; }
+
 /* Limits of one program; what exceeds them is refused when it is made. */
 enum {
   BLOCK = 4096, /* elements over which a reduction's partial sum runs */

@@ -15,8 +15,6 @@ static program_fn function_of(const fsam_instruction *in) {
   return fn ? fn : FSAM_CPU(program_reduce)(in->op);
 }
 
-static bool reduces(int op) { return op >= OP_SUM && op <= OP_GREATEST; }
-
 /* Carves the registers out of the layout's workspace. */
 int FSAM_CPU(program_begin)(program_state *s, const fsam_program *p, fsam_layout *l,
                             const fsam_binding *b) {
@@ -55,7 +53,7 @@ void FSAM_CPU(program_prepare)(program_state *s, const program_stage *stage) {
   for (int i = 0; i < s->step_count; i++) {
     const fsam_instruction *in = &p->code[stage->vectors + i];
     s->steps[i] = (program_step){function_of(in), *in};
-    if (reduces(in->op)) s->steps[i].in.d = reductions++;
+    if (op_reduces(in->op)) s->steps[i].in.d = reductions++;
   }
 }
 
@@ -80,7 +78,7 @@ static bool stores_act(int op) { return op >= OP_STORE_ACT && op <= OP_MUL_ADD_S
 
 /* Is the instruction's output a bound f32 vector, written in place? */
 static bool writes_bound(const program_state *s, const fsam_instruction *in) {
-  return !reduces(in->op) && in->op != OP_SET_BITS && !stores_act(in->op) && in->op != OP_KEY &&
+  return !op_reduces(in->op) && in->op != OP_SET_BITS && !stores_act(in->op) && in->op != OP_KEY &&
          in->out < s->program->size.bound;
 }
 
@@ -127,7 +125,7 @@ static void run_pass(program_state *s) {
   const int64_t blocks = s->layout->block_count;
   int ops[MAX_REDUCTIONS], reductions = 0;
   for (int i = 0; i < s->step_count; i++)
-    if (reduces(s->steps[i].in.op)) ops[reductions++] = s->steps[i].in.op;
+    if (op_reduces(s->steps[i].in.op)) ops[reductions++] = s->steps[i].in.op;
 #pragma omp parallel if (blocks * BLOCK > SERIAL)
   {
     _Alignas(64) float temps[(MAX_TEMPS + MAX_BOUND) * STRIP];
@@ -173,7 +171,7 @@ void FSAM_CPU(program_stage_run)(program_state *s, const program_stage *stage) {
   if (stage->end == stage->vectors) return;
   run_pass(s);
   for (int i = 0; i < s->step_count; i++)
-    if (reduces(s->steps[i].in.op)) finish(s, &s->steps[i].in);
+    if (op_reduces(s->steps[i].in.op)) finish(s, &s->steps[i].in);
 }
 
 /* The CPU interprets: there is nothing to make. */

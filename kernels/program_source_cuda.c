@@ -88,8 +88,6 @@ static const char *const OPERANDS[OP_COUNT] = {
 #undef FSAM_OP
 };
 
-static bool is_reduction(int op) { return op >= OP_SUM && op <= OP_GREATEST; }
-
 static bool stores_act(int op) { return op >= OP_STORE_ACT && op <= OP_MUL_ADD_STORE_ACT; }
 
 static bool has_two_inputs(int op) { return op == OP_DOT || op == OP_MUL_SQUARES; }
@@ -353,7 +351,7 @@ static staging staging_of(const fsam_program *p, const program_stage *stage) {
   staging s = {0};
   for (int i = stage->vectors, r = 0; i < stage->end; i++) {
     const fsam_instruction *in = &p->code[i];
-    if (!is_reduction(in->op)) continue;
+    if (!op_reduces(in->op)) continue;
     s.first[r] = laid(p, &s, in->a, i);
     s.second[r] = has_two_inputs(in->op) ? laid(p, &s, in->b, i) : s.first[r];
     r++;
@@ -385,7 +383,7 @@ static const char *const REDUCTION[] = {"SUM",     "DOT",   "MUL_SQUARES",
 
 static void each_reduction(writer *w, void (*put_one)(writer *, const fsam_instruction *, int r)) {
   for (int i = w->stage->vectors, r = 0; i < w->stage->end; i++)
-    if (is_reduction(w->p->code[i].op)) put_one(w, &w->p->code[i], r++);
+    if (op_reduces(w->p->code[i].op)) put_one(w, &w->p->code[i], r++);
 }
 
 static void put_identity(writer *w, const fsam_instruction *in, int r) {
