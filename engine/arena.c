@@ -147,9 +147,11 @@ int fsam_tensor_new(fsam_tensor *out, fsam_arena *a, int dtype, int rank, const 
   FSAM_TRY(set_shape(&t, rank, shape, name));
   int64_t bytes = fsam__elements(&t) * fsam__dtype_bytes(dtype);
   t.data = push(a, bytes ? bytes : 1, &t.slot, &t.serial);
+  char room[64];
   if (!t.data)
-    return fsam__fail(FSAM_ENOMEM, "%s arena: no memory for %s (%.1f MB; %.1f MB are in use)",
-                      a->name, t.name, (double)bytes / 1e6, (double)a->live / 1e6);
+    return fsam__fail(FSAM_ENOMEM, "%s arena: no memory for %s (%.1f MB; %.1f MB are in use%s)",
+                      a->name, t.name, (double)bytes / 1e6, (double)a->live / 1e6,
+                      fsam__room(a->device, room));
   if (zeroed) FSAM_TRY(a->device->memory->zero(a->device, t.data, (size_t)bytes));
   *out = t;
   return FSAM_OK;

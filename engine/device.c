@@ -97,7 +97,11 @@ static int cpu_copy(fsam_device *device, void *to, const void *from, size_t byte
   return FSAM_OK;
 }
 
-static const fsam_memory cpu_memory = {cpu_alloc, cpu_free, cpu_zero, cpu_copy, cpu_copy};
+static const fsam_memory cpu_memory = {.alloc = cpu_alloc,
+                                       .free = cpu_free,
+                                       .zero = cpu_zero,
+                                       .copy_in = cpu_copy,
+                                       .copy_out = cpu_copy};
 
 static int open_cpu(fsam_device **out) {
   fsam_device *d = calloc(1, sizeof *d);
@@ -113,8 +117,8 @@ static int open_cpu(fsam_device **out) {
 int fsam_device_open(fsam_device **out, const char *name) {
   if (!strcmp(name, "cpu")) return open_cpu(out);
   if (!strcmp(name, "cuda")) return fsam__device_open_cuda(out);
-  if (!strcmp(name, "auto"))
-    return fsam__device_open_cuda(out) == FSAM_OK ? FSAM_OK : open_cpu(out);
+  if (!strcmp(name, "auto")) /* without a GPU this must cost nothing: the driver is asked first */
+    return fsam_gpus() > 0 && fsam__device_open_cuda(out) == FSAM_OK ? FSAM_OK : open_cpu(out);
   return fsam__fail(FSAM_EINVAL, "device %s is unknown (cpu, cuda, auto)", name);
 }
 
@@ -122,7 +126,28 @@ void fsam_device_close(fsam_device *d) {
   if (!d || --d->refs > 0) return;
   if (d->matmul) d->matmul_free(d->matmul);
   if (d->workspace) d->memory->free(d, d->workspace);
+  if (d->memory->close) d->memory->close(d);
   free(d);
 }
 
 const char *fsam_device_name(const fsam_device *d) { return d->name; }
+
+const char *fsam_device_text(const fsam_device *d) { return d->text; }
+
+const char *fsam__room(fsam_device *d, char text[64]) {
+  size_t left = 0, total = 0;
+  text[0] = 0;
+  if (!d->memory->room) return text;
+  d->memory->room(d, &left, &total);
+  snprintf(text, 64, "; the GPU has %.1f of %.1f GB left", (double)left / 1e9, (double)total / 1e9);
+  return text;
+}
+
+int fsam_tuning_begin(fsam_device *d, const char *known) {
+  return d->tuning_begin ? d->tuning_begin(d, known) : FSAM_OK;
+}
+
+int fsam_tuning_text(fsam_device *d, const char **text) {
+  *text = "";
+  return d->tuning_text ? d->tuning_text(d, text) : FSAM_OK;
+}

@@ -18,6 +18,9 @@ int fsam__fail(int code, const char *format, ...) __attribute__((format(printf, 
 /* The device a tensor lives on. */
 fsam_device *fsam__device_of(const fsam_tensor *t);
 
+/* "; the GPU has 1.2 of 150.1 GB left" for a message about missing memory, "" on the CPU. */
+const char *fsam__room(fsam_device *device, char text[64]);
+
 /* Scratch memory of the device, at least `bytes` of it, 64-byte aligned, until the next call. A
  * kernel calls this once, before its parallel part. FSAM_ENOMEM. */
 int fsam__workspace(void **out, fsam_device *device, size_t bytes);
@@ -32,21 +35,33 @@ typedef struct fsam_kernels {
 #undef FSAM_KERNEL
 } fsam_kernels;
 
-/* Memory of a device. copy_in/out move between host and device and return when done. */
+/* Memory of a device. All of it happens in the order of the calls and of the kernels between them.
+ * The host may use its side of a copy when the call returns; a GPU's copy_in waits for nothing (its
+ * data lies in a buffer until then), its copy_out for all that was queued. */
 typedef struct fsam_memory {
   void *(*alloc)(fsam_device *device, size_t bytes); /* NULL when there is none; 64-byte aligned */
   void (*free)(fsam_device *device, void *p);
   int (*zero)(fsam_device *device, void *p, size_t bytes);
   int (*copy_in)(fsam_device *device, void *to, const void *from, size_t bytes);
   int (*copy_out)(fsam_device *device, void *to, const void *from, size_t bytes);
+  /* A GPU's; NULL on the CPU. A copy to the host that waits for what is queued now, not for what
+   * comes later: *ticket is ended once, with `to` = NULL when nobody wants the data any more. */
+  int (*read_begin)(fsam_device *device, void **ticket, const void *from, size_t bytes);
+  int (*read_end)(fsam_device *device, void *ticket, void *to);
+  void (*room)(fsam_device *device, size_t *left, size_t *total); /* of the GPU's memory, bytes */
+  void (*close)(fsam_device *device); /* its last act, when all memory has been freed */
 } fsam_memory;
 
 struct fsam_device {
   char name[16]; /* "cpu", "cuda" */
+  char text[64]; /* what a GPU is: "NVIDIA H200, 140 GB" */
   const fsam_kernels *kernels;
   const fsam_memory *memory;
   void *matmul; /* the matrix library's cache (kernels/linear.c) */
   void (*matmul_free)(void *matmul);
+  /* A GPU's; NULL on the CPU: fsam_tuning_begin, fsam_tuning_text. */
+  int (*tuning_begin)(fsam_device *device, const char *known);
+  int (*tuning_text)(fsam_device *device, const char **text);
   void *workspace; /* workspace.c */
   size_t workspace_bytes;
   void *stream;   /* a GPU's queue of launches (cudaStream_t) */
@@ -62,8 +77,16 @@ enum {
 #undef FSAM_FAULT
 };
 
-/* A capability check for CUDA lives in device_cuda.c: opens libfsam-cuda.so on request. */
+/* device_cuda.c: opens libfsam-cuda.so on request. */
 int fsam__device_open_cuda(fsam_device **out);
+
+/* What libfsam-cuda.so exports, as `fsam_cuda`. */
+typedef struct fsam_cuda_half {
+  int abi;             /* FSAM_ABI of its build; first, so that it can always be read */
+  int driver;          /* the oldest CUDA version a driver may have: 13000 is 13.0 */
+  const char *version; /* FSAM_VERSION of its build */
+  int (*open)(fsam_device **out);
+} fsam_cuda_half;
 
 /* Checks that t is alive, of dtype (or any float with dtype < 0) and has exactly this shape
  * (-1 = any); NULL t fails. `op` and `arg` name the place. */

@@ -71,6 +71,17 @@ typedef struct fsam_arena fsam_arena;
 int fsam_device_open(fsam_device **out, const char *name);
 void fsam_device_close(fsam_device *device);
 const char *fsam_device_name(const fsam_device *device);
+/* What a GPU is: "NVIDIA H200, 140 GB"; "" for the CPU. */
+const char *fsam_device_text(const fsam_device *device);
+/* How many GPUs the driver reports; 0 without a driver. */
+int fsam_gpus(void);
+
+/* From now on each new matrix product of a GPU is timed once, to choose among its algorithms;
+ * without this the library's own choice stands. `known`: the text of an earlier run, whose choices
+ * are kept, or NULL. The text is for a file; it lives until the next call, and is "" for the CPU,
+ * which has nothing to tune. */
+int fsam_tuning_begin(fsam_device *device, const char *known);
+int fsam_tuning_text(fsam_device *device, const char **text);
 
 /* An arena hands out memory from its top and takes it back in reverse order. `name`
  * (at most 15 characters) appears in messages. */
@@ -108,6 +119,13 @@ int fsam_tensor_check(const fsam_tensor *t);
  * gives every NaN the same bits, because LuaJIT cannot hold others. */
 int fsam_tensor_write(fsam_tensor *t, const void *host, int64_t count);
 int fsam_tensor_read(const fsam_tensor *t, void *host, int64_t count);
+/* Reading in two halves: the first says that t (f32 or i32) will be wanted as it is now, the second
+ * waits for it, not for what has been queued since, and takes it; `host` has room for all of t.
+ * Either ends with fsam_readback_free. */
+typedef struct fsam_readback fsam_readback;
+int fsam_readback_begin(fsam_readback **out, const fsam_tensor *t);
+int fsam_readback_end(fsam_readback *read, void *host, int64_t count);
+void fsam_readback_free(fsam_readback *read); /* NULL is fine */
 int fsam_tensor_copy(fsam_tensor *to, const fsam_tensor *from); /* same element count; converts */
 int fsam_tensor_fill(fsam_tensor *t, double value);
 

@@ -63,6 +63,66 @@ int fsam_tensor_read(const fsam_tensor *t, void *host, int64_t count) {
   return rc;
 }
 
+struct fsam_readback {
+  fsam_tensor t;
+  fsam_device *device;
+  void *ticket; /* a GPU's, until the read has ended */
+  float *copy;  /* on the CPU, where a copy is made at once */
+};
+
+int fsam_readback_begin(fsam_readback **out, const fsam_tensor *t) {
+  FSAM_TRY(check_count("readback", t, fsam__elements(t)));
+  if (t->dtype == FSAM_BF16)
+    return fsam__fail(FSAM_EINVAL, "readback: %s is bf16, expected f32 or i32", t->name);
+  fsam_readback *r = calloc(1, sizeof *r);
+  if (!r) return fsam__fail(FSAM_ENOMEM, "readback: no memory for %s", t->name);
+  *r = (fsam_readback){.t = *t, .device = fsam__device_of(t)};
+  r->device->refs++;
+  const fsam_memory *memory = r->device->memory;
+  const size_t bytes = (size_t)fsam__elements(t) * 4;
+  int rc;
+  if (memory->read_begin) {
+    rc = memory->read_begin(r->device, &r->ticket, t->data, bytes);
+  } else {
+    r->copy = malloc(bytes + 1);
+    rc = r->copy ? memory->copy_out(r->device, r->copy, t->data, bytes)
+                 : fsam__fail(FSAM_ENOMEM, "readback: no memory for %s", t->name);
+  }
+  if (rc < 0)
+    fsam_readback_free(r);
+  else
+    *out = r;
+  return rc;
+}
+
+int fsam_readback_end(fsam_readback *r, void *host, int64_t count) {
+  const int64_t elements = fsam__elements(&r->t);
+  if (count != elements)
+    return fsam__fail(FSAM_EINVAL, "readback: %lld values of %s, which has %lld elements",
+                      (long long)count, r->t.name, (long long)elements);
+  if (r->ticket) {
+    void *ticket = r->ticket;
+    r->ticket = NULL;
+    FSAM_TRY(r->device->memory->read_end(r->device, ticket, host));
+  } else if (r->copy) {
+    memcpy(host, r->copy, (size_t)count * 4);
+    free(r->copy);
+    r->copy = NULL;
+  } else {
+    return fsam__fail(FSAM_EINVAL, "readback: %s has been taken already", r->t.name);
+  }
+  if (r->t.dtype == FSAM_F32) canonical_nans(host, count);
+  return FSAM_OK;
+}
+
+void fsam_readback_free(fsam_readback *r) {
+  if (!r) return;
+  if (r->ticket) r->device->memory->read_end(r->device, r->ticket, NULL);
+  free(r->copy);
+  fsam_device_close(r->device);
+  free(r);
+}
+
 int fsam_tensor_copy(fsam_tensor *to, const fsam_tensor *from) {
   FSAM_TRY(fsam_tensor_check(from));
   FSAM_TRY(check_count("copy", to, fsam__elements(from)));

@@ -8,9 +8,10 @@ int fsam__workspace(void **out, fsam_device *d, size_t bytes) {
     if (d->workspace) d->memory->free(d, d->workspace);
     d->workspace_bytes = 0;
     d->workspace = d->memory->alloc(d, bytes);
+    char room[64];
     if (!d->workspace)
-      return fsam__fail(FSAM_ENOMEM, "device %s: no memory for a workspace of %.1f MB", d->name,
-                        (double)bytes / 1e6);
+      return fsam__fail(FSAM_ENOMEM, "device %s: no memory for a workspace of %.1f MB%s", d->name,
+                        (double)bytes / 1e6, fsam__room(d, room));
     d->workspace_bytes = bytes;
   }
   *out = d->workspace;

@@ -81,9 +81,31 @@ function M.precision(name, device)
   return (gpu or ffi.string(lib.fsam_bf16_unit()) ~= "") and "bf16" or "fp32"
 end
 
---- One line about the machine: "cpu, 2 cores, AVX-512".
+--- What a GPU is: "NVIDIA H200, 140 GB"; nil for the CPU.
+function M.gpu(device)
+  local text = ffi.string(lib.fsam_device_text(device))
+  return text ~= "" and text or nil
+end
+
+--- Why `auto` did not take the GPU that the driver reports; nil when it did, or there is none.
+function M.unused_gpu(device)
+  if M.gpu(device) or lib.fsam_gpus() == 0 then
+    return nil
+  end
+  local out = ffi.new("fsam_device *[1]")
+  if lib.fsam_device_open(out, "cuda") == 0 then
+    lib.fsam_device_close(out[0])
+    return nil
+  end
+  return ffi.string(lib.fsam_error())
+end
+
+--- One line about the machine: "cpu, 2 cores, AVX-512", "cuda, NVIDIA H200, 140 GB".
 function M.describe(device)
-  local name = ffi.string(lib.fsam_device_name(device))
+  local name, gpu = ffi.string(lib.fsam_device_name(device)), M.gpu(device)
+  if gpu then
+    return name .. ", " .. gpu
+  end
   local threads, unit = lib.fsam_threads(), ffi.string(lib.fsam_bf16_unit())
   local isa = { generic = "baseline", avx2 = "AVX2", avx512 = "AVX-512" }
   local extra = unit == "amx" and "AMX bf16" or isa[ffi.string(lib.fsam_isa())]

@@ -11,7 +11,7 @@ local check = C.check
 local TOLERANCE = { f32 = 1e-5, bf16 = 1e-2 } -- of the largest value
 
 local NAMES = { "attention", "cast", "cross_entropy", "dropout", "embedding", "gather", "gelu",
-  "layernorm", "mse", "tanh" }
+  "layernorm", "linear", "mse", "tanh" }
 
 -- Sizes that only a GPU's way of cutting makes special; checked against the CPU's kernels alone.
 local MORE = {

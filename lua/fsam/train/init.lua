@@ -24,6 +24,12 @@ local M = {
 -- @treturn table run, see folder.open; device
 function M.open(options)
   local device = devices.open(options.device)
+  options.device_name = devices.gpu(device)
+  local unused = options.device == "auto" and devices.unused_gpu(device)
+  if unused then
+    options.notes = options.notes or {}
+    table.insert(options.notes, "a GPU is here but not used: " .. unused)
+  end
   options.precision = devices.precision(options.precision, device)
   devices.threads(options.threads)
   if options.rounding == "stochastic" and options.precision == "fp32" then

@@ -1,0 +1,137 @@
+/* linear.cu: y = x w^T + b and its gradients (linear.c). The products are cuBLASLt's (matmul.cuh);
+ * ours are the way from rows to columns, and the bias: rounded to bf16 where y is, because a
+ * product's bias has its output's type, and its gradient. The products are bound by the matrix
+ * unit or, at a few hundred tokens, by the weights' memory; the gradient of the bias reads dy once
+ * more. */
+#include "columns.cuh"
+#include "matmul.cuh"
+
+/* -- from rows to columns ---------------------------------------------------------------------- */
+
+static int8_t alignment_of(const void *p) {
+  int8_t bits = 0;
+  while (bits < 8 && (uintptr_t)p % ((uintptr_t)2 << bits) == 0) bits++;
+  return bits;
+}
+
+/* c[rows,columns] = op(a) op(b), by rows. Read by columns each of them is its transpose, and the
+ * product is c' = op(b)' op(a)': the operands change places, and each is transposed for cuBLASLt
+ * where it was for us. A bias of c's columns becomes one of the rows that cuBLASLt sees. */
+static fsam_product product_of(const fsam_tensor *c, const fsam_tensor *a, bool a_transposed,
+                               const fsam_tensor *b, bool b_transposed, const void *bias) {
+  fsam_product p = {};
+  p.kind.m = c->shape[1];
+  p.kind.n = c->shape[0];
+  p.kind.k = a->shape[a_transposed ? 0 : 1];
+  p.kind.lda = b->row_stride;
+  p.kind.ldb = a->row_stride;
+  p.kind.ldd = c->row_stride;
+  p.kind.a_transposed = b_transposed;
+  p.kind.b_transposed = a_transposed;
+  p.kind.type = (int8_t)a->dtype;
+  p.kind.d_type = (int8_t)c->dtype;
+  p.kind.align_a = alignment_of(b->data);
+  p.kind.align_b = alignment_of(a->data);
+  p.kind.align_d = alignment_of(c->data);
+  p.kind.align_bias = bias ? alignment_of(bias) : (int8_t)-1;
+  p.a = b->data;
+  p.b = a->data;
+  p.bias = bias;
+  p.d = c->data;
+  p.add = c->filled;
+  return p;
+}
+
+/* -- the bias ---------------------------------------------------------------------------------- */
+
+enum { THREADS = 128 };
+
+static __global__ void round_bias_k(bf16 *to, const float *from, int64_t columns) {
+  const int64_t c = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+  if (c < columns) to[c] = from_float<bf16>(from[c]);
+}
+
+/* sums[chunk][columns]: a block has a chunk's rows and THREADS octets of columns. */
+template <typename T>
+static __global__ void __launch_bounds__(THREADS)
+    bias_gradient_k(float *sums, matrix<const T> dy, row_chunks chunks, int64_t columns,
+                    bool wide) {
+  const int64_t column = ((int64_t)blockIdx.y * THREADS + threadIdx.x) * OCTET;
+  const int64_t first = (int64_t)blockIdx.x * chunks.each, left = columns - column;
+  if (column >= columns) return;
+  float sum[OCTET] = {0};
+  for (int64_t row = first; row < first + chunks.each && row < chunks.rows; row++) {
+    float v[OCTET];
+    load8(v, dy.at(row, column), left, wide);
+    for (int i = 0; i < OCTET; i++) sum[i] += v[i];
+  }
+  store8(sums + blockIdx.x * columns + column, sum, left, columns % OCTET == 0);
+}
+
+template <typename T>
+static int bias_gradient(fsam_tensor *db, const fsam_tensor *dy) {
+  fsam_device *device = fsam__device_of(dy);
+  const row_chunks chunks = row_chunks_of(dy->shape[0]);
+  const int64_t n = dy->shape[1];
+  void *sums;
+  FSAM_TRY(fsam__workspace(&sums, device, (size_t)(chunks.count * n + 1) * sizeof(float)));
+  FSAM_TRY(FSAM_LAUNCH(device, bias_gradient_k<T>,
+                       dim3((unsigned)chunks.count, (unsigned)divide_up(n, THREADS * OCTET)),
+                       THREADS, 0, (float *)sums, matrix_of<const T>(dy), chunks, n, is_wide(dy)));
+  sum_outputs outputs = {};
+  set_output(&outputs, 0, db);
+  return column_sums(device, outputs, (const float *)sums, chunks, 1, n, n);
+}
+
+/* -- the kernels ------------------------------------------------------------------------------- */
+
+/* Zeros where there is nothing to sum over. */
+static int clear(const fsam_product &p, fsam_device *device) {
+  const size_t bytes = (size_t)(p.kind.m * fsam__dtype_bytes(p.kind.d_type));
+  const size_t step = (size_t)(p.kind.ldd * fsam__dtype_bytes(p.kind.d_type));
+  for (int64_t j = 0; !p.add && j < p.kind.n; j++)
+    FSAM_TRY(device->memory->zero(device, (char *)p.d + (size_t)j * step, bytes));
+  return FSAM_OK;
+}
+
+static int multiply(const fsam_product &p, fsam_device *device, void *workspace) {
+  if (p.kind.m == 0 || p.kind.n == 0) return FSAM_OK;
+  if (p.kind.k == 0) return clear(p, device);
+  return fsam__product_run(device, &p, workspace);
+}
+
+int linear_forward_cuda(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *w,
+                        const fsam_tensor *b) {
+  fsam_device *device = fsam__device_of(y);
+  const size_t rounded = b && y->dtype == FSAM_BF16 ? (size_t)b->shape[0] * sizeof(bf16) : 0;
+  void *workspace;
+  FSAM_TRY(fsam__workspace(&workspace, device, PRODUCT_WORKSPACE + rounded));
+  const void *bias = b ? b->data : NULL;
+  if (rounded) {
+    bf16 *to = (bf16 *)((char *)workspace + PRODUCT_WORKSPACE);
+    FSAM_TRY(FSAM_LAUNCH(device, round_bias_k, dim3((unsigned)divide_up(b->shape[0], THREADS)),
+                         THREADS, 0, to, (const float *)b->data, b->shape[0]));
+    bias = to;
+  }
+  fsam_product p = product_of(y, x, false, w, true, bias);
+  p.add = 0; /* an output, not a gradient */
+  return multiply(p, device, workspace);
+}
+
+int linear_backward_input_cuda(fsam_tensor *dx, const fsam_tensor *dy, const fsam_tensor *w) {
+  fsam_device *device = fsam__device_of(dx);
+  void *workspace;
+  FSAM_TRY(fsam__workspace(&workspace, device, PRODUCT_WORKSPACE));
+  return multiply(product_of(dx, dy, false, w, false, NULL), device, workspace);
+}
+
+int linear_backward_weight_cuda(fsam_tensor *dw, fsam_tensor *db, const fsam_tensor *dy,
+                                const fsam_tensor *x) {
+  fsam_device *device = fsam__device_of(dy);
+  if (db)
+    FSAM_TRY(dy->dtype == FSAM_BF16 ? bias_gradient<bf16>(db, dy) : bias_gradient<float>(db, dy));
+  if (!dw) return FSAM_OK;
+  void *workspace;
+  FSAM_TRY(fsam__workspace(&workspace, device, PRODUCT_WORKSPACE));
+  return multiply(product_of(dw, dy, true, x, false, NULL), device, workspace);
+}

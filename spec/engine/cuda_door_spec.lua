@@ -1,0 +1,107 @@
+-- Asking for a GPU: one clear line for each thing that may be missing, and `auto`, which asks the
+-- driver. The driver and the CUDA half are stand-ins (fake_cuda.c) beside a copy of libfsam.so.
+local helper = require("spec.helper")
+local quote = helper.quote
+
+local NO_DRIVER = "device cuda: there is no NVIDIA driver here (libcuda.so.1 was not found); use "
+  .. "the device cpu"
+
+describe("the door to the CUDA half", function()
+  local place
+
+  -- place/libfsam.so, and what Lua needs to find it there.
+  setup(function()
+    place = helper.temp_dir()
+    local build = helper.build_dir()
+    local code, _, err = helper.shell(("mkdir -p %s/lua/fsam %s/driver && cp %s/lua/fsam/cdef.lua "
+      .. "%s/lua/fsam && cp %s/libfsam.so %s && cc -shared -fPIC -DFAKE_DRIVER "
+      .. "-o %s/driver/libcuda.so.1 spec/engine/fake_cuda.c"):format(place, place, quote(build),
+        place, quote(build), place, place))
+    assert(code == 0, err)
+  end)
+
+  teardown(function()
+    helper.remove_dir(place)
+  end)
+
+  after_each(function()
+    os.remove(place .. "/libfsam-cuda.so")
+  end)
+
+  local function add_half(version)
+    local code, _, err = helper.shell(("cc -shared -fPIC -Iengine -DFAKE_VERSION=%s "
+      .. "-o %s/libfsam-cuda.so spec/engine/fake_cuda.c"):format(quote(('"%s"'):format(version)),
+        place))
+    assert(code == 0, err)
+  end
+
+  -- Opens a device in a process of its own; returns its name and text, or the message.
+  local function open(name, environment)
+    local env = environment and ("LD_LIBRARY_PATH=%s/driver %s"):format(place, environment)
+    local _, out, err = helper.fsam_lua({ env = env, "-e", ([[
+      package.path = %q .. "/lua/?.lua;" .. package.path
+      local C = require("fsam.C")
+      local out = C.ffi.new("fsam_device *[1]")
+      if C.lib.fsam_device_open(out, %q) < 0 then
+        print(C.ffi.string(C.lib.fsam_error()))
+      else
+        print(C.ffi.string(C.lib.fsam_device_name(out[0])) .. ", "
+          .. C.ffi.string(C.lib.fsam_device_text(out[0])))
+        C.lib.fsam_device_close(out[0])
+      end]]):format(place, name) })
+    assert.equal("", err)
+    return (out:gsub("\n$", ""))
+  end
+
+  local version = require("fsam.C").ffi.string(require("fsam.C").lib.fsam_version())
+  local GOOD = "FAKE_GPUS=1 FAKE_VERSION=13000"
+
+  it("says that there is no driver", function()
+    assert.equal(NO_DRIVER, open("cuda"))
+    assert.equal("cpu, ", open("auto"))
+  end)
+
+  it("says that the driver has no GPU, and what hides it", function()
+    assert.equal("device cuda: the NVIDIA driver reports no GPU; use the device cpu",
+      open("cuda", "FAKE_INIT=100"))
+    assert.equal("device cuda: the NVIDIA driver reports no GPU; use the device cpu",
+      open("cuda", "FAKE_GPUS=0"))
+    assert.equal("device cuda: the driver reports no GPU, with CUDA_VISIBLE_DEVICES=3 in the "
+      .. "environment; unset it, or use the device cpu",
+      open("cuda", "FAKE_INIT=100 CUDA_VISIBLE_DEVICES=3"))
+    assert.equal("device cuda: the NVIDIA driver does not start (error 999); nvidia-smi may say "
+      .. "more; use the device cpu", open("cuda", "FAKE_INIT=999"))
+    assert.equal("cpu, ", open("auto", "FAKE_INIT=999"))
+  end)
+
+  it("says that this build has no CUDA half", function()
+    assert.equal(("device cuda: this build has no CUDA half (%s/libfsam-cuda.so); build it with "
+      .. "scripts/setup -DFSAM_CUDA=ON, or use the device cpu"):format(place),
+      open("cuda", GOOD))
+    assert.equal("cpu, ", open("auto", GOOD))
+  end)
+
+  it("says that the half cannot be opened, or is another version's", function()
+    helper.write_file(place .. "/libfsam-cuda.so", "not a library")
+    assert.matches("^device cuda: the CUDA half cannot be opened: .*libfsam%-cuda%.so: .*; use the "
+      .. "device cpu$", open("cuda", GOOD))
+    os.remove(place .. "/libfsam-cuda.so")
+    add_half("0.0.0")
+    assert.equal(("device cuda: %s/libfsam-cuda.so is of another version than libfsam.so; build "
+      .. "and install them together"):format(place), open("cuda", GOOD))
+  end)
+
+  it("says that the driver is too old", function()
+    add_half(version)
+    assert.equal("device cuda: the NVIDIA driver is one for CUDA 12.4, this build needs 13.0 or "
+      .. "newer; update it, or use the device cpu", open("cuda", "FAKE_GPUS=1 FAKE_VERSION=12040"))
+    assert.equal("cpu, ", open("auto", "FAKE_GPUS=1 FAKE_VERSION=12040"))
+  end)
+
+  it("opens the GPU, also as auto", function()
+    add_half(version)
+    assert.equal("cuda, Fake GPU, 1 GB", open("cuda", GOOD))
+    assert.equal("cuda, Fake GPU, 1 GB", open("auto", GOOD))
+    assert.equal("cpu, ", open("cpu", GOOD))
+  end)
+end)
