@@ -58,6 +58,7 @@ int64_t fsam_arena_peak(const fsam_arena *a) { return a->peak; }
 int64_t fsam_arena_mark(const fsam_arena *a) { return a->block_count; }
 
 void fsam_arena_release(fsam_arena *a, int64_t mark) {
+  if (a->block_count > mark && a->device->memory->reuse) a->device->memory->reuse(a->device);
   while (a->block_count > mark) {
     block *b = &a->blocks[--a->block_count];
     a->chunks[b->chunk].used = b->offset;

@@ -52,6 +52,8 @@ struct gpu {
   size_t used;
   int32_t *fault; /* pinned: kernels write it over the bus, hardly ever */
   early_read *free_reads;
+  cudaEvent_t copied; /* the last read that was begun is done */
+  bool reading;       /* it may not be, and nothing waits for it yet */
 };
 
 gpu *of(fsam_device *device) { return (gpu *)device; }
@@ -212,7 +214,16 @@ int queue_read(gpu *g, early_read *r, const void *from) {
   if (r->bytes)
     CUDA_TRY("copying from the GPU",
              cudaMemcpyAsync(r->buffer.memory, from, r->bytes, cudaMemcpyDeviceToHost, g->copies));
+  CUDA_TRY("marking a read", cudaEventRecord(g->copied, g->copies));
+  g->reading = true;
   return mark(&r->buffer, g->copies);
+}
+
+/* What comes now on the work stream may overwrite what is being read. */
+void reuse(fsam_device *device) {
+  gpu *g = of(device);
+  if (g->reading) cudaStreamWaitEvent(g->work, g->copied, 0);
+  g->reading = false;
 }
 
 int read_begin(fsam_device *device, void **ticket, const void *from, size_t bytes) {
@@ -327,14 +338,15 @@ void close_gpu(fsam_device *device) {
   }
   for (piece &p : g->in) close_piece(&p);
   for (piece &p : g->out) close_piece(&p);
+  if (g->copied) cudaEventDestroy(g->copied);
   if (g->fault) cudaFreeHost(g->fault);
   if (g->work) cudaStreamDestroy(g->work);
   if (g->copies) cudaStreamDestroy(g->copies);
   if (traced_gpu == g) traced_gpu = NULL;
 }
 
-const fsam_memory memory = {take,       give,     zero, copy_in,  copy_out,
-                            read_begin, read_end, room, close_gpu};
+const fsam_memory memory = {take,       give,     zero,  copy_in, copy_out,
+                            read_begin, read_end, reuse, room,    close_gpu};
 
 /* Is it new enough? Its text. */
 int look_at(gpu *g) {
@@ -358,6 +370,7 @@ int set_up(gpu *g) {
   FSAM_TRY(look_at(g));
   CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->work, cudaStreamNonBlocking));
   CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->copies, cudaStreamNonBlocking));
+  CUDA_TRY("an event", cudaEventCreateWithFlags(&g->copied, cudaEventDisableTiming));
   for (piece &p : g->in) FSAM_TRY(open_piece(&p, PIECE));
   for (piece &p : g->out) FSAM_TRY(open_piece(&p, PIECE));
   CUDA_TRY("pinned memory",

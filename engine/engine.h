@@ -48,6 +48,7 @@ typedef struct fsam_memory {
    * comes later: *ticket is ended once, with `to` = NULL when nobody wants the data any more. */
   int (*read_begin)(fsam_device *device, void **ticket, const void *from, size_t bytes);
   int (*read_end)(fsam_device *device, void *ticket, void *to);
+  void (*reuse)(fsam_device *device); /* an arena took memory back: later work may overwrite it */
   void (*room)(fsam_device *device, size_t *left, size_t *total); /* of the GPU's memory, bytes */
   void (*close)(fsam_device *device); /* its last act, when all memory has been freed */
 } fsam_memory;

@@ -5,6 +5,9 @@
 --     assert.near(expected, actual, tolerance)           |difference| <= tolerance everywhere
 --     assert.near_relative(expected, actual, tolerance)  the same, times the largest |expected|
 --
+-- With FSAM_TEST_DEVICE=cuda, models and vectors that specs make are on the GPU, and
+-- spec/kernels/gpu_spec.lua runs; kernels' own specs stay on the CPU.
+--
 -- Both take numbers, flat tables, or anything with a `read` method (tensors); the message names the
 -- worst place. NaN is near nothing.
 require("fsam.C")
@@ -18,6 +21,16 @@ local M = {}
 
 --- The repository's root: specs run from there.
 M.root = lfs.currentdir()
+
+local devices = require("fsam.device")
+local open_device = devices.open
+
+--- The device that specs are run on: "cpu", or what FSAM_TEST_DEVICE says.
+M.device = os.getenv("FSAM_TEST_DEVICE") or "cpu"
+
+function devices.open(name)
+  return open_device(name == "cpu" and M.device or name)
+end
 
 --- The build folder that is being tested.
 -- @treturn string an absolute path

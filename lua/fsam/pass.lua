@@ -8,7 +8,7 @@ local batches = require("fsam.data.batch")
 local devices = require("fsam.device")
 local ops = require("fsam.ops")
 local Result = require("fsam.result")
-local ffi, lib, check = C.ffi, C.lib, C.check
+local ffi, lib = C.ffi, C.lib
 
 local Pass = {}
 Pass.__index = Pass
@@ -27,34 +27,40 @@ function Pass.new(o)
   }, Pass)
 end
 
--- A host array of the batch as device memory.
-local function upload(self, dtype, values, count, name)
-  local t = Tensor.new(self.arena, dtype, { count }, name)
-  check(lib.fsam_tensor_write(t, values, count))
-  return t
-end
+local ints = ffi.typeof("int32_t[?]")
+local LINE = 16 -- every array of a batch starts at a multiple of 64 bytes
 
-local function pointer(t)
-  return ffi.cast("const int32_t *", t.data)
-end
-
--- The device's view of a host batch (fsam.data.batch), and its labels or nil.
+-- The device's view of a host batch (fsam.data.batch), and its labels: all arrays side by side in
+-- one piece of memory, sent at once.
 local function to_device(self, host)
-  local device = ffi.new("fsam_batch")
-  for _, field in ipairs({ "ids", "positions", "segments", "sample" }) do
-    device[field] = pointer(upload(self, "i32", host[field], host.tokens, field))
+  local tokens, samples = host.tokens, host.samples
+  local parts = {
+    { "ids", tokens }, { "positions", tokens }, { "segments", tokens }, { "sample", tokens },
+    { "starts", samples + 1 }, { "ordinals", samples },
+    { self.loss == "mse" and "targets" or "labels", samples },
+  }
+  local total = 0
+  for _, part in ipairs(parts) do
+    part.at = total
+    total = total + math.ceil(part[2] / LINE) * LINE
   end
-  device.starts = pointer(upload(self, "i32", host.starts, host.samples + 1, "starts"))
-  device.ordinals = pointer(upload(self, "i32", host.ordinals, host.samples, "ordinals"))
-  device.tokens, device.samples, device.longest = host.tokens, host.samples, host.longest
-  if self.loss == "mse" then
-    return device, upload(self, "f32", host.targets, host.samples, "targets")
+  local block = ints(total)
+  for _, part in ipairs(parts) do
+    ffi.copy(block + part.at, host[part[1]], part[2] * 4)
   end
-  return device, upload(self, "i32", host.labels, host.samples, "labels")
+  local whole = Tensor.new(self.arena, "i32", { total }, "batch"):write(block)
+  local device, first = ffi.new("fsam_batch"), ffi.cast("const int32_t *", whole.data)
+  for i = 1, 6 do
+    device[parts[i][1]] = first + parts[i].at
+  end
+  device.tokens, device.samples, device.longest = tokens, samples, host.longest
+  local labels = whole:view({ samples }, parts[7].at, parts[7][1])
+  labels.dtype = self.loss == "mse" and lib.FSAM_F32 or lib.FSAM_I32
+  return device, labels
 end
 
--- Forward of one micro-batch; with gradients, backward too. Returns its losses and logits, which
--- outlive the step arena.
+-- Forward of one micro-batch; with gradients, backward too. Returns its losses and logits
+-- (Tensor.later): on a GPU they reach the host while the way back is still being worked on.
 local function micro_batch(self, host, o, scale)
   lib.fsam_arena_reset(self.arena)
   local device, labels = to_device(self, host)
@@ -70,6 +76,7 @@ local function micro_batch(self, host, o, scale)
   local losses = Tensor.new(self.results, "f32", { host.samples }, "losses")
   ops.loss(tape, self.loss, losses, logits, labels, scale)
   local kept = Tensor.new(self.results, "f32", logits:dims(), "logits"):copy(logits)
+  losses, kept = losses:later(), kept:later()
   if o.gradients then
     tape:backward()
   end

@@ -1,5 +1,5 @@
---- What a pass left behind: per-sample losses and logits. They stay on the device until someone
--- reads them, and live until the next step.
+--- What a pass left behind: per-sample losses and logits, which the device copies to the host
+-- beside its other work. Reading them waits for the pass that made them, not for what came later.
 local Result = {}
 Result.__index = Result
 
@@ -8,7 +8,7 @@ function Result.new(samples)
   return setmetatable({ samples = samples, parts = {} }, Result)
 end
 
---- Adds a micro-batch: its host batch, losses [B] and logits [B,C] (capacities).
+--- Adds a micro-batch: its host batch, losses [B] and logits [B,C] (capacities), as Tensor.later.
 function Result:add(host, losses, logits)
   self.parts[#self.parts + 1] = { host = host, losses = losses, logits = logits }
 end
@@ -52,7 +52,7 @@ end
 function Result:logits()
   local list = {}
   for _, part in ipairs(self.parts) do
-    local values, classes = part.logits:to_host(), tonumber(part.logits.shape[1])
+    local values, classes = part.logits:to_host(), part.logits:dims()[2]
     for i = 0, part.host.count - 1 do
       local row = {}
       for c = 1, classes do

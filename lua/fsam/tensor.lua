@@ -90,6 +90,32 @@ function methods.to_host(self)
   return host, n
 end
 
+local Later = {}
+Later.__index = Later
+
+--- The values as they are now, to be read later: on a GPU reading waits for these alone, not for
+-- what has been queued since. f32 and i32 only.
+-- @treturn table to_host(), as a tensor's, as often as one likes; dims()
+function methods.later(self)
+  local out = ffi.new("fsam_readback *[1]")
+  check(lib.fsam_readback_begin(out, self))
+  return setmetatable({ handle = ffi.gc(out[0], lib.fsam_readback_free), count = self:count(),
+    shape = self:dims(), make = self.dtype == lib.FSAM_I32 and ints or floats }, Later)
+end
+
+function Later:to_host()
+  if not self.host then
+    local host = self.make(self.count)
+    check(lib.fsam_readback_end(self.handle, host, self.count))
+    self.host = host
+  end
+  return self.host, self.count
+end
+
+function Later:dims()
+  return self.shape
+end
+
 --- All values as a flat Lua table, from 1, row by row.
 function methods.read(self)
   local host, n = self:to_host()

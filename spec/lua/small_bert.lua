@@ -135,8 +135,8 @@ end
 
 --- The bytes of the working copy.
 function M.working_copy(model)
-  local raw = model.params.c:tensor()
-  return ffi.string(raw.data, raw:count() * (raw.dtype == C.lib.FSAM_F32 and 4 or 2))
+  local values, count = model.params.c:tensor():to_host()
+  return ffi.string(values, count * 4)
 end
 
 --- For step(n, wrap): writes `value` into the gradient (its first segment, or all of it) of the

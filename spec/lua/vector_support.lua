@@ -37,7 +37,7 @@ function M.specs()
   }
 end
 
---- A model on the CPU.
+--- A model on the CPU (or the device that the specs are run on).
 function M.model(compute, specs)
   return params.new(device.open("cpu"), specs or M.specs(), { compute = compute or "f32" })
 end
@@ -45,19 +45,20 @@ end
 --- Writes value(n, segment) into every real element, n from 1 in the layout's order; frozen ones
 -- too.
 function M.fill(P, vector, value)
-  local data, n = ffi.cast("float *", vector.raw.data), 0
+  local data, n = vector.raw:to_host(), 0
   for _, segment in ipairs(P.segments) do
     for i = 0, segment.count - 1 do
       n = n + 1
       data[segment.offset + i] = value(n, segment)
     end
   end
+  vector.raw:write(data)
   P:touch(vector)
 end
 
 --- The elements of the segments that are not frozen, in order, once everything waiting has run.
 function M.read(P, vector)
-  local data, list = ffi.cast("float *", vector:tensor().data), {}
+  local data, list = vector:tensor():to_host(), {}
   for _, segment in ipairs(P.segments) do
     for i = 0, segment.frozen and -1 or segment.count - 1 do
       list[#list + 1] = data[segment.offset + i]
@@ -68,7 +69,7 @@ end
 
 --- A mask's bits as a list of booleans, in the same order.
 function M.read_bits(P, mask)
-  local words, list = ffi.cast("uint32_t *", mask:tensor().data), {}
+  local words, list = mask:tensor():to_host(), {}
   local bit = require("bit")
   for _, segment in ipairs(P.segments) do
     for i = 0, segment.frozen and -1 or segment.count - 1 do

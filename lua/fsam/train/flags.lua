@@ -140,6 +140,9 @@ local function report_flags()
         .. "mask; 0: never. Training does not change" },
     { name = "device", type = "choice", choices = { "cpu", "cuda", "auto" }, default = "auto",
       free = true, help = "where to compute" },
+    { name = "tune", type = "flag", free = true,
+      help = "time a GPU's algorithms for each new matrix product and keep the fastest in the run "
+        .. "folder; two runs may then differ in rounding" },
     { name = "threads", type = "integer", default = 0, min = 0, free = true,
       help = "processor threads; 0: all cores" },
   }

@@ -151,6 +151,7 @@ function Run:begin()
       end
       file.remove(self:path("train.log"))
       file.remove(self:path("results.json"))
+      file.remove(self:path("tuning.json"))
     end
   end
 end

@@ -11,6 +11,7 @@ local metrics = require("fsam.metrics")
 local progress = require("fsam.train.progress")
 local saving = require("fsam.train.saving")
 local schedule = require("fsam.schedule")
+local tuning = require("fsam.train.tuning")
 
 local M = {}
 
@@ -78,6 +79,7 @@ function Loop:save(name)
   local p, started = self.progress, clock()
   local path = self.run:path(name)
   saving.checkpoint(path, self)
+  tuning.keep(self)
   local at = p.last and p.last.values[self.options.best_checkpoint_metric]
   self.report:saved({ path = path, epoch = p.epoch, step = p.step, score = at,
     seconds = clock() - started })
@@ -165,6 +167,7 @@ end
 local function begin(self)
   local run, p, saved = self.run, self.progress, self.run.resume
   run:begin()
+  tuning.begin(self)
   if run.folder then
     self.report:open_log(run:path("train.log"))
     self.report:note("run      " .. run.folder .. (saved and (", continued after update %s of %s")

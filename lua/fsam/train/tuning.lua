@@ -1,0 +1,59 @@
+--- Which algorithms a GPU's matrix products use: chosen by timing when --tune is given, and kept in
+-- the run folder (tuning.json), so that a run that goes on chooses the same. The choosing is the
+-- library's; without it, its own first choice depends on a product's shape alone.
+local C = require("fsam.C")
+local file = require("fsam.formats.file")
+local json = require("fsam.json")
+local ffi, lib, check = C.ffi, C.lib, C.check
+
+local M = {}
+
+--- The library's text as JSON: its first line says what the others are good for.
+function M.encode(text)
+  local lines = {}
+  for line in text:gmatch("[^\n]+") do
+    lines[#lines + 1] = line
+  end
+  return json.encode({ made_for = table.remove(lines, 1), algorithms = lines },
+    { indent = true, order = { "made_for", "algorithms" } }) .. "\n"
+end
+
+--- The inverse of encode; nil for what it did not write.
+function M.decode(content)
+  local ok, value = pcall(json.decode, content)
+  if not ok or type(value) ~= "table" or type(value.made_for) ~= "string"
+      or type(value.algorithms) ~= "table" then
+    return nil
+  end
+  return value.made_for .. "\n" .. table.concat(value.algorithms, "\n") .. "\n"
+end
+
+local function path_of(loop)
+  return loop.run.folder and loop.run:path("tuning.json")
+end
+
+--- Begins a run: with --tune, or where the run folder has choices already.
+-- @tparam table loop options, run, model
+function M.begin(loop)
+  local path = path_of(loop)
+  local known = path and file.kind(path) == "file" and M.decode(file.read(path)) or nil
+  if loop.options.tune or known then
+    check(lib.fsam_tuning_begin(loop.model.device, known))
+  end
+end
+
+--- Writes what has been chosen so far; nothing on the CPU.
+function M.keep(loop)
+  local path, text = path_of(loop), ffi.new("const char *[1]")
+  if not path or not loop.model.device then
+    return
+  end
+  check(lib.fsam_tuning_text(loop.model.device, text))
+  local now = ffi.string(text[0])
+  if now ~= "" and now ~= loop.tuning then
+    file.write(path, M.encode(now))
+    loop.tuning = now
+  end
+end
+
+return M

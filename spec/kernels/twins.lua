@@ -1,0 +1,135 @@
+--- CUDA kernels against the CPU's, over the cases of every kernel's own spec: what cuda_spec.lua
+-- (on the shim) and gpu_spec.lua (on a GPU) share.
+local assert = require("luassert")
+local C = require("fsam.C")
+local helper = require("spec.helper")
+local stage = require("spec.kernels.stage")
+local check = C.check
+
+local M = {}
+
+local TOLERANCE = { f32 = 1e-5, bf16 = 1e-2 } -- of the largest value
+
+M.NAMES = { "attention", "cast", "cross_entropy", "dropout", "embedding", "gather", "gelu",
+  "layernorm", "linear", "mse", "tanh" }
+
+-- Sizes that only a GPU's way of cutting makes special; checked against the CPU's kernels alone.
+local MORE = {
+  attention = function(make)
+    return {
+      make("over several tiles", 1, 64, { 130, 3 }, { p = 0.1, tail = 2 }),
+      make("in wide heads over several tiles", 1, 72, { 70 }, { p = 0.2 }),
+    }
+  end,
+  embedding = function(make)
+    return { make("of many tokens", 24,
+      { segment = true, p = 0.1, lengths = { 150, 151 }, tail = 3 }) }
+  end,
+  gelu = function(layer)
+    return { layer({ name = "on more rows than there are chunks", lengths = { 2100 }, T = 2100,
+      F = 8, form = C.lib.FSAM_GELU_ERF }) }
+  end,
+  layernorm = function(make)
+    return { make("in rows of several warps", 1032,
+      { b = true, residual = true, p = 0.1, tail = 1 }) }
+  end,
+}
+
+--- The cases of a kernel's spec and of MORE.
+function M.cases_of(kernel)
+  local cases = dofile(("spec/kernels/%s_spec.lua"):format(kernel))
+  for _, case in ipairs(MORE[kernel] and MORE[kernel](cases.make) or {}) do
+    cases[#cases + 1] = case
+  end
+  return cases
+end
+
+--- A case run on a device; `between` is called before the way back.
+-- @tparam function open opens the device into out[0]
+local function on_device(open, case, act, filled, between)
+  local self = stage.new(case, act, open)
+  if case.backward then
+    self:add_gradients(filled)
+  end
+  check(case.forward(self.t, self.batch, case))
+  if case.backward then
+    between(self)
+    check(case.backward(self.t, self.batch, case))
+  end
+  local hold, name = self:guards_hold()
+  assert(hold, name and "written outside of " .. name)
+  return self
+end
+
+local function on_cpu(case, act, filled)
+  local self = stage.new(case, act)
+  if case.backward then
+    self:add_gradients(filled)
+  end
+  self:run(1)
+  return self
+end
+
+local function written(case)
+  local names = {}
+  for _, output in ipairs(case.outputs) do
+    names[#names + 1] = output[1]
+  end
+  for _, gradient in ipairs(case.backward and case.gradients or {}) do
+    names[#names + 1] = "d" .. gradient[1]
+  end
+  return names
+end
+
+local function compare(o, case, act, filled)
+  local cpu = on_cpu(case, act, filled)
+  o.first()
+  local one = on_device(o.open, case, act, filled, o.between)
+  o.second()
+  local two = on_device(o.open, case, act, filled, o.between)
+  for _, name in ipairs(written(case)) do
+    local want, got = cpu.t[name]:read(), one.t[name]:read()
+    local _, _, largest = helper.worst(want, got)
+    assert.near(want, got, TOLERANCE[act] * math.max(largest, 1e-3), name)
+    assert.equal(0, (helper.worst(got, two.t[name]:read())), name .. " differs the second time")
+  end
+  for _, s in ipairs({ cpu, one, two }) do
+    s:close()
+  end
+end
+
+--- Compares a case with the CPU, with gradients written and added to; two runs give equal bits.
+-- @tparam table o open; first, second, between: called before the two runs and before the way back
+function M.compare(o, case, act)
+  compare(o, case, act, 0)
+  if case.backward then
+    compare(o, case, act, 1)
+  end
+end
+
+--- What reading a kernel's result says, after forward ran on data that the device cannot refuse.
+-- @tparam function open opens the device into out[0]
+-- @tparam string kernel
+-- @tparam function change spoils the stage
+function M.fault(open, kernel, change)
+  local case = dofile(("spec/kernels/%s_spec.lua"):format(kernel))[1]
+  local s = stage.new(case, "f32", open)
+  change(s)
+  check(case.forward(s.t, s.batch, case))
+  local out = s.t[case.outputs[1][1]]
+  local ok, message = pcall(out.read, out)
+  local again = pcall(out.read, out)
+  s:close()
+  assert.is_false(ok)
+  assert.is_true(again) -- told once
+  return tostring(message)
+end
+
+--- Overwrites element i (from 1) of an input.
+function M.spoil(s, name, i, value)
+  local values = s.t[name]:read()
+  values[i] = value
+  s.t[name]:write(values)
+end
+
+return M
