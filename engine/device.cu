@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "../kernels/matmul.cuh"
-#include "engine.h"
+#include "program.h"
 
 extern "C" {
 #define FSAM_KERNEL(name, signature) int name##_cuda signature;
@@ -261,8 +261,15 @@ const fsam_kernels plain = {
 #undef FSAM_KERNEL
 };
 
-/* With FSAM_SYNC: each kernel's function, and then a wait. */
-gpu *traced_gpu;
+/* With FSAM_SYNC: each kernel's function, and then a wait for the device that its arguments are
+ * on. */
+fsam_device *home_of(const fsam_tensor *t) { return t ? fsam__device_of(t) : NULL; }
+fsam_device *home_of(fsam_tensor *t) { return home_of((const fsam_tensor *)t); }
+fsam_device *home_of(fsam_layout *l) { return l->device; }
+template <typename T>
+fsam_device *home_of(const T &) {
+  return NULL;
+}
 
 struct line {
   char text[400];
@@ -303,8 +310,11 @@ template <typename Name, typename... A, int (*function)(A...)>
 struct traced<Name, int (*)(A...), function> {
   static int run(A... arguments) {
     FSAM_TRY(function(arguments...));
-    const cudaError_t error = cudaStreamSynchronize(traced_gpu->work);
-    if (error == cudaSuccess) return check_fault(traced_gpu);
+    fsam_device *homes[] = {home_of(arguments)...}, *home = NULL;
+    for (fsam_device *d : homes)
+      if (d) home = d;
+    const cudaError_t error = cudaStreamSynchronize(of(home)->work);
+    if (error == cudaSuccess) return check_fault(of(home));
     line l = {};
     const int in_order[] = {(say_argument(&l, arguments), 0)...};
     (void)in_order;
@@ -342,7 +352,6 @@ void close_gpu(fsam_device *device) {
   if (g->fault) cudaFreeHost(g->fault);
   if (g->work) cudaStreamDestroy(g->work);
   if (g->copies) cudaStreamDestroy(g->copies);
-  if (traced_gpu == g) traced_gpu = NULL;
 }
 
 const fsam_memory memory = {take,       give,     zero,  copy_in, copy_out,
@@ -396,7 +405,6 @@ int open_gpu(fsam_device **out) {
     return rc;
   }
   g->device.stream = g->work;
-  if (is_synchronous()) traced_gpu = g;
   *out = &g->device;
   return FSAM_OK;
 }

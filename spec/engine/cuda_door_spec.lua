@@ -105,3 +105,47 @@ describe("the door to the CUDA half", function()
     assert.equal("cpu, ", open("cpu", GOOD))
   end)
 end)
+
+describe("scripts/gpu-check", function()
+  local place
+
+  -- A machine whose nvidia-smi does this.
+  local function gpu_check(smi, arguments)
+    helper.write_file(place .. "/nvidia-smi", "#!/bin/sh\n" .. smi .. "\n")
+    return helper.shell(("chmod +x %s/nvidia-smi && env PATH=%s:$PATH FSAM_BUILD=%s/build OUT=%s "
+      .. "scripts/gpu-check %s"):format(place, place, place, place, arguments))
+  end
+
+  before_each(function()
+    place = helper.temp_dir()
+  end)
+
+  after_each(function()
+    helper.remove_dir(place)
+  end)
+
+  it("says that there is no GPU", function()
+    local code, out, err = gpu_check("exit 9", "")
+    assert.equal(2, code)
+    assert.equal("gpu-check: this machine has no GPU that nvidia-smi reports; nothing was "
+      .. "checked\n", err)
+    assert.equal("", out)
+    assert.is_nil(helper.read_file(place .. "/gpu-check.md"))
+  end)
+
+  it("names a stage that it does not know", function()
+    local code, _, err = gpu_check("exit 9", "kernels everything")
+    assert.equal(2, code)
+    assert.matches("^gpu%-check: stage everything is unknown", err)
+  end)
+
+  it("reports what failed, and that nothing else could be run without the half", function()
+    local code, out = gpu_check("echo Fake GPU", "kernels")
+    local report = helper.read_file(place .. "/gpu-check.md")
+    assert.equal(1, code)
+    assert.equal(report, out)
+    assert.matches("\n\nFake GPU\n\n", report, 1, true)
+    assert.matches(("There is no %s/build/libfsam-cuda.so: the other stages were not run."):format(
+      place), report, 1, true)
+  end)
+end)
