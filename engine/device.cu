@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <type_traits>
+
 #include "../kernels/matmul.cuh"
 #include "program.h"
 
@@ -263,12 +265,16 @@ const fsam_kernels plain = {
 
 /* With FSAM_SYNC: each kernel's function, and then a wait for the device that its arguments are
  * on. */
-fsam_device *home_of(const fsam_tensor *t) { return t ? fsam__device_of(t) : NULL; }
-fsam_device *home_of(fsam_tensor *t) { return home_of((const fsam_tensor *)t); }
-fsam_device *home_of(fsam_layout *l) { return l->device; }
 template <typename T>
-fsam_device *home_of(const T &) {
-  return NULL;
+fsam_device *home_of(T argument) {
+  if constexpr (std::is_same_v<T, fsam_tensor *> || std::is_same_v<T, const fsam_tensor *>)
+    return argument ? fsam__device_of(argument) : NULL;
+  else if constexpr (std::is_same_v<T, fsam_layout *>)
+    return argument->device;
+  else if constexpr (std::is_same_v<T, fsam_device *>)
+    return argument;
+  else
+    return NULL;
 }
 
 struct line {
@@ -313,6 +319,7 @@ struct traced<Name, int (*)(A...), function> {
     fsam_device *homes[] = {home_of(arguments)...}, *home = NULL;
     for (fsam_device *d : homes)
       if (d) home = d;
+    if (!home) return FSAM_OK;
     const cudaError_t error = cudaStreamSynchronize(of(home)->work);
     if (error == cudaSuccess) return check_fault(of(home));
     line l = {};
