@@ -7,6 +7,7 @@ local M = {}
 
 ffi.cdef([[
 int fsam_simt_open(fsam_device **out);
+int fsam_simt_open_lazy(fsam_device **out);
 void fsam_simt_order(int descending);
 void fsam_simt_poison(fsam_device *device);
 int fsam_simt_select(uint64_t *mask, const float *keys, fsam_layout *layout, const uint8_t *pool,

@@ -1,0 +1,116 @@
+-- What device.cu does with streams, events and pinned memory, on a runtime that puts everything off
+-- until it is waited for (spec/simt/runtime.cpp).
+local C = require("fsam.C")
+local Tensor = require("fsam.tensor")
+local simt = require("spec.simt.device")
+local ffi, lib, check = C.ffi, C.lib, C.check
+
+describe("a GPU's memory", function()
+  local shim, why = simt.load()
+  if not shim then
+    pending(why)
+    return
+  end
+  local device, arena
+
+  before_each(function()
+    local out, slot = ffi.new("fsam_device *[1]"), ffi.new("fsam_arena *[1]")
+    check(shim.fsam_simt_open_lazy(out))
+    device = out[0]
+    check(lib.fsam_arena_new(slot, device, "lazy"))
+    arena = slot[0]
+  end)
+
+  after_each(function()
+    lib.fsam_arena_free(arena)
+    lib.fsam_device_close(device)
+  end)
+
+  local function new(count, name)
+    return Tensor.new(arena, "i32", { count }, name or "t")
+  end
+
+  local function counted(count, first)
+    local host = ffi.new("int32_t[?]", count)
+    for i = 0, count - 1 do
+      host[i] = first + i
+    end
+    return host
+  end
+
+  local function is_counted(host, count, first)
+    for i = 0, count - 1 do
+      if host[i] ~= first + i then
+        return false
+      end
+    end
+    return true
+  end
+
+  it("has a name", function()
+    assert.equal("cuda", ffi.string(lib.fsam_device_name(device)))
+    assert.equal("Lazy GPU, 0 GB", ffi.string(lib.fsam_device_text(device)))
+  end)
+
+  it("takes what the host sends, however much, though the host uses its memory again", function()
+    local count = 3 * 1024 * 1024 + 5 -- more than all pinned memory
+    local large, small = new(count), new(3, "small")
+    local host = counted(count, 7)
+    large:write(host)
+    ffi.fill(host, count * 4)
+    small:write({ 1, 2, 3 })
+    assert.is_true(is_counted(large:to_host(), count, 7))
+    assert.same({ 1, 2, 3 }, small:read())
+    assert.same({ 0, 0, 0 }, small:fill(0):read())
+  end)
+
+  it("keeps many small copies in order", function()
+    local t = new(1000)
+    for first = 1, 3000 do -- 12 MB
+      t:write(counted(1000, first))
+    end
+    assert.is_true(is_counted(t:to_host(), 1000, 3000))
+  end)
+
+  it("reads what was there when the read began", function()
+    local t = new(4):write({ 1, 2, 3, 4 })
+    local first = t:later()
+    t:write({ 5, 6, 7, 8 })
+    local second = t:later()
+    t:fill(0)
+    assert.is_true(is_counted(second:to_host(), 4, 5))
+    assert.is_true(is_counted(first:to_host(), 4, 1))
+  end)
+
+  it("does not give memory that is being read to later work", function()
+    local t = new(4):write({ 1, 2, 3, 4 })
+    local later = t:later()
+    lib.fsam_arena_reset(arena)
+    local again = new(4, "again"):write({ 9, 9, 9, 9 })
+    assert.equal(t.data, again.data)
+    assert.same({ 9, 9, 9, 9 }, again:read()) -- the work is done before the early read is ended
+    assert.is_true(is_counted(later:to_host(), 4, 1))
+  end)
+
+  it("uses the memory of reads again, also of those that nobody ended", function()
+    for first = 1, 50 do
+      local t = new(4):write(counted(4, first))
+      local read = ffi.new("fsam_readback *[1]")
+      check(lib.fsam_readback_begin(read, t))
+      lib.fsam_readback_free(read[0])
+      assert.is_true(is_counted(t:later():to_host(), 4, first))
+      lib.fsam_arena_reset(arena)
+    end
+  end)
+
+  it("says what was asked and what is left when memory is missing", function()
+    new(1024 * 1024)
+    local ok, err = pcall(new, 2 ^ 27, "huge")
+    assert.is_false(ok)
+    assert.equal("lazy arena: no memory for huge (536.9 MB; 4.2 MB are in use; the GPU has 0.3 of "
+      .. "0.3 GB left)", tostring(err))
+    local out = ffi.new("fsam_tensor")
+    assert.equal(lib.FSAM_ENOMEM, lib.fsam_tensor_new(out, arena, lib.FSAM_I32, 1,
+      ffi.new("int64_t[4]", 2 ^ 27), "huge", 0))
+  end)
+end)

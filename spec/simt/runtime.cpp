@@ -1,0 +1,200 @@
+/* runtime.cpp: streams and events that put everything off (cuda_runtime.h). */
+#include "cuda_runtime.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_STREAMS = 16 };
+static const size_t TOTAL = 256 << 20; /* bytes of the fake GPU */
+
+enum task_kind { COPY, SET, RECORD, WAIT };
+
+struct task {
+  task_kind kind;
+  void *to;
+  const void *from;
+  size_t bytes;
+  int value;
+  cudaEvent_t event;
+  int64_t number; /* which record of the event */
+};
+
+struct fake_stream {
+  task *tasks;
+  size_t count, done, capacity;
+};
+
+struct fake_event {
+  cudaStream_t stream; /* of the last record */
+  int64_t recorded, happened;
+};
+
+static cudaStream_t streams[MAX_STREAMS];
+static size_t taken;
+
+/* -- doing what was put off -------------------------------------------------------------------- */
+
+static void step(cudaStream_t s);
+
+static void run_until(cudaEvent_t e, int64_t number) {
+  while (e->happened < number) step(e->stream);
+}
+
+static void step(cudaStream_t s) {
+  const task t = s->tasks[s->done++];
+  switch (t.kind) {
+    case COPY:
+      memcpy(t.to, t.from, t.bytes);
+      break;
+    case SET:
+      memset(t.to, t.value, t.bytes);
+      break;
+    case RECORD:
+      t.event->happened = t.number;
+      break;
+    case WAIT:
+      run_until(t.event, t.number);
+      break;
+  }
+}
+
+static void run_all(cudaStream_t s) {
+  while (s->done < s->count) step(s);
+}
+
+static cudaError_t put_off(cudaStream_t s, const task &t) {
+  if (s->count == s->capacity) {
+    s->capacity = s->capacity ? 2 * s->capacity : 64;
+    s->tasks = (task *)realloc((void *)s->tasks, s->capacity * sizeof *s->tasks);
+  }
+  s->tasks[s->count++] = t;
+  return cudaSuccess;
+}
+
+/* -- the device -------------------------------------------------------------------------------- */
+
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+
+const char *cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess ? "no error" : "out of memory";
+}
+
+cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) {
+  snprintf(out->name, sizeof out->name, "Lazy GPU");
+  out->major = 9;
+  out->minor = 0;
+  out->totalGlobalMem = TOTAL;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t *left, size_t *total) {
+  *left = TOTAL - taken;
+  *total = TOTAL;
+  return cudaSuccess;
+}
+
+/* Each piece of memory remembers its size, 256 bytes before it. */
+cudaError_t cudaMalloc(void **out, size_t bytes) {
+  if (bytes > TOTAL - taken) return cudaErrorMemoryAllocation;
+  char *p = (char *)aligned_alloc(256, 256 + (bytes + 255) / 256 * 256);
+  if (!p) return cudaErrorMemoryAllocation;
+  memcpy(p, &bytes, sizeof bytes);
+  taken += bytes;
+  *out = p + 256;
+  return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *p) {
+  for (cudaStream_t s : streams)
+    if (s) run_all(s);
+  size_t bytes;
+  memcpy(&bytes, (char *)p - 256, sizeof bytes);
+  taken -= bytes;
+  free((char *)p - 256);
+  return cudaSuccess;
+}
+
+cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned) {
+  *out = malloc(bytes);
+  return *out ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaFreeHost(void *p) {
+  free(p);
+  return cudaSuccess;
+}
+
+cudaError_t cudaHostGetDevicePointer(void **out, void *p, unsigned) {
+  *out = p;
+  return cudaSuccess;
+}
+
+/* -- streams and events ------------------------------------------------------------------------ */
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned) {
+  for (cudaStream_t &s : streams) {
+    if (s) continue;
+    *out = s = (cudaStream_t)calloc(1, sizeof *s);
+    return s ? cudaSuccess : cudaErrorMemoryAllocation;
+  }
+  return cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  for (cudaStream_t &s : streams)
+    if (s == stream) s = NULL;
+  free((void *)stream->tasks);
+  free((void *)stream);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  run_all(stream);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  return put_off(stream, {WAIT, NULL, NULL, 0, 0, event, event->recorded});
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned) {
+  *out = (cudaEvent_t)calloc(1, sizeof **out);
+  return *out ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  free((void *)event);
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  event->stream = stream;
+  return put_off(stream, {RECORD, NULL, NULL, 0, 0, event, ++event->recorded});
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  run_until(event, event->recorded);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind,
+                            cudaStream_t stream) {
+  return put_off(stream, {COPY, to, from, bytes, 0, NULL, 0});
+}
+
+cudaError_t cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t stream) {
+  return put_off(stream, {SET, p, NULL, bytes, value, NULL, 0});
+}
+
+/* -- for specs --------------------------------------------------------------------------------- */
+
+extern "C" const fsam_cuda_half fsam_cuda;
+
+#pragma GCC visibility push(default)
+/* The device of device.cu, on this runtime. Its kernels would run at once: do not use them. */
+extern "C" int fsam_simt_open_lazy(fsam_device **out) { return fsam_cuda.open(out); }
+#pragma GCC visibility pop
