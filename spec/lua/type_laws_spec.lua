@@ -31,7 +31,7 @@ for _, name in ipairs(optim.names()) do
     definition = sam.get("sam") } }
 end
 
-local BOTH, BF16 = { "fp32", "bf16" }, { "bf16" } -- in bf16, a part of the working copy is f32
+local BOTH = { "fp32", "bf16" } -- in bf16, a part of the working copy is f32
 
 -- Declares a spec for each subject and precision; `applies` looks at a type's definition.
 local function each(title, precisions, applies, test)
@@ -121,7 +121,29 @@ describe("the laws of", function()
     assert.equal(t ~= nil and t.passes == 2, seconds > 0)
   end)
 
-  each("a zero gradient perturbs nothing and divides by nothing", BF16, any, function(make)
+  each("the same seed gives the same bits", BOTH, any, function(make)
+    assert.is_true(bert.run(make(), 3) == bert.run(make(), 3))
+  end)
+
+  -- On sgd: others divide by small numbers or take signs, which makes of rounding more than that;
+  -- as aesam's comparison does. All samples in the second pass: the same ones are chosen.
+  each("micro-batches are one batch, within rounding", BOTH, function(t)
+    return t and not t.name:find("aesam")
+  end, function(make)
+    local o = make({ gamma = 1, keep_ratio = 1, momentum = 0 })
+    o.base = "sgd"
+    local _, one = bert.run(o, 2)
+    o.micro = 3
+    local _, two = bert.run(o, 2)
+    local a, n = one.params.w:tensor():to_host()
+    local b, worst = two.params.w:tensor():to_host(), 0
+    for i = 0, n - 1 do
+      worst = math.max(worst, math.abs(a[i] - b[i]))
+    end
+    assert.is_true(worst < (o.precision == "fp32" and 1e-6 or 2e-4), tostring(worst))
+  end)
+
+  each("a zero gradient perturbs nothing and divides by nothing", BOTH, any, function(make)
     local model, step = bert.setup(make())
     local zero = bert.poison(model, 0, nil, true)
     for n = 0, 1 do
@@ -135,7 +157,7 @@ describe("the laws of", function()
     end
   end)
 
-  each("frozen parameters never move", BF16, any, function(make)
+  each("frozen parameters never move", BOTH, any, function(make)
     local o = make()
     o.freeze = { "embeddings", "layer.0" }
     local model, step = bert.setup(o)
@@ -154,6 +176,18 @@ describe("the laws of", function()
     assert.same(before, frozen())
     assert.is_false(w == bert.bytes(model.params.w))
   end)
+end)
+
+describe("sam is", function()
+  for _, precision in ipairs(BOTH) do
+    for name, changes in pairs({ esam = { beta = 1, gamma = 1 }, gsam = { alpha = 0 } }) do
+      it(("%s without its difference, bit for bit, in %s"):format(name, precision), function()
+        local plain = bert.run(case("", { sam_type = "sam" }, precision), 3)
+        assert.is_true(plain == bert.run(case("", { sam_type = name }, precision, changes), 3))
+        assert.is_false(plain == bert.run(case("", { sam_type = name }, precision), 3))
+      end)
+    end
+  end
 end)
 
 describe("a resumed run is one without interruption:", function()
