@@ -32,7 +32,7 @@ static inline vf v_exp(vf x) {
 static inline vf v_log(vf x) {
   vi tiny = x < 0x1p-126f;
   vf scaled = v_select(tiny, x * 0x1p+23f, x);
-  vi bits = (vi)scaled - 0x3f3504f3; /* the bits of sqrt(1/2) */
+  vi bits = (vi)((vu)scaled - 0x3f3504f3u); /* the bits of sqrt(1/2); a negative x wraps around */
   vf e = v_to_float((bits >> 23) + (tiny & -23));
   vf f = (vf)((bits & 0x7fffff) + 0x3f3504f3) - 1.0f; /* x = 2^e (1 + f), sqrt(1/2) <= 1 + f */
   /* ln(1 + f) = 2 atanh(s) with s = f / (2 + f); written so that f itself stays exact. */

@@ -383,7 +383,9 @@ int copy_out(fsam_device *device, void *to, const void *from, size_t bytes) {
   return found ? fsam__fail(FSAM_EINVAL, "%s", FAULTS[found]) : FSAM_OK;
 }
 
-const fsam_memory memory = {poisoned, release, zero, copy_in, copy_out};
+/* No reads that wait for less than everything, nothing to reuse, no end of its own. */
+const fsam_memory memory = {poisoned, release, zero, copy_in, copy_out,
+                            nullptr,  nullptr, nullptr, nullptr, nullptr};
 
 }  // namespace
 
