@@ -58,7 +58,18 @@ function M.temp_dir()
   return path
 end
 
---- Removes a folder of M.temp_dir and all that is in it.
+--- The same in memory, where there is such a place: for runs that save often.
+function M.memory_dir()
+  local path = os.tmpname()
+  os.remove(path)
+  if lfs.attributes("/dev/shm", "mode") == "directory" then
+    path = "/dev/shm/" .. path:match("[^/]*$")
+  end
+  assert(lfs.mkdir(path))
+  return path
+end
+
+--- Removes a folder of M.temp_dir or M.memory_dir and all that is in it.
 function M.remove_dir(path)
   assert(#path > 5, "not a temporary folder")
   os.execute(("rm -rf '%s'"):format(path))

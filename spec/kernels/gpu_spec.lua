@@ -21,15 +21,7 @@ describe("gpu", function()
   end
   local runs = { open = open, first = nothing, second = nothing, between = nothing }
 
-  for _, kernel in ipairs(twins.NAMES) do
-    for _, case in ipairs(twins.cases_of(kernel)) do
-      for _, act in ipairs(case.types or { "f32", "bf16" }) do
-        it(("%s does as on the CPU %s, in %s"):format(kernel, case.name, act), function()
-          twins.compare(runs, case, act)
-        end)
-      end
-    end
-  end
+  twins.declare(it, runs)
 
   it("tells of faults in data when a result is read", function()
     assert.equal("embedding: ids names a row that the word table does not have",

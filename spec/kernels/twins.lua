@@ -107,6 +107,21 @@ function M.compare(o, case, act)
   end
 end
 
+--- Declares a spec for every case of every kernel, in each of its types.
+-- @tparam function it Busted's; modules do not see it
+-- @tparam table o as for compare
+function M.declare(it, o)
+  for _, kernel in ipairs(M.NAMES) do
+    for _, case in ipairs(M.cases_of(kernel)) do
+      for _, act in ipairs(case.types or { "f32", "bf16" }) do
+        it(("%s does as on the CPU %s, in %s"):format(kernel, case.name, act), function()
+          M.compare(o, case, act)
+        end)
+      end
+    end
+  end
+end
+
 --- What reading a kernel's result says, after forward ran on data that the device cannot refuse.
 -- @tparam function open opens the device into out[0]
 -- @tparam string kernel

@@ -76,10 +76,7 @@ wait $pid
 end
 
 setup(function()
-  local name = os.tmpname()
-  os.remove(name)
-  folder = file.kind("/dev/shm") == "directory" and "/dev/shm/" .. name:match("[^/]*$") or name
-  file.make_folder(folder)
+  folder = helper.memory_dir()
 end)
 
 teardown(function()

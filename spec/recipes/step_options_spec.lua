@@ -1,6 +1,5 @@
 --- recipes/cola.lua with the options that all sam-types share, run as a user runs it: refusals,
 -- remarks, what the header and the logs say, and continuing.
-local file = require("fsam.formats.file")
 local helper = require("spec.helper")
 local json = require("fsam.json")
 
@@ -35,10 +34,7 @@ local function events(run, kind)
 end
 
 setup(function()
-  local name = os.tmpname()
-  os.remove(name)
-  folder = file.kind("/dev/shm") == "directory" and "/dev/shm/" .. name:match("[^/]*$") or name
-  file.make_folder(folder)
+  folder = helper.memory_dir()
 end)
 
 teardown(function()
