@@ -11,12 +11,7 @@ local MODULES = {
 }
 
 local function names()
-  local list = {}
-  for name in pairs(MODULES) do
-    list[#list + 1] = name
-  end
-  table.sort(list)
-  return list
+  return require("fsam.registry").sorted(MODULES)
 end
 
 return setmetatable({

@@ -29,11 +29,16 @@ end
 
 --- All names, sorted.
 function Registry:names()
-  local names = {}
   for _, built_in in ipairs(self.built_in) do
     self:get(built_in)
   end
-  for name in pairs(self.defined) do
+  return M.sorted(self.defined)
+end
+
+--- The keys of a table, sorted.
+function M.sorted(set)
+  local names = {}
+  for name in pairs(set) do
     names[#names + 1] = name
   end
   table.sort(names)

@@ -7,6 +7,7 @@
 -- Sources: fairseq's lr_scheduler folder; Transformers' get_{linear,constant}_schedule_with_warmup.
 
 local errors = require("fsam.errors")
+local registry = require("fsam.registry")
 
 local M = {}
 
@@ -75,12 +76,7 @@ end
 --- The names, sorted.
 -- @treturn {string,…}
 function M.names()
-  local names = {}
-  for name in pairs(SCHEDULES) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
+  return registry.sorted(SCHEDULES)
 end
 
 --- Makes a schedule.

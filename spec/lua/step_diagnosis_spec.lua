@@ -5,6 +5,7 @@ local Pass = require("fsam.pass")
 local batches = require("fsam.data.batch")
 local config_json = require("fsam.formats.config")
 local devices = require("fsam.device")
+local dot = require("spec.lua.logistic").dot
 local models = require("fsam.models")
 local optim = require("fsam.optim")
 local sam = require("fsam.sam")
@@ -143,14 +144,6 @@ describe("what a diagnosed step says", function()
       end
     end
     return flat
-  end
-
-  local function dot(a, b)
-    local sum = 0
-    for k = 1, #a do
-      sum = sum + a[k] * b[k]
-    end
-    return sum
   end
 
   -- The mean gradient of some of a step's samples at w + e, and their mean loss.

@@ -4,6 +4,7 @@
 local config_json = require("fsam.formats.config")
 local errors = require("fsam.errors")
 local json = require("fsam.json")
+local registry = require("fsam.registry")
 
 local M = {}
 
@@ -44,12 +45,7 @@ local TYPES = {
 
 --- The names, sorted.
 function M.names()
-  local names = {}
-  for name in pairs(SIZES) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
+  return registry.sorted(SIZES)
 end
 
 --- A fresh configuration (fsam.formats.config).

@@ -4,6 +4,7 @@
 -- options there are is options.lua's.
 
 local errors = require("fsam.errors")
+local registry = require("fsam.registry")
 
 local M = {}
 
@@ -92,12 +93,7 @@ end
 
 --- The names of all types, sorted.
 function M.types()
-  local names = {}
-  for name in pairs(CONVERT) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
+  return registry.sorted(CONVERT)
 end
 
 --- Converts what was typed.

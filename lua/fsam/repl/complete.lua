@@ -1,6 +1,8 @@
 --- Completion of what stands before the cursor: names, fields and methods of live values, and paths
 -- inside quotes. It looks at values without running code of theirs, except that a lazy table of
 -- modules may list its names in a metafield `__names` (a table, or a function that returns one).
+local registry = require("fsam.registry")
+
 local M = {}
 
 local KEYWORDS = {
@@ -67,15 +69,6 @@ local function resolve(path)
   return value
 end
 
-local function sorted(set)
-  local list = {}
-  for name in pairs(set) do
-    list[#list + 1] = name
-  end
-  table.sort(list)
-  return list
-end
-
 --- Names that continue `word`, which follows `path` and `separator` ("." or ":"), or nothing.
 local function names(path, separator, word)
   local set = {}
@@ -94,7 +87,7 @@ local function names(path, separator, word)
       end
     end
   end
-  return sorted(set)
+  return registry.sorted(set)
 end
 
 --- Files that continue the path inside an open quote. Folders end in "/".
@@ -113,7 +106,7 @@ local function files(text)
       end
     end
   end
-  return sorted(set), word
+  return registry.sorted(set), word
 end
 
 --- The text of a string literal that is still open at the end of `line`, or nil.

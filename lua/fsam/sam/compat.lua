@@ -4,6 +4,7 @@
 -- Owns which switches that is, for which sam-type, and what is said of it. Each switch is a flag of
 -- its own and is read where it acts; docs/compat.md says what each of them is for.
 local errors = require("fsam.errors")
+local registry = require("fsam.registry")
 
 local M = {}
 
@@ -54,15 +55,6 @@ function M.implied(sam_type)
   }
 end
 
-local function names()
-  local list = {}
-  for name in pairs(TYPES) do
-    list[#list + 1] = name
-  end
-  table.sort(list)
-  return table.concat(list, ", ")
-end
-
 --- What is to be said of an imitation.
 -- @tparam table o options as read
 -- @treturn {string,…} sentences; none without --compat
@@ -74,7 +66,7 @@ function M.notes(o)
   elseif o.optimizer ~= "sam" or not TYPES[o.sam_type] then
     errors.raise("--compat fsam4plm has no %s; with --optimizer sam it imitates --sam-type %s",
       o.optimizer ~= "sam" and "--optimizer " .. o.optimizer or "--sam-type " .. o.sam_type,
-      names())
+      table.concat(registry.sorted(TYPES), ", "))
   end
   local function note(format, ...)
     notes[#notes + 1] = "--compat fsam4plm: " .. format:format(...)

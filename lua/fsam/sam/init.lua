@@ -44,20 +44,11 @@ local PARTS = {
 }
 local ACTIVE = { "ascend", "explore", "descend", "after", "update" }
 
-local function part_names()
-  local names = {}
-  for part in pairs(PARTS) do
-    names[#names + 1] = part
-  end
-  table.sort(names)
-  return names
-end
-
 local function check_parts(name, spec)
   for part, value in pairs(spec) do
     if not PARTS[part] then
       position.fail("%s", errors.unknown_text(("sam.define(%q): part"):format(name), part,
-        part_names()))
+        registry.sorted(PARTS)))
     elseif type(value) ~= PARTS[part] then
       position.fail("sam.define(%q): %s is a %s, expected a %s", name, part, type(value),
         PARTS[part])
