@@ -131,6 +131,14 @@ int fsam_tensor_fill(fsam_tensor *t, double value);
 
 /* -- batches and dropout ----------------------------------------------------------------------- */
 
+/* What differs from pass to pass of one shape. It lies in device memory, so that a recorded pass
+ * (fsam_graph) can be run again with other values. */
+typedef struct fsam_pass {
+  uint32_t seed, step; /* the key of the dropout bits */
+  uint32_t draw;       /* 0 … 7: several passes of a step may draw other bits */
+  float scale;         /* of the losses' gradients: 1 / samples that the mean is over */
+} fsam_pass;
+
 /* B samples packed end to end; every pointer is device memory. Sample b owns the rows
  * starts[b] … starts[b+1]-1; a sample of capacity B that is not there is empty. */
 typedef struct fsam_batch {
@@ -140,17 +148,19 @@ typedef struct fsam_batch {
   const int32_t *sample;    /* [T] b, or -1 in the tail */
   const int32_t *starts;    /* [B+1] */
   const int32_t *ordinals;  /* [B] the sample's number within the step: a key of its dropout */
+  const fsam_pass *pass;    /* [1]; NULL where nothing is dropped and no loss has a gradient */
   int32_t tokens;           /* T */
   int32_t samples;          /* B */
   int32_t longest;          /* no sample is longer */
 } fsam_batch;
 
-/* Dropout bits: Philox4x32-10, key (seed, step), counter (site, ordinal, row within the sample,
- * column block of 8). An element is dropped if its 16 bits are below round(65536 p); the others are
- * multiplied by 65536 / (65536 - round(65536 p)). p = 0 or a NULL pointer: no dropout. */
+/* Dropout bits: Philox4x32-10, key (seed, step), counter (site + (draw << 29), ordinal, row within
+ * the sample, column block of 8). An element is dropped if its 16 bits are below round(65536 p);
+ * the others are multiplied by 65536 / (65536 - round(65536 p)). p = 0 or a NULL pointer: no
+ * dropout. */
 typedef struct fsam_dropout {
   double p;
-  uint32_t seed, step, site;
+  uint32_t site; /* below 2^29 */
 } fsam_dropout;
 
 /* out[0..3] = Philox4x32-10 of the counter and key (Salmon et al., SC 2011). */
@@ -225,13 +235,13 @@ int fsam_gather_backward(fsam_tensor *dx, const fsam_tensor *dy, const fsam_batc
 int fsam_dropout_apply(fsam_tensor *y, const fsam_tensor *x, const fsam_batch *batch,
                        const fsam_dropout *dropout);
 
-/* losses[B] = -log softmax(logits[B,C])[label]; dlogits (or NULL) = scale · d losses / d logits.
- * All f32, labels i32[B]. Empty samples: loss and gradient 0. */
+/* losses[B] = -log softmax(logits[B,C])[label]; dlogits (or NULL) = scale · d losses / d logits,
+ * with the pass's scale. All f32, labels i32[B]. Empty samples: loss and gradient 0. */
 int fsam_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
-                       const fsam_tensor *labels, double scale, const fsam_batch *batch);
+                       const fsam_tensor *labels, const fsam_batch *batch);
 /* losses[B] = (logits[B,1] - targets[B])^2, likewise. */
 int fsam_mse(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
-             const fsam_tensor *targets, double scale, const fsam_batch *batch);
+             const fsam_tensor *targets, const fsam_batch *batch);
 
 /* -- the model as one vector: layouts, programs, selection ------------------------------------- */
 

@@ -18,7 +18,7 @@
 
 static int check(const char *op, const fsam_tensor *qkv, int heads, const fsam_tensor *lse,
                  const fsam_batch *batch, const fsam_dropout *dropout) {
-  FSAM_TRY(fsam__check_dropout(op, dropout));
+  FSAM_TRY(fsam__check_dropout(op, dropout, batch));
   FSAM_TRY(fsam__check_batch(op, batch));
   FSAM_TRY(fsam__expect(op, "qkv", qkv, -1, 2, batch->tokens, -1));
   FSAM_TRY(fsam__expect(op, "lse", lse, FSAM_F32, 2, batch->tokens, heads));
@@ -258,7 +258,7 @@ static void forward_head(const attention *a, scratch *s, int sample, int head) {
 
 static attention attention_of(const fsam_tensor *qkv, int heads, const fsam_batch *batch,
                               const fsam_dropout *dropout) {
-  attention a = {.qkv = qkv, .batch = batch, .site = drop_site_of(dropout), .heads = heads};
+  attention a = {.qkv = qkv, .batch = batch, .site = drop_site_in(drop_site_of(dropout), batch), .heads = heads};
   a.d = (int)(qkv->shape[1] / (3 * heads));
   a.width = round_up(a.d, WIDE);
   a.scale = (float)(1.0 / sqrt((double)a.d));

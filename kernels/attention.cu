@@ -65,12 +65,13 @@ __device__ __forceinline__ void clear_tail(const matrix<T> &t, int64_t columns, 
  * the sample has are drawn. */
 __device__ __forceinline__ void draw_tile(uint8_t *kept, const task &a, int sample, int head,
                                           int query, int queries, int key, int keys, int n) {
-  if (!a.site.threshold) return;
+  const drop_site site = drop_site_in(a.site, &a.batch);
+  if (!site.threshold) return;
   const uint32_t ordinal = (uint32_t)a.batch.ordinals[sample];
   for (int i = (int)threadIdx.x; i < queries * keys / OCTET; i += THREADS) {
     const int row = query + i / (keys / OCTET), octet = key / OCTET + i % (keys / OCTET);
     if (row < n && octet * OCTET < n)
-      kept[i] = (uint8_t)kept_octet(a.site, ordinal, (uint32_t)row,
+      kept[i] = (uint8_t)kept_octet(site, ordinal, (uint32_t)row,
                                     (uint32_t)head << 16 | (uint32_t)octet);
   }
 }

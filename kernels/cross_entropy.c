@@ -1,12 +1,13 @@
 /* cross_entropy.c: losses[b] = log(sum_j exp(x_j - max)) - (x_label - max) for the row x of logits
  * of each sample, and dlogits = scale (softmax(x) - onehot(label)). Stable for any finite logits; a
  * NaN makes its own row NaN and no other. Empty samples give 0, whatever their row and label. */
+#include "dropout.h"
 #include "simd_math.h"
 
 #if FSAM_PUBLIC
 
 int fsam_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
-                       const fsam_tensor *labels, double scale, const fsam_batch *batch) {
+                       const fsam_tensor *labels, const fsam_batch *batch) {
   const char *op = "cross_entropy";
   if (!batch) return fsam__fail(FSAM_EINVAL, "%s: batch is missing", op);
   const int64_t samples = batch->samples;
@@ -14,8 +15,8 @@ int fsam_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_ten
   FSAM_TRY(fsam__expect(op, "labels", labels, FSAM_I32, 1, samples, -1));
   FSAM_TRY(fsam__expect(op, "losses", losses, FSAM_F32, 1, samples, -1));
   FSAM_TRY(fsam__expect_optional(op, "dlogits", dlogits, FSAM_F32, 2, samples, logits->shape[1]));
-  return fsam__device_of(logits)->kernels->cross_entropy(losses, dlogits, logits, labels, scale,
-                                                         batch);
+  if (dlogits) FSAM_TRY(fsam__check_pass(op, batch));
+  return fsam__device_of(logits)->kernels->cross_entropy(losses, dlogits, logits, labels, batch);
 }
 
 #endif
@@ -60,7 +61,7 @@ static void gradient(float *dx, const float *x, float max, float sum, int32_t la
 }
 
 int FSAM_CPU(cross_entropy)(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
-                            const fsam_tensor *labels, double scale, const fsam_batch *batch) {
+                            const fsam_tensor *labels, const fsam_batch *batch) {
   const int64_t n = logits->shape[1];
   const int32_t *label = labels->data, *starts = batch->starts;
   for (int64_t b = 0; b < batch->samples; b++)
@@ -79,7 +80,7 @@ int FSAM_CPU(cross_entropy)(fsam_tensor *losses, fsam_tensor *dlogits, const fsa
     }
     float max = max_of(x, n), sum = sum_of_exp(x, max, n);
     *loss = v_log(v_set(sum))[0] - (x[label[b]] - max);
-    if (dx) gradient(dx, x, max, sum, label[b], (float)scale, dlogits->filled, n);
+    if (dx) gradient(dx, x, max, sum, label[b], batch->pass->scale, dlogits->filled, n);
   }
   return FSAM_OK;
 }

@@ -11,7 +11,7 @@ __device__ __forceinline__ float warp_max(float x) {
 
 static __global__ void __launch_bounds__(THREADS)
     cross_entropy_k(float *losses, matrix<float> dlogits, matrix<const float> logits,
-                    const int32_t *labels, float scale, fsam_batch batch, int columns,
+                    const int32_t *labels, fsam_batch batch, int columns,
                     int32_t *fault) {
   const int sample = (int)blockIdx.x * (THREADS / WARP) + warp_id();
   if (sample >= batch.samples) return;
@@ -29,6 +29,7 @@ static __global__ void __launch_bounds__(THREADS)
   sum = warp_sum(sum);
   if (lane_id() == 0) losses[sample] = empty ? 0 : logf(sum) - (x[label] - max);
   if (!dlogits.data) return;
+  const float scale = batch.pass->scale;
   for (int c = lane_id(); c < columns; c += WARP) {
     float *dx = dlogits.at(sample, c);
     const float g = empty ? 0 : scale * (expf(x[c] - max) / sum - (c == label ? 1.0f : 0.0f));
@@ -37,11 +38,11 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 int cross_entropy_cuda(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
-                       const fsam_tensor *labels, double scale, const fsam_batch *batch) {
+                       const fsam_tensor *labels, const fsam_batch *batch) {
   fsam_device *device = fsam__device_of(losses);
   const unsigned blocks = (unsigned)divide_up(batch->samples, THREADS / WARP);
   return FSAM_LAUNCH(device, cross_entropy_k, dim3(blocks), THREADS, 0, (float *)losses->data,
                      matrix_of<float>(dlogits), matrix_of<const float>(logits),
-                     (const int32_t *)labels->data, (float)scale, *batch, (int)logits->shape[1],
+                     (const int32_t *)labels->data, *batch, (int)logits->shape[1],
                      device->fault);
 }

@@ -5,9 +5,12 @@
 
 #if FSAM_PUBLIC
 
-int fsam__check_dropout(const char *op, const fsam_dropout *dropout) {
-  if (!dropout || (dropout->p >= 0 && 65536 * dropout->p < 65535.5)) return FSAM_OK;
-  return fsam__fail(FSAM_EINVAL, "%s: dropout p is %g, expected 0 to less than 1", op, dropout->p);
+int fsam__check_dropout(const char *op, const fsam_dropout *dropout, const fsam_batch *batch) {
+  if (!dropout || dropout->p == 0) return FSAM_OK;
+  if (!(dropout->p > 0 && 65536 * dropout->p < 65535.5))
+    return fsam__fail(FSAM_EINVAL, "%s: dropout p is %g, expected 0 to less than 1", op,
+                      dropout->p);
+  return fsam__check_pass(op, batch);
 }
 
 int fsam__check_batch(const char *op, const fsam_batch *batch) {
@@ -17,10 +20,15 @@ int fsam__check_batch(const char *op, const fsam_batch *batch) {
                     batch->tokens, batch->samples, batch->longest);
 }
 
+int fsam__check_pass(const char *op, const fsam_batch *batch) {
+  if (!batch || batch->pass) return FSAM_OK; /* a missing batch is told of elsewhere */
+  return fsam__fail(FSAM_EINVAL, "%s: batch has no pass", op);
+}
+
 int fsam_dropout_apply(fsam_tensor *y, const fsam_tensor *x, const fsam_batch *batch,
                        const fsam_dropout *dropout) {
   const char *op = "dropout_apply";
-  FSAM_TRY(fsam__check_dropout(op, dropout));
+  FSAM_TRY(fsam__check_dropout(op, dropout, batch));
   FSAM_TRY(fsam__check_batch(op, batch));
   FSAM_TRY(fsam__expect(op, "x", x, -1, 2, batch->samples, -1));
   FSAM_TRY(fsam__expect(op, "y", y, x->dtype, 2, batch->samples, x->shape[1]));
@@ -47,7 +55,7 @@ FSAM_INLINE void drop_row(int dtype, fsam_tensor *y, const fsam_tensor *x, int64
 
 int FSAM_CPU(dropout_apply)(fsam_tensor *y, const fsam_tensor *x, const fsam_batch *batch,
                             const fsam_dropout *dropout) {
-  const drop_site site = drop_site_of(dropout);
+  const drop_site site = drop_site_in(drop_site_of(dropout), batch);
   for (int64_t b = 0; b < batch->samples; b++) {
     uint32_t ordinal = (uint32_t)batch->ordinals[b];
     if (x->dtype == FSAM_BF16)

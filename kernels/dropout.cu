@@ -9,10 +9,11 @@ static __global__ void __launch_bounds__(THREADS)
                     int64_t columns, bool wide) {
   const int64_t sample = blockIdx.x;
   const uint32_t ordinal = (uint32_t)batch.ordinals[sample];
+  const drop_site at = drop_site_in(site, &batch);
   for (int64_t c = (int64_t)threadIdx.x * OCTET; c < columns; c += THREADS * OCTET) {
     float v[OCTET];
     load8(v, x.at(sample, c), columns - c, wide);
-    drop_octet(v, site, ordinal, 0, (uint32_t)(c / OCTET));
+    drop_octet(v, at, ordinal, 0, (uint32_t)(c / OCTET));
     give8(y.at(sample, c), v, columns - c, wide, y.add);
   }
 }

@@ -61,8 +61,11 @@ static inline void drop_bits_row(uint16_t *bits, const drop_site *d, uint32_t or
 
 /* -- checks of the public functions (dropout.c) ------------------------------------------------ */
 
-/* Fails unless dropout is NULL or its p is in [0, 1) and stays so when rounded. */
-int fsam__check_dropout(const char *op, const fsam_dropout *dropout);
+/* Fails unless dropout is NULL or its p is in [0, 1) and stays so when rounded; something to drop
+ * needs the batch's pass. */
+int fsam__check_dropout(const char *op, const fsam_dropout *dropout, const fsam_batch *batch);
+/* Fails for a batch without a pass. */
+int fsam__check_pass(const char *op, const fsam_batch *batch);
 /* Fails without a batch, or with one of negative sizes. Tensors are then held against its sizes. */
 int fsam__check_batch(const char *op, const fsam_batch *batch);
 

@@ -18,7 +18,7 @@ int fsam_embedding_forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats,
                            const fsam_tensor *beta, double eps, const fsam_batch *batch,
                            const fsam_dropout *dropout) {
   const char *op = "embedding_forward";
-  FSAM_TRY(fsam__check_dropout(op, dropout));
+  FSAM_TRY(fsam__check_dropout(op, dropout, batch));
   FSAM_TRY(fsam__check_batch(op, batch));
   FSAM_TRY(fsam__expect(op, "z", z, -1, 2, batch->tokens, -1));
   const int type = z->dtype;
@@ -40,7 +40,7 @@ int fsam_embedding_backward(fsam_tensor *dword, fsam_tensor *dposition, fsam_ten
                             const fsam_tensor *gamma, const fsam_batch *batch,
                             const fsam_dropout *dropout) {
   const char *op = "embedding_backward";
-  FSAM_TRY(fsam__check_dropout(op, dropout));
+  FSAM_TRY(fsam__check_dropout(op, dropout, batch));
   FSAM_TRY(fsam__check_batch(op, batch));
   FSAM_TRY(fsam__expect(op, "z", z, -1, 2, batch->tokens, -1));
   const int64_t n = z->shape[1];
@@ -123,7 +123,7 @@ int FSAM_CPU(embedding_forward)(fsam_tensor *y, fsam_tensor *z, fsam_tensor *sta
                                 const fsam_tensor *beta, double eps, const fsam_batch *batch,
                                 const fsam_dropout *dropout) {
   const forward a = {
-      y, z, stats, word, position, segment, gamma, beta, batch, drop_site_of(dropout), eps};
+      y, z, stats, word, position, segment, gamma, beta, batch, drop_site_in(drop_site_of(dropout), batch), eps};
   const char *op = "embedding_forward";
   const int64_t rows = batch->tokens;
   const bool bf16 = z->dtype == FSAM_BF16;
@@ -217,7 +217,7 @@ int FSAM_CPU(embedding_backward)(fsam_tensor *dword, fsam_tensor *dposition, fsa
                                  const fsam_tensor *z, const fsam_tensor *stats,
                                  const fsam_tensor *gamma, const fsam_batch *batch,
                                  const fsam_dropout *dropout) {
-  const backward a = {dy, z, stats, gamma, batch, drop_site_of(dropout)};
+  const backward a = {dy, z, stats, gamma, batch, drop_site_in(drop_site_of(dropout), batch)};
   const char *op = "embedding_backward";
   const int64_t rows = z->shape[0], n = z->shape[1];
   FSAM_TRY(check_rows(op, "ids", batch->ids, rows, dword));

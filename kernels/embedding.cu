@@ -63,7 +63,7 @@ static __global__ void __launch_bounds__(MAX_THREADS) embedding_forward_k(forwar
     *a.stats.at(row, 1) = s.scale;
   }
   scale_shift(y, z, s, a.gamma + column, a.beta + column, left, a.wide);
-  drop_octet(y, a.site, place_of(a.batch, row), (uint32_t)threadIdx.x);
+  drop_octet(y, drop_site_in(a.site, &a.batch), place_of(a.batch, row), (uint32_t)threadIdx.x);
   store8(a.y.at(row, column), y, left, a.wide);
 }
 
@@ -140,6 +140,7 @@ static __global__ void __launch_bounds__(MAX_THREADS)
   const int64_t column = (int64_t)threadIdx.x * OCTET, left = a.columns - column;
   const int64_t first = (int64_t)blockIdx.x * a.chunks.each;
   float gamma[OCTET], dgamma[OCTET] = {0}, dbeta[OCTET] = {0};
+  const drop_site site = drop_site_in(a.site, &a.batch);
   load8(gamma, a.gamma + column, left, a.wide);
   for (int64_t row = first; row < first + a.chunks.each && row < a.chunks.rows; row++) {
     const place at = place_of(a.batch, row);
@@ -148,7 +149,7 @@ static __global__ void __launch_bounds__(MAX_THREADS)
       float dy[OCTET], z[OCTET];
       load8(dy, a.dy.at(row, column), left, a.wide);
       load8(z, a.z.at(row, column), left, a.wide);
-      drop_octet(dy, a.site, at, (uint32_t)threadIdx.x);
+      drop_octet(dy, site, at, (uint32_t)threadIdx.x);
       const statistics s = {*a.stats.at(row, 0), *a.stats.at(row, 1)};
       normalize_backward(dz, dgamma, dbeta, dy, z, s, gamma, a.columns);
     }

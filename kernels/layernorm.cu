@@ -29,7 +29,7 @@ __device__ __forceinline__ void sum_octet(float z[OCTET], const forward_argument
     load8(more, a.b + column, left, a.wide);
     for (int i = 0; i < OCTET; i++) z[i] += more[i];
   }
-  drop_octet(z, a.site, place_of(a.batch, row), (uint32_t)(column / OCTET));
+  drop_octet(z, drop_site_in(a.site, &a.batch), place_of(a.batch, row), (uint32_t)(column / OCTET));
   if (a.residual.data) {
     load8(more, a.residual.at(row, column), left, a.wide);
     for (int i = 0; i < OCTET; i++) z[i] += more[i];
@@ -108,7 +108,7 @@ struct backward_arguments {
 
 /* One row; in the tail dz is zero. */
 template <typename T>
-__device__ __forceinline__ void backward_row(const backward_arguments<T> &a,
+__device__ __forceinline__ void backward_row(const backward_arguments<T> &a, const drop_site &site,
                                              const float gamma[OCTET], float db[OCTET],
                                              float dgamma[OCTET], float dbeta[OCTET], int64_t row) {
   const int64_t column = (int64_t)threadIdx.x * OCTET, left = a.columns - column;
@@ -123,7 +123,7 @@ __device__ __forceinline__ void backward_row(const backward_arguments<T> &a,
   }
   for (int i = 0; i < OCTET; i++) kept[i] = dz[i];
   if (a.dresidual.data) give8(a.dresidual.at(row, column), dz, left, a.wide, a.dresidual.add);
-  drop_octet(kept, a.site, at, (uint32_t)threadIdx.x);
+  drop_octet(kept, site, at, (uint32_t)threadIdx.x);
   for (int i = 0; i < OCTET; i++) db[i] += kept[i];
   if (a.dx.data) give8(a.dx.at(row, column), kept, left, a.wide, a.dx.add);
 }
@@ -134,9 +134,10 @@ static __global__ void __launch_bounds__(MAX_THREADS)
   const int64_t column = (int64_t)threadIdx.x * OCTET, left = a.columns - column;
   const int64_t first = (int64_t)blockIdx.x * a.chunks.each;
   float gamma[OCTET], db[OCTET] = {0}, dgamma[OCTET] = {0}, dbeta[OCTET] = {0};
+  const drop_site site = drop_site_in(a.site, &a.batch);
   load8(gamma, a.gamma + column, left, a.wide);
   for (int64_t row = first; row < first + a.chunks.each && row < a.chunks.rows; row++)
-    backward_row(a, gamma, db, dgamma, dbeta, row);
+    backward_row(a, site, gamma, db, dgamma, dbeta, row);
   float *sums = a.sums + (int64_t)blockIdx.x * 3 * a.stride + column;
   store8(sums, db, left, true);
   store8(sums + a.stride, dgamma, left, true);

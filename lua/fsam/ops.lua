@@ -192,11 +192,11 @@ end
 local LOSSES = { cross_entropy = "fsam_cross_entropy", mse = "fsam_mse" }
 
 --- Per-sample losses of logits[B,C] against labels, written to `losses[B]`; seeds the backward with
--- scale · d(sum of losses)/d(logits).
+-- the gradient of their sum, times the pass's scale.
 -- @tparam string kind "cross_entropy" (labels i32[B]) or "mse" (labels f32[B], C = 1)
-function M.loss(tape, kind, losses, logits, labels, scale)
+function M.loss(tape, kind, losses, logits, labels)
   local dlogits = tape:wants(logits) and tape:tensor("f32", logits:dims(), "logits gradient") or nil
-  check(lib[LOSSES[kind]](losses, dlogits, logits, labels, scale, tape.batch))
+  check(lib[LOSSES[kind]](losses, dlogits, logits, labels, tape.batch))
   if dlogits then
     tape:seed(logits, dlogits)
   end

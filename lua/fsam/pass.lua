@@ -31,13 +31,13 @@ local ints = ffi.typeof("int32_t[?]")
 local LINE = 16 -- every array of a batch starts at a multiple of 64 bytes
 
 -- The device's view of a host batch (fsam.data.batch), and its labels: all arrays side by side in
--- one piece of memory, sent at once.
-local function to_device(self, host)
+-- one piece of memory, sent at once. `pass` is an fsam_pass.
+local function to_device(self, host, pass)
   local tokens, samples = host.tokens, host.samples
   local parts = {
     { "ids", tokens }, { "positions", tokens }, { "segments", tokens }, { "sample", tokens },
     { "starts", samples + 1 }, { "ordinals", samples },
-    { self.loss == "mse" and "targets" or "labels", samples },
+    { "pass", 4 }, { self.loss == "mse" and "targets" or "labels", samples },
   }
   local total = 0
   for _, part in ipairs(parts) do
@@ -46,35 +46,35 @@ local function to_device(self, host)
   end
   local block = ints(total)
   for _, part in ipairs(parts) do
-    ffi.copy(block + part.at, host[part[1]], part[2] * 4)
+    ffi.copy(block + part.at, part[1] == "pass" and pass or host[part[1]], part[2] * 4)
   end
   local whole = Tensor.new(self.arena, "i32", { total }, "batch"):write(block)
   local device, first = ffi.new("fsam_batch"), ffi.cast("const int32_t *", whole.data)
   for i = 1, 6 do
     device[parts[i][1]] = first + parts[i].at
   end
+  device.pass = ffi.cast("const fsam_pass *", first + parts[7].at)
   device.tokens, device.samples, device.longest = tokens, samples, host.longest
-  local labels = whole:view({ samples }, parts[7].at, parts[7][1])
+  local labels = whole:view({ samples }, parts[8].at, parts[8][1])
   labels.dtype = self.loss == "mse" and lib.FSAM_F32 or lib.FSAM_I32
   return device, labels
 end
 
 -- Forward of one micro-batch; with gradients, backward too. Returns its losses and logits
 -- (Tensor.later): on a GPU they reach the host while the way back is still being worked on.
-local function micro_batch(self, host, o, scale)
+local function micro_batch(self, host, o, pass)
   lib.fsam_arena_reset(self.arena)
-  local device, labels = to_device(self, host)
+  local device, labels = to_device(self, host, pass)
   local tape = Tape.new({
     arena = self.arena,
     batch = device,
     training = o.training,
     recording = o.gradients ~= nil,
-    key = o.key,
     grads = o.gradients,
   })
   local logits = self.model.graph:forward(tape)
   local losses = Tensor.new(self.results, "f32", { host.samples }, "losses")
-  ops.loss(tape, self.loss, losses, logits, labels, scale)
+  ops.loss(tape, self.loss, losses, logits, labels)
   local kept = Tensor.new(self.results, "f32", logits:dims(), "logits"):copy(logits)
   losses, kept = losses:later(), kept:later()
   if o.gradients then
@@ -98,11 +98,12 @@ end
 -- @treturn table fsam.result
 function Pass:run(list, o)
   local samples = count_samples(list)
-  local scale = 1 / (o.of or samples)
+  local key = o.key
+  local pass = ffi.new("fsam_pass", key.seed, key.step, key.draw, 1 / (o.of or samples))
   local result = Result.new(samples)
   self.model.params:flush()
   for _, host in ipairs(list) do
-    local losses, logits = micro_batch(self, host, o, scale)
+    local losses, logits = micro_batch(self, host, o, pass)
     result:add(host, losses, logits)
   end
   return result

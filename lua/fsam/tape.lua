@@ -11,7 +11,7 @@ Tape.__index = Tape
 
 --- A tape for one micro-batch.
 -- @tparam table o arena = step arena; batch = fsam_batch; training = dropout is on;
---   recording = keep what backward needs; key = { seed, step, draw } of the dropout bits;
+--   recording = keep what backward needs;
 --   grads = an object with `of(parameter)` → f32 tensor or nil (fsam.pass)
 function Tape.new(o)
   return setmetatable({
@@ -19,7 +19,6 @@ function Tape.new(o)
     batch = o.batch,
     training = o.training,
     recording = o.recording,
-    key = o.key,
     grads = o.grads,
     entries = {},
     needs = {}, -- tensors whose gradient somebody wants
@@ -35,13 +34,11 @@ function Tape:tensor(dtype, shape, name)
 end
 
 --- Dropout of probability p at a site (numbered by the model), or nil when there is none.
--- The three top bits of the site number the draws of a step (0 unless every pass draws anew).
 function Tape:dropout(p, site)
   if not self.training or p == 0 then
     return nil
   end
-  local key = self.key
-  return ffi.new("fsam_dropout", p, key.seed, key.step, site + key.draw * 2 ^ 29)
+  return ffi.new("fsam_dropout", p, site)
 end
 
 --- True when a gradient with respect to x is wanted.

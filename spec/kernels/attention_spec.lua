@@ -61,7 +61,8 @@ local function make(name, heads, d, lengths, fields)
   case.outputs = { { "y", "act", { rows, heads * d } }, { "lse", "f32", { rows, heads } } }
   case.gradients = { { "qkv", "act" } }
   if case.p then
-    case.dropout = C.ffi.new("fsam_dropout", { p = case.p, seed = 9, step = 1, site = 70 })
+    case.dropout = C.ffi.new("fsam_dropout", { p = case.p, site = 70 })
+    case.pass = { seed = 9, step = 1 }
   end
   local kept = {}
   function case.keep(b, i, j, head)
@@ -70,7 +71,7 @@ local function make(name, heads, d, lengths, fields)
     end
     local key = ((b * 64 + head) * 4096 + i) * 4096 + j
     kept[key] = kept[key]
-      or runner.keep(case.dropout, b, i, head * 65536 + math.floor(j / 8), j % 8)
+      or runner.keep(case, b, i, head * 65536 + math.floor(j / 8), j % 8)
     return kept[key]
   end
   function case.forward(t, batch)

@@ -31,12 +31,12 @@ local function layer(case)
   }
   case.outputs = { { "losses", "f32", { B } } }
   case.gradients = { { "logits", "f32" } }
-  case.seeds, case.types = {}, { "f32" }
+  case.seeds, case.types, case.pass = {}, { "f32" }, { scale = case.scale }
   function case.forward(t, batch)
-    return lib.fsam_cross_entropy(t.losses, nil, t.logits, t.labels, 0, batch)
+    return lib.fsam_cross_entropy(t.losses, nil, t.logits, t.labels, batch)
   end
   function case.backward(t, batch)
-    return lib.fsam_cross_entropy(t.losses, t.dlogits, t.logits, t.labels, case.scale, batch)
+    return lib.fsam_cross_entropy(t.losses, t.dlogits, t.logits, t.labels, batch)
   end
   function case.expect(v)
     return { losses = losses_of(v, case) }
@@ -79,7 +79,7 @@ runner.define("cross_entropy", cases, function()
     end
     local logits, labels = s:tensor("f32", { #rows, classes }, flat), s:tensor("i32", { #rows })
     local losses, d = s:tensor("f32", { #rows }), s:tensor("f32", { #rows, classes })
-    check(lib.fsam_cross_entropy(losses, d, logits, labels, 1, s:batch(lengths)))
+    check(lib.fsam_cross_entropy(losses, d, logits, labels, s:batch(lengths)))
     return losses:read(), d:read()
   end
 
@@ -107,11 +107,11 @@ runner.define("cross_entropy", cases, function()
     local logits, losses = s:tensor("f32", { 3, 2 }), s:tensor("f32", { 3 }, 5)
     local labels = s:tensor("i32", { 3 }, { 9, 1, 2 }, "labels")
     assert.equal("cross_entropy: labels (labels): row 2 is 2, expected 0 to 1",
-      s:refused(lib.fsam_cross_entropy(losses, nil, logits, labels, 1, s:batch({ 0, 1, 1 }))))
+      s:refused(lib.fsam_cross_entropy(losses, nil, logits, labels, s:batch({ 0, 1, 1 }))))
     labels:write({ 9, 1, -1 })
     assert.equal("cross_entropy: labels (labels): row 2 is -1, expected 0 to 1",
-      s:refused(lib.fsam_cross_entropy(losses, nil, logits, labels, 1, s:batch({ 0, 1, 1 }))))
-    check(lib.fsam_cross_entropy(losses, nil, logits, labels, 1, s:batch({ 0, 1, 0 })))
+      s:refused(lib.fsam_cross_entropy(losses, nil, logits, labels, s:batch({ 0, 1, 1 }))))
+    check(lib.fsam_cross_entropy(losses, nil, logits, labels, s:batch({ 0, 1, 0 })))
     local got = losses:read()
     assert.same({ 0, 0 }, { got[1], got[3] })
     assert.near(math.log(2), got[2], 1e-7)
@@ -121,9 +121,9 @@ runner.define("cross_entropy", cases, function()
     local logits, losses = s:tensor("f32", { 3, 2 }, 0, "logits"), s:tensor("f32", { 3 })
     local labels = s:tensor("f32", { 3 }, 0, "labels")
     assert.equal("cross_entropy: labels (labels) is [3] f32, expected [3] i32",
-      s:refused(lib.fsam_cross_entropy(losses, nil, logits, labels, 1, s:batch({ 1, 1, 1 }))))
+      s:refused(lib.fsam_cross_entropy(losses, nil, logits, labels, s:batch({ 1, 1, 1 }))))
     assert.equal("cross_entropy: logits (logits) is [3, 2] f32, expected [2, -1] f32 (-1: any)",
-      s:refused(lib.fsam_cross_entropy(losses, nil, logits, labels, 1, s:batch({ 1, 1 }))))
+      s:refused(lib.fsam_cross_entropy(losses, nil, logits, labels, s:batch({ 1, 1 }))))
   end)
 end)
 

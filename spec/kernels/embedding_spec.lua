@@ -63,8 +63,9 @@ local function make(name, width, fields)
   case.outputs = { { "y", "act", { rows, width } }, { "z", "act", { rows, width } },
     { "stats", "f32", { rows, 2 } } }
   if case.p then
-    case.dropout = C.ffi.new("fsam_dropout", { p = case.p, seed = 8, step = 2, site = 1 })
-    case.keep = runner.keep_rows(case, case.dropout, width)
+    case.dropout = C.ffi.new("fsam_dropout", { p = case.p, site = 1 })
+    case.pass = { seed = 8, step = 2 }
+    case.keep = runner.keep_rows(case, width)
   end
   function case.forward(t, batch)
     return C.lib.fsam_embedding_forward(t.y, t.z, t.stats, t.word, t.position, t.segment, t.gamma,

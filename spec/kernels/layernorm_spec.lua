@@ -58,8 +58,9 @@ local function make(name, width, fields)
   case.outputs = { { "y", "act", { rows, width } }, { "z", "act", { rows, width } },
     { "stats", "f32", { rows, 2 } } }
   if case.p then
-    case.dropout = C.ffi.new("fsam_dropout", { p = case.p, seed = 3, step = 4, site = 5 })
-    case.keep = runner.keep_rows(case, case.dropout, width)
+    case.dropout = C.ffi.new("fsam_dropout", { p = case.p, site = 5 })
+    case.pass = { seed = 3, step = 4 }
+    case.keep = runner.keep_rows(case, width)
   end
   function case.forward(t, batch)
     return C.lib.fsam_layernorm_forward(t.y, t.z, t.stats, t.x, t.b, t.residual, t.gamma, t.beta,

@@ -23,13 +23,14 @@ local cases = {
     gradients = { { "logits", "f32" } },
     seeds = {},
     types = { "f32" },
+    pass = { scale = SCALE },
     tolerance = { f32 = 2e-7 },
     gradient_tolerance = { f32 = 1e-6 },
     forward = function(t, batch)
-      return lib.fsam_mse(t.losses, nil, t.logits, t.targets, 0, batch)
+      return lib.fsam_mse(t.losses, nil, t.logits, t.targets, batch)
     end,
     backward = function(t, batch)
-      return lib.fsam_mse(t.losses, t.dlogits, t.logits, t.targets, SCALE, batch)
+      return lib.fsam_mse(t.losses, t.dlogits, t.logits, t.targets, batch)
     end,
     expect = function(v)
       return { losses = losses_of(v, LENGTHS) }
@@ -49,9 +50,9 @@ runner.define("mse", cases, function()
     local s = scratch.new()
     local logits = s:tensor("f32", { 3, 1 }, { 3, 0 / 0, 0 / 0 })
     local losses, d = s:tensor("f32", { 3 }), s:tensor("f32", { 3, 1 })
-    check(lib.fsam_mse(losses, d, logits, s:tensor("f32", { 3 }, 1), 2, s:batch({ 1, 1, 0 })))
+    check(lib.fsam_mse(losses, d, logits, s:tensor("f32", { 3 }, 1), s:batch({ 1, 1, 0 })))
     local loss, slope = losses:read(), d:read()
-    assert.same({ 4, 0, 8, 0 }, { loss[1], loss[3], slope[1], slope[3] })
+    assert.same({ 4, 0, 4, 0 }, { loss[1], loss[3], slope[1], slope[3] })
     assert.is_true(loss[2] ~= loss[2] and slope[2] ~= slope[2])
     s:close()
   end)
@@ -60,7 +61,7 @@ runner.define("mse", cases, function()
     local s = scratch.new()
     local two, one = s:tensor("f32", { 2, 2 }, 0, "logits"), s:tensor("f32", { 2 })
     assert.equal("mse: logits (logits) is [2, 2] f32, expected [2, 1] f32",
-      s:refused(lib.fsam_mse(one, nil, two, one, 1, s:batch({ 1, 1 }))))
+      s:refused(lib.fsam_mse(one, nil, two, one, s:batch({ 1, 1 }))))
     s:close()
   end)
 end)

@@ -7,6 +7,7 @@
 --     s:close()
 local C = require("fsam.C")
 local Tensor = require("fsam.tensor")
+local stage = require("spec.kernels.stage")
 local ffi, lib, check = C.ffi, C.lib, C.check
 
 local M = {}
@@ -37,16 +38,17 @@ function M:tensor(dtype, shape, values, name)
   return t
 end
 
---- A batch of samples of these lengths and `tail` rows after them.
+--- A batch of samples of these lengths and `tail` rows after them, in a pass of scale 1.
 function M:batch(lengths, tail)
   local starts = { 0 }
   for b, length in ipairs(lengths) do
     starts[b + 1] = starts[b] + length
   end
   local t = self:tensor("i32", { #starts }, starts, "starts")
-  self.kept[#self.kept + 1] = t
+  local pass = self:tensor("i32", { 4 }, stage.pass_words({ scale = 1 }), "pass")
+  self.kept[#self.kept + 1] = { t, pass }
   return ffi.new("fsam_batch", { starts = t.data, tokens = starts[#starts] + (tail or 0),
-    samples = #lengths })
+    samples = #lengths, pass = ffi.cast("const fsam_pass *", pass.data) })
 end
 
 --- The message of a call that must have failed.

@@ -154,14 +154,16 @@ static int max_of_nan(void) {
 
 /* A grid of counters gives the bits of the scalar Philox, in order. */
 static int dropout_bits(void) {
-  const fsam_dropout dropout = {.p = 0.25, .seed = 77, .step = 0x89abcdef, .site = 5};
-  const drop_site site = drop_site_of(&dropout);
+  const fsam_dropout dropout = {.p = 0.25, .site = 5};
+  const fsam_pass pass = {.seed = 77, .step = 0x89abcdef, .draw = 6};
+  const fsam_batch batch = {.pass = &pass};
+  const drop_site site = drop_site_in(drop_site_of(&dropout), &batch);
   uint16_t bits[8 * 12 * 20 + DROP_BATCH];
   for (int rows = 1; rows <= 12; rows++)
     for (int blocks = 1; blocks <= 20; blocks++) {
       drop_bits(bits, &site, 3, 100, rows, 1u << 16 | 7, blocks);
       for (int i = 0; i < rows * blocks * 8; i++) {
-        uint32_t c[4] = {5, 3, 100 + (uint32_t)(i / 8 / blocks),
+        uint32_t c[4] = {5 + (6u << 29), 3, 100 + (uint32_t)(i / 8 / blocks),
                          (1u << 16 | 7) + (uint32_t)(i / 8 % blocks)};
         philox4x32(c, 77, 0x89abcdef);
         if (bits[i] != (uint16_t)(c[i % 8 / 2] >> 16 * (i & 1))) return 0;

@@ -51,14 +51,15 @@ end
 
 --- What dropout multiplies an element by: 0 or 65536 / (65536 - threshold). Elements 8 block …
 -- 8 block + 7 take the halves of one counter's four words, low half first.
--- @tparam cdata d fsam_dropout
+-- @tparam table case its dropout and pass
 -- @tparam number b sample of the runner's batch
 -- @tparam number row second last word of the counter
 -- @tparam number block last word of the counter
 -- @tparam number k element within the block, from 0
-function M.keep(d, b, row, block, k)
-  local words = ffi.new("uint32_t[4]")
-  lib.fsam_philox(words, d.site, M.ordinal(b), row, block, d.seed, d.step)
+function M.keep(case, b, row, block, k)
+  local words, d, pass = ffi.new("uint32_t[4]"), case.dropout, case.pass
+  lib.fsam_philox(words, d.site + (pass.draw or 0) * 2 ^ 29, M.ordinal(b), row, block, pass.seed,
+    pass.step)
   local bits = math.floor(words[math.floor(k / 2)] / (k % 2 == 0 and 1 or 65536)) % 65536
   local threshold = math.floor(65536 * d.p + 0.5)
   return bits < threshold and 0 or 65536 / (65536 - threshold)
@@ -74,12 +75,12 @@ function M.rows(case)
 end
 
 --- Of every element of the rows [T,width] of a case, from 1; nil in the tail, where nothing drops.
-function M.keep_rows(case, d, width)
+function M.keep_rows(case, width)
   local keep = {}
   for b, length in ipairs(case.lengths) do
     for r = 0, length - 1 do
       for c = 0, width - 1 do
-        keep[#keep + 1] = M.keep(d, b - 1, r, math.floor(c / 8), c % 8)
+        keep[#keep + 1] = M.keep(case, b - 1, r, math.floor(c / 8), c % 8)
       end
     end
   end
@@ -118,7 +119,13 @@ function Stage:guards_hold()
   return true
 end
 
---- The batch of case.lengths and case.tail.
+--- An fsam_pass { seed, step, draw, scale } as four int32.
+function M.pass_words(pass)
+  local words = ffi.cast("int32_t *", ffi.new("fsam_pass[1]", { pass }))
+  return { words[0], words[1], words[2], words[3] }
+end
+
+--- The batch of case.lengths and case.tail, in the pass case.pass (fields of fsam_pass) or none.
 function Stage:add_batch(case)
   local starts, samples, longest = { 0 }, {}, 0
   for b, length in ipairs(case.lengths or {}) do
@@ -140,6 +147,10 @@ function Stage:add_batch(case)
   self.batch = ffi.new("fsam_batch", { tokens = #samples, samples = count, longest = longest })
   for _, field in ipairs({ "starts", "sample", "ordinals", "ids", "positions", "segments" }) do
     self.batch[field] = self.t[field] and self.t[field].data
+  end
+  if case.pass then
+    self:add("pass", "i32", { 4 }, M.pass_words(case.pass))
+    self.batch.pass = ffi.cast("const fsam_pass *", self.t.pass.data)
   end
 end
 
