@@ -73,6 +73,7 @@ void fsam_arena_reset(fsam_arena *a) {
   fsam_arena_release(a, 0);
   if (a->chunk_count < 2) return;
   int64_t total = 0;
+  a->device->moves++;
   for (int i = 0; i < a->chunk_count; i++) {
     total += a->chunks[i].bytes;
     a->device->memory->free(a->device, a->chunks[i].base);

@@ -15,6 +15,7 @@
 #include <type_traits>
 
 #include "../kernels/matmul.cuh"
+#include "graph.cuh"
 #include "program.h"
 
 extern "C" {
@@ -70,6 +71,12 @@ const char *const FAULTS[] = {
 bool is_synchronous() {
   const char *value = getenv("FSAM_SYNC");
   return value && *value && strcmp(value, "0") != 0;
+}
+
+/* Kernels that are waited for one by one cannot be recorded. */
+bool records() {
+  const char *value = getenv("FSAM_GRAPHS");
+  return !is_synchronous() && !(value && !strcmp(value, "0"));
 }
 
 /* The message of an error that may be an earlier kernel's. */
@@ -133,6 +140,7 @@ int mark(piece *p, cudaStream_t stream) {
 
 int copy_in(fsam_device *device, void *to, const void *from, size_t bytes) {
   gpu *g = of(device);
+  FSAM_TRY(fsam__not_recording(device, "copy to the GPU"));
   for (size_t done = 0, n; done < bytes; done += n) {
     if (g->used == PIECE) {
       FSAM_TRY(mark(&g->in[g->at], g->work));
@@ -154,6 +162,7 @@ int copy_in(fsam_device *device, void *to, const void *from, size_t bytes) {
 int copy_out(fsam_device *device, void *to, const void *from, size_t bytes) {
   gpu *g = of(device);
   const size_t count = (bytes + PIECE - 1) / PIECE;
+  FSAM_TRY(fsam__not_recording(device, "read from the GPU"));
   for (size_t i = 0; i <= count; i++) {
     if (i < count) {
       const size_t n = i + 1 < count ? PIECE : bytes - i * PIECE;
@@ -231,6 +240,7 @@ void reuse(fsam_device *device) {
 int read_begin(fsam_device *device, void **ticket, const void *from, size_t bytes) {
   gpu *g = of(device);
   early_read *r = NULL;
+  FSAM_TRY(fsam__not_recording(device, "read from the GPU"));
   FSAM_TRY(take_read(g, &r, bytes));
   r->bytes = bytes;
   const int rc = queue_read(g, r, from);
@@ -402,6 +412,7 @@ int open_gpu(fsam_device **out) {
   snprintf(g->device.name, sizeof g->device.name, "cuda");
   g->device.memory = &memory;
   g->device.kernels = is_synchronous() ? &synchronous : &plain;
+  g->device.recorder = records() ? &fsam__cuda_recorder : NULL;
   g->device.tuning_begin = fsam__product_tuning_begin;
   g->device.tuning_text = fsam__product_tuning_text;
   g->device.refs = 1;

@@ -25,6 +25,9 @@ const char *fsam__room(fsam_device *device, char text[64]);
  * kernel calls this once, before its parallel part. FSAM_ENOMEM. */
 int fsam__workspace(void **out, fsam_device *device, size_t bytes);
 
+/* Fails while the device's work is being recorded: "cannot `what` …". */
+int fsam__not_recording(const fsam_device *device, const char *what);
+
 #pragma GCC visibility pop
 
 /* One function pointer per kernel, in the order of kernels.def; one constant table per device and
@@ -53,11 +56,25 @@ typedef struct fsam_memory {
   void (*close)(fsam_device *device); /* its last act, when all memory has been freed */
 } fsam_memory;
 
+/* Recording work instead of doing it; fsam_graph_… of fsam.h says what each means. */
+typedef struct fsam_recorder {
+  int (*begin)(fsam_device *device, void **recording);
+  int (*part_begin)(fsam_device *device, void *recording, int part);
+  int (*part_end)(fsam_device *device, void *recording);
+  /* Ends the recording whatever happens; *recorded is what run takes, `recorded` NULL: drop it. */
+  int (*end)(fsam_device *device, void *recording, void **recorded);
+  int (*run)(fsam_device *device, void *recorded, const uint8_t *left_out);
+  void (*free)(fsam_device *device, void *recorded);
+} fsam_recorder;
+
 struct fsam_device {
   char name[16]; /* "cpu", "cuda" */
   char text[64]; /* what a GPU is: "NVIDIA H200, 140 GB" */
   const fsam_kernels *kernels;
   const fsam_memory *memory;
+  const fsam_recorder *recorder; /* NULL where nothing can be recorded */
+  void *recording;               /* what the recorder keeps while work is recorded, else NULL */
+  int64_t moves;                 /* how often memory was moved that a recording may name */
   void *matmul; /* the matrix library's cache (kernels/linear.c) */
   void (*matmul_free)(void *matmul);
   /* A GPU's; NULL on the CPU: fsam_tuning_begin, fsam_tuning_text. */

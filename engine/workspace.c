@@ -6,6 +6,7 @@
 int fsam__workspace(void **out, fsam_device *d, size_t bytes) {
   if (bytes > d->workspace_bytes) {
     if (d->workspace) d->memory->free(d, d->workspace);
+    d->moves++;
     d->workspace_bytes = 0;
     d->workspace = d->memory->alloc(d, bytes);
     char room[64];

@@ -258,7 +258,8 @@ static void forward_head(const attention *a, scratch *s, int sample, int head) {
 
 static attention attention_of(const fsam_tensor *qkv, int heads, const fsam_batch *batch,
                               const fsam_dropout *dropout) {
-  attention a = {.qkv = qkv, .batch = batch, .site = drop_site_in(drop_site_of(dropout), batch), .heads = heads};
+  attention a = {.qkv = qkv, .batch = batch, .heads = heads};
+  a.site = drop_site_in(drop_site_of(dropout), batch);
   a.d = (int)(qkv->shape[1] / (3 * heads));
   a.width = round_up(a.d, WIDE);
   a.scale = (float)(1.0 / sqrt((double)a.d));

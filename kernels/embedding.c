@@ -122,8 +122,8 @@ int FSAM_CPU(embedding_forward)(fsam_tensor *y, fsam_tensor *z, fsam_tensor *sta
                                 const fsam_tensor *segment, const fsam_tensor *gamma,
                                 const fsam_tensor *beta, double eps, const fsam_batch *batch,
                                 const fsam_dropout *dropout) {
-  const forward a = {
-      y, z, stats, word, position, segment, gamma, beta, batch, drop_site_in(drop_site_of(dropout), batch), eps};
+  const drop_site site = drop_site_in(drop_site_of(dropout), batch);
+  const forward a = {y, z, stats, word, position, segment, gamma, beta, batch, site, eps};
   const char *op = "embedding_forward";
   const int64_t rows = batch->tokens;
   const bool bf16 = z->dtype == FSAM_BF16;
@@ -217,7 +217,8 @@ int FSAM_CPU(embedding_backward)(fsam_tensor *dword, fsam_tensor *dposition, fsa
                                  const fsam_tensor *z, const fsam_tensor *stats,
                                  const fsam_tensor *gamma, const fsam_batch *batch,
                                  const fsam_dropout *dropout) {
-  const backward a = {dy, z, stats, gamma, batch, drop_site_in(drop_site_of(dropout), batch)};
+  const drop_site site = drop_site_in(drop_site_of(dropout), batch);
+  const backward a = {dy, z, stats, gamma, batch, site};
   const char *op = "embedding_backward";
   const int64_t rows = z->shape[0], n = z->shape[1];
   FSAM_TRY(check_rows(op, "ids", batch->ids, rows, dword));

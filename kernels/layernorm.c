@@ -112,7 +112,8 @@ int FSAM_CPU(layernorm_forward)(fsam_tensor *y, fsam_tensor *z, fsam_tensor *sta
                                 const fsam_tensor *residual, const fsam_tensor *gamma,
                                 const fsam_tensor *beta, double eps, const fsam_batch *batch,
                                 const fsam_dropout *dropout) {
-  const forward a = {y, z, stats, x, b, residual, gamma, beta, batch, drop_site_in(drop_site_of(dropout), batch), eps};
+  const drop_site site = drop_site_in(drop_site_of(dropout), batch);
+  const forward a = {y, z, stats, x, b, residual, gamma, beta, batch, site, eps};
   const int64_t rows = z->shape[0];
   const bool bf16 = z->dtype == FSAM_BF16;
 #pragma omp parallel for schedule(static) if (rows * z->shape[1] > SERIAL)
@@ -180,7 +181,8 @@ int FSAM_CPU(layernorm_backward)(fsam_tensor *dx, fsam_tensor *dresidual, fsam_t
                                  const fsam_tensor *z, const fsam_tensor *stats,
                                  const fsam_tensor *gamma, const fsam_batch *batch,
                                  const fsam_dropout *dropout) {
-  const backward a = {dx, dresidual, dy, z, stats, gamma, batch, drop_site_in(drop_site_of(dropout), batch)};
+  const drop_site site = drop_site_in(drop_site_of(dropout), batch);
+  const backward a = {dx, dresidual, dy, z, stats, gamma, batch, site};
   const int64_t rows = z->shape[0], n = z->shape[1];
   const bool bf16 = z->dtype == FSAM_BF16;
   const row_blocks blocks = row_blocks_of(rows, n);

@@ -11,31 +11,29 @@ local function value(parameter)
   return parameter and parameter.value or nil
 end
 
+-- dw and db of a linear map, if they are wanted.
+local function weight_backward(tape, weight, bias, dy, x)
+  local dw, db = tape:weight_grad(weight), tape:weight_grad(bias)
+  if dw or db then
+    tape:begin_part(weight, bias)
+    check(lib.fsam_linear_backward_weight(dw, db, dy, x))
+    tape:end_part()
+  end
+end
+
 --- y[T,N] = x[T,K] weight[N,K]ᵀ + bias[N].  bias may be nil.
 function M.linear(tape, x, weight, bias, name)
   local w = weight.value
   local y = tape:tensor(x:type(), { tonumber(x.shape[0]), tonumber(w.shape[0]) }, name)
   check(lib.fsam_linear_forward(y, x, w, value(bias)))
   tape:record(y, tape:wants(x) or tape:trains(weight, bias), function(dy)
-    local dw, db = tape:weight_grad(weight), tape:weight_grad(bias)
-    if dw or db then
-      check(lib.fsam_linear_backward_weight(dw, db, dy, x))
-    end
+    weight_backward(tape, weight, bias, dy, x)
     local dx = tape:grad(x)
     if dx then
       check(lib.fsam_linear_backward_input(dx, dy, w))
     end
   end)
   return y
-end
-
--- The backward of one member of a group: columns `first` … of dy belong to it.
-local function member_backward(tape, member, dy, x, first)
-  local width = tonumber(member.weight.value.shape[0])
-  local dw, db = tape:weight_grad(member.weight), tape:weight_grad(member.bias)
-  if dw or db then
-    check(lib.fsam_linear_backward_weight(dw, db, dy:columns(first, width), x))
-  end
 end
 
 --- Several linear maps of the same x[T,K], their outputs side by side: y[T, ΣN]. When the group's
@@ -61,15 +59,14 @@ function M.linear_group(tape, x, group, name)
     trains = trains or tape:trains(member.weight, member.bias)
   end
   tape:record(y, tape:wants(x) or trains, function(dy)
-    local dw = group.weight and tape:weight_grad(group.weight)
-    local db = group.bias and tape:weight_grad(group.bias)
-    if dw and db then
-      check(lib.fsam_linear_backward_weight(dw, db, dy, x))
+    if group.weight and tape:trains(group.weight) and tape:trains(group.bias) then
+      weight_backward(tape, group.weight, group.bias, dy, x)
     else
       local first = 0
       for _, member in ipairs(group.members) do
-        member_backward(tape, member, dy, x, first)
-        first = first + tonumber(member.weight.value.shape[0])
+        local width = tonumber(member.weight.value.shape[0])
+        weight_backward(tape, member.weight, member.bias, dy:columns(first, width), x)
+        first = first + width
       end
     end
     M.group_input_gradient(tape, dy, x, group)

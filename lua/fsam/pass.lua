@@ -1,6 +1,7 @@
 --- Passes: forward, losses and backward over the samples of a step, at whatever the working copy c
 -- holds. Owns: the step arena, moving batches to the device, the closure that optimizers evaluate.
--- Leaves to others: the graph (fsam.models), what a step does with a gradient (fsam.step).
+-- Leaves to others: the graph (fsam.models), when a pass is recorded (fsam.recordings), what a step
+-- does with a gradient (fsam.step).
 local C = require("fsam.C")
 local Tape = require("fsam.tape")
 local Tensor = require("fsam.tensor")
@@ -8,6 +9,7 @@ local batches = require("fsam.data.batch")
 local devices = require("fsam.device")
 local ops = require("fsam.ops")
 local Result = require("fsam.result")
+local recordings = require("fsam.recordings")
 local ffi, lib = C.ffi, C.lib
 
 local Pass = {}
@@ -22,13 +24,22 @@ function Pass.new(o)
     seed = o.seed or 1,
     fresh = o.dropout_rng == "fresh",
     arena = devices.arena(o.model.device, "step"),
-    results = devices.arena(o.model.device, "results"),
+    recordings = recordings.new(o.model.device),
     gradients = {},
   }, Pass)
 end
 
 local ints = ffi.typeof("int32_t[?]")
 local LINE = 16 -- every array of a batch starts at a multiple of 64 bytes
+local CLASS = 64 -- a recorded pass serves all lengths up to a multiple of this
+
+-- No sample of the batch is longer. What is recorded serves all batches of a class.
+local function longest(self, host)
+  if not self.recordings.possible then
+    return host.longest
+  end
+  return math.min(math.ceil(host.longest / CLASS) * CLASS, host.tokens)
+end
 
 -- The device's view of a host batch (fsam.data.batch), and its labels: all arrays side by side in
 -- one piece of memory, sent at once. `pass` is an fsam_pass.
@@ -54,33 +65,63 @@ local function to_device(self, host, pass)
     device[parts[i][1]] = first + parts[i].at
   end
   device.pass = ffi.cast("const fsam_pass *", first + parts[7].at)
-  device.tokens, device.samples, device.longest = tokens, samples, host.longest
+  device.tokens, device.samples, device.longest = tokens, samples, longest(self, host)
   local labels = whole:view({ samples }, parts[8].at, parts[8][1])
   labels.dtype = self.loss == "mse" and lib.FSAM_F32 or lib.FSAM_I32
   return device, labels
 end
 
--- Forward of one micro-batch; with gradients, backward too. Returns its losses and logits
--- (Tensor.later): on a GPU they reach the host while the way back is still being worked on.
-local function micro_batch(self, host, o, pass)
-  lib.fsam_arena_reset(self.arena)
-  local device, labels = to_device(self, host, pass)
-  local tape = Tape.new({
-    arena = self.arena,
-    batch = device,
-    training = o.training,
-    recording = o.gradients ~= nil,
-    grads = o.gradients,
-  })
-  local logits = self.model.graph:forward(tape)
-  local losses = Tensor.new(self.results, "f32", { host.samples }, "losses")
-  ops.loss(tape, self.loss, losses, logits, labels)
-  local kept = Tensor.new(self.results, "f32", logits:dims(), "logits"):copy(logits)
-  losses, kept = losses:later(), kept:later()
-  if o.gradients then
-    tape:backward()
+-- All that decides which work a micro-batch is, and on which memory. Nil for what a recording does
+-- not serve: it writes all gradients of a layer norm or none, and must not add to what is left out.
+local function key_of(self, host, o)
+  local grads = o.gradients
+  if grads and grads.adds and next(grads.skip) then
+    return nil
   end
-  return losses, kept
+  return table.concat({ host.tokens, host.samples, longest(self, host), tostring(o.training),
+    grads and grads.number or 0, grads and grads.fresh and "set" or "add" }, " ")
+end
+
+-- Forward of one micro-batch; with gradients, backward too. Returns its losses and logits
+-- (Tensor.later): on a GPU they reach the host while the way back is still being worked on. Nothing
+-- when it was to be recorded and cannot be: it must be begun again.
+local function try_micro_batch(self, host, o, pass)
+  local grads = o.gradients
+  lib.fsam_arena_reset(self.arena)
+  local run = self.recordings:begin(key_of(self, host, o))
+  local batch, labels = to_device(self, host, pass)
+  local losses = Tensor.new(self.arena, "f32", { host.samples }, "losses")
+  local classes = self.model.config.num_labels
+  local logits = Tensor.new(self.arena, "f32", { host.samples, classes }, "logits")
+  local tape
+  local done = run:piece("forward", function()
+    tape = Tape.new({ arena = self.arena, batch = batch, training = o.training,
+      recording = grads ~= nil, grads = grads })
+    local y = self.model.graph:forward(tape)
+    ops.loss(tape, self.loss, losses, y, labels)
+    logits:copy(y)
+  end, grads)
+  if not done then
+    return nil
+  end
+  losses, logits = losses:later(), logits:later()
+  if grads and not run:piece("backward", function(notes)
+    tape:backward(notes)
+  end, grads) then
+    return nil
+  end
+  return losses, logits
+end
+
+local function micro_batch(self, host, o, pass)
+  local losses, logits = try_micro_batch(self, host, o, pass)
+  if not losses then
+    losses, logits = try_micro_batch(self, host, o, pass)
+  end
+  if o.gradients then
+    o.gradients:advance()
+  end
+  return losses, logits
 end
 
 local function count_samples(list)
@@ -109,10 +150,16 @@ function Pass:run(list, o)
   return result
 end
 
--- The gradient views of a vector, made once.
+-- The gradient views of a vector, made once and numbered.
 local function gradients_of(self, into)
-  self.gradients[into] = self.gradients[into] or self.model.weights:gradients(into)
-  return self.gradients[into]
+  local known = self.gradients[into]
+  if not known then
+    self.gradient_count = (self.gradient_count or 0) + 1
+    known = self.model.weights:gradients(into)
+    known.number = self.gradient_count
+    self.gradients[into] = known
+  end
+  return known
 end
 
 -- The chosen samples (ordinals) of the micro-batches, packed again.
@@ -146,7 +193,6 @@ end
 -- this pass's share to what the vector holds.
 -- @tparam table o step (number of the update, from 0); batches (host batches); training
 function Pass:bind(o)
-  lib.fsam_arena_reset(self.results)
   local draws = 0
   return function(request)
     local list = request.batches or o.batches
@@ -181,14 +227,13 @@ end
 -- @treturn table logits, one table per sample
 -- @treturn table losses, one number per sample
 function Pass:predict(host)
-  lib.fsam_arena_reset(self.results)
   local result = self:run({ host }, { training = false, key = { seed = 0, step = 0, draw = 0 } })
   return result:logits(), result:losses()
 end
 
---- Live and peak bytes of the pass's arenas.
+--- Live and peak bytes of the step arena.
 function Pass:memory()
-  return { step = devices.usage(self.arena), results = devices.usage(self.results) }
+  return devices.usage(self.arena)
 end
 
 return Pass

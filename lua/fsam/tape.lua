@@ -4,7 +4,7 @@
 -- parameters' gradients lie (fsam.params), what a pass is for (fsam.pass).
 local C = require("fsam.C")
 local Tensor = require("fsam.tensor")
-local ffi = C.ffi
+local ffi, lib, check = C.ffi, C.lib, C.check
 
 local Tape = {}
 Tape.__index = Tape
@@ -20,6 +20,7 @@ function Tape.new(o)
     training = o.training,
     recording = o.recording,
     grads = o.grads,
+    notes = nil, -- of a recording (fsam.recordings): parts and parameters whose gradient is written
     entries = {},
     needs = {}, -- tensors whose gradient somebody wants
     waiting = {}, -- tensor → its gradient so far
@@ -89,8 +90,31 @@ function Tape:weight_grad(parameter)
   local dw = parameter and self.grads:of(parameter)
   if dw then
     self.touched[#self.touched + 1] = dw
+    if self.notes then
+      self.notes.written[parameter] = true
+    end
   end
   return dw
+end
+
+--- What the device does from here to end_part makes the gradients of these parameters and nothing
+-- else: a recorded pass can leave it out.
+function Tape:begin_part(...)
+  local notes = self.notes
+  if notes then
+    local parameters = {}
+    for i = 1, select("#", ...) do
+      parameters[#parameters + 1] = (select(i, ...)) -- a linear map may have no bias
+    end
+    check(lib.fsam_graph_part_begin(notes.device, #notes.parts))
+    notes.parts[#notes.parts + 1] = parameters
+  end
+end
+
+function Tape:end_part()
+  if self.notes then
+    check(lib.fsam_graph_part_end(self.notes.device))
+  end
 end
 
 --- True when some parameter of the list gets a gradient in this pass.
@@ -113,7 +137,9 @@ end
 --- Runs the tape backwards. Each entry's temporaries are released as soon as it is done, and the
 -- memory of its output's gradient is used again, so that a pass needs its activations plus a few
 -- gradients, not twice the activations.
-function Tape:backward()
+-- @tparam[opt] table notes of a recording
+function Tape:backward(notes)
+  self.notes = notes
   for i = #self.entries, 1, -1 do
     local entry = self.entries[i]
     local dy = self.waiting[entry.y]

@@ -57,7 +57,7 @@ describe("a pass", function()
       local model = new_model(layers)
       local _, forward = run(model, list, { backward = false })
       local _, both = run(model, list, { backward = true })
-      peaks[layers] = { forward:memory().step.peak, both:memory().step.peak }
+      peaks[layers] = { forward:memory().peak, both:memory().peak }
     end
     -- Gradients are used again from layer to layer: six more layers cost no more for the way back.
     local way_back = { peaks[2][2] - peaks[2][1], peaks[8][2] - peaks[8][1] }

@@ -39,11 +39,10 @@ const char *refusal(const fsam_product &p) {
 
 }  // namespace
 
-int fsam__product_run(fsam_device *, const fsam_product *given, void *workspace) {
-  const fsam_product &p = *given;
+namespace {
+
+void multiply(const fsam_product &p, void *workspace) {
   const fsam_product_kind &k = p.kind;
-  const char *why = refusal(p);
-  if (why) return fsam__fail(FSAM_EINTERNAL, "product: %s", why);
   memset(workspace, 0xff, 4096); /* a library may write there */
   for (int64_t j = 0; j < k.n; j++)
     for (int64_t i = 0; i < k.m; i++) {
@@ -55,7 +54,18 @@ int fsam__product_run(fsam_device *, const fsam_product *given, void *workspace)
       if (p.add) sum += element(k.d_type, p.d, k.ldd, i, j);
       put(p, i, j, sum);
     }
-  return FSAM_OK;
+}
+
+}  // namespace
+
+int fsam__product_run(fsam_device *device, const fsam_product *given, void *workspace) {
+  const fsam_product p = *given;
+  const char *why = refusal(p);
+  if (why) return fsam__fail(FSAM_EINTERNAL, "product: %s", why);
+  return simt_do(device, [=] {
+    multiply(p, workspace);
+    return FSAM_OK;
+  });
 }
 
 /* There is one way to multiply here. */

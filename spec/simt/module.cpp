@@ -12,6 +12,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -51,12 +52,17 @@ int program_module_kernel(void **kernel, void *module, const char *name) {
   return *kernel ? FSAM_OK : fsam__fail(FSAM_EINTERNAL, "simt: no kernel %s", symbol);
 }
 
-int program_module_start(fsam_device *, void *kernel, const char *name, int64_t blocks, int threads,
-                         void *arguments, size_t) {
-  call c = {(void (*)(const void *))kernel, arguments};
-  return simt_launch(
-      name, dim3((unsigned)blocks), threads, 0,
-      [](void *context) { ((call *)context)->kernel(((call *)context)->arguments); }, &c);
+int program_module_start(fsam_device *device, void *kernel, const char *name, int64_t blocks,
+                         int threads, void *arguments, size_t bytes) {
+  const std::vector<char> kept((char *)arguments, (char *)arguments + bytes);
+  return simt_do(device, [=] {
+    alignas(16) char aligned[4096 * 8];
+    memcpy(aligned, kept.data(), bytes);
+    call c = {(void (*)(const void *))kernel, aligned};
+    return simt_launch(
+        name, dim3((unsigned)blocks), threads, 0,
+        [](void *context) { ((call *)context)->kernel(((call *)context)->arguments); }, &c);
+  });
 }
 
 /* Few, so that blocks go round more than once. */

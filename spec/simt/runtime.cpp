@@ -21,9 +21,29 @@ struct task {
   int64_t number; /* which record of the event */
 };
 
+/* A recorded task; nodes form a chain. */
+struct fake_node {
+  task what;
+  cudaGraphNode_t before;
+  int number;
+};
+
+struct fake_graph {
+  cudaGraphNode_t last;
+  int count;
+  bool broken;
+};
+
 struct fake_stream {
   task *tasks;
   size_t count, done, capacity;
+  cudaGraph_t capture; /* what is being recorded */
+};
+
+struct fake_exec {
+  task *tasks;
+  bool *off;
+  int count;
 };
 
 struct fake_event {
@@ -64,7 +84,18 @@ static void run_all(cudaStream_t s) {
   while (s->done < s->count) step(s);
 }
 
+/* As on a GPU, what is recorded knows nothing of events from outside. */
+static cudaError_t record(cudaGraph_t g, const task &t) {
+  if (t.kind == RECORD || t.kind == WAIT) g->broken = true;
+  if (g->broken) return cudaErrorStreamCapture;
+  cudaGraphNode_t node = (cudaGraphNode_t)calloc(1, sizeof *node);
+  *node = {t, g->last, g->count++};
+  g->last = node;
+  return cudaSuccess;
+}
+
 static cudaError_t put_off(cudaStream_t s, const task &t) {
+  if (s->capture) return record(s->capture, t);
   if (s->count == s->capacity) {
     s->capacity = s->capacity ? 2 * s->capacity : 64;
     s->tasks = (task *)realloc((void *)s->tasks, s->capacity * sizeof *s->tasks);
@@ -78,7 +109,9 @@ static cudaError_t put_off(cudaStream_t s, const task &t) {
 cudaError_t cudaGetLastError() { return cudaSuccess; }
 
 const char *cudaGetErrorString(cudaError_t error) {
-  return error == cudaSuccess ? "no error" : "out of memory";
+  return error == cudaSuccess                 ? "no error"
+         : error == cudaErrorMemoryAllocation ? "out of memory"
+                                              : "the capture failed";
 }
 
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
@@ -99,6 +132,8 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *total) {
 
 /* Each piece of memory remembers its size, 256 bytes before it. */
 cudaError_t cudaMalloc(void **out, size_t bytes) {
+  for (cudaStream_t s : streams)
+    if (s && s->capture) return cudaErrorStreamCapture;
   if (bytes > TOTAL - taken) return cudaErrorMemoryAllocation;
   char *p = (char *)aligned_alloc(256, 256 + (bytes + 255) / 256 * 256);
   if (!p) return cudaErrorMemoryAllocation;
@@ -188,6 +223,72 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 
 cudaError_t cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t stream) {
   return put_off(stream, {SET, p, NULL, bytes, value, NULL, 0});
+}
+
+/* -- recording --------------------------------------------------------------------------------- */
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  stream->capture = (cudaGraph_t)calloc(1, sizeof *stream->capture);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus *status,
+                                     unsigned long long *, cudaGraph_t *,
+                                     const cudaGraphNode_t **nodes, const void *, size_t *count) {
+  const cudaGraph_t g = stream->capture;
+  *status = g && !g->broken ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
+  *nodes = g ? &g->last : NULL;
+  *count = g && g->last ? 1 : 0;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
+  *out = stream->capture;
+  stream->capture = NULL;
+  return (*out)->broken ? cudaErrorStreamCapture : cudaSuccess;
+}
+
+cudaError_t cudaGraphNodeGetDependencies(cudaGraphNode_t node, cudaGraphNode_t *before,
+                                         const void *, size_t *count) {
+  *before = node->before;
+  *count = node->before ? 1 : 0;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
+  cudaGraphExec_t e = *out = (cudaGraphExec_t)calloc(1, sizeof *e);
+  e->count = graph->count;
+  e->tasks = (task *)calloc((size_t)e->count + 1, sizeof *e->tasks);
+  e->off = (bool *)calloc((size_t)e->count + 1, sizeof *e->off);
+  for (cudaGraphNode_t n = graph->last; n; n = n->before) e->tasks[n->number] = n->what;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphNodeSetEnabled(cudaGraphExec_t exec, cudaGraphNode_t node, unsigned enabled) {
+  exec->off[node->number] = !enabled;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  for (int i = 0; i < exec->count; i++)
+    if (!exec->off[i]) put_off(stream, exec->tasks[i]);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  free((void *)exec->tasks);
+  free((void *)exec->off);
+  free((void *)exec);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  for (cudaGraphNode_t n = graph->last, before; n; n = before) {
+    before = n->before;
+    free((void *)n);
+  }
+  free((void *)graph);
+  return cudaSuccess;
 }
 
 /* -- for specs --------------------------------------------------------------------------------- */

@@ -357,7 +357,8 @@ const char *const FAULTS[] = {
 #undef FSAM_FAULT
 };
 
-void *poisoned(fsam_device *, size_t bytes) {
+void *poisoned(fsam_device *device, size_t bytes) {
+  if (device->recording) return NULL;
   const size_t room = (bytes + 255) / 256 * 256;
   void *p = aligned_alloc(256, room);
   if (p) fill(p, room, POISON);
@@ -366,17 +367,21 @@ void *poisoned(fsam_device *, size_t bytes) {
 
 void release(fsam_device *, void *p) { free(p); }
 
-int zero(fsam_device *, void *p, size_t bytes) {
-  memset(p, 0, bytes);
-  return FSAM_OK;
+int zero(fsam_device *device, void *p, size_t bytes) {
+  return simt_do(device, [=] {
+    memset(p, 0, bytes);
+    return FSAM_OK;
+  });
 }
 
-int copy_in(fsam_device *, void *to, const void *from, size_t bytes) {
+int copy_in(fsam_device *device, void *to, const void *from, size_t bytes) {
+  FSAM_TRY(fsam__not_recording(device, "copy to the GPU"));
   memcpy(to, from, bytes);
   return FSAM_OK;
 }
 
 int copy_out(fsam_device *device, void *to, const void *from, size_t bytes) {
+  FSAM_TRY(fsam__not_recording(device, "read from the GPU"));
   memcpy(to, from, bytes);
   const int found = *device->fault;
   *device->fault = 0;
@@ -400,6 +405,7 @@ int fsam_simt_open(fsam_device **out) {
   snprintf(d->name, sizeof d->name, "simt");
   d->kernels = &kernels;
   d->memory = &memory;
+  d->recorder = &simt_recorder;
   d->fault = &fault_word;
   d->refs = 1;
   *out = d;

@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <functional>
+
 #include "../../engine/engine.h"
 
 #define __global__
@@ -168,12 +170,18 @@ static inline void multiply_add(float c[4], const uint32_t a[4], uint32_t b0, ui
 int simt_launch(const char *name, dim3 grid, int threads, size_t shared, void (*body)(void *),
                 void *context);
 
+/* Keeps work for later where the device is recording, else does it (recording.cpp). */
+int simt_do(const fsam_device *device, const std::function<int()> &work);
+extern const fsam_recorder simt_recorder;
+
 template <typename... P, typename... A>
-static int launch(const fsam_device *, const char *name, void (*kernel)(P...), dim3 grid,
+static int launch(const fsam_device *device, const char *name, void (*kernel)(P...), dim3 grid,
                   int threads, size_t shared, A... arguments) {
   auto call = [=] { kernel(P(arguments)...); };
-  return simt_launch(
-      name, grid, threads, shared, [](void *context) { (*(decltype(call) *)context)(); }, &call);
+  return simt_do(device, [=]() mutable {
+    return simt_launch(
+        name, grid, threads, shared, [](void *context) { (*(decltype(call) *)context)(); }, &call);
+  });
 }
 
 #endif

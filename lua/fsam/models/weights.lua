@@ -86,7 +86,7 @@ end
 -- @tparam[opt] table skip segment → true: segments that get no gradient in this pass
 -- @tparam[opt] boolean add the pass adds to what the vector holds
 function Grads:begin(skip, add)
-  self.skip = skip or {}
+  self.skip, self.adds, self.fresh = skip or {}, add or false, not add
   for _, t in pairs(self.tensors) do
     t.filled = add and 1 or 0
   end
@@ -100,6 +100,43 @@ function Grads:of(parameter)
     end
   end
   return self.tensors[parameter]
+end
+
+--- Runs `work`, which records a pass, with nothing left out, and with the gradients all to be
+-- written or all to be added to; then everything is as it was.
+function Grads:whole(work)
+  local skip, filled = self.skip, {}
+  for parameter, t in pairs(self.tensors) do
+    filled[parameter], t.filled = t.filled, self.fresh and 0 or 1
+  end
+  self.skip = {}
+  work()
+  self.skip = skip
+  for parameter, t in pairs(self.tensors) do
+    t.filled = filled[parameter]
+  end
+end
+
+--- Takes note of a recorded pass that has run: it wrote the gradients of these parameters, of which
+-- those that this pass leaves out do not count.
+-- @tparam table parameters parameter → true
+function Grads:wrote(parameters)
+  for parameter in pairs(parameters) do
+    if self:of(parameter) then
+      self.tensors[parameter].filled = 1
+    end
+    for _, segment in ipairs(#parameter.segments > 1 and parameter.segments or {}) do
+      local member = self.weights.by_name[segment.name]
+      if self:of(member) then
+        self.tensors[member].filled = 1
+      end
+    end
+  end
+end
+
+--- Ends a micro-batch: the next one of the pass adds.
+function Grads:advance()
+  self.fresh = false
 end
 
 --- Ends a pass: segments that nobody wrote become zero.
