@@ -32,6 +32,20 @@ function devices.open(name)
   return open_device(name == "cpu" and M.device or name)
 end
 
+--- Runs fn() with all that it makes on one device.
+-- @tparam cdata|nil device nil: the CPU, whatever FSAM_TEST_DEVICE says
+-- @return what fn returns, at most three values
+function M.on_device(device, fn)
+  local open = devices.open
+  function devices.open(name)
+    return device or open_device(name)
+  end
+  local ok, a, b, c = xpcall(fn, debug.traceback)
+  devices.open = open
+  assert(ok, a)
+  return a, b, c
+end
+
 --- The build folder that is being tested.
 -- @treturn string an absolute path
 function M.build_dir()

@@ -64,9 +64,9 @@ function M.linear_group(tape, x, group, name)
     else
       local first = 0
       for _, member in ipairs(group.members) do
-        local width = tonumber(member.weight.value.shape[0])
-        weight_backward(tape, member.weight, member.bias, dy:columns(first, width), x)
-        first = first + width
+        local n = tonumber(member.weight.value.shape[0])
+        weight_backward(tape, member.weight, member.bias, dy:columns(first, n), x)
+        first = first + n
       end
     end
     M.group_input_gradient(tape, dy, x, group)

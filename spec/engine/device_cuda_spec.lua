@@ -1,5 +1,5 @@
--- What device.cu does with streams, events and pinned memory, on a runtime that puts everything off
--- until it is waited for (spec/simt/runtime.cpp).
+-- What device.cu does with streams, events and pinned memory, and graph.cu with recordings, on a
+-- runtime that puts everything off until it is waited for (spec/simt/runtime.cpp).
 local C = require("fsam.C")
 local Tensor = require("fsam.tensor")
 local simt = require("spec.simt.device")
@@ -112,5 +112,93 @@ describe("a GPU's memory", function()
     local out = ffi.new("fsam_tensor")
     assert.equal(lib.FSAM_ENOMEM, lib.fsam_tensor_new(out, arena, lib.FSAM_I32, 1,
       ffi.new("int64_t[4]", 2 ^ 27), "huge", 0))
+  end)
+
+  -- Records what fn queues.
+  local function record(fn)
+    local out = ffi.new("fsam_graph *[1]")
+    check(lib.fsam_graph_begin(device))
+    fn()
+    check(lib.fsam_graph_end(out, device))
+    return ffi.gc(out[0], lib.fsam_graph_free)
+  end
+
+  it("does what was recorded as often as one likes, on what memory then holds", function()
+    local a, b = new(3), new(3, "b"):write({ 7, 8, 9 })
+    a:write({ 1, 2, 3 })
+    local graph = record(function()
+      a:fill(0)
+    end)
+    assert.same({ 1, 2, 3 }, a:read()) -- recorded, not done
+    for _ = 1, 2 do
+      a:write({ 4, 5, 6 })
+      check(lib.fsam_graph_run(graph, nil))
+      assert.same({ 0, 0, 0 }, a:read())
+    end
+    assert.same({ 7, 8, 9 }, b:read())
+  end)
+
+  it("leaves out the parts that a run does not want", function()
+    local t = { new(1), new(1), new(1), new(1) }
+    local graph = record(function()
+      t[1]:fill(0)
+      for part, list in ipairs({ { t[2], t[3] }, { t[4] } }) do
+        check(lib.fsam_graph_part_begin(device, part - 1))
+        for _, one in ipairs(list) do
+          one:fill(0)
+        end
+        check(lib.fsam_graph_part_end(device))
+      end
+    end)
+    for _, case in ipairs({ { 0, 0 }, { 1, 0 }, { 0, 1 }, { 1, 1 }, { 0, 0 } }) do
+      for _, one in ipairs(t) do
+        one:write({ 5 })
+      end
+      check(lib.fsam_graph_run(graph, ffi.new("uint8_t[2]", case)))
+      local left = { 0, 5 * case[1], 5 * case[1], 5 * case[2] }
+      for i, one in ipairs(t) do
+        assert.same({ left[i] }, one:read())
+      end
+    end
+  end)
+
+  it("refuses copies and new memory while it records, and goes on after that", function()
+    local t = new(2):write({ 1, 2 })
+    local later = t:later()
+    check(lib.fsam_graph_begin(device))
+    for _, fn in ipairs({ t.read, t.later, function() t:write({ 3, 4 }) end }) do
+      local ok, err = pcall(fn, t)
+      assert.is_false(ok)
+      assert.truthy(tostring(err):find("while work is being recorded", 1, true))
+    end
+    assert.is_false(pcall(new, 2 ^ 20)) -- a new piece of the arena
+    assert.equal(lib.FSAM_EINVAL, lib.fsam_graph_begin(device))
+    check(lib.fsam_graph_end(nil, device))
+    assert.same({ 1, 2 }, t:read())
+    assert.is_true(is_counted(later:to_host(), 2, 1))
+    assert.equal(lib.FSAM_EINVAL, lib.fsam_graph_part_end(device))
+  end)
+
+  it("knows when memory that was recorded has moved", function()
+    local t = new(2)
+    local graph = record(function()
+      t:fill(0)
+    end)
+    assert.equal(0, lib.fsam_graph_stale(graph))
+    new(2 ^ 19, "more")
+    lib.fsam_arena_reset(arena) -- two pieces become one
+    assert.equal(1, lib.fsam_graph_stale(graph))
+    assert.equal(lib.FSAM_ESTALE, lib.fsam_graph_run(graph, nil))
+  end)
+end)
+
+describe("the CPU", function()
+  it("records nothing", function()
+    local out = ffi.new("fsam_device *[1]")
+    check(lib.fsam_device_open(out, "cpu"))
+    assert.equal(0, lib.fsam_graph_possible(out[0]))
+    assert.equal(lib.FSAM_ENODEV, lib.fsam_graph_begin(out[0]))
+    assert.equal("graph: the device cpu records nothing", ffi.string(lib.fsam_error()))
+    lib.fsam_device_close(out[0])
   end)
 end)

@@ -41,21 +41,30 @@ local function fresh_folder(base)
   return errors.raise("runs/ has no free name for %s; give --save-dir", base)
 end
 
---- The options that decide what is computed, as text.
--- @tparam table options from options.read, with `flags`
--- @treturn table name → text; a flag without a value is left out
-function M.mathematics(options)
+-- Those of the flags that decide what is computed, as text: name → value_of(declaration).
+local function texts_of(flags, value_of)
   local texts = {}
-  for _, d in ipairs(options.flags) do
-    if not d.free and options[d.name] ~= nil then
-      texts[d.name] = values.show(d, options[d.name])
+  for _, d in ipairs(flags) do
+    local value = value_of(d)
+    if not d.free and value ~= nil then
+      texts[d.name] = values.show(d, value)
     end
   end
   return texts
 end
 
--- "--lr 1e-05 (now 2e-05), …" for all that differ, or nil.
-local function differences(saved, now)
+--- The options that decide what is computed, as text.
+-- @tparam table options from options.read, with `flags`
+-- @treturn table name → text; a flag without a value is left out
+function M.mathematics(options)
+  return texts_of(options.flags, function(d)
+    return options[d.name]
+  end)
+end
+
+-- "--lr 1e-05 (now 2e-05), …" for all that differ, or nil. A run that knew nothing of a flag did
+-- what the flag's default does.
+local function differences(saved, now, defaults)
   local names, parts = {}, {}
   for name in pairs(saved) do
     names[name] = true
@@ -64,7 +73,7 @@ local function differences(saved, now)
     names[name] = true
   end
   for name in pairs(names) do
-    if saved[name] ~= now[name] then
+    if saved[name] ~= now[name] and not (saved[name] == nil and now[name] == defaults[name]) then
       parts[#parts + 1] = ("%s %s (now %s)"):format(options_of.flag(name),
         saved[name] or "not given", now[name] or "not given")
     end
@@ -87,7 +96,9 @@ end
 
 local function continue(run, o, path)
   local trainer = checkpoint.trainer(path)
-  local old = differences(trainer.options, M.mathematics(o))
+  local old = differences(trainer.options, M.mathematics(o), texts_of(o.flags, function(d)
+    return d.default
+  end))
   if old then
     errors.raise("the run in %s was started with %s; give the same flags, another --save-dir, or "
       .. "--restart to begin anew", run.folder, old)

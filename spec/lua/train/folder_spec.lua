@@ -99,6 +99,20 @@ describe("a run folder", function()
       .. "give the same flags, another --save-dir, or --restart to begin anew")
   end)
 
+  it("goes on from a version that did not know a flag, which then has its default", function()
+    words.go({ "--save-dir", run, "--max-epoch", "1" })
+    local path = run .. "/checkpoint_last/trainer.json"
+    local text, count = helper.read_file(path):gsub('"update_freq": *"1",?', "")
+    assert.equal(1, count)
+    helper.write_file(path, text)
+    assert.has_error(function()
+      words.go({ "--save-dir", run, "--update-freq", "2" })
+    end, "the run in " .. run .. " was started with --update-freq not given (now 2); give the same "
+      .. "flags, another --save-dir, or --restart to begin anew")
+    local _, _, _, screen = words.go({ "--save-dir", run, "--max-epoch", "2" })
+    assert.matches("continued after update 8", screen, 1, true)
+  end)
+
   it("refuses other data", function()
     words.go({ "--save-dir", run, "--max-epoch", "1" })
     local ok, err = pcall(words.go, { "--save-dir", run }, { samples = 59 })
