@@ -62,6 +62,13 @@ function M.data_dir(name)
   return lfs.attributes(path) and path or nil
 end
 
+--- What is said when all specs have run (spec/report.lua): topic → function that returns a line.
+M.notes = {}
+
+function M.note(topic, fn)
+  M.notes[topic] = fn
+end
+
 -- -- files ---------------------------------------------------------------------------------------
 
 --- A fresh empty folder under the system's temporary folder.

@@ -63,6 +63,9 @@ return function(options)
       io.write(("%sskipped  %s: %s\n"):format(i == 1 and "\n" or "", entry.name,
         text(entry.message or "no reason given")))
     end
+    for _, note in pairs(require("spec.helper").notes) do
+      io.write("\n", note(), "\n")
+    end
     io.write(("\n%.1f s\n"):format(handler.getDuration()))
     io.write(("%d passed, %d failed"):format(handler.successesCount, #failed))
     io.write(#handler.pendings > 0 and (", %d skipped\n"):format(#handler.pendings) or "\n")

@@ -10,6 +10,8 @@ int fsam_simt_open(fsam_device **out);
 int fsam_simt_open_lazy(fsam_device **out);
 void fsam_simt_order(int descending);
 void fsam_simt_poison(fsam_device *device);
+int fsam_simt_kernels();
+int64_t fsam_simt_launches();
 int fsam_simt_select(uint64_t *mask, const float *keys, fsam_layout *layout, const uint8_t *pool,
                      const int64_t *k, int per_segment, int outside);
 int fsam_simt_broken(const fsam_device *device, const char *name, float *out);
@@ -27,6 +29,10 @@ function M.load()
     end
     assert(code == 0, out)
     lib = ffi.load(helper.build_dir() .. "/libfsam-simt.so")
+    helper.note("simt", function()
+      return ("%d CUDA kernels and the generated programs ran on the shim, in %d launches"):format(
+        lib.fsam_simt_kernels() - 1, tonumber(lib.fsam_simt_launches()))
+    end)
   end
   return lib
 end

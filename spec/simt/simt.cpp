@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include <set>
+#include <string>
+
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace {
@@ -170,6 +173,10 @@ void prepare(int thread) {
   m.fibers[thread] = {frame, READY, "", 0};
 }
 
+/* What has run so far, for people. */
+std::set<std::string> names;
+int64_t launches;
+
 /* A wild address, or a stack that was too small: the fiber is left where it is. */
 void on_fault(int, siginfo_t *info, void *) {
   char text[80];
@@ -305,6 +312,8 @@ int simt_launch(const char *name, dim3 grid, int threads, size_t shared, void (*
                       "%s: %d threads, a grid of (%u, %u, %u), %zu bytes of shared memory", name,
                       threads, grid.x, grid.y, grid.z, shared);
   FSAM_TRY(set_up());
+  names.insert(name);
+  launches++;
   static unsigned char signal_stack[32 << 10];
   stack_t alternate = {}, old_alternate;
   alternate.ss_sp = signal_stack;
@@ -414,6 +423,10 @@ int fsam_simt_open(fsam_device **out) {
 
 /* Which way threads, warps and blocks run from now on. */
 void fsam_simt_order(int descending) { m.descending = descending != 0; }
+
+/* How many kernels have run, and how often. */
+int fsam_simt_kernels() { return (int)names.size(); }
+int64_t fsam_simt_launches() { return launches; }
 
 /* Makes the device's scratch memory as good as new: nobody wrote it. */
 void fsam_simt_poison(fsam_device *device) {
