@@ -43,9 +43,10 @@ int last_node(cudaGraphNode_t *out, const fsam_device *device) {
   cudaStreamCaptureStatus status;
   const cudaGraphNode_t *nodes = NULL;
   size_t count = 0;
-#if CUDART_VERSION >= 13000 /* edges have data from then on */
+#if CUDART_VERSION >= 13000 /* edges may have data from then on, and whoever asks must take it */
+  const cudaGraphEdgeData *edges = NULL;
   GRAPH_TRY("looking at a recording", cudaStreamGetCaptureInfo(stream_of(device), &status, NULL,
-                                                               NULL, &nodes, NULL, &count));
+                                                               NULL, &nodes, &edges, &count));
 #else
   GRAPH_TRY("looking at a recording",
             cudaStreamGetCaptureInfo(stream_of(device), &status, NULL, NULL, &nodes, &count));
@@ -61,7 +62,8 @@ int node_before(cudaGraphNode_t *out, cudaGraphNode_t node) {
   cudaGraphNode_t before = NULL;
   size_t count = 1;
 #if CUDART_VERSION >= 13000
-  GRAPH_TRY("looking at a node", cudaGraphNodeGetDependencies(node, &before, NULL, &count));
+  cudaGraphEdgeData edge;
+  GRAPH_TRY("looking at a node", cudaGraphNodeGetDependencies(node, &before, &edge, &count));
 #else
   GRAPH_TRY("looking at a node", cudaGraphNodeGetDependencies(node, &before, &count));
 #endif

@@ -14,7 +14,8 @@ Recordings.__index = Recordings
 
 --- @tparam cdata device fsam_device
 -- @treturn table the recordings of one pass; `counts`: micro-batches run as they are (plain),
---   recorded and run from a recording (replayed)
+--   recorded and run from a recording (replayed); `refusal`: why the last one that was to be
+--   recorded was not, or nil
 function M.new(device)
   return setmetatable({ device = device, possible = lib.fsam_graph_possible(device) == 1,
     shapes = {}, clock = 0, counts = { plain = 0, recorded = 0, replayed = 0 } }, Recordings)
@@ -103,10 +104,11 @@ local function record(self, name, work, skip)
   local device, out = self.owner.device, ffi.new("fsam_graph *[1]")
   local notes = { device = device, parts = {}, written = {} }
   check(lib.fsam_graph_begin(device))
-  local ok = pcall(work, notes)
+  local ok, err = pcall(work, notes)
   if lib.fsam_graph_end(ok and out or nil, device) < 0 or not ok then
     drop(self.shape)
     self.shape.refused = true
+    self.owner.refusal = ok and ffi.string(lib.fsam_error()) or tostring(err)
     return false
   end
   local piece = { graph = ffi.gc(out[0], lib.fsam_graph_free), notes = notes }

@@ -234,7 +234,8 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
 
 cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus *status,
                                      unsigned long long *, cudaGraph_t *,
-                                     const cudaGraphNode_t **nodes, const void *, size_t *count) {
+                                     const cudaGraphNode_t **nodes,
+                                     const cudaGraphEdgeData **, size_t *count) {
   const cudaGraph_t g = stream->capture;
   *status = g && !g->broken ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
   *nodes = g ? &g->last : NULL;
@@ -249,7 +250,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
 }
 
 cudaError_t cudaGraphNodeGetDependencies(cudaGraphNode_t node, cudaGraphNode_t *before,
-                                         const void *, size_t *count) {
+                                         cudaGraphEdgeData *, size_t *count) {
   *before = node->before;
   *count = node->before ? 1 : 0;
   return cudaSuccess;
