@@ -169,4 +169,21 @@ function M.sync(path)
   check(lib.fsam_path_sync(path))
 end
 
+--- Locks a file, which is made when it is not there, until its handle is closed or collected or the
+-- process ends, however it ends.
+-- @treturn ?userdata the handle; nil when another process holds it
+-- @treturn boolean held: another process holds it (false: no lock can be had there)
+function M.lock(path)
+  local handle = io.open(path, "a")
+  if not handle then
+    return nil, false
+  end
+  local ok, reason = lfs.lock(handle, "w")
+  if ok then
+    return handle, false
+  end
+  handle:close()
+  return nil, reason:find("unavailable") ~= nil or reason:find("Permission") ~= nil
+end
+
 return M

@@ -1,8 +1,8 @@
 --- The run folder: where a run writes, and whether it begins, continues or has nothing left to do.
 --
 -- Owns choosing the folder (a fresh numbered one under runs/, or --save-dir), finding the
--- checkpoint to continue from, and refusing to continue with other mathematics. What is inside a
--- checkpoint is checkpoint.lua's.
+-- checkpoint to continue from, refusing to continue with other mathematics, and the lock against a
+-- second process. What is inside a checkpoint is checkpoint.lua's.
 
 local checkpoint = require("fsam.train.checkpoint")
 local errors = require("fsam.errors")
@@ -111,6 +111,16 @@ local function continue(run, o, path)
   end
 end
 
+-- One process at a time trains in a folder.
+local function lock(run)
+  local held
+  run.lock, held = file.lock(run:path(".lock"))
+  if held then
+    errors.raise("another process is training in %s; wait for it, or give another --save-dir",
+      run.folder)
+  end
+end
+
 --- Finds out where a run writes and where it starts. Writes nothing but a fresh folder in runs/.
 -- @tparam table options from the command line
 -- @tparam[opt] string base name of fresh folders; default: the program's, without ".lua"
@@ -127,6 +137,8 @@ function M.open(options, base)
     local kind = file.kind(run.folder)
     if kind and kind ~= "directory" then
       errors.raise("--save-dir %s is a %s, expected a folder", run.folder, kind)
+    elseif kind then
+      lock(run)
     end
     local last = checkpoint.find(run:path("checkpoint_last"))
     if last and not options.restart then
@@ -164,6 +176,9 @@ function Run:begin()
       file.remove(self:path("results.json"))
       file.remove(self:path("tuning.json"))
     end
+  end
+  if self.folder and not self.lock then
+    lock(self)
   end
 end
 

@@ -135,6 +135,25 @@ describe("a run folder", function()
     assert(ok, err)
   end)
 
+  it("is one process's", function()
+    lfs.mkdir(run)
+    -- Another process holds the lock until its input ends.
+    local other = assert(io.popen(("%s -e %s"):format(
+      helper.quote(helper.build_dir() .. "/fsam-lua"), helper.quote(
+        ("local lock = require('fsam.formats.file').lock(%q) io.open(%q, 'w'):close() io.read()")
+          :format(run .. "/.lock", folder .. "/held"))), "w"))
+    local waited = 0
+    while not lfs.attributes(folder .. "/held") and waited < 1000 do
+      os.execute("sleep 0.01")
+      waited = waited + 1
+    end
+    assert.has_error(function()
+      words.go({ "--save-dir", run })
+    end, "another process is training in " .. run .. "; wait for it, or give another --save-dir")
+    other:close()
+    assert.equal(32, words.go({ "--save-dir", run }).updates)
+  end)
+
   it("is not a file", function()
     helper.write_file(run, "")
     assert.has_error(function()
