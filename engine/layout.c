@@ -35,15 +35,21 @@ static int check_segments(int segments, const int64_t *offset, const int64_t *co
 
 static void cut_blocks(fsam_layout *l, const uint8_t *frozen) {
   int64_t n = 0;
+  int32_t spans = 0;
   for (int i = 0; i < l->segments; i++) {
     l->first_block[i] = n;
+    l->first_span[i] = spans;
     for (int64_t done = 0; !frozen[i] && done < l->count[i]; done += BLOCK) {
-      int64_t left = l->count[i] - done;
-      l->blocks[n++] =
-          (layout_block){l->offset[i] + done, (int32_t)(left < BLOCK ? left : BLOCK), i};
+      const int64_t left = l->count[i] - done;
+      const int32_t place = (int32_t)(done / BLOCK % SPAN);
+      spans += place == 0;
+      l->span_blocks[spans - 1]++;
+      l->blocks[n++] = (layout_block){
+          l->offset[i] + done, (int32_t)(left < BLOCK ? left : BLOCK), i, spans - 1, place};
     }
   }
   l->first_block[l->segments] = l->block_count = n;
+  l->first_span[l->segments] = spans;
 }
 
 int fsam_layout_new(fsam_layout **out, fsam_device *device, int segments, const int64_t *offset,
@@ -57,10 +63,13 @@ int fsam_layout_new(fsam_layout **out, fsam_device *device, int segments, const 
   *l = (fsam_layout){.segments = segments, .total = total, .act = act};
   l->blocks = calloc(blocks + 1, sizeof *l->blocks);
   l->first_block = calloc(n + 1, sizeof *l->first_block);
+  l->first_span = calloc(n + 1, sizeof *l->first_span);
+  l->span_blocks = calloc(blocks + 1, sizeof *l->span_blocks);
   l->offset = calloc(n + 1, sizeof *l->offset);
   l->count = calloc(n + 1, sizeof *l->count);
   l->layer = calloc(n + 1, sizeof *l->layer);
-  if (!l->blocks || !l->first_block || !l->offset || !l->count || !l->layer) {
+  if (!l->blocks || !l->first_block || !l->first_span || !l->span_blocks || !l->offset ||
+      !l->count || !l->layer) {
     fsam_layout_free(l);
     return fsam__fail(FSAM_ENOMEM, "layout: no memory for %d segments", segments);
   }
@@ -80,6 +89,8 @@ void fsam_layout_free(fsam_layout *l) {
   if (!l) return;
   free(l->blocks);
   free(l->first_block);
+  free(l->first_span);
+  free(l->span_blocks);
   free(l->offset);
   free(l->count);
   free(l->layer);

@@ -21,17 +21,20 @@ static inline bool op_reduces(int op) { return op >= OP_SUM && op <= OP_GREATEST
 /* Limits of one program; what exceeds them is refused when it is made. */
 enum {
   BLOCK = 4096, /* elements over which a reduction's partial sum runs */
+  SPAN = 64,    /* blocks whose partial sums are added before those of others */
   MAX_BOUND = 96,
   MAX_TEMPS = 32,
   MAX_UNIFORMS = 192,
   MAX_REDUCTIONS = 32 /* in one pass */
 };
 
-/* Up to BLOCK consecutive elements of one segment. */
+/* Up to BLOCK consecutive elements of one segment. A segment's blocks are cut into spans of SPAN;
+ * `span` counts them over the whole model, `place` is the block's within its span. */
 typedef struct layout_block {
   int64_t offset;
   int32_t count;
   int32_t segment;
+  int32_t span, place;
 } layout_block;
 
 struct fsam_layout {
@@ -41,6 +44,8 @@ struct fsam_layout {
   int64_t block_count;
   layout_block *blocks;    /* of the segments that are not frozen, in order */
   int64_t *first_block;    /* [segments + 1] */
+  int32_t *first_span;     /* [segments + 1] */
+  int32_t *span_blocks;    /* [spans]: how many each has */
   int64_t *offset, *count; /* [segments] */
   int32_t *layer;          /* [segments], 0 … layers - 1 */
   double *workspace;       /* a run's registers and partial sums */

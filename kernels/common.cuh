@@ -1,10 +1,10 @@
-/* common.cuh: what every CUDA kernel starts from. Owns: launching, shared memory, exchanges within
- * a warp, 16-byte accesses with conversion between bf16 and f32, sums in a fixed order, the matrix
- * unit. Dropout is in dropout.cuh, sums over rows in columns.cuh.
+/* common.cuh: what every CUDA kernel starts from. Owns: launching, conversion between bf16 and f32,
+ * sums in a fixed order, the matrix unit. What generated kernels need too is in machine.cuh,
+ * dropout in dropout.cuh, sums over rows in columns.cuh.
  *
- * Everything here that only a GPU can do is in its first part, "the machine". g++ compiles the same
- * kernels for the CPU with FSAM_SIMT, and simt.h (spec/simt) in place of that part; what it demands
- * are the rules of the house:
+ * Everything that only a GPU can do is in machine.cuh and in the first part here, "the machine".
+ * g++ compiles the same kernels for the CPU with FSAM_SIMT, and simt.h (spec/simt) in place of
+ * both; what it demands are the rules of the house:
  *  - blocks are whole warps, and every thread of a warp takes part in the warp's functions;
  *  - shared memory comes from FSAM_SHARED and FSAM_DYNAMIC_SHARED;
  *  - no atomics but those of integers: each result is the same, whatever runs when.
@@ -24,27 +24,18 @@ extern "C" {
 
 /* -- the machine ------------------------------------------------------------------------------- */
 
-#ifdef FSAM_SIMT
-#include "simt.h"
-#else
-
+#ifndef FSAM_SIMT
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
+#endif
 
-/* `type *name` to `count` elements that the block shares; not initialised. */
-#define FSAM_SHARED(type, name, count) __shared__ type name[count]
+#include "machine.cuh"
+
+#ifndef FSAM_SIMT
+
 /* `unsigned char *name` to the bytes that the launch asked for, 16-byte aligned. */
 #define FSAM_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
 
-/* The value of another lane of the warp. */
-template <typename T>
-__device__ __forceinline__ T shuffle(T value, int lane) {
-  return __shfl_sync(0xffffffffu, value, lane);
-}
-template <typename T>
-__device__ __forceinline__ T shuffle_xor(T value, int mask) {
-  return __shfl_xor_sync(0xffffffffu, value, mask);
-}
 /* Bit i: lane i's condition. */
 __device__ __forceinline__ uint32_t warp_ballot(bool condition) {
   return __ballot_sync(0xffffffffu, condition);
@@ -55,10 +46,6 @@ __device__ __forceinline__ void atomic_add(uint32_t *p, uint32_t value) { atomic
 __device__ __forceinline__ void atomic_min(unsigned long long *p, unsigned long long value) {
   atomicMin(p, value);
 }
-
-/* 16 aligned bytes. */
-__device__ __forceinline__ uint4 load16(const void *p) { return *(const uint4 *)p; }
-__device__ __forceinline__ void store16(void *p, uint4 value) { *(uint4 *)p = value; }
 
 /* Two floats as bf16, rounded to nearest even: a in the lower half. */
 __device__ __forceinline__ uint32_t pack_bf16(float a, float b) {
@@ -120,10 +107,7 @@ static int launch(const fsam_device *device, const char *name, void (*kernel)(P.
 #define FSAM_LAUNCH(device, kernel, grid, threads, shared, ...) \
   launch(device, #kernel, kernel, grid, threads, shared, __VA_ARGS__)
 
-enum { WARP = 32, OCTET = 8 };
-
-__device__ __forceinline__ int lane_id() { return (int)threadIdx.x % WARP; }
-__device__ __forceinline__ int warp_id() { return (int)threadIdx.x / WARP; }
+enum { OCTET = 8 };
 
 __host__ __device__ static inline int64_t divide_up(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -136,16 +120,6 @@ struct bf16 {
 };
 
 __device__ __forceinline__ float to_float(float x) { return x; }
-__device__ __forceinline__ float bits_to_float(uint32_t bits) {
-  float x;
-  memcpy(&x, &bits, sizeof x);
-  return x;
-}
-__device__ __forceinline__ uint32_t float_to_bits(float x) {
-  uint32_t bits;
-  memcpy(&bits, &x, sizeof bits);
-  return bits;
-}
 __device__ __forceinline__ float to_float(bf16 x) { return bits_to_float((uint32_t)x.bits << 16); }
 
 template <typename T>
@@ -161,9 +135,8 @@ __device__ __forceinline__ bf16 from_float(float x) {
 
 /* Octets of memory that is 16-byte aligned. */
 __device__ __forceinline__ void load_octet(float v[OCTET], const float *p) {
-  const uint4 a = load16(p), b = load16(p + 4);
-  const uint32_t words[OCTET] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
-  for (int i = 0; i < OCTET; i++) v[i] = bits_to_float(words[i]);
+  load_quad(v, p);
+  load_quad(v + QUAD, p + QUAD);
 }
 __device__ __forceinline__ void load_octet(float v[OCTET], const bf16 *p) {
   const uint4 a = load16(p);
@@ -172,10 +145,8 @@ __device__ __forceinline__ void load_octet(float v[OCTET], const bf16 *p) {
     v[i] = bits_to_float(i % 2 ? words[i / 2] & 0xffff0000u : words[i / 2] << 16);
 }
 __device__ __forceinline__ void store_octet(float *p, const float v[OCTET]) {
-  uint32_t words[OCTET];
-  for (int i = 0; i < OCTET; i++) words[i] = float_to_bits(v[i]);
-  store16(p, uint4{words[0], words[1], words[2], words[3]});
-  store16(p + 4, uint4{words[4], words[5], words[6], words[7]});
+  store_quad(p, v);
+  store_quad(p + QUAD, v + QUAD);
 }
 __device__ __forceinline__ void store_octet(bf16 *p, const float v[OCTET]) {
   store16(p, uint4{pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]),

@@ -28,7 +28,7 @@ int FSAM_CPU(program_begin)(program_state *s, const fsam_program *p, fsam_layout
   const int64_t rows = (int64_t)p->size.rows * l->segments;
   const int64_t partials = (int64_t)reductions * l->block_count;
   double *memory =
-      fsam__layout_workspace(l, step_doubles + p->size.scalars + rows + l->segments + 1 + partials);
+      fsam__layout_workspace(l, step_doubles + p->size.scalars + rows + 2 * l->segments + partials);
   if (!memory) return fsam__fail(FSAM_ENOMEM, "program: no memory for its partial sums");
   s->program = p;
   s->layout = l;
@@ -37,7 +37,7 @@ int FSAM_CPU(program_begin)(program_state *s, const fsam_program *p, fsam_layout
   s->scalars = memory + step_doubles;
   s->rows = s->scalars + p->size.scalars;
   s->sums = s->rows + rows;
-  s->partials = s->sums + l->segments + 1;
+  s->partials = s->sums + 2 * l->segments;
   memset(s->scalars, 0, (size_t)(p->size.scalars + rows) * sizeof(double));
   if (p->size.numbers) memcpy(s->scalars, b->numbers, (size_t)p->size.numbers * sizeof(double));
   for (int i = 0; i < p->size.uniforms; i++) s->row_of[i] = -1;
@@ -142,28 +142,37 @@ static void run_pass(program_state *s) {
   }
 }
 
-/* Combines the blocks' partial results in their order: of the model, or of each segment or layer. A
- * layer's result stands in the row at each of its segments. */
+/* A segment's result: those of its blocks in spans, each in order, then the spans in order. A GPU
+ * does all spans of the model at once (program_device.cuh). */
+static double segment_result(const fsam_layout *l, int op, const double *partial, int segment) {
+  const double *next = partial + l->first_block[segment];
+  double result = FSAM_CPU(program_identity)(op);
+  for (int i = l->first_span[segment]; i < l->first_span[segment + 1]; i++) {
+    double span = FSAM_CPU(program_identity)(op);
+    for (int k = 0; k < l->span_blocks[i]; k++) span = FSAM_CPU(program_combine)(op, span, *next++);
+    result = FSAM_CPU(program_combine)(op, result, span);
+  }
+  return result;
+}
+
+/* Combines the segments' results in their order: of the model, or of each layer, whose result
+ * stands in the row at each of its segments. */
 static void finish(program_state *s, const fsam_instruction *in) {
   const fsam_layout *l = s->layout;
   const double *partial = s->partials + in->d * l->block_count;
   const int group = in->op == OP_DOT || in->op == OP_MUL_SQUARES ? in->c : in->b;
-  const int groups = group == GROUP_ALL ? 1 : group == GROUP_SEGMENT ? l->segments : l->layers;
-  double *sums = s->sums;
-  for (int k = 0; k < groups; k++) sums[k] = FSAM_CPU(program_identity)(in->op);
-  for (int64_t i = 0; i < l->block_count; i++) {
-    const int segment = l->blocks[i].segment;
-    double *to = &sums[group == GROUP_ALL       ? 0
-                       : group == GROUP_SEGMENT ? segment
-                                                : l->layer[segment]];
-    *to = FSAM_CPU(program_combine)(in->op, *to, partial[i]);
+  double *sums = s->sums, *totals = group == GROUP_ALL ? &s->scalars[in->out] : sums + l->segments;
+  for (int k = 0; k < l->segments; k++) sums[k] = segment_result(l, in->op, partial, k);
+  for (int k = 0; k < (group == GROUP_ALL ? 1 : l->layers); k++)
+    totals[k] = FSAM_CPU(program_identity)(in->op);
+  for (int k = 0; k < l->segments; k++) {
+    double *to = &totals[group == GROUP_ALL ? 0 : l->layer[k]];
+    *to = FSAM_CPU(program_combine)(in->op, *to, sums[k]);
   }
-  if (group == GROUP_ALL) {
-    s->scalars[in->out] = sums[0];
-    return;
-  }
+  if (group == GROUP_ALL) return;
   double *row = s->rows + (int64_t)in->out * l->segments;
-  for (int k = 0; k < l->segments; k++) row[k] = sums[group == GROUP_SEGMENT ? k : l->layer[k]];
+  for (int k = 0; k < l->segments; k++)
+    row[k] = group == GROUP_SEGMENT ? sums[k] : totals[l->layer[k]];
 }
 
 void FSAM_CPU(program_stage_run)(program_state *s, const program_stage *stage) {

@@ -89,7 +89,7 @@ typedef struct program_state {
   fsam_layout *layout;
   const fsam_binding *binding;
   double *scalars, *rows;
-  double *sums;        /* [segments + 1], while a reduction is finished */
+  double *sums;        /* [segments], [layers]: while a reduction is finished */
   double *partials;    /* [reductions of the pass][blocks] */
   program_step *steps; /* of the stage in hand */
   int step_count;

@@ -11,19 +11,23 @@ typedef struct program_piece {
   int64_t offset;
   int32_t count;
   int32_t segment;
+  int32_t span, place;
 } program_piece;
 
 /* All pointers are to device memory. */
 typedef struct program_fixed {
   const program_piece *blocks;
-  const int64_t *first_block; /* [segments + 1] */
+  const int32_t *first_span;  /* [segments + 1] */
+  const int32_t *span_blocks; /* [spans]: how many blocks each has */
   const int32_t *layer;       /* [segments] */
   double *scalars, *rows;     /* registers; a row has one f64 per segment */
-  double *partials;           /* [reductions of the pass][blocks] */
+  double *partials;           /* [reductions of the pass][SPAN][spans] */
+  double *sums;               /* [reductions of the pass][segments] */
   float *uniforms;            /* those of scalars, as they were when spread */
   float *keys;                /* f32[total] for what KEY names, or NULL */
   int64_t block_count, act;
-  int32_t segments, layers;
+  int64_t partial_count; /* those of one reduction */
+  int32_t segments, spans;
 } program_fixed;
 
 #endif

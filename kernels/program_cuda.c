@@ -13,7 +13,9 @@
 
 _Static_assert(sizeof(program_piece) == sizeof(layout_block) &&
                    offsetof(program_piece, count) == offsetof(layout_block, count) &&
-                   offsetof(program_piece, segment) == offsetof(layout_block, segment),
+                   offsetof(program_piece, segment) == offsetof(layout_block, segment) &&
+                   offsetof(program_piece, span) == offsetof(layout_block, span) &&
+                   offsetof(program_piece, place) == offsetof(layout_block, place),
                "blocks are uploaded as they are");
 
 int program_compile_cuda(fsam_program *program, fsam_device *device);
@@ -125,16 +127,19 @@ static void *take(char **memory, size_t bytes) {
 /* Where everything lies from `memory` on; returns the end. */
 static char *lay_out(program_fixed *f, char *memory, const fsam_program *p, const fsam_layout *l) {
   const size_t segments = (size_t)l->segments, blocks = (size_t)l->block_count;
+  const size_t spans = (size_t)l->first_span[segments];
   int reductions = 0;
   for (int i = 0; i < p->stage_count; i++)
     if (p->stages[i].reductions > reductions) reductions = p->stages[i].reductions;
   f->blocks = take(&memory, blocks * sizeof *l->blocks);
-  f->first_block = take(&memory, (segments + 1) * sizeof *l->first_block);
+  f->first_span = take(&memory, (segments + 1) * sizeof *l->first_span);
+  f->span_blocks = take(&memory, spans * sizeof *l->span_blocks);
   f->layer = take(&memory, segments * sizeof *l->layer);
   f->uniforms = take(&memory, (size_t)p->size.uniforms * sizeof(float));
   f->scalars = take(&memory, (size_t)p->size.scalars * sizeof(double));
   f->rows = take(&memory, (size_t)p->size.rows * segments * sizeof(double));
-  f->partials = take(&memory, (size_t)reductions * blocks * sizeof(double));
+  f->partials = take(&memory, (size_t)reductions * SPAN * spans * sizeof(double));
+  f->sums = take(&memory, (size_t)reductions * segments * sizeof(double));
   return memory;
 }
 
@@ -144,8 +149,12 @@ static int prepare(program_fixed *f, const fsam_program *p, fsam_layout *l) {
   const fsam_memory *memory = device->memory;
   program_fixed none;
   const size_t bytes = (size_t)(lay_out(&none, NULL, p, l) - (char *)NULL);
-  *f = (program_fixed){
-      .block_count = l->block_count, .act = l->act, .segments = l->segments, .layers = l->layers};
+  const int32_t spans = l->first_span[l->segments];
+  *f = (program_fixed){.block_count = l->block_count,
+                       .act = l->act,
+                       .partial_count = (int64_t)SPAN * spans,
+                       .segments = l->segments,
+                       .spans = spans};
   if (bytes > l->on_device_bytes) {
     if (l->on_device) memory->free(device, l->on_device);
     l->on_device_bytes = 0;
@@ -155,8 +164,10 @@ static int prepare(program_fixed *f, const fsam_program *p, fsam_layout *l) {
     lay_out(f, l->on_device, p, l);
     FSAM_TRY(memory->copy_in(device, (void *)f->blocks, l->blocks,
                              (size_t)l->block_count * sizeof *l->blocks));
-    FSAM_TRY(memory->copy_in(device, (void *)f->first_block, l->first_block,
-                             ((size_t)l->segments + 1) * sizeof *l->first_block));
+    FSAM_TRY(memory->copy_in(device, (void *)f->first_span, l->first_span,
+                             ((size_t)l->segments + 1) * sizeof *l->first_span));
+    FSAM_TRY(memory->copy_in(device, (void *)f->span_blocks, l->span_blocks,
+                             (size_t)spans * sizeof *l->span_blocks));
     FSAM_TRY(memory->copy_in(device, (void *)f->layer, l->layer,
                              (size_t)l->segments * sizeof *l->layer));
     l->on_device_bytes = bytes;

@@ -9,51 +9,23 @@
 #ifndef FSAM_PROGRAM_DEVICE_CUH
 #define FSAM_PROGRAM_DEVICE_CUH
 
+#include "machine.cuh"
 #include "program_arguments.h"
 
 /* A kernel's name; a file with several programs redefines it. */
 #define PROGRAM_NAME(name) name
 
-/* -- the machine ------------------------------------------------------------------------------- */
-
 #ifdef FSAM_SIMT
-#include "simt.h"
 #define PROGRAM_KERNEL(name, threads) \
   extern "C" __attribute__((visibility("default"))) void PROGRAM_NAME(name)(const arguments &a)
 #else
-#define FSAM_SHARED(type, name, count) __shared__ type name[count]
 #define PROGRAM_KERNEL(name, threads)                   \
   extern "C" __global__ void __launch_bounds__(threads) \
       PROGRAM_NAME(name)(const __grid_constant__ arguments a)
-
-template <typename T>
-__device__ __forceinline__ T shuffle(T value, int lane) {
-  return __shfl_sync(0xffffffffu, value, lane);
-}
-template <typename T>
-__device__ __forceinline__ T shuffle_xor(T value, int mask) {
-  return __shfl_xor_sync(0xffffffffu, value, mask);
-}
-__device__ __forceinline__ uint4 load16(const void *p) { return *(const uint4 *)p; }
-__device__ __forceinline__ void store16(void *p, uint4 value) { *(uint4 *)p = value; }
 #endif
 
-enum { QUAD = 4, QUADS = 2, WIDTH = QUADS * QUAD, LANES_OF_SUM = 16 };
+enum { QUADS = 2, WIDTH = QUADS * QUAD, LANES_OF_SUM = 16 };
 #define EACH _Pragma("unroll") for (int k = 0; k < WIDTH; k++)
-
-__device__ __forceinline__ int lane_id() { return (int)threadIdx.x % 32; }
-__device__ __forceinline__ int warp_id() { return (int)threadIdx.x / 32; }
-
-__device__ __forceinline__ float bits_to_float(uint32_t bits) {
-  float x;
-  memcpy(&x, &bits, sizeof x);
-  return x;
-}
-__device__ __forceinline__ uint32_t float_to_bits(float x) {
-  uint32_t bits;
-  memcpy(&bits, &x, sizeof bits);
-  return bits;
-}
 
 /* -- a thread's elements ----------------------------------------------------------------------- */
 
@@ -80,12 +52,8 @@ __device__ __forceinline__ place place_of(const program_piece &piece, int first,
 __device__ __forceinline__ void load(float v[WIDTH], const float *base, const place &p) {
 #pragma unroll
   for (int q = 0; q < QUADS; q++) {
-    uint4 x = {0, 0, 0, 0};
-    if (p.readable(q)) x = load16(base + p.at(q));
-    v[q * QUAD] = bits_to_float(x.x);
-    v[q * QUAD + 1] = bits_to_float(x.y);
-    v[q * QUAD + 2] = bits_to_float(x.z);
-    v[q * QUAD + 3] = bits_to_float(x.w);
+    v[q * QUAD] = v[q * QUAD + 1] = v[q * QUAD + 2] = v[q * QUAD + 3] = 0;
+    if (p.readable(q)) load_quad(v + q * QUAD, base + p.at(q));
   }
 }
 
@@ -96,8 +64,7 @@ __device__ __forceinline__ void store(float *base, const float v[WIDTH], const p
     const float *x = v + q * QUAD;
     float *to = base + p.at(q);
     if (p.count(q) >= QUAD) {
-      store16(to,
-              {float_to_bits(x[0]), float_to_bits(x[1]), float_to_bits(x[2]), float_to_bits(x[3])});
+      store_quad(to, x);
     } else {
 #pragma unroll
       for (int k = 0; k < QUAD; k++)
@@ -207,9 +174,7 @@ __device__ __forceinline__ double combine(reduction op, double a, double b) {
 __device__ __forceinline__ void lay(float *staged, const float v[WIDTH], int threads) {
 #pragma unroll
   for (int q = 0; q < QUADS; q++)
-    store16(staged + (q * threads + (int)threadIdx.x) * QUAD,
-            {float_to_bits(v[q * QUAD]), float_to_bits(v[q * QUAD + 1]),
-             float_to_bits(v[q * QUAD + 2]), float_to_bits(v[q * QUAD + 3])});
+    store_quad(staged + (q * threads + (int)threadIdx.x) * QUAD, v + q * QUAD);
 }
 
 /* Adds to a lane's sum its elements of the chunk (lane, lane + 16, … below n), in order; products
@@ -239,46 +204,70 @@ __device__ __forceinline__ double fold(reduction op, double sum) {
   return sum;
 }
 
-/* Blocks [first, end) after `sum`, in order, in every lane of the warp. What comes next is loaded
- * while these are added: the chain of additions is what takes the time. */
-__device__ __forceinline__ double add_blocks(reduction op, double sum, const double *partials,
-                                             int64_t first, int64_t end) {
-  double next = first + lane_id() < end ? partials[first + lane_id()] : 0;
-  for (int64_t b = first; b < end; b += 32) {
-    const double mine = next;
-    if (b + 32 + lane_id() < end) next = partials[b + 32 + lane_id()];
-    const int count = end - b < 32 ? (int)(end - b) : 32;
-#pragma unroll 8
-    for (int i = 0; i < count; i++) sum = combine(op, sum, shuffle(mine, i));
+/* Where the result of reduction `number` in block b of the layout goes: first blocks of all spans,
+ * then second ones, …, so that threads that each add up a span read side by side. The block is
+ * looked up again, because registers that would keep it are worth more. */
+__device__ __forceinline__ double *partial_of(const program_fixed &f, int number, int64_t b) {
+  const program_piece *piece = f.blocks + b;
+  return f.partials + number * f.partial_count + (int64_t)piece->place * f.spans + piece->span;
+}
+
+/* Values `stride` apart, combined in order. The next ones are on their way while these are
+ * combined; behind the last stand identities, which change nothing. */
+__device__ __forceinline__ double in_order(reduction op, const double *values, int count,
+                                           int64_t stride) {
+  enum { AHEAD = 16 };
+  double sum = identity(op), next[AHEAD];
+#pragma unroll
+  for (int k = 0; k < AHEAD; k++) next[k] = k < count ? values[k * stride] : identity(op);
+  for (int first = AHEAD; first < count + AHEAD; first += AHEAD) {
+#pragma unroll
+    for (int k = 0; k < AHEAD; k++) {
+      sum = combine(op, sum, next[k]);
+      next[k] = first + k < count ? values[(first + k) * stride] : identity(op);
+    }
   }
   return sum;
 }
 
-/* Finishes the pass's reduction `number`: a warp to each result. Group 0: `out` is one scalar; 1
- * and 2: a row, in which a layer's result stands at each of its segments. */
-__device__ __forceinline__ void finish(const program_fixed &f, reduction op, int group, int number,
-                                       double *out) {
-  const int warps = (int)blockDim.x / 32;
-  const double *partials = f.partials + number * f.block_count;
-  if (group == 0) {
-    if (warp_id() != number % warps) return;
-    const double sum = add_blocks(op, identity(op), partials, 0, f.block_count);
-    if (lane_id() == 0) *out = sum;
-  } else if (group == 1) {
-    for (int s = warp_id(); s < f.segments; s += warps) {
-      const double sum =
-          add_blocks(op, identity(op), partials, f.first_block[s], f.first_block[s + 1]);
-      if (lane_id() == 0) out[s] = sum;
-    }
-  } else {
-    for (int layer = warp_id(); layer < f.layers; layer += warps) {
-      double sum = identity(op);
-      for (int s = 0; s < f.segments; s++)
-        if (f.layer[s] == layer)
-          sum = add_blocks(op, sum, partials, f.first_block[s], f.first_block[s + 1]);
-      for (int s = lane_id(); s < f.segments; s += 32)
-        if (f.layer[s] == layer) out[s] = sum;
-    }
+/* The thread's number in what is done for reduction `number` of several that do not wait for each
+ * other: another warp has the longest part of each. */
+__device__ __forceinline__ int turned(int number) {
+  return (int)((threadIdx.x + (unsigned)number * WARP) % blockDim.x);
+}
+
+/* Each span's result, left where its first block's was. */
+__device__ __forceinline__ void finish_spans(const program_fixed &f, reduction op, int number) {
+  double *partials = f.partials + number * f.partial_count;
+  for (int i = (int)threadIdx.x; i < f.spans; i += (int)blockDim.x)
+    partials[i] = in_order(op, partials + i, f.span_blocks[i], f.spans);
+}
+
+/* Each segment's result from those of its spans. */
+__device__ __forceinline__ void finish_segments(const program_fixed &f, reduction op, int number,
+                                                double *out) {
+  const double *spans = f.partials + number * f.partial_count;
+  for (int i = turned(number); i < f.segments; i += (int)blockDim.x)
+    out[i] = in_order(op, spans + f.first_span[i], f.first_span[i + 1] - f.first_span[i], 1);
+}
+
+/* The model's result from those of its segments. */
+__device__ __forceinline__ void finish_model(const program_fixed &f, reduction op, int number,
+                                             const double *segments, double *out) {
+  if (turned(number) == 0) *out = in_order(op, segments, f.segments, 1);
+}
+
+/* Each layer's result from those of its segments. It stands in `out` at each of them, and is made
+ * for each: the threads of a warp read the same, and none waits for another. */
+__device__ __forceinline__ void finish_layers(const program_fixed &f, reduction op, int number,
+                                              const double *segments, double *out) {
+  for (int i = turned(number); i < f.segments; i += (int)blockDim.x) {
+    const int layer = f.layer[i];
+    double sum = identity(op);
+#pragma unroll 8
+    for (int k = 0; k < f.segments; k++)
+      sum = f.layer[k] == layer ? combine(op, sum, segments[k]) : sum;
+    out[i] = sum;
   }
 }
 

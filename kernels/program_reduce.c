@@ -1,6 +1,6 @@
 /* program_reduce.c: a vector program's reductions. Within a block, element i goes to f64 lane
- * i mod 16; lanes are folded as a tree at the block's end, blocks are combined in their order by
- * program.c. So neither threads nor the instruction set change a bit. */
+ * i mod 16; lanes are folded as a tree at the block's end. program.c combines the blocks, in an
+ * order that the layout alone decides. So neither threads nor the instruction set change a bit. */
 #include <math.h>
 
 #include "program.h"

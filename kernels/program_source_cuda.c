@@ -409,7 +409,7 @@ static void put_fold(writer *w, const fsam_instruction *in, int r) {
   put(w, "    if (warp_id() == %d) {\n", r % warps);
   put(w, "      const double sum = fold(%s, sums[%d]);\n", REDUCTION[in->op - OP_SUM],
       r / (2 * warps));
-  put(w, "      if (lane_id() == %d) a.f.partials[%d * a.f.block_count + b] = sum;\n    }\n",
+  put(w, "      if (lane_id() == %d) *partial_of(a.f, %d, b) = sum;\n    }\n",
       r / warps % 2 * 16, r);
 }
 
@@ -525,13 +525,41 @@ static bool any(const fsam_program *p, const program_stage *stage, int space) {
   return false;
 }
 
-static void put_finish(writer *w, const fsam_instruction *in, int r) {
-  const int group = has_two_inputs(in->op) ? in->c : in->b;
-  if (group == GROUP_ALL)
-    put(w, "  finish(a.f, %s, 0, %d, &s[%d]);\n", REDUCTION[in->op - OP_SUM], r, in->out);
+static int group_of(const fsam_instruction *in) { return has_two_inputs(in->op) ? in->c : in->b; }
+
+/* Where a reduction's results in the segments go. */
+static void put_segment_results(writer *w, const fsam_instruction *in, int r) {
+  if (group_of(in) == GROUP_SEGMENT)
+    put(w, "r + (int64_t)%d * n", in->out);
   else
-    put(w, "  finish(a.f, %s, %d, %d, r + (int64_t)%d * n);\n", REDUCTION[in->op - OP_SUM], group,
-        r, in->out);
+    put(w, "a.f.sums + (int64_t)%d * n", r);
+}
+
+static void put_finish_spans(writer *w, const fsam_instruction *in, int r) {
+  put(w, "  finish_spans(a.f, %s, %d);\n", REDUCTION[in->op - OP_SUM], r);
+}
+
+static void put_finish_segments(writer *w, const fsam_instruction *in, int r) {
+  put(w, "  finish_segments(a.f, %s, %d, ", REDUCTION[in->op - OP_SUM], r);
+  put_segment_results(w, in, r);
+  put(w, ");\n");
+}
+
+static void put_finish_groups(writer *w, const fsam_instruction *in, int r) {
+  if (group_of(in) == GROUP_SEGMENT) return;
+  const bool all = group_of(in) == GROUP_ALL;
+  put(w, "  finish_%s(a.f, %s, %d, ", all ? "model" : "layers", REDUCTION[in->op - OP_SUM], r);
+  put_segment_results(w, in, r);
+  put(w, all ? ", &s[%d]);\n" : ", r + (int64_t)%d * n);\n", in->out);
+}
+
+/* What the pass before has reduced, step by step for all its reductions at once. */
+static void put_finish(writer *w) {
+  each_reduction(w, put_finish_spans);
+  put(w, "  __syncthreads();\n");
+  each_reduction(w, put_finish_segments);
+  put(w, "  __syncthreads();\n");
+  each_reduction(w, put_finish_groups);
 }
 
 static void put_between(writer *w, int number) {
@@ -544,9 +572,9 @@ static void put_between(writer *w, int number) {
   if (number == 0 && w->p->size.numbers)
     put(w, "  for (int i = (int)threadIdx.x; i < %d; i += %d) s[i] = a.numbers[i];\n",
         w->p->size.numbers, BETWEEN_THREADS);
-  if (number > 0) {
+  if (number > 0 && w->p->stages[number - 1].reductions) {
     w->stage = &w->p->stages[number - 1];
-    each_reduction(w, put_finish);
+    put_finish(w);
     w->stage = stage;
   }
   put(w, "  __syncthreads();\n");

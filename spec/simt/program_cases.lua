@@ -1,6 +1,6 @@
 --- Vector programs for program_cuda_spec.lua that only a GPU's way of cutting makes special: many
--- blocks, many reductions in one pass, functions over all kinds of numbers, segments that end
--- anywhere within a chunk.
+-- blocks and spans of blocks, many reductions in one pass, functions over all kinds of numbers,
+-- segments that end anywhere within a chunk.
 local support = require("spec.lua.vector_support")
 local where = require("fsam.vector").where
 
@@ -37,6 +37,22 @@ function M.many_blocks()
   y:set(x / x:per("layer"):norm() + P:normal({ seed = 3, step = 4 }) * y:per("tensor"):max())
   P.c:set(y, { rounding = "stochastic", seed = 5, step = 4294967299 })
   P:commit()
+end
+
+-- Segments of more blocks than are added at once, of as many and of fewer.
+function M.spans()
+  local _, v = filled("f32", { { name = "table", kind = "embedding", shape = { 65, 4096 } },
+    { name = "frozen", kind = "matrix", layer = 0, shape = { 5000 }, frozen = true },
+    { name = "weight", kind = "matrix", layer = 0, shape = { 64, 4096 } },
+    { name = "bias", kind = "bias", layer = 0, shape = { 9001 } } }, { "x" }, support.finite)
+  local x, all = v.x, {}
+  for _, one in ipairs({ x, x:per("tensor"), x:per("layer") }) do
+    all[#all + 1] = one:dot(x):request()
+    all[#all + 1] = one:min():request()
+  end
+  for _, row in ipairs(all) do
+    row:read()
+  end
 end
 
 -- More reductions than a block has groups of lanes, over more vectors than fit beside each other.

@@ -70,8 +70,9 @@ local function digest(text)
   return ("%08x%08x"):format(a, b)
 end
 
-local HEADERS = { "kernels/program_arguments.h", "kernels/program_device.cuh",
-  "kernels/program_math.cuh", "engine/philox.h", "spec/simt/simt.h" }
+local HEADERS = { "kernels/machine.cuh", "kernels/program_arguments.h",
+  "kernels/program_device.cuh", "kernels/program_math.cuh", "engine/philox.h",
+  "spec/simt/simt.h" }
 
 local COMPILER = "c++ -std=c++17 -O0 -shared -fPIC -x c++ -fvisibility=hidden -ffp-contract=off "
   .. "-fno-strict-aliasing -fno-exceptions -Wall -Wextra -Wno-unknown-pragmas -Werror "
