@@ -125,6 +125,7 @@ int fsam_device_open(fsam_device **out, const char *name) {
 void fsam_device_close(fsam_device *d) {
   if (!d || --d->refs > 0) return;
   if (d->matmul) d->matmul_free(d->matmul);
+  if (d->sdpa) d->sdpa_free(d->sdpa);
   if (d->workspace) d->memory->free(d, d->workspace);
   if (d->memory->close) d->memory->close(d);
   free(d);

@@ -15,6 +15,7 @@
 #include <type_traits>
 
 #include "../kernels/matmul.cuh"
+#include "../kernels/sdpa.cuh"
 #include "graph.cuh"
 #include "program.h"
 
@@ -394,6 +395,7 @@ int look_at(gpu *g) {
 
 int set_up(gpu *g) {
   FSAM_TRY(look_at(g));
+  FSAM_TRY(fsam__sdpa_check());
   CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->work, cudaStreamNonBlocking));
   CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->copies, cudaStreamNonBlocking));
   CUDA_TRY("an event", cudaEventCreateWithFlags(&g->copied, cudaEventDisableTiming));

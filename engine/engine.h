@@ -85,6 +85,8 @@ struct fsam_device {
   void *stream;   /* a GPU's queue of launches (cudaStream_t) */
   int32_t *fault; /* a GPU's word for what its kernels find wrong, in its memory; 0: nothing */
   int refs;       /* arenas that live on it, and the opener */
+  void *sdpa;     /* a GPU's: cuDNN's plans (kernels/sdpa_cuda.c) */
+  void (*sdpa_free)(void *sdpa);
 };
 
 /* FAULT_IDS, … in the order of faults.def. */

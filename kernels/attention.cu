@@ -1,5 +1,5 @@
 /* attention.cu: self-attention within each sample of a packed batch (attention.c has the formulas),
- * any length, heads of at most 128 columns.
+ * any length, heads of at most 128 columns. Where FSAM_ATTENTION says so, cuDNN does it (sdpa.cu).
  *
  * Forward, a block has 64 queries of a head and goes through the keys by tiles, keeping the
  * largest score and the sum so far (online softmax, Milakov & Gimelshein 2018; Dao et al. 2022).
@@ -13,6 +13,8 @@
  * goes through the matrix unit, f32 through plain multiplications (tiles.cuh). Dropout is drawn
  * once per tile into bits in shared memory. */
 #include "dropout.cuh"
+#include "samples.cuh"
+#include "sdpa.cuh"
 #include "tiles.cuh"
 
 enum { WARPS = 4, THREADS = WARPS * WARP, ROWS = WARPS * STRIP, MAX_HEAD = 128 };
@@ -30,22 +32,6 @@ struct task {
   float scale;  /* 1 / sqrt(d) */
   bool wide;
 };
-
-/* The sample of this block: its rows start … start + n - 1. */
-struct span {
-  int64_t start;
-  int n;
-};
-
-/* n = 0, and a fault, where the batch contradicts itself. */
-__device__ __forceinline__ span sample_span(const task &a, int sample, int32_t *fault) {
-  const int start = a.batch.starts[sample], end = a.batch.starts[sample + 1];
-  const bool good = start >= 0 && start <= end && end <= a.batch.tokens &&
-                    end - start <= a.batch.longest && (sample > 0 || start == 0);
-  if (good) return {start, end - start};
-  *fault = FAULT_SAMPLES;
-  return {0, 0};
-}
 
 /* Zeros in the rows of the tail, unless they are added to: by the blocks of grid column x, together
  * with their neighbours in x and y. */
@@ -157,7 +143,7 @@ static __global__ void __launch_bounds__(THREADS, 3) attention_forward_k(forward
     clear_tail(f.lse, a.heads, a);
     return;
   }
-  const span s = sample_span(a, sample, f.fault);
+  const span s = sample_span(a.batch, sample, f.fault);
   if (first >= s.n) return;
   const int strip = warp_id() * STRIP, rows = s.n - first - strip; /* rows of the warp's strip */
   softmax_state<D> state = {};
@@ -314,7 +300,7 @@ static __global__ void __launch_bounds__(THREADS) attention_backward_k(backward_
     clear_tail(b.dqkv, 3 * (int64_t)b.a.heads * b.a.d, b.a);
     return;
   }
-  const span s = sample_span(b.a, sample, b.fault);
+  const span s = sample_span(b.a.batch, sample, b.fault);
   if (tile * ROWS >= s.n) return;
   if ((int)blockIdx.x < tiles)
     backward_block<T, D, false>(b, memory, sample, (int)blockIdx.y, tile * ROWS, s);
@@ -367,6 +353,8 @@ static int forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv, t
 int attention_forward_cuda(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv, int heads,
                            const fsam_batch *batch, const fsam_dropout *dropout) {
   const task a = task_of(qkv, heads, batch, dropout);
+  const int done = fsam__sdpa_forward(out, lse, qkv, heads, batch, dropout);
+  if (done) return done < 0 ? done : FSAM_OK;
   FSAM_TRY(check_head("attention_forward", a));
   return qkv->dtype == FSAM_BF16 ? forward<bf16>(out, lse, qkv, a)
                                  : forward<float>(out, lse, qkv, a);
@@ -399,6 +387,8 @@ int attention_backward_cuda(fsam_tensor *dqkv, const fsam_tensor *dout, const fs
                             const fsam_tensor *lse, const fsam_tensor *qkv, int heads,
                             const fsam_batch *batch, const fsam_dropout *dropout) {
   const task a = task_of(qkv, heads, batch, dropout);
+  const int done = fsam__sdpa_backward(dqkv, dout, out, lse, qkv, heads, batch, dropout);
+  if (done) return done < 0 ? done : FSAM_OK;
   FSAM_TRY(check_head("attention_backward", a));
   return qkv->dtype == FSAM_BF16 ? backward<bf16>(dqkv, dout, out, lse, qkv, a)
                                  : backward<float>(dqkv, dout, out, lse, qkv, a);

@@ -38,12 +38,28 @@ typedef struct fsam_sdpa {
   float *lse;
 } fsam_sdpa;
 
+/* Is the library there? FSAM_ENODEV says what to do. */
+int fsam__sdpa_open(void);
+
 /* The bytes of workspace that this kind needs, a multiple of 256. The first time of a kind makes
  * its plan, which takes up to a second and must not happen while a graph is captured. */
 int fsam__sdpa_plan(size_t *bytes, fsam_device *device, const fsam_sdpa_kind *kind);
 
-/* Queues it; `workspace` is device memory of that size, aligned to 256 bytes. */
+/* Queues it; `workspace` is device memory of that size. */
 int fsam__sdpa_run(fsam_device *device, const fsam_sdpa *a, void *workspace);
+
+/* -- sdpa.cu ----------------------------------------------------------------------------------- */
+
+/* FSAM_EINVAL, FSAM_ENODEV: FSAM_ATTENTION asks for what is unknown or absent. */
+int fsam__sdpa_check(void);
+
+/* attention_forward and attention_backward: 1 when cuDNN does it, 0 when the caller is to, negative
+ * on failure. */
+int fsam__sdpa_forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv, int heads,
+                       const fsam_batch *batch, const fsam_dropout *dropout);
+int fsam__sdpa_backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tensor *out,
+                        const fsam_tensor *lse, const fsam_tensor *qkv, int heads,
+                        const fsam_batch *batch, const fsam_dropout *dropout);
 
 #ifdef __cplusplus
 }

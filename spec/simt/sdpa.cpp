@@ -1,0 +1,146 @@
+/* sdpa.cpp: attention as cuDNN is asked for it (kernels/sdpa.cuh), written out: for sdpa.cu on the
+ * shim. It holds the request against what cuDNN demands, and does of its own what cuDNN does where
+ * sdpa.cu must not rely on more: rows of no sample stay as they are, scratch memory is overwritten. */
+#include "../../kernels/sdpa.cuh"
+
+#include <math.h>
+
+#include <vector>
+
+#include "simt.h"
+
+namespace {
+
+int runs;
+
+float at(const void *p, int64_t i) { return simt_from_bf16(((const uint16_t *)p)[i]); }
+void put(void *p, int64_t i, float value) { ((uint16_t *)p)[i] = (uint16_t)simt_bf16(value); }
+
+const size_t BYTES = 512; /* of a workspace */
+
+bool is_aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
+
+/* The first demand that is not met, or NULL. */
+const char *refusal(const fsam_sdpa &a) {
+  const fsam_sdpa_kind &k = a.kind;
+  if (k.samples < 1 || k.heads < 1) return "there is nothing to do";
+  if (k.longest < SDPA_TILE || k.longest % SDPA_TILE) return "the longest is not whole tiles";
+  if (k.d % 8 || k.d > SDPA_MAX_HEAD) return "heads have another width";
+  if (!is_aligned(a.qkv) || !is_aligned(a.out) || !is_aligned(a.lse) || !is_aligned(a.dout) ||
+      !is_aligned(a.dqkv) || !is_aligned(a.lengths) || !is_aligned(a.qkv_starts) ||
+      !is_aligned(a.out_starts) || !is_aligned(a.lse_starts))
+    return "an address is not aligned";
+  for (int b = 0; b < k.samples; b++) {
+    const int64_t row = a.lse_starts[b] / k.heads;
+    if (a.lengths[b] < 1 || a.lengths[b] > k.longest) return "a sample is empty or too long";
+    if (a.lse_starts[b] > a.lse_starts[b + 1]) return "starts descend";
+    if (row + a.lengths[b] > a.lse_starts[k.samples] / k.heads) return "a sample ends too late";
+    if (a.lse_starts[b] != row * k.heads || a.out_starts[b] != row * k.heads * k.d ||
+        a.qkv_starts[b] != 3 * row * k.heads * k.d)
+      return "starts are not the same row's";
+  }
+  return NULL;
+}
+
+/* One head of one sample: offsets of its first row. */
+struct task {
+  const fsam_sdpa &a;
+  int n, d;
+  int64_t q, k, v, out, lse, qkv_row, out_row, lse_row;
+  float scale;
+};
+
+float dot(const task &t, const void *x, int64_t i, const void *y, int64_t j) {
+  float sum = 0;
+  for (int c = 0; c < t.d; c++) sum += at(x, i + c) * at(y, j + c);
+  return sum;
+}
+
+float score(const task &t, int i, int j) {
+  return t.scale * dot(t, t.a.qkv, t.q + i * t.qkv_row, t.a.qkv, t.k + j * t.qkv_row);
+}
+
+void forward(const task &t) {
+  std::vector<float> p((size_t)t.n);
+  for (int i = 0; i < t.n; i++) {
+    float top = -INFINITY, sum = 0;
+    for (int j = 0; j < t.n; j++) top = fmaxf(top, p[(size_t)j] = score(t, i, j));
+    for (float &x : p) sum += x = expf(x - top);
+    t.a.lse[t.lse + i * t.lse_row] = top + logf(sum);
+    for (int c = 0; c < t.d; c++) {
+      float o = 0;
+      for (int j = 0; j < t.n; j++)
+        o += p[(size_t)j] / sum * at(t.a.qkv, t.v + j * t.qkv_row + c);
+      put(t.a.out, t.out + i * t.out_row + c, o);
+    }
+  }
+}
+
+void backward(const task &t) {
+  const size_t rows = (size_t)t.n, d = (size_t)t.d;
+  std::vector<float> dq(rows * d), dk(rows * d), dv(rows * d);
+  for (size_t i = 0; i < rows; i++) {
+    const int64_t q = t.q + (int64_t)i * t.qkv_row, o = t.out + (int64_t)i * t.out_row;
+    const float delta = dot(t, t.a.dout, o, t.a.out, o);
+    for (size_t j = 0; j < rows; j++) {
+      const int64_t k = t.k + (int64_t)j * t.qkv_row, v = t.v + (int64_t)j * t.qkv_row;
+      const float p = expf(score(t, (int)i, (int)j) - t.a.lse[t.lse + (int64_t)i * t.lse_row]);
+      const float ds = t.scale * p * (dot(t, t.a.dout, o, t.a.qkv, v) - delta);
+      for (size_t c = 0; c < d; c++) {
+        dq[i * d + c] += ds * at(t.a.qkv, k + (int64_t)c);
+        dk[j * d + c] += ds * at(t.a.qkv, q + (int64_t)c);
+        dv[j * d + c] += p * at(t.a.dout, o + (int64_t)c);
+      }
+    }
+  }
+  for (size_t i = 0; i < rows; i++)
+    for (size_t c = 0; c < d; c++) {
+      const int64_t step = (int64_t)i * t.qkv_row + (int64_t)c;
+      put(t.a.dqkv, t.q + step, dq[i * d + c]);
+      put(t.a.dqkv, t.k + step, dk[i * d + c]);
+      put(t.a.dqkv, t.v + step, dv[i * d + c]);
+    }
+}
+
+}  // namespace
+
+/* How often attention was done here: a spec's proof that it was. */
+extern "C" __attribute__((visibility("default"))) int fsam_simt_sdpa_runs() { return runs; }
+
+int fsam__sdpa_open() { return FSAM_OK; }
+
+int fsam__sdpa_plan(size_t *bytes, fsam_device *, const fsam_sdpa_kind *) {
+  *bytes = BYTES;
+  return FSAM_OK;
+}
+
+int fsam__sdpa_run(fsam_device *, const fsam_sdpa *given, void *workspace) {
+  const fsam_sdpa &a = *given;
+  const fsam_sdpa_kind &k = a.kind;
+  const char *why = refusal(a);
+  if (why) return fsam__fail(FSAM_EINTERNAL, "sdpa: %s", why);
+  memset(workspace, 0xff, BYTES);
+  runs++;
+  const int64_t hidden = (int64_t)k.heads * k.d;
+  for (int b = 0; b < k.samples; b++)
+    for (int h = 0; h < k.heads; h++) {
+      const int64_t first = a.qkv_starts[b] + (int64_t)h * k.d;
+      const task t = {a,
+                      a.lengths[b],
+                      k.d,
+                      first,
+                      first + hidden,
+                      first + 2 * hidden,
+                      a.out_starts[b] + (int64_t)h * k.d,
+                      a.lse_starts[b] + h,
+                      3 * hidden,
+                      hidden,
+                      k.heads,
+                      (float)(1 / sqrt((double)k.d))};
+      if (k.backward)
+        backward(t);
+      else
+        forward(t);
+    }
+  return FSAM_OK;
+}
