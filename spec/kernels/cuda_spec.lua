@@ -27,6 +27,16 @@ describe("cuda", function()
   }
   twins.declare(it, runs)
 
+  local counted = 0
+  twins.declare_cudnn(it, setmetatable({
+    counts = true,
+    used = function() -- by the stand-in of spec/simt/sdpa.cpp
+      local before = counted
+      counted = lib.fsam_simt_sdpa_runs()
+      return counted > before
+    end,
+  }, { __index = runs }))
+
   it("tells of indices beyond their table when a result is read", function()
     for name, text in pairs({ ids = "word", positions = "position" }) do
       for _, wrong in ipairs({ -1, 1000 }) do

@@ -122,6 +122,100 @@ function M.declare(it, o)
   end
 end
 
+-- -- attention by cuDNN ----------------------------------------------------------------------------
+
+-- What cuDNN must not see as it is: samples without rows, in front, between and behind, with and
+-- without a tail to put them; and numbers of samples that are rounded up.
+local function cudnn_cases()
+  local cases = {}
+  local all = M.cases_of("attention")
+  for _, case in ipairs(all) do
+    if not case.p and case.d % 8 == 0 then
+      cases[#cases + 1] = case
+    end
+  end
+  for _, more in ipairs({
+    all.make("with absent samples and a tail", 2, 64, { 0, 130, 0, 3, 0, 0 }, { tail = 2 }),
+    all.make("with absent samples and no tail", 2, 16, { 0, 5, 0, 0, 9, 0 }),
+    all.make("with nine samples", 1, 8, { 1, 2, 3, 4, 5, 6, 7, 8, 9 }),
+    all.make("with a tail alone", 1, 8, { 0, 0 }, { tail = 3 }),
+  }) do
+    cases[#cases + 1] = more
+  end
+  return cases
+end
+
+local function attention_by(library)
+  if library then
+    C.ffi.C.setenv("FSAM_ATTENTION", library, 1)
+  else
+    C.ffi.C.unsetenv("FSAM_ATTENTION")
+  end
+end
+
+-- Forward by one, backward by one: "cudnn", or nil for our own kernels.
+local function by(o, forward, backward)
+  local function before(order)
+    return function()
+      order()
+      attention_by(forward)
+    end
+  end
+  return {
+    open = o.open,
+    first = before(o.first),
+    second = before(o.second),
+    between = function(s)
+      o.between(s)
+      attention_by(backward)
+    end,
+  }
+end
+
+--- Declares specs of attention where FSAM_ATTENTION=cudnn, both ways and one way each.
+-- @tparam function it Busted's
+-- @tparam table o as for compare, and `used`: has cuDNN done attention, since the last question if
+--   `counts`?
+function M.declare_cudnn(it, o)
+  C.ffi.cdef("int setenv(const char *, const char *, int); int unsetenv(const char *);")
+  local function run(case, act, forward, backward)
+    local ok, err = pcall(M.compare, by(o, forward, backward), case, act)
+    attention_by(nil)
+    if not ok then
+      error(tostring(err), 0)
+    end
+  end
+
+  for text, ways in pairs({
+    ["forward and backward"] = { "cudnn", "cudnn" },
+    ["forward only"] = { "cudnn", nil },
+    ["backward only"] = { nil, "cudnn" },
+  }) do
+    for _, case in ipairs(cudnn_cases()) do
+      it(("attention by cuDNN %s does as on the CPU %s"):format(text, case.name), function()
+        o.used()
+        run(case, "bf16", ways[1], ways[2])
+        assert.is_true(o.used())
+      end)
+    end
+  end
+
+  it("leaves to our own kernels what cuDNN is not asked for", function()
+    local make = M.cases_of("attention").make
+    o.used()
+    run(make("", 1, 8, { 3 }), "f32", "cudnn", "cudnn")
+    run(make("", 1, 8, { 3 }, { p = 0.1 }), "bf16", "cudnn", "cudnn")
+    run(make("", 1, 12, { 3 }), "bf16", "cudnn", "cudnn")
+    assert.is_false(o.counts and o.used() or false)
+  end)
+
+  it("names what FSAM_ATTENTION cannot be", function()
+    assert.has_error(function()
+      run(M.cases_of("attention").make("", 1, 8, { 3 }), "bf16", "flash", "flash")
+    end, "attention: FSAM_ATTENTION=flash is unknown; make it cudnn, or unset it")
+  end)
+end
+
 --- What reading a kernel's result says, after forward ran on data that the device cannot refuse.
 -- @tparam function open opens the device into out[0]
 -- @tparam string kernel
