@@ -1,11 +1,11 @@
 /* sdpa.cu: attention by cuDNN (sdpa.cuh), where FSAM_ATTENTION=cudnn asks for it and cuDNN can do
  * what our kernels do: bf16, no dropout, heads of a multiple of 8 and at most 128 columns, rows
- * without gaps, nothing to add to. All else stays with attention.cu. Both keep the same lse, so that
- * the way back may be the other's.
+ * without gaps, nothing to add to. All else stays with attention.cu. Both keep the same lse, so
+ * that the way back may be the other's.
  *
  * A plan is made for a number of samples and a length, and takes long to make: the host rounds both
- * up. Samples that are not there, those of the rounding and empty ones, must not reach cuDNN as such:
- * before 9.25 it gives NaN for a sample of no rows. Each stands for one that is there:
+ * up. Samples that are not there, those of the rounding and empty ones, must not reach cuDNN as
+ * such: before 9.25 it gives NaN for a sample of no rows. Each stands for one that is there:
  *  - behind the last sample with rows, if the batch has a tail: the tail's first row, alone;
  *  - else: the nearest sample with rows before it (or, where none is, after it), whole. It is
  *    computed once more, and the same bits are written to the same place: cuDNN stores each result

@@ -10,8 +10,8 @@
 extern "C" {
 #endif
 
-/* What a plan is made for; a cache compares it as bytes: no padding. The tokens of the batch are not
- * in it: where samples lie, only the device knows. */
+/* What a plan is made for; a cache compares it as bytes: no padding. The batch's tokens are not in
+ * it: where samples lie, only the device knows. */
 typedef struct fsam_sdpa_kind {
   int32_t samples;
   int32_t longest; /* a multiple of SDPA_TILE: no sample is longer */

@@ -1,8 +1,8 @@
 /* cudnn_check.c: asks cuDNN, without a GPU, whether it has plans for attention's graphs on the GPU
  * whose properties lie in the file of the first argument. For each "samples longest heads d
- * backward" on standard input it prints what it found: the operations and the bytes of workspace, or
- * why there is nothing. cudnn_spec.lua compiles it with the files that it asks about. Exit code 77
- * where cuDNN cannot be opened. */
+ * backward" on standard input it prints what it found: the operations and the bytes of workspace,
+ * or why there is nothing. cudnn_spec.lua compiles it with the files that it asks about. Exit code
+ * 77 where cuDNN cannot be opened. */
 #include <stdio.h>
 
 #include "../../kernels/sdpa_cuda.h"

@@ -19,7 +19,8 @@ local HEADS = { base = 12, large = 16 }
 
 --- The toolkit's folder, or nil where it or cuDNN's headers are absent.
 local function toolkit()
-  local _, nvcc = helper.shell("readlink -f \"$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)\"")
+  local _, nvcc = helper.shell([[readlink -f "$(command -v nvcc || echo ]]
+    .. [[/usr/local/cuda/bin/nvcc)"]])
   local folder = nvcc:match("^(.*)/bin/nvcc\n$")
   return folder and lfs.attributes(folder .. "/include/cudnn_graph.h") and folder or nil
 end

@@ -122,7 +122,7 @@ function M.declare(it, o)
   end
 end
 
--- -- attention by cuDNN ----------------------------------------------------------------------------
+-- -- attention by cuDNN ---------------------------------------------------------------------------
 
 -- What cuDNN must not see as it is: samples without rows, in front, between and behind, with and
 -- without a tail to put them; and numbers of samples that are rounded up.

@@ -1,6 +1,6 @@
 /* sdpa.cpp: attention as cuDNN is asked for it (kernels/sdpa.cuh), written out: for sdpa.cu on the
- * shim. It holds the request against what cuDNN demands, and does of its own what cuDNN does where
- * sdpa.cu must not rely on more: rows of no sample stay as they are, scratch memory is overwritten. */
+ * shim. It holds the request against what cuDNN demands, and does no more than cuDNN promises: rows
+ * of no sample stay as they are, scratch memory is overwritten. */
 #include "../../kernels/sdpa.cuh"
 
 #include <math.h>
