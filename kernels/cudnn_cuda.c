@@ -1,5 +1,6 @@
 /* cudnn_cuda.c: cuDNN, which is opened when first needed: nothing links it. What is needed of its
  * graph API has here a type and a function each (cudnn_cuda.h). */
+#if __has_include(<cudnn_graph.h>) /* else sdpa_cuda.c says so */
 #define _GNU_SOURCE
 #include "cudnn_cuda.h"
 
@@ -350,3 +351,5 @@ int cudnn_plan_run(const cudnn_graph *g, cudnnHandle_t handle, const int64_t *na
   snprintf(text, sizeof text, "%s for %s", pack.failed, what);
   return refused(text, pack.status);
 }
+
+#endif

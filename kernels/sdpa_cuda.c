@@ -1,7 +1,10 @@
 /* sdpa_cuda.c: attention by cuDNN: its plans, one for each kind of batch, made at first sight and
  * kept with the device. The host rounds what a kind is made of (sdpa.cu), so that there are few. A
  * plan takes a fraction of a second to make; after that a call is a look-up and the launches, and
- * allocates nothing on the GPU. */
+ * allocates nothing on the GPU. A build without cuDNN's headers has only a line that says so. */
+#include "sdpa.cuh"
+
+#if __has_include(<cudnn_graph.h>)
 #include "sdpa_cuda.h"
 
 #include <math.h>
@@ -145,3 +148,26 @@ int fsam__sdpa_run(fsam_device *device, const fsam_sdpa *a, void *workspace) {
   return cudnn_plan_run(&e->graph, l->handle, names, addresses, count, workspace,
                         text_of(text, &a->kind));
 }
+
+#else
+
+static int absent(void) {
+  return fsam__fail(FSAM_ENODEV,
+                    "attention: FSAM_ATTENTION=cudnn, but the CUDA half was built without cuDNN's "
+                    "headers (cudnn_graph.h); install them and build it again, or unset "
+                    "FSAM_ATTENTION");
+}
+
+int fsam__sdpa_open(void) { return absent(); }
+
+int fsam__sdpa_plan(size_t *bytes, fsam_device *device, const fsam_sdpa_kind *kind) {
+  (void)bytes, (void)device, (void)kind;
+  return absent();
+}
+
+int fsam__sdpa_run(fsam_device *device, const fsam_sdpa *a, void *workspace) {
+  (void)device, (void)a, (void)workspace;
+  return absent();
+}
+
+#endif

@@ -8,6 +8,7 @@
  * other factors are. Backward takes dq straight from dS, which the library then keeps in its
  * workspace, samples · heads · longest² elements of bf16: no sum is made by atomics, as it would be
  * with a dq that is added up in f32. */
+#if __has_include(<cudnn_graph.h>) /* else sdpa_cuda.c says so */
 #include "sdpa_cuda.h"
 
 /* A graph in the making: what its parts share. */
@@ -190,3 +191,5 @@ void sdpa_graph_build(cudnn_graph *g, const fsam_sdpa_kind *kind) {
   else
     build_forward(&m);
 }
+
+#endif
