@@ -64,8 +64,6 @@ int cudnn_open(void) {
                     INSTEAD);
 }
 
-int cudnn_version(void) { return cudnn.version; }
-
 /* `what`: what could not be done, after "cuDNN cannot". */
 static int refused(const char *what, cudnnStatus_t status) {
   char more[256] = "";

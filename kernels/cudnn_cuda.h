@@ -12,7 +12,7 @@
 
 #include "../engine/engine.h"
 
-enum { CUDNN_MAX_DESCRIPTORS = 256, CUDNN_MAX_OPERATIONS = 32, CUDNN_MAX_ADDRESSES = 24 };
+enum { CUDNN_MAX_DESCRIPTORS = 256, CUDNN_MAX_OPERATIONS = 32 };
 
 typedef cudnnBackendDescriptor_t cudnn_tensor;
 
@@ -37,8 +37,6 @@ typedef struct cudnn_target {
 
 /* Opens the library at the first call. FSAM_ENODEV where it is absent or too old. */
 int cudnn_open(void);
-/* 10000 major + 100 minor + patch level, of an open library. */
-int cudnn_version(void);
 /* On the stream's GPU. */
 int cudnn_handle_new(cudnnHandle_t *out, cudaStream_t stream);
 void cudnn_handle_free(cudnnHandle_t handle);

@@ -3,9 +3,21 @@
  * backward" on standard input it prints what it found: the operations and the bytes of workspace,
  * or why there is nothing. cudnn_spec.lua compiles it with the files that it asks about. Exit code
  * 77 where cuDNN cannot be opened. */
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "../../kernels/sdpa_cuda.h"
+
+static char message[1024];
+
+/* The engine's, which is not here: it may be instrumented as this program is not. */
+int fsam__fail(int code, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(message, sizeof message, format, arguments);
+  va_end(arguments);
+  return code;
+}
 
 static void check(const fsam_sdpa_kind *kind, const char *properties) {
   static cudnn_graph g;
@@ -13,7 +25,7 @@ static void check(const fsam_sdpa_kind *kind, const char *properties) {
   g = (cudnn_graph){.count = 0};
   sdpa_graph_build(&g, kind);
   if (cudnn_plan_make(&g, &target, "this") < 0)
-    printf("%s\n", fsam_error());
+    printf("%s\n", message);
   else
     printf("%d operations, %zu bytes\n", g.operation_count, g.workspace);
   cudnn_graph_free(&g);
@@ -25,7 +37,7 @@ int main(int count, char **arguments) {
   if (!file || !fgets(properties, sizeof properties, file)) return 1;
   fclose(file);
   if (cudnn_open() < 0) {
-    printf("%s\n", fsam_error());
+    printf("%s\n", message);
     return 77;
   }
   fsam_sdpa_kind k;

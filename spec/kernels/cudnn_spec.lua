@@ -29,8 +29,7 @@ end
 local function build(folder, cuda)
   local code, _, err = helper.shell(("cc -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror "
     .. "-isystem %s/include -o %s/check spec/kernels/cudnn_check.c kernels/cudnn_cuda.c "
-    .. "kernels/sdpa_graph_cuda.c %s/libfsam.so -Wl,-rpath,%s -ldl"):format(quote(cuda), folder,
-    quote(helper.build_dir()), quote(helper.build_dir())))
+    .. "kernels/sdpa_graph_cuda.c -ldl"):format(quote(cuda), folder))
   assert.equal(0, code, err)
   helper.write_file(folder .. "/h200.json", H200)
   helper.shell(("test -n \"$(ldconfig -p | grep libcuda.so.1)\" || ln -s %s/lib64/stubs/libcuda.so "
