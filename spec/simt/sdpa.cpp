@@ -114,8 +114,9 @@ int fsam__sdpa_plan(size_t *bytes, fsam_device *, const fsam_sdpa_kind *) {
   return FSAM_OK;
 }
 
-int fsam__sdpa_run(fsam_device *, const fsam_sdpa *given, void *workspace) {
-  const fsam_sdpa &a = *given;
+namespace {
+
+int attend(const fsam_sdpa &a, void *workspace) {
   const fsam_sdpa_kind &k = a.kind;
   const char *why = refusal(a);
   if (why) return fsam__fail(FSAM_EINTERNAL, "sdpa: %s", why);
@@ -143,4 +144,11 @@ int fsam__sdpa_run(fsam_device *, const fsam_sdpa *given, void *workspace) {
         forward(t);
     }
   return FSAM_OK;
+}
+
+}  // namespace
+
+int fsam__sdpa_run(fsam_device *device, const fsam_sdpa *given, void *workspace) {
+  const fsam_sdpa a = *given;
+  return simt_do(device, [=] { return attend(a, workspace); });
 }
