@@ -1,5 +1,5 @@
---- Steps of adam, sam, esam and fisher-sam on one model at one shape of batches: seconds, tokens per
--- second, peak memory, and what making a mask takes. Called by bench/gpu/run.
+--- Steps of adam, sam, esam and fisher-sam on one model at one shape of batches: seconds, tokens,
+-- peak memory, and what making a mask takes. Called by bench/gpu/run.
 --
 --     fsam-lua bench/gpu/steps.lua out=FILE part=NAME arch=roberta_large shape=cola precision=bf16
 --         [turn=1] [tune=1] [optimizers=adam,sam] [device=cpu check=1]
@@ -82,8 +82,8 @@ Case.__index = Case
 
 function Case.new(name)
   return setmetatable({ name = name, next = 1, optimizer = fsam.optim.build({
-    params = model.params, seed = 1, sampler = sampler, optimizer = name == "adam" and name or "sam",
-    sam_type = name ~= "adam" and name or nil,
+    params = model.params, seed = 1, sampler = sampler,
+    optimizer = name == "adam" and name or "sam", sam_type = name ~= "adam" and name or nil,
     options = { rho = 0.05, weight_decay = 0.01, num_samples = SAMPLES },
   }) }, Case)
 end
