@@ -1,5 +1,5 @@
---- The project's aims on one H200, each with the part of bench/gpu/run that decides it. An aim gives
--- its figure and whether it is met, or nil while something it needs was not measured.
+--- The project's aims on one H200, each with the part of bench/gpu/run that decides it. An aim
+-- gives its figure and whether it is met, or nil while what it needs was not measured.
 local M = {}
 
 local function at_most(figure, limit, text)

@@ -22,8 +22,10 @@ if s.check then
 end
 local LABELS = { cola = "32 sentences", ["8x512"] = "8 × 512", ["32x512"] = "32 × 512" }
 
+local random = measure.random(s.device)
+
 local function new(dtype, ...)
-  return measure.random(arena, dtype, ...)
+  return random(arena, dtype, ...)
 end
 
 local function out(dtype, ...) -- a result

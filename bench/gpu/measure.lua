@@ -67,11 +67,21 @@ function M.pack(lengths, seed, vocabulary, first_ordinal)
   return batches.pack(list, { pad_id = 1, position_offset = 2, first_ordinal = first_ordinal })
 end
 
---- A tensor of normal numbers.
-function M.random(arena, dtype, ...)
-  local t = Tensor.new(arena, dtype, { ... }, "t")
-  check(lib.fsam_tensor_random(t, 1, 0, 1, 1, 0))
-  return t
+--- A function (arena, dtype, shape…) that makes tensors of normal numbers: copies of the same few
+-- again and again, because making them is the host's work.
+function M.random(device)
+  local count, arena = 2 ^ 20, devices.arena(device, "source")
+  local source = Tensor.new(arena, "f32", { count }, "source")
+  check(lib.fsam_tensor_random(source, 1, 0, 1, 1, 0))
+  return function(into, dtype, ...)
+    assert(arena, "the source's memory lives as long as this function")
+    local t = Tensor.new(into, dtype, { ... }, "t")
+    for first = 0, t:count() - 1, count do
+      local n = math.min(count, t:count() - first)
+      t:view({ n }, first):copy(source:view({ n }))
+    end
+    return t
+  end
 end
 
 --- The function that waits for everything queued on a device.
@@ -79,7 +89,8 @@ function M.waiter(device)
   local arena, host = devices.arena(device, "wait"), ffi.new("float[1]")
   local one = Tensor.new(arena, "f32", { 1 }, "wait", true)
   return function()
-    check(lib.fsam_tensor_read(one, host, 1), arena) -- named here, the arena lives as long
+    assert(arena, "the memory read lives as long as this function")
+    check(lib.fsam_tensor_read(one, host, 1))
   end
 end
 

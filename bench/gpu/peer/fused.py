@@ -25,6 +25,7 @@ class Steps:
                                       weight_decay=0.01, fused=fused)
         self.random = random.Random(1)
 
+    @torch.no_grad()
     def gradients(self):
         """f32 gradients of the last pass."""
         grads = [p.grad for p in self.params]
@@ -37,6 +38,7 @@ class Steps:
         for p in self.params:
             p.grad = None
 
+    @torch.no_grad()
     def update(self):
         grads = self.gradients()
         if self.master is not None:
@@ -51,6 +53,7 @@ class Steps:
         self.passes.run(batch)
         self.update()
 
+    @torch.no_grad()
     def perturb(self, chosen=None, share=1.0):
         """Weights + rho g / |g| (over the chosen ones, if given), masked; returns what to take away
         again, or None with a master."""
@@ -77,6 +80,7 @@ class Steps:
         self.clear()
         return params, e
 
+    @torch.no_grad()
     def restore(self, params, e):
         if e is not None:
             torch._foreach_sub_(params, e)
@@ -96,7 +100,8 @@ class Steps:
         for batch in singles:
             self.plain.run(batch)
             grads = self.gradients()
-            torch._foreach_addcmul_(fisher, grads, grads)
+            with torch.no_grad():
+                torch._foreach_addcmul_(fisher, grads, grads)
             self.clear()
         flat = torch.cat([f.flatten() for f in fisher])
         del fisher
