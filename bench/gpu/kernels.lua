@@ -204,7 +204,7 @@ local function cross_entropy(lengths)
   end)
 end
 
-measure.report(s, { kind = "machine", text = devices.describe(s.device) })
+measure.machine(s)
 ceilings()
 for _, shape in ipairs(s.check and { "cola" } or { "cola", "8x512", "32x512" }) do
   local lengths = measure.lengths({ shape = shape, check = s.check })[1]

@@ -135,4 +135,9 @@ function M.report(s, line)
   file:close()
 end
 
+--- Says what the device is.
+function M.machine(s)
+  M.report(s, { kind = "machine", text = devices.describe(s.device) })
+end
+
 return M

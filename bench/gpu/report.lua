@@ -90,9 +90,13 @@ local function steps(part)
 end
 
 local function notes(part)
+  local said = {}
   for _, kind in ipairs({ "machine", "absent", "failure" }) do
     for _, line in ipairs(results:all({ part = part, kind = kind })) do
-      print(("\n%s: %s"):format(kind == "failure" and line.side .. " failed" or kind, line.text))
+      if not said[line.text] then
+        said[line.text] = true
+        print(("\n%s: %s"):format(kind == "failure" and line.side .. " failed" or kind, line.text))
+      end
     end
   end
 end

@@ -132,6 +132,7 @@ function Case:refresh(plain)
   return math.max(0, measure.summary(times).median - plain)
 end
 
+measure.machine(s)
 for name in (s.optimizers or "adam,sam,esam,fisher-sam"):gmatch("[^,]+") do
   local case = Case.new(name)
   case:step(0) -- compiles, and makes a first mask

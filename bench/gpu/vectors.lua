@@ -14,6 +14,7 @@ local s = measure.settings()
 local wait = measure.waiter(s.device)
 local enough = s.check and 1e-3 or 0.05
 local P = measure.model(s).params
+measure.machine(s)
 P.g:set(P:normal({ seed = 1, step = 1 }) * 1e-3)
 P:flush()
 
