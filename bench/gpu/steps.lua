@@ -2,7 +2,9 @@
 -- peak memory, and what making a mask takes. Called by bench/gpu/run.
 --
 --     fsam-lua bench/gpu/steps.lua out=FILE part=NAME arch=roberta_large shape=cola precision=bf16
---         [turn=1] [tune=1] [optimizers=adam,sam] [device=cpu check=1]
+--         [turn=1] [tune=1] [mode=WORDS] [optimizers=adam,sam] [device=cpu check=1]
+--
+-- mode: what the report calls these steps, where they are not taken as by default.
 --
 -- Batches are in host memory, packed, before the clock starts. A time is that of a round (all
 -- batches of the shape, or two steps) between two waits for the device, divided by its steps. The
@@ -139,7 +141,7 @@ for name in (s.optimizers or "adam,sam,esam,fisher-sam"):gmatch("[^,]+") do
   case:rounds(WARM)
   local seconds = measure.summary(case:rounds(ROUNDS))
   local line = { kind = "step", optimizer = name, arch = s.arch, shape = s.shape,
-    mode = s.tune == "1" and "fsam-lua --tune" or "fsam-lua", precision = s.precision,
+    mode = s.mode or "fsam-lua", precision = s.precision,
     seconds = seconds, tokens = tokens, padded = tokens, pass_flops = flops,
     bytes = peak_bytes(), device_bytes = device_bytes() }
   if name == "fisher-sam" then
