@@ -109,6 +109,9 @@ local function batch(lengths)
   end
   put("starts", host.samples + 1)
   put("ordinals", host.samples)
+  local pass = ffi.new("fsam_pass[1]", { { scale = 1 / host.count } })
+  local words = Tensor.new(arena, "i32", { 4 }, "pass"):write(ffi.cast("int32_t *", pass))
+  b.pass = ffi.cast("const fsam_pass *", words.data)
   b.tokens, b.samples, b.longest = host.tokens, host.samples, host.longest
   return b, host.tokens
 end
@@ -199,7 +202,7 @@ local function cross_entropy(lengths)
     local losses, dlogits = out("f32", b.samples), out("f32", b.samples, 2)
     local logits, labels = new("f32", b.samples, 2), out("i32", b.samples)
     return function()
-      check(lib.fsam_cross_entropy(losses, dlogits, logits, labels, 1 / #lengths, b))
+      check(lib.fsam_cross_entropy(losses, dlogits, logits, labels, b))
     end
   end)
 end

@@ -143,7 +143,8 @@ for name in (s.optimizers or "adam,sam,esam,fisher-sam"):gmatch("[^,]+") do
   local line = { kind = "step", optimizer = name, arch = s.arch, shape = s.shape,
     mode = s.mode or "fsam-lua", precision = s.precision,
     seconds = seconds, tokens = tokens, padded = tokens, pass_flops = flops,
-    bytes = peak_bytes(), device_bytes = device_bytes() }
+    bytes = peak_bytes(), device_bytes = device_bytes(),
+    passes = pass.recordings.counts, not_recorded = pass.recordings.refusal }
   if name == "fisher-sam" then
     line.refresh = case:refresh(seconds.median)
   end

@@ -14,6 +14,13 @@ end
 
 local function nothing() end
 
+-- Why a GPU opened with FSAM_ATTENTION=cudnn is not one, or nil.
+local function without_cudnn()
+  local code, out, err = helper.fsam_lua({ env = "FSAM_ATTENTION=cudnn", "-e",
+    "require('fsam').device.open('cuda')" })
+  return code ~= 0 and (out .. err) or nil
+end
+
 describe("gpu", function()
   if helper.device ~= "cuda" then
     pending("FSAM_TEST_DEVICE is not cuda")
@@ -22,11 +29,16 @@ describe("gpu", function()
   local runs = { open = open, first = nothing, second = nothing, between = nothing }
 
   twins.declare(it, runs)
-  twins.declare_cudnn(it, setmetatable({
-    used = function() -- nothing else opens the library, and what it refuses is an error
-      return helper.read_file("/proc/self/maps"):find("libcudnn", 1, true) ~= nil
-    end,
-  }, { __index = runs }))
+  local absent = without_cudnn()
+  if absent then
+    pending("attention by cuDNN: " .. absent)
+  else
+    twins.declare_cudnn(it, setmetatable({
+      used = function() -- nothing else opens the library, and what it refuses is an error
+        return helper.read_file("/proc/self/maps"):find("libcudnn", 1, true) ~= nil
+      end,
+    }, { __index = runs }))
+  end
 
   it("tells of faults in data when a result is read", function()
     assert.equal("embedding: ids names a row that the word table does not have",
