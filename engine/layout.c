@@ -44,10 +44,14 @@ static void cut_blocks(fsam_layout *l, const uint8_t *frozen) {
       const int32_t place = (int32_t)(done / BLOCK % SPAN);
       spans += place == 0;
       l->span_blocks[spans - 1]++;
-      l->blocks[n++] = (layout_block){
-          l->offset[i] + done, (int32_t)(left < BLOCK ? left : BLOCK), i, spans - 1, place};
+      l->blocks[n++] =
+          (layout_block){l->offset[i] + done, (int32_t)(left < BLOCK ? left : BLOCK), i, 0};
     }
   }
+  n = 0;
+  for (int32_t span = 0; span < spans; span++)
+    for (int64_t place = 0; place < l->span_blocks[span]; place++)
+      l->blocks[n++].slot = place * spans + span;
   l->first_block[l->segments] = l->block_count = n;
   l->first_span[l->segments] = spans;
 }

@@ -28,13 +28,13 @@ enum {
   MAX_REDUCTIONS = 32 /* in one pass */
 };
 
-/* Up to BLOCK consecutive elements of one segment. A segment's blocks are cut into spans of SPAN;
- * `span` counts them over the whole model, `place` is the block's within its span. */
+/* Up to BLOCK consecutive elements of one segment. A segment's blocks are cut into spans of SPAN.
+ * `slot` is where a GPU puts the block's partial sum: first blocks of all spans, then second ones. */
 typedef struct layout_block {
   int64_t offset;
   int32_t count;
   int32_t segment;
-  int32_t span, place;
+  int64_t slot;
 } layout_block;
 
 struct fsam_layout {

@@ -11,7 +11,7 @@ typedef struct program_piece {
   int64_t offset;
   int32_t count;
   int32_t segment;
-  int32_t span, place;
+  int64_t slot;
 } program_piece;
 
 /* All pointers are to device memory. */

@@ -14,8 +14,7 @@
 _Static_assert(sizeof(program_piece) == sizeof(layout_block) &&
                    offsetof(program_piece, count) == offsetof(layout_block, count) &&
                    offsetof(program_piece, segment) == offsetof(layout_block, segment) &&
-                   offsetof(program_piece, span) == offsetof(layout_block, span) &&
-                   offsetof(program_piece, place) == offsetof(layout_block, place),
+                   offsetof(program_piece, slot) == offsetof(layout_block, slot),
                "blocks are uploaded as they are");
 
 int program_compile_cuda(fsam_program *program, fsam_device *device);

@@ -208,8 +208,7 @@ __device__ __forceinline__ double fold(reduction op, double sum) {
  * then second ones, …, so that threads that each add up a span read side by side. The block is
  * looked up again, because registers that would keep it are worth more. */
 __device__ __forceinline__ double *partial_of(const program_fixed &f, int number, int64_t b) {
-  const program_piece *piece = f.blocks + b;
-  return f.partials + number * f.partial_count + (int64_t)piece->place * f.spans + piece->span;
+  return f.partials + number * f.partial_count + f.blocks[b].slot;
 }
 
 /* Values `stride` apart, combined in order. The next ones are on their way while these are
