@@ -29,7 +29,7 @@ enum {
 };
 
 /* Up to BLOCK consecutive elements of one segment. A segment's blocks are cut into spans of SPAN.
- * `slot` is where a GPU puts the block's partial sum: first blocks of all spans, then second ones. */
+ * `slot`: where a GPU puts the partial sum, first blocks of all spans, then second ones, …. */
 typedef struct layout_block {
   int64_t offset;
   int32_t count;
