@@ -7,7 +7,8 @@
  *
  * With FSAM_SYNC in the environment every kernel is waited for, and an error names it and what it
  * was given; without, an error shows at the next thing that the host waits for. */
-#include <cuda_runtime.h>
+#include "device.cuh"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,6 @@
 
 #include "../kernels/matmul.cuh"
 #include "../kernels/sdpa.cuh"
-#include "graph.cuh"
 #include "program.h"
 
 extern "C" {
@@ -80,8 +80,9 @@ bool records() {
   return !is_synchronous() && !(value && !strcmp(value, "0"));
 }
 
-/* The message of an error that may be an earlier kernel's. */
-int failed(const char *what, cudaError_t error) {
+}  // namespace
+
+int fsam__cuda_failed(const char *what, cudaError_t error) {
   cudaGetLastError(); /* the launches to come must not find it */
   if (error == cudaErrorMemoryAllocation)
     return fsam__fail(FSAM_ENOMEM, "cuda: %s: the GPU or the pinned memory is full", what);
@@ -91,11 +92,7 @@ int failed(const char *what, cudaError_t error) {
                                        "environment names it");
 }
 
-#define CUDA_TRY(what, call)                                \
-  do {                                                      \
-    const cudaError_t error_ = (call);                      \
-    if (error_ != cudaSuccess) return failed(what, error_); \
-  } while (0)
+namespace {
 
 /* Once the work stream has been waited for: what kernels found wrong in their data. */
 int check_fault(gpu *g) {
@@ -212,7 +209,7 @@ int take_read(gpu *g, early_read **out, size_t bytes) {
   r->capacity = (bytes + SMALLEST) / SMALLEST * SMALLEST;
   int rc = open_piece(&r->buffer, r->capacity);
   if (rc == FSAM_OK && cudaEventCreateWithFlags(&r->ready, cudaEventDisableTiming) != cudaSuccess)
-    rc = failed("an event", cudaGetLastError());
+    rc = fsam__cuda_failed("an event", cudaGetLastError());
   if (rc < 0)
     close_read(r);
   else

@@ -1,9 +1,8 @@
 /* graph.cu: recording on a GPU, by CUDA's stream capture (graph.c has the rules). Work is queued to
  * one stream, so that its nodes form a chain; a part is the piece of the chain between two of its
  * ends, and is left out by switching its nodes off in the instantiated graph. */
-#include "graph.cuh"
+#include "device.cuh"
 
-#include <cuda_runtime.h>
 #include <stdlib.h>
 
 namespace {
@@ -25,17 +24,6 @@ struct recorded {
   cudaGraphNode_t before; /* the last node before it, or NULL */
 };
 
-int failed(const char *what, cudaError_t error) {
-  cudaGetLastError(); /* the launches to come must not find it */
-  return fsam__fail(FSAM_EINTERNAL, "cuda: %s: %s", what, cudaGetErrorString(error));
-}
-
-#define GRAPH_TRY(what, call)                               \
-  do {                                                      \
-    const cudaError_t error_ = (call);                      \
-    if (error_ != cudaSuccess) return failed(what, error_); \
-  } while (0)
-
 cudaStream_t stream_of(const fsam_device *device) { return (cudaStream_t)device->stream; }
 
 /* The last node so far, NULL before the first. */
@@ -45,10 +33,10 @@ int last_node(cudaGraphNode_t *out, const fsam_device *device) {
   size_t count = 0;
 #if CUDART_VERSION >= 13000 /* edges may have data from then on, and whoever asks must take it */
   const cudaGraphEdgeData *edges = NULL;
-  GRAPH_TRY("looking at a recording", cudaStreamGetCaptureInfo(stream_of(device), &status, NULL,
+  CUDA_TRY("looking at a recording", cudaStreamGetCaptureInfo(stream_of(device), &status, NULL,
                                                                NULL, &nodes, &edges, &count));
 #else
-  GRAPH_TRY("looking at a recording",
+  CUDA_TRY("looking at a recording",
             cudaStreamGetCaptureInfo(stream_of(device), &status, NULL, NULL, &nodes, &count));
 #endif
   if (status != cudaStreamCaptureStatusActive)
@@ -63,9 +51,9 @@ int node_before(cudaGraphNode_t *out, cudaGraphNode_t node) {
   size_t count = 1;
 #if CUDART_VERSION >= 13000
   cudaGraphEdgeData edge;
-  GRAPH_TRY("looking at a node", cudaGraphNodeGetDependencies(node, &before, &edge, &count));
+  CUDA_TRY("looking at a node", cudaGraphNodeGetDependencies(node, &before, &edge, &count));
 #else
-  GRAPH_TRY("looking at a node", cudaGraphNodeGetDependencies(node, &before, &count));
+  CUDA_TRY("looking at a node", cudaGraphNodeGetDependencies(node, &before, &count));
 #endif
   *out = count ? before : NULL;
   return FSAM_OK;
@@ -103,7 +91,7 @@ int begin(fsam_device *device, void **recording) {
       cudaStreamBeginCapture(stream_of(device), cudaStreamCaptureModeThreadLocal);
   if (error != cudaSuccess) {
     free(r);
-    return failed("recording", error);
+    return fsam__cuda_failed("recording", error);
   }
   *recording = r;
   return FSAM_OK;
@@ -132,7 +120,7 @@ int end(fsam_device *device, void *recording, void **out) {
   cudaError_t error = cudaStreamEndCapture(stream_of(device), &r->graph);
   if (out && error == cudaSuccess) error = cudaGraphInstantiate(&r->exec, r->graph, 0);
   int rc = FSAM_OK;
-  if (error != cudaSuccess) rc = failed("recording", error);
+  if (error != cudaSuccess) rc = fsam__cuda_failed("recording", error);
   if (out && rc == FSAM_OK)
     *out = r;
   else
@@ -146,10 +134,10 @@ int run(fsam_device *device, void *handle, const uint8_t *left_out) {
     part_node *n = &r->nodes[i];
     const bool on = !(left_out && left_out[n->part]);
     if (on == n->on) continue;
-    GRAPH_TRY("leaving out a part", cudaGraphNodeSetEnabled(r->exec, n->node, on));
+    CUDA_TRY("leaving out a part", cudaGraphNodeSetEnabled(r->exec, n->node, on));
     n->on = on;
   }
-  GRAPH_TRY("running a recording", cudaGraphLaunch(r->exec, stream_of(device)));
+  CUDA_TRY("running a recording", cudaGraphLaunch(r->exec, stream_of(device)));
   return FSAM_OK;
 }
 
