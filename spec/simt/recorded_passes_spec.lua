@@ -4,6 +4,7 @@
 local C = require("fsam.C")
 local devices = require("fsam.device")
 local helper = require("spec.helper")
+local recordings = require("fsam.recordings")
 local simt = require("spec.simt.device")
 local small = require("spec.lua.small_bert")
 
@@ -92,6 +93,24 @@ describe("passes on " .. (on_gpu and "a GPU" or "the shim"), function()
         assert.near(step(n - 1).loss, loss, 1e-3)
       end
     end)
+  end)
+
+  it("keep the 64 recordings that were used last", function()
+    local kept = recordings.new(device)
+    local function run_shape(number)
+      local piece = kept:begin("shape " .. number)
+      assert.is_true(piece:piece("forward", function() end))
+      return piece.mode
+    end
+    for number = 1, 65 do
+      assert.equal("plain", run_shape(number))
+      assert.equal("recorded", run_shape(number))
+    end
+    assert.equal("replayed", run_shape(65))
+    assert.equal("replayed", run_shape(2))
+    assert.equal("recorded", run_shape(1)) -- in place of the third
+    assert.equal("recorded", run_shape(3))
+    assert.equal("replayed", run_shape(2))
   end)
 
   it("run as they are where they cannot be recorded", function()
