@@ -20,7 +20,6 @@ function Tape.new(o)
     training = o.training,
     recording = o.recording,
     grads = o.grads,
-    notes = nil, -- of a recording (fsam.recordings): parts and parameters whose gradient is written
     entries = {},
     needs = {}, -- tensors whose gradient somebody wants
     waiting = {}, -- tensor → its gradient so far
@@ -137,7 +136,8 @@ end
 --- Runs the tape backwards. Each entry's temporaries are released as soon as it is done, and the
 -- memory of its output's gradient is used again, so that a pass needs its activations plus a few
 -- gradients, not twice the activations.
--- @tparam[opt] table notes of a recording
+-- @tparam[opt] table notes of a recording (fsam.recordings): its parts, and the parameters whose
+--   gradients it writes, are noted there
 function Tape:backward(notes)
   self.notes = notes
   for i = #self.entries, 1, -1 do

@@ -69,8 +69,8 @@ Grads.__index = Grads
 
 --- Where the gradients of a pass go.
 -- @tparam table into a vector of the layout (fsam.params): g, or one that a type keeps for g2
--- @treturn table an object for fsam.tape: `of(parameter)`; `begin(skip, add)`,
---   `finish()`
+-- @treturn table an object for fsam.tape, `of(parameter)`, and for fsam.pass: `begin(skip, add)`,
+--   `advance()` after each micro-batch, `finish()`; and for fsam.recordings: `whole`, `wrote`
 function Weights:gradients(into)
   local grads = setmetatable({ weights = self, tensors = {}, skip = {} }, Grads)
   for _, parameter in ipairs(self.list) do
