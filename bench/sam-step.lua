@@ -7,7 +7,7 @@
 --     fsam-lua bench/sam-step.lua [ROUNDS = 3] [PRECISION = fp32] [THREADS = all] [ARCH]
 local fsam = require("fsam")
 local C = require("fsam.C")
-local batches = require("fsam.data.batch")
+local batches = require("fsam.data.packing")
 
 local rounds, precision = tonumber(arg[1] or 3), arg[2] or "fp32"
 local arch = arg[4] or "roberta_base"

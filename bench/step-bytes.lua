@@ -19,7 +19,7 @@ local n, compute = tonumber(arg[1] or 64e6), arg[2] or "f32"
 fsam.device.threads(tonumber(arg[3] or 0))
 local b = compute == "bf16" and 2 or 4
 
--- asam as fsam.sam.asam has it, word for word.
+-- asam as fsam.sam.types.asam has it, word for word.
 fsam.sam.define("asam-here", {
   options = { rho = 0.5, eta = 0.01 },
   ascend = function(s)

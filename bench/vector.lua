@@ -6,7 +6,7 @@
 -- Times are minima and medians over the repetitions, so that other work on the machine matters
 -- little.
 local C = require("fsam.C")
-local params = require("fsam.params")
+local params = require("fsam.vector.params")
 local ffi, lib = C.ffi, C.lib
 
 ffi.cdef([[

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 
 enum { ALIGNMENT = 256, FIRST_CHUNK = 1 << 20 };
 

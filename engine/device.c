@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 
 extern const fsam_kernels fsam__kernels_generic;
 #if FSAM_X86

@@ -3,7 +3,7 @@
 #ifndef FSAM_ENGINE_H
 #define FSAM_ENGINE_H
 
-#include "fsam.h"
+#include "engine/fsam.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -34,7 +34,7 @@ int fsam__not_recording(const fsam_device *device, const char *what);
  * instruction set. */
 typedef struct fsam_kernels {
 #define FSAM_KERNEL(name, signature) int(*name) signature;
-#include "../kernels/kernels.def"
+#include "kernels/kernels.def"
 #undef FSAM_KERNEL
 } fsam_kernels;
 
@@ -85,7 +85,7 @@ struct fsam_device {
   void *stream;   /* a GPU's queue of launches (cudaStream_t) */
   int32_t *fault; /* a GPU's word for what its kernels find wrong, in its memory; 0: nothing */
   int refs;       /* arenas that live on it, and the opener */
-  void *sdpa;     /* a GPU's: cuDNN's plans (kernels/sdpa_cuda.c) */
+  void *sdpa;     /* a GPU's: cuDNN's plans (kernels/vendor/cudnn_attention_cuda.c) */
   void (*sdpa_free)(void *sdpa);
 };
 
@@ -93,7 +93,7 @@ struct fsam_device {
 enum {
   FAULT_NONE,
 #define FSAM_FAULT(name, text) FAULT_##name,
-#include "faults.def"
+#include "engine/faults.def"
 #undef FSAM_FAULT
 };
 

@@ -6,7 +6,7 @@
  * of before is stale from then on. */
 #include <stdlib.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 
 struct fsam_graph {
   fsam_device *device;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "program.h"
+#include "engine/program.h"
 
 enum { ALIGNED = 64 };
 

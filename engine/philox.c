@@ -1,11 +1,11 @@
 /* philox.c: random values from Philox (philox.h) for scripts: single counters, and filling tensors
  * with starting values. Dropout and the vector language draw their own bits in kernels/. */
-#include "philox.h"
+#include "engine/philox.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 
 void fsam_philox(uint32_t *out, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32_t k0,
                  uint32_t k1) {

@@ -1,6 +1,6 @@
 /* philox.h: Philox4x32-10, counter-based random bits (Salmon et al., "Parallel random numbers: as
  * easy as 1, 2, 3", SC 2011). Scalar form, for the engine and for CUDA kernels;
- * kernels/simd_random.h has the form with lanes. */
+ * kernels/simd/simd_random.h has the form with lanes. */
 #ifndef FSAM_PHILOX_H
 #define FSAM_PHILOX_H
 

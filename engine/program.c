@@ -1,6 +1,6 @@
 /* program.c: vector programs before a device runs them: the list of instructions is copied, checked
  * (every operand against the sizes, so that devices need not), and cut into stages. */
-#include "program.h"
+#include "engine/program.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@ static const struct op_info {
   const char *name, *operands;
 } ops[OP_COUNT] = {
 #define FSAM_OP(name, operands) {#name, operands},
-#include "program.def"
+#include "engine/program.def"
 #undef FSAM_OP
 };
 

@@ -3,12 +3,12 @@
 #ifndef FSAM_PROGRAM_H
 #define FSAM_PROGRAM_H
 
-#include "engine.h"
+#include "engine/engine.h"
 
 /* OP_ADD, … in the order of program.def. */
 enum {
 #define FSAM_OP(name, operands) OP_##name,
-#include "program.def"
+#include "engine/program.def"
 #undef FSAM_OP
   OP_COUNT
 };

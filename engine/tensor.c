@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 
 static int check_count(const char *op, const fsam_tensor *t, int64_t count) {
   FSAM_TRY(fsam_tensor_check(t));

@@ -1,7 +1,7 @@
 /* workspace.c: one block of scratch memory per device, for what a kernel needs only while it runs:
  * partial sums, transposed copies. It grows to the largest size ever asked for and is freed with
  * the device, so that no kernel allocates on its way. Its contents do not outlive the kernel. */
-#include "engine.h"
+#include "engine/engine.h"
 
 int fsam__workspace(void **out, fsam_device *d, size_t bytes) {
   if (bytes > d->workspace_bytes) {

@@ -10,9 +10,9 @@
 #include <math.h>
 #include <omp.h>
 
-#include "dropout.h"
-#include "products.h"
-#include "simd_math.h"
+#include "kernels/simd/drop.h"
+#include "kernels/simd/small_matmul.h"
+#include "kernels/simd/simd_math.h"
 
 #if FSAM_PUBLIC
 

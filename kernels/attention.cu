@@ -12,10 +12,10 @@
  * shared memory once. A warp has 16 rows; blocks of columns beyond the sample are skipped. bf16
  * goes through the matrix unit, f32 through plain multiplications (tiles.cuh). Dropout is drawn
  * once per tile into bits in shared memory. */
-#include "dropout.cuh"
-#include "samples.cuh"
-#include "sdpa.cuh"
-#include "tiles.cuh"
+#include "kernels/cuda/drop.cuh"
+#include "kernels/cuda/samples.cuh"
+#include "kernels/vendor/cudnn_attention.cuh"
+#include "kernels/cuda/tiles.cuh"
 
 enum { WARPS = 4, THREADS = WARPS * WARP, ROWS = WARPS * STRIP, MAX_HEAD = 128 };
 

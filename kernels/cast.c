@@ -2,7 +2,7 @@
  * staying a NaN), and same to same, i32 too. Serves fsam_tensor_copy (tensor.c), which does the
  * checks, and matmul.c. Either both are dense, of any two shapes with as many elements, or both are
  * matrices of one shape with any row strides. */
-#include "simd.h"
+#include "kernels/simd/simd.h"
 
 enum { BLOCK = 1 << 14 /* elements of one piece of work */ };
 

@@ -1,6 +1,6 @@
 /* cast.cu: copies that convert, f32 and bf16 either way, and same to same, of dense tensors
  * (cast.c). Bound by memory: each thread reads and writes one octet, once. */
-#include "common.cuh"
+#include "kernels/cuda/common.cuh"
 
 enum { THREADS = 128 };
 

@@ -1,6 +1,6 @@
 /* cross_entropy.cu: the loss of each sample and the gradient of its logits (cross_entropy.c). Bound
  * by launching: a warp has a sample. A label that is no class is a fault of the device. */
-#include "common.cuh"
+#include "kernels/cuda/common.cuh"
 
 enum { THREADS = 128 };
 

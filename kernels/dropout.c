@@ -1,7 +1,7 @@
 /* dropout.c: y[B,H] = dropout(x), one row per sample, for the classification heads; the same call
  * with gradients is its backward. Row word 0 of the counter; y may be x. Also owns the checks that
  * all ops with a batch or dropout share; the rule itself is in dropout.h. */
-#include "dropout.h"
+#include "kernels/simd/drop.h"
 
 #if FSAM_PUBLIC
 

@@ -1,5 +1,5 @@
 /* dropout.cu: y[B,H] = dropout(x), one row per sample (dropout.c). Bound by launching. */
-#include "dropout.cuh"
+#include "kernels/cuda/drop.cuh"
 
 enum { THREADS = 128 };
 

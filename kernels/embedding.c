@@ -7,8 +7,8 @@
  * tables of 2 rows and of 50,000. */
 #include <omp.h>
 
-#include "dropout.h"
-#include "normalize.h"
+#include "kernels/simd/drop.h"
+#include "kernels/simd/layernorm_row.h"
 
 #if FSAM_PUBLIC
 

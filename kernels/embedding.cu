@@ -7,7 +7,7 @@
  * token (T^2 comparisons of 4 bytes that lie in the L2 cache: small beside a pass up to some 10,000
  * tokens). A table of few rows, segments, is summed over chunks of tokens like a bias. An index
  * outside its table is a fault of the device. */
-#include "normalize.cuh"
+#include "kernels/cuda/layernorm_row.cuh"
 
 /* Row `indices[row]` of a table of `rows`; 0, and a fault, where there is none. */
 __device__ __forceinline__ int64_t table_row(const int32_t *indices, int64_t row, int64_t rows,

@@ -1,6 +1,6 @@
 /* gather.c: the first row of every sample, as f32, for the classification heads; and back. An empty
  * sample gives zeros and takes nothing. */
-#include "simd.h"
+#include "kernels/simd/simd.h"
 
 #if FSAM_PUBLIC
 

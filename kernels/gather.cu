@@ -1,7 +1,7 @@
 /* gather.cu: the first row of every sample, as f32, and back (gather.c). Bound by launching:
  * forward and backward touch one row per sample, but for the zeros of a fresh dx, which are written
  * once. */
-#include "common.cuh"
+#include "kernels/cuda/common.cuh"
 
 enum { THREADS = 128 };
 

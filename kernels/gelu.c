@@ -3,7 +3,7 @@
  *     erf form   u Φ(u), Φ and φ the normal distribution and density; derivative Φ(u) + u φ(u)
  *     tanh form  u (1 + t) / 2, t = tanh(sqrt(2 / pi) (u + 0.044715 u^3))
  * Backward computes u again. dx may be dy. Any row strides. */
-#include "simd_math.h"
+#include "kernels/simd/simd_math.h"
 
 #if FSAM_PUBLIC
 

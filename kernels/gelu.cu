@@ -1,7 +1,7 @@
 /* gelu.cu: y = gelu(x + b) and its gradients (gelu.c has the formulas). Bound by memory: forward
  * reads x and writes y, backward reads x and dy, writes dx and sums db on its way (columns.cuh). A
  * thread has one octet of columns. */
-#include "columns.cuh"
+#include "kernels/cuda/columns.cuh"
 
 enum { THREADS = 128 };
 

@@ -7,8 +7,8 @@
  * and get zeros backward. */
 #include <omp.h>
 
-#include "dropout.h"
-#include "normalize.h"
+#include "kernels/simd/drop.h"
+#include "kernels/simd/layernorm_row.h"
 
 #if FSAM_PUBLIC
 

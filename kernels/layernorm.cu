@@ -2,7 +2,7 @@
  * (layernorm.c). Bound by memory: one pass each way, a block to a row, an octet to a thread.
  * Forward reads x and the residual and writes z and y; backward reads dy and z, writes dx and
  * dresidual, and adds db, dgamma and dbeta on its way (columns.cuh). */
-#include "normalize.cuh"
+#include "kernels/cuda/layernorm_row.cuh"
 
 /* -- forward ----------------------------------------------------------------------------------- */
 

@@ -1,8 +1,8 @@
 /* linear.c: y[T,N] = x[T,K] w[N,K]^T + b[N] and its three gradients. The products are the matrix
  * library's (matmul.h); the bias gradient is ours. Nothing is saved for backward beyond x and w.
  * A row of the tail gives a row of y and, its dy being zeros, nothing to any gradient. */
-#include "matmul.h"
-#include "simd.h"
+#include "kernels/vendor/matmul.h"
+#include "kernels/simd/simd.h"
 
 #if FSAM_PUBLIC
 

@@ -3,8 +3,8 @@
  * product's bias has its output's type, and its gradient. The products are bound by the matrix
  * unit or, at a few hundred tokens, by the weights' memory; the gradient of the bias reads dy once
  * more. */
-#include "columns.cuh"
-#include "matmul.cuh"
+#include "kernels/cuda/columns.cuh"
+#include "kernels/vendor/cublaslt.cuh"
 
 /* -- from rows to columns ---------------------------------------------------------------------- */
 

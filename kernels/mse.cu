@@ -1,5 +1,5 @@
 /* mse.cu: squared error per sample and its gradient (mse.c). Bound by launching. */
-#include "common.cuh"
+#include "kernels/cuda/common.cuh"
 
 enum { THREADS = 128 };
 

@@ -1,6 +1,6 @@
 /* tanh.c: y = tanh(x), for the pooler and the classification heads. Backward reads y, not x:
  * dx = dy (1 - y^2). Dense matrices, all of one type; dx may be dy. */
-#include "simd_math.h"
+#include "kernels/simd/simd_math.h"
 
 #if FSAM_PUBLIC
 

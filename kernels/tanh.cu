@@ -1,6 +1,6 @@
 /* tanh.cu: y = tanh(x), and dx = dy (1 - y^2) (tanh.c). Bound by launching: the pooler and the
  * heads have one row per sample. */
-#include "common.cuh"
+#include "kernels/cuda/common.cuh"
 
 enum { THREADS = 128 };
 

@@ -12,7 +12,7 @@
 -- worst place. NaN is near nothing.
 require("fsam.C")
 require("fsam.errors")
-require("fsam.tensor")
+require("fsam.base.tensor")
 local lfs = require("lfs")
 local luassert = require("luassert")
 local say = require("say")
@@ -22,7 +22,7 @@ local M = {}
 --- The repository's root: specs run from there.
 M.root = lfs.currentdir()
 
-local devices = require("fsam.device")
+local devices = require("fsam.base.device")
 local open_device = devices.open
 
 --- The device that specs are run on: "cpu", or what FSAM_TEST_DEVICE says.

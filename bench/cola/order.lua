@@ -4,7 +4,7 @@
 -- are not filtered by length, because CoLA's longest has 47 tokens).
 local order = require("fsam.data.order")
 local cola = require("fsam.data.cola")
-local json = require("fsam.json")
+local json = require("fsam.base.json")
 
 local data, seed, epochs, size = arg[1], tonumber(arg[2]), tonumber(arg[3]), tonumber(arg[4])
 if not size then

@@ -7,8 +7,8 @@
 -- input in memory; within a pass much of it is in the cache still. No dropout.
 package.path = (arg[0]:match("^(.*)/[^/]*$") or ".") .. "/?.lua;" .. package.path
 local C = require("fsam.C")
-local Tensor = require("fsam.tensor")
-local devices = require("fsam.device")
+local Tensor = require("fsam.base.tensor")
+local devices = require("fsam.base.device")
 local measure = require("measure")
 local ffi, lib, check = C.ffi, C.lib, C.check
 

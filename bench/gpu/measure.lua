@@ -4,10 +4,10 @@
 -- Times are of work queued together between two waits for the device, divided by how many; so what
 -- a kernel takes below some microseconds is what launching it takes.
 local C = require("fsam.C")
-local Tensor = require("fsam.tensor")
-local batches = require("fsam.data.batch")
-local devices = require("fsam.device")
-local json = require("fsam.json")
+local Tensor = require("fsam.base.tensor")
+local batches = require("fsam.data.packing")
+local devices = require("fsam.base.device")
+local json = require("fsam.base.json")
 local ffi, lib, check = C.ffi, C.lib, C.check
 
 local M = {}

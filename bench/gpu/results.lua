@@ -1,5 +1,5 @@
 --- The lines of bench/gpu/run's results, and questions to them.
-local json = require("fsam.json")
+local json = require("fsam.base.json")
 
 local Results = {}
 Results.__index = Results

@@ -4,8 +4,8 @@
 --
 --     fsam-lua bench/select/ours.lua N
 local C = require("fsam.C")
-local devices = require("fsam.device")
-local params = require("fsam.params")
+local devices = require("fsam.base.device")
+local params = require("fsam.vector.params")
 
 local count = tonumber(arg[1])
 

@@ -4,27 +4,29 @@
 --
 -- Modules load at first use, so that starting costs milliseconds.
 local MODULES = {
-  compare = true, data = true, device = true, errors = true, json = true, landscape = true,
-  load = true, metrics = true, models = true, ops = true, optim = true, options = true,
-  params = true, pass = true, sam = true, schedule = true, show = true, tape = true, task = true,
-  tensor = true, text = true, train = true, vector = true,
+  compare = "compare", data = "data", device = "base.device", errors = "errors",
+  json = "base.json", landscape = "landscape", load = "models.predictor", metrics = "data.metrics",
+  models = "models", ops = "pass.ops", optim = "optim", options = "options",
+  params = "vector.params", pass = "pass", sam = "sam", schedule = "train.schedule",
+  show = "program.show", tape = "pass.tape", task = "data.task", tensor = "base.tensor",
+  text = "text", train = "train", vector = "vector",
 }
 
 local function names()
-  return require("fsam.registry").sorted(MODULES)
+  return require("fsam.base.registry").sorted(MODULES)
 end
 
 return setmetatable({
   --- Live and peak bytes of every arena; prints as a table.
   memory = function()
-    return require("fsam.device").memory()
+    return require("fsam.base.device").memory()
   end,
 }, {
   __index = function(self, name)
     if not MODULES[name] then
       return nil
     end
-    local module = require("fsam." .. name)
+    local module = require("fsam." .. MODULES[name])
     rawset(self, name, module)
     return module
   end,

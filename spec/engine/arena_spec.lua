@@ -1,7 +1,7 @@
 -- Arenas and tensors: lifetimes, what a stale tensor says, reading and writing, Philox.
 local C = require("fsam.C")
-local Tensor = require("fsam.tensor")
-local devices = require("fsam.device")
+local Tensor = require("fsam.base.tensor")
+local devices = require("fsam.base.device")
 
 local device = devices.open("cpu")
 

@@ -29,7 +29,7 @@ describe("the door to the CUDA half", function()
   end)
 
   local function add_half(version)
-    local code, _, err = helper.shell(("cc -shared -fPIC -Iengine -DFAKE_VERSION=%s "
+    local code, _, err = helper.shell(("cc -shared -fPIC -I. -DFAKE_VERSION=%s "
       .. "-o %s/libfsam-cuda.so spec/engine/fake_cuda.c"):format(quote(('"%s"'):format(version)),
         place))
     assert(code == 0, err)

@@ -1,7 +1,7 @@
 -- What device.cu does with streams, events and pinned memory, and graph.cu with recordings, on a
 -- runtime that puts everything off until it is waited for (spec/simt/runtime.cpp).
 local C = require("fsam.C")
-local Tensor = require("fsam.tensor")
+local Tensor = require("fsam.base.tensor")
 local simt = require("spec.simt.device")
 local ffi, lib, check = C.ffi, C.lib, C.check
 

@@ -25,7 +25,7 @@ int cuDeviceGetCount(int *count) {
 
 #else
 
-#include "engine.h"
+#include "engine/engine.h"
 
 static const fsam_memory memory;
 

@@ -1,7 +1,7 @@
---- engine/file.c: mapped reading with its bounds and conversions, the checked writer, paths.
+--- engine/host/file.c: mapped reading with its bounds and conversions, the checked writer, paths.
 local C = require("fsam.C")
 local helper = require("spec.helper")
-local Tensor = require("fsam.tensor")
+local Tensor = require("fsam.base.tensor")
 local lfs = require("lfs")
 local ffi, lib = C.ffi, C.lib
 

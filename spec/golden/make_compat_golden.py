@@ -1,4 +1,4 @@
-"""Writes compat.json, the golden trajectories of spec/lua/compat_spec.lua: what the optimizer file
+"""Writes compat.json, the golden trajectories of spec/lua/step/compat_spec.lua: what the optimizer file
 of the code released with the FSAM paper does to a tiny BERT in twenty updates, under PyTorch in f32
 with dropout off.
 

@@ -1,4 +1,4 @@
-"""Writes the golden models of spec/lua/models_spec.lua: small random BERT and RoBERTa classifiers, and
+"""Writes the golden models of spec/lua/models/models_spec.lua: small random BERT and RoBERTa classifiers, and
 for several batch shapes the logits, per-sample losses and every parameter's gradient that PyTorch and
 Transformers compute with dropout off in f32.
 

@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "../../kernels/sdpa_cuda.h"
+#include "kernels/vendor/cudnn_attention_cuda.h"
 
 static char message[1024];
 

@@ -2,8 +2,8 @@
 -- with gradients written and added to, twice with equal bits, guard words around every buffer. Runs
 -- only where FSAM_TEST_DEVICE is cuda (scripts/gpu-check sets it).
 local C = require("fsam.C")
-local Tensor = require("fsam.tensor")
-local devices = require("fsam.device")
+local Tensor = require("fsam.base.tensor")
+local devices = require("fsam.base.device")
 local helper = require("spec.helper")
 local twins = require("spec.kernels.twins")
 local ffi, lib, check = C.ffi, C.lib, C.check

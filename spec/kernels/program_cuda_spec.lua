@@ -46,7 +46,7 @@ describe("vector programs on cuda leave the bits that the CPU leaves", function(
   it("in all that the specs of the language compute", function()
     agree(function()
       for _, name in ipairs(LANGUAGE) do
-        programs.run_spec(("spec/lua/vector_%s_spec.lua"):format(name))
+        programs.run_spec(("spec/lua/vector/%s_spec.lua"):format(name))
       end
     end)
   end)
@@ -75,7 +75,7 @@ describe("vector programs on cuda leave the bits that the CPU leaves", function(
   end)
 
   it("and on a GPU as well #cuda", function()
-    local found, gpu = pcall(require("fsam.device").open, "cuda")
+    local found, gpu = pcall(require("fsam.base.device").open, "cuda")
     if not found then
       pending("no GPU: vector programs run on the shim only")
       return
@@ -96,7 +96,7 @@ describe("a vector program on cuda", function()
   end
 
   it("is refused when one pass reduces more vectors than fit", function()
-    local op = require("fsam.vector.code").OP
+    local op = require("fsam.vector.instructions").OP
     local out = C.ffi.new("fsam_device *[1]")
     simt.open(out)
     local device, made = C.ffi.gc(out[0], C.lib.fsam_device_close), C.ffi.new("fsam_program *[1]")
@@ -129,7 +129,7 @@ describe("compiled programs on disk", function()
     local folder, before = helper.temp_dir(), os.getenv("XDG_CACHE_HOME")
     C.ffi.C.setenv("XDG_CACHE_HOME", folder, 1)
     local i, count = programs.record(function()
-      local P = require("spec.lua.vector_support").model()
+      local P = require("spec.lua.vector.support").model()
       P.w:set(P.w * 3 - P.w:norm())
       P:commit()
     end)

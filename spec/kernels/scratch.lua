@@ -6,7 +6,7 @@
 --     assert.equal(message, s:refused(lib.fsam_tanh_forward(y, x)))
 --     s:close()
 local C = require("fsam.C")
-local Tensor = require("fsam.tensor")
+local Tensor = require("fsam.base.tensor")
 local stage = require("spec.kernels.stage")
 local ffi, lib, check = C.ffi, C.lib, C.check
 

@@ -6,8 +6,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "../../kernels/dropout.h"
-#include "../../kernels/simd_math.h"
+#include "kernels/simd/drop.h"
+#include "kernels/simd/simd_math.h"
 
 enum { STRIDE = 2503 }; /* between the bit patterns that are tried; coprime to 2^32 */
 

@@ -2,7 +2,7 @@
 -- compiled at each instruction-set level and measures them.
 local helper = require("spec.helper")
 
-local BASE = "-std=c11 -O2 -ffp-contract=off -fno-math-errno -fno-trapping-math -Wno-psabi "
+local BASE = "-std=c11 -O2 -I. -ffp-contract=off -fno-math-errno -fno-trapping-math -Wno-psabi "
 local LEVELS = {
   { "generic", "" },
   { "avx2", "-mavx2 -mfma -mf16c" },

@@ -2,7 +2,7 @@
 -- the values in them. The checks are in runner.lua, which also says what a case is.
 local bit = require("bit")
 local C = require("fsam.C")
-local Tensor = require("fsam.tensor")
+local Tensor = require("fsam.base.tensor")
 local ffi, lib, check = C.ffi, C.lib, C.check
 
 local M = {}

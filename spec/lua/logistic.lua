@@ -2,9 +2,9 @@
 -- logit = x·w over all parameters; twenty steps by the engine and by plain loops in f64, of sgd
 -- with momentum unless another base is asked for.
 local C = require("fsam.C")
-local devices = require("fsam.device")
+local devices = require("fsam.base.device")
 local optim = require("fsam.optim")
-local params = require("fsam.params")
+local params = require("fsam.vector.params")
 
 local M = {}
 

@@ -1,9 +1,9 @@
 --- A small random BERT with dropout on, and steps of any optimizer on it, for specs of the laws.
 local C = require("fsam.C")
 local Pass = require("fsam.pass")
-local batches = require("fsam.data.batch")
+local batches = require("fsam.data.packing")
 local config_json = require("fsam.formats.config")
-local devices = require("fsam.device")
+local devices = require("fsam.base.device")
 local models = require("fsam.models")
 local optim = require("fsam.optim")
 

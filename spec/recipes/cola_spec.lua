@@ -1,9 +1,9 @@
 --- recipes/cola.lua, run as a user runs it, on small settings: it learns, continues where it was
 -- stopped, and answers bad input in one line.
 
-local file = require("fsam.formats.file")
+local file = require("fsam.base.file")
 local helper = require("spec.helper")
-local json = require("fsam.json")
+local json = require("fsam.base.json")
 
 local folder -- of this spec's runs
 

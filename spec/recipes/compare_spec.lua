@@ -1,7 +1,7 @@
 --- recipes/compare.lua, run as a user runs it, on very small runs.
-local file = require("fsam.formats.file")
+local file = require("fsam.base.file")
 local helper = require("spec.helper")
-local json = require("fsam.json")
+local json = require("fsam.base.json")
 
 local folder
 

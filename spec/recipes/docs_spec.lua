@@ -38,7 +38,7 @@ local tokenizer = fsam.text.wordpiece({ vocab = require("fsam.data.acceptability
 local model = fsam.models.new({ arch = "tiny", vocab_size = tokenizer.vocab_size,
   pad_id = tokenizer.pad_id, labels = { "no", "yes" }, device = fsam.device.open("cpu") })
 model.pass = fsam.pass.new({ model = model })
-local batches = { require("fsam.data.batch").pack({ { ids = tokenizer:encode("the key is here"),
+local batches = { require("fsam.data.packing").pack({ { ids = tokenizer:encode("the key is here"),
   label = 1 } }, { pad_id = model.pad_id, position_offset = model.position_offset }) }
 ]] .. blocks("docs/landscape.md")[1].code)
     assert.matches("^[%d.]+\t[%d.]+\n%-?[%d.e-]+\n$", out)

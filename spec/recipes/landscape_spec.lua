@@ -1,9 +1,9 @@
 --- recipes/landscape.lua and --diagnose, run as a user runs them, on a model trained for two
 -- epochs.
 
-local file = require("fsam.formats.file")
+local file = require("fsam.base.file")
 local helper = require("spec.helper")
-local json = require("fsam.json")
+local json = require("fsam.base.json")
 
 local folder -- of this spec's runs
 local model  -- a checkpoint in it

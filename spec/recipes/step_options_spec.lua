@@ -1,7 +1,7 @@
 --- recipes/cola.lua with the options that all sam-types share, run as a user runs it: refusals,
 -- remarks, what the header and the logs say, and continuing.
 local helper = require("spec.helper")
-local json = require("fsam.json")
+local json = require("fsam.base.json")
 
 local folder
 

@@ -1,6 +1,6 @@
 /* broken.cu: kernels that are wrong on purpose, one for each thing that the shim must find. The
  * right one beside them shows that it finds nothing where nothing is wrong. */
-#include "common.cuh"
+#include "kernels/cuda/common.cuh"
 
 /* Each thread takes its neighbour's number. */
 static __global__ void neighbour_k(float *out, bool barrier) {

@@ -1,4 +1,4 @@
-/* cuda_runtime.h: as much of CUDA's runtime as engine/device.cu uses, for the CPU (runtime.cpp), so
+/* cuda_runtime.h: as much of CUDA's runtime as engine/cuda/device.cu uses, for the CPU (runtime.cpp), so
  * that its copies can be tried without a GPU. Streams do nothing until somebody waits, and then
  * only what was waited for: memory that is used again too early shows. */
 #ifndef FSAM_FAKE_CUDA_RUNTIME_H
@@ -6,11 +6,11 @@
 
 #include <stddef.h>
 
-#include "../../engine/engine.h"
+#include "engine/engine.h"
 
 /* Kernels whose sources are not in the shim are null. */
 #define FSAM_KERNEL(name, signature) extern "C" __attribute__((weak)) int name##_cuda signature;
-#include "../../kernels/kernels.def"
+#include "kernels/kernels.def"
 #undef FSAM_KERNEL
 
 #define CUDART_VERSION 13000

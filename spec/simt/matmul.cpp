@@ -1,7 +1,7 @@
 /* matmul.cpp: what cuBLASLt does, one element after the other: for linear.cu on the shim. It holds
  * the product against what cublasLtMatmul demands, and multiplies matrices that lie by columns. */
-#include "../../kernels/matmul.cuh"
-#include "simt.h"
+#include "kernels/vendor/cublaslt.cuh"
+#include "spec/simt/simt.h"
 
 namespace {
 

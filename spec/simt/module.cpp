@@ -1,11 +1,11 @@
 /* module.cpp: vector programs' generated kernels on the shim. Stands in for
- * kernels/program_module.cu: instead of compiling, it finds the program's source among the
+ * kernels/vector/module.cu: instead of compiling, it finds the program's source among the
  * libraries that a spec has built (programs.lua), each with many programs; kernel NAME of the n-th
  * is the function pn_NAME. */
-#include "simt.h"
+#include "spec/simt/simt.h"
 
-#include "../../kernels/program_cuda.h"
-#include "programs.h"
+#include "kernels/vector/programs_cuda.h"
+#include "spec/simt/programs.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 -- was recorded is then built into few libraries at once, because a compiler takes about as long for
 -- one program as for twenty. Libraries are kept under their content's name in the build folder.
 local C = require("fsam.C")
-local device = require("fsam.device")
+local device = require("fsam.base.device")
 local helper = require("spec.helper")
 local lfs = require("lfs")
 local luassert = require("luassert")
@@ -51,7 +51,7 @@ end
 --- One source with the kernels of programs first … first + count - 1: those of the n-th (from 0)
 -- are called pn_NAME.
 function M.source(first, count)
-  local lib, parts = simt.load(), { '#include "program_math.cuh"\n' }
+  local lib, parts = simt.load(), { '#include "kernels/vector/vector_math.cuh"\n' }
   for i = 0, count - 1 do
     parts[#parts + 1] = ("#undef PROGRAM_NAME\n#define PROGRAM_NAME(name) p%d_##name\n"):format(i)
     parts[#parts + 1] = ("namespace p%d {\n%s}\n"):format(i,
@@ -70,13 +70,13 @@ local function digest(text)
   return ("%08x%08x"):format(a, b)
 end
 
-local HEADERS = { "kernels/machine.cuh", "kernels/program_arguments.h",
-  "kernels/program_device.cuh", "kernels/program_math.cuh", "engine/philox.h",
+local HEADERS = { "kernels/cuda/machine.cuh", "kernels/vector/arguments.h",
+  "kernels/vector/generated.cuh", "kernels/vector/vector_math.cuh", "engine/philox.h",
   "spec/simt/simt.h" }
 
 local COMPILER = "c++ -std=c++17 -O0 -shared -fPIC -x c++ -fvisibility=hidden -ffp-contract=off "
   .. "-fno-strict-aliasing -fno-exceptions -Wall -Wextra -Wno-unknown-pragmas -Werror "
-  .. "-DFSAM_SIMT=1 -Ikernels -Ispec/simt"
+  .. "-DFSAM_SIMT=1 -I. -Ispec/simt"
 
 -- What builds library `name` out of `source`, in the background of a shell.
 local function command(name)

@@ -2,9 +2,9 @@
 -- shim: passes that run from a recording leave the bits of passes that run as they are, whatever
 -- differs between batches of one shape; and the loss follows the CPU's.
 local C = require("fsam.C")
-local devices = require("fsam.device")
+local devices = require("fsam.base.device")
 local helper = require("spec.helper")
-local recordings = require("fsam.recordings")
+local recordings = require("fsam.pass.cuda_graphs")
 local simt = require("spec.simt.device")
 local small = require("spec.lua.small_bert")
 

@@ -4,10 +4,10 @@
  * the latter, the padding included, bit for bit but for two things: which NaN a NaN is, and on a
  * GPU the last bits of what both leave to a library. A program's first runs are kept, and enough.
  */
-#include "simt.h"
+#include "spec/simt/simt.h"
 
-#include "../../kernels/program_cuda.h"
-#include "programs.h"
+#include "kernels/vector/programs_cuda.h"
+#include "spec/simt/programs.h"
 
 #include <stdio.h>
 #include <stdlib.h>

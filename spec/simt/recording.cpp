@@ -1,6 +1,6 @@
 /* recording.cpp: recorded work (fsam_recorder) on the shim: a list of what was to be done. Memory
  * cannot be had while it is made, as on a GPU. */
-#include "simt.h"
+#include "spec/simt/simt.h"
 
 #include <vector>
 

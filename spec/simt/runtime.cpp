@@ -1,5 +1,5 @@
 /* runtime.cpp: streams and events that put everything off (cuda_runtime.h). */
-#include "cuda_runtime.h"
+#include "spec/simt/cuda_runtime.h"
 
 #include <stdint.h>
 #include <stdio.h>

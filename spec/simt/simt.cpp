@@ -1,8 +1,8 @@
 /* simt.cpp: the scheduler behind simt.h, and a device whose kernels are the .cu files. Its memory
  * is the host's, filled with poison. One thread of the process at a time. */
-#include "simt.h"
+#include "spec/simt/simt.h"
 
-#include "../../kernels/select.cuh"
+#include "kernels/vector/select.cuh"
 
 #include <signal.h>
 #include <stdio.h>
@@ -348,21 +348,21 @@ int simt_launch(const char *name, dim3 grid, int threads, size_t shared, void (*
 
 /* The kernels that there are; a null pointer for those whose .cu is not written. */
 #define FSAM_KERNEL(name, signature) extern "C" __attribute__((weak)) int name##_cuda signature;
-#include "../../kernels/kernels.def"
+#include "kernels/kernels.def"
 #undef FSAM_KERNEL
 
 namespace {
 
 const fsam_kernels kernels = {
 #define FSAM_KERNEL(name, signature) name##_cuda,
-#include "../../kernels/kernels.def"
+#include "kernels/kernels.def"
 #undef FSAM_KERNEL
 };
 
 const char *const FAULTS[] = {
     "",
 #define FSAM_FAULT(name, text) text,
-#include "../../engine/faults.def"
+#include "engine/faults.def"
 #undef FSAM_FAULT
 };
 

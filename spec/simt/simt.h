@@ -1,4 +1,4 @@
-/* simt.h: CUDA kernels on the CPU, strictly. Stands in for the machine part of kernels/machine.cuh
+/* simt.h: CUDA kernels on the CPU, strictly. Stands in for the machine part of kernels/cuda/machine.cuh
  * and common.cuh, so that every .cu is compiled by g++ too. Blocks run one after the other, threads
  * are fibers that run one at a time until they wait for others: at a barrier, or at a function of
  * their warp. So a kernel without a needed barrier reads what is not there yet; run in descending
@@ -17,7 +17,7 @@
 
 #include <functional>
 
-#include "../../engine/engine.h"
+#include "engine/engine.h"
 
 #define __global__
 #define __device__

@@ -172,7 +172,7 @@ function M.parse(arguments, recipe)
   })
   o.entries, o.seeds, o.words = M.entries(o.optimizers, o.recipe), M.seeds(o.seeds), passed
   o.baseline = baseline_of(o)
-  if o.recipe and not require("fsam.formats.file").kind(o.recipe) then
+  if o.recipe and not require("fsam.base.file").kind(o.recipe) then
     errors.raise("--recipe %s does not exist", o.recipe)
   end
   o.recipe = o.recipe or recipe.recipe

@@ -13,7 +13,7 @@
 -- Owns which runs there are, and their order. One run is runs.lua's, tables are report.lua's.
 local C = require("fsam.C")
 local flags = require("fsam.compare.flags")
-local format = require("fsam.train.format")
+local format = require("fsam.base.numbers")
 local report = require("fsam.compare.report")
 local runs_of = require("fsam.compare.runs")
 

@@ -2,8 +2,8 @@
 -- summary.csv (a line per optimizer and budget).
 --
 -- Owns scores, differences to the baseline and how they look. The tests are statistics.lua's.
-local file = require("fsam.formats.file")
-local format = require("fsam.train.format")
+local file = require("fsam.base.file")
+local format = require("fsam.base.numbers")
 local statistics = require("fsam.compare.statistics")
 
 local M = {}

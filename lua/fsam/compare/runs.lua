@@ -4,8 +4,8 @@
 --
 -- Owns starting children and reading what they leave. What a run folder holds is fsam.train's.
 local errors = require("fsam.errors")
-local file = require("fsam.formats.file")
-local json = require("fsam.json")
+local file = require("fsam.base.file")
+local json = require("fsam.base.json")
 local lfs = require("lfs")
 local statistics = require("fsam.compare.statistics")
 

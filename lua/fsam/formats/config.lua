@@ -11,7 +11,7 @@
 --
 -- Defaults are those of Transformers' configuration classes.
 local errors = require("fsam.errors")
-local json = require("fsam.json")
+local json = require("fsam.base.json")
 
 local M = {}
 

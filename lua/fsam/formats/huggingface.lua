@@ -6,10 +6,10 @@
 -- tokenizers'.
 local config_json = require("fsam.formats.config")
 local errors = require("fsam.errors")
-local file = require("fsam.formats.file")
-local folder = require("fsam.formats.folder")
+local file = require("fsam.base.file")
+local folder = require("fsam.formats.atomic_folder")
 local header = require("fsam.formats.safetensors.header")
-local json = require("fsam.json")
+local json = require("fsam.base.json")
 local safetensors = require("fsam.formats.safetensors")
 
 local M = {}

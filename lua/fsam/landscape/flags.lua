@@ -2,7 +2,7 @@
 
 local curvature = require("fsam.landscape.curvature")
 local errors = require("fsam.errors")
-local file = require("fsam.formats.file")
+local file = require("fsam.base.file")
 
 local M = {}
 

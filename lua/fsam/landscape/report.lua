@@ -2,11 +2,11 @@
 -- picture.
 
 local C = require("fsam.C")
-local devices = require("fsam.device")
+local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
-local file = require("fsam.formats.file")
-local format = require("fsam.train.format")
-local json = require("fsam.json")
+local file = require("fsam.base.file")
+local format = require("fsam.base.numbers")
+local json = require("fsam.base.json")
 local picture = require("fsam.landscape.picture")
 
 local M = {}

@@ -3,8 +3,8 @@
 -- et al. 2019, and for the small BERTs Turc et al. 2019; "tiny" is ours, for the built-in corpus.
 local config_json = require("fsam.formats.config")
 local errors = require("fsam.errors")
-local json = require("fsam.json")
-local registry = require("fsam.registry")
+local json = require("fsam.base.json")
+local registry = require("fsam.base.registry")
 
 local M = {}
 

@@ -4,13 +4,13 @@
 --   model.graph    forward(tape) → logits              model.count    parameters
 --   model.announcements  lines a user should see       model:save(folder), model:predict(text)
 local Encoder = require("fsam.models.encoder")
-local Weights = require("fsam.models.weights")
+local Weights = require("fsam.pass.gradients")
 local architectures = require("fsam.models.architectures")
 local config_json = require("fsam.formats.config")
 local huggingface = require("fsam.formats.huggingface")
 local layout = require("fsam.models.layout")
-local params = require("fsam.params")
-local starting = require("fsam.models.starting")
+local params = require("fsam.vector.params")
+local starting = require("fsam.models.initialize")
 
 local M = {}
 

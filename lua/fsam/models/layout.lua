@@ -1,6 +1,6 @@
 --- Which parameters a model of a configuration has: names (Transformers'), shapes, kinds, in the
 -- order in which they lie in the model's vector. Owns: the list. Leaves to others: memory
--- (fsam.params), the graph (fsam.models.encoder), values (fsam.models.starting).
+-- (fsam.params), the graph (fsam.models.encoder), values (fsam.models.initialize).
 local M = {}
 
 -- Adds parameter `name` of a shape; kind decides its compute type (fsam.params) and how it starts.

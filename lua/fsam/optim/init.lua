@@ -14,9 +14,11 @@
 -- tried), t (updates applied before this one), weight_decay (a row of 0 and the value where
 -- --no-decay leaves segments out). Owns: the register. The step itself is fsam.step's.
 local errors = require("fsam.errors")
-local parts = require("fsam.parts")
-local position = require("fsam.vector.position")
-local registry = require("fsam.registry")
+local parts = require("fsam.define")
+local source_line = require("fsam.base.source_line")
+local registry = require("fsam.base.registry")
+
+source_line.own()
 
 local M = {}
 
@@ -29,11 +31,11 @@ local register = registry.new("fsam.optim.", { "adam", "lamb", "lion", "sgd" })
 function M.define(name, spec)
   local what = ("optim.define(%q)"):format(tostring(name))
   if type(name) ~= "string" or type(spec) ~= "table" or type(spec.update) ~= "function" then
-    position.fail("%s: a name and a table with update, a function, are needed", what)
+    source_line.fail("%s: a name and a table with update, a function, are needed", what)
   end
   for part in pairs(spec) do
     if not PARTS[part] then
-      position.fail("%s", errors.unknown_text(what .. ": part", part, { "options", "state",
+      source_line.fail("%s", errors.unknown_text(what .. ": part", part, { "options", "state",
         "update" }))
     end
   end

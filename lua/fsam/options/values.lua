@@ -4,7 +4,7 @@
 -- options there are is options.lua's.
 
 local errors = require("fsam.errors")
-local registry = require("fsam.registry")
+local registry = require("fsam.base.registry")
 
 local M = {}
 

@@ -22,19 +22,21 @@
 --   skip(s)    segments (segment → true) that get no gradient in the first pass
 --   schedule(s) rho of this step; s.rho is what --rho-schedule says (fsam.sam.radius)
 --   state, scratch, scalars   names of vectors and numbers of its own
--- What s holds is in fsam.step_view. "fisher-X" is X with a mask policy (fsam.sam.policies), for
+-- What s holds is in fsam.step.view. "fisher-X" is X with a mask policy (fsam.mask), for
 -- every X that ascends.
-local ascent = require("fsam.sam.ascent")
+local ascent = require("fsam.step.groups")
 local errors = require("fsam.errors")
-local parts = require("fsam.parts")
-local policies = require("fsam.sam.policies")
-local position = require("fsam.vector.position")
+local parts = require("fsam.define")
+local policies = require("fsam.mask")
+local source_line = require("fsam.base.source_line")
 local radius = require("fsam.sam.radius")
-local registry = require("fsam.registry")
+local registry = require("fsam.base.registry")
+
+source_line.own()
 
 local M = {}
 
-local register = registry.new("fsam.sam.", { "aesam", "asam", "bsam", "esam", "friendly", "gsam",
+local register = registry.new("fsam.sam.types.", { "aesam", "asam", "bsam", "esam", "friendly", "gsam",
   "looksam", "msam", "natural-sam", "rst", "sam", "sam-k", "sam-on", "stable", "wsam" })
 local PARTS = {
   options = "table", explore = "function", passes = "number", every = "function",
@@ -47,10 +49,10 @@ local ACTIVE = { "ascend", "explore", "descend", "after", "update" }
 local function check_parts(name, spec)
   for part, value in pairs(spec) do
     if not PARTS[part] then
-      position.fail("%s", errors.unknown_text(("sam.define(%q): part"):format(name), part,
+      source_line.fail("%s", errors.unknown_text(("sam.define(%q): part"):format(name), part,
         registry.sorted(PARTS)))
     elseif type(value) ~= PARTS[part] then
-      position.fail("sam.define(%q): %s is a %s, expected a %s", name, part, type(value),
+      source_line.fail("sam.define(%q): %s is a %s, expected a %s", name, part, type(value),
         PARTS[part])
     end
   end
@@ -59,14 +61,14 @@ local function check_parts(name, spec)
       return
     end
   end
-  position.fail("sam.define(%q): a type must do something; give one of %s", name,
+  source_line.fail("sam.define(%q): a type must do something; give one of %s", name,
     table.concat(ACTIVE, ", "))
 end
 
 --- Defines a sam-type, and with it its fisher- form if it ascends.
 function M.define(name, spec)
   if type(name) ~= "string" or name:find("^fisher%-") or type(spec) ~= "table" then
-    position.fail("sam.define: a name without fisher- and a table of parts are needed")
+    source_line.fail("sam.define: a name without fisher- and a table of parts are needed")
   end
   check_parts(name, spec)
   local type_, what = { name = name, passes = 2 }, ("sam.define(%q)"):format(name)

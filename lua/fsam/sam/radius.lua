@@ -69,7 +69,7 @@ function M.complete(options)
 end
 
 --- rho of this step.
--- @tparam table s what a type sees (fsam.step_view), with the options' rho
+-- @tparam table s what a type sees (fsam.step.view), with the options' rho
 -- @treturn ?number nil for a type without rho
 function M.at(s)
   if not s:declared("rho_schedule") then

@@ -4,7 +4,7 @@
 -- Face's AddedVocabulary: leftmost, then longest; `single_word` asks that no word character touches
 -- the token; `lstrip` and `rstrip` swallow the space beside it.
 local unicode = require("fsam.text.unicode")
-local utf8 = require("fsam.text.utf8")
+local utf8 = require("fsam.base.utf8")
 
 local M = {}
 

@@ -4,7 +4,7 @@
 -- that are not UTF-8 count as U+FFFD, which clean_text removes. ASCII takes a short way.
 local ffi = require("ffi")
 local unicode = require("fsam.text.unicode")
-local utf8 = require("fsam.text.utf8")
+local utf8 = require("fsam.base.utf8")
 
 local M = {}
 

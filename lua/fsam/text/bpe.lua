@@ -7,7 +7,7 @@ local C = require("fsam.C")
 local errors = require("fsam.errors")
 local merging = require("fsam.text.merging")
 local unicode = require("fsam.text.unicode")
-local utf8 = require("fsam.text.utf8")
+local utf8 = require("fsam.base.utf8")
 
 local ffi = C.ffi
 

@@ -4,7 +4,7 @@
 -- init.lua's and tokenizer_json.lua's.
 local C = require("fsam.C")
 local errors = require("fsam.errors")
-local json = require("fsam.json")
+local json = require("fsam.base.json")
 
 local ffi = C.ffi
 

@@ -7,7 +7,7 @@ local added = require("fsam.text.added")
 local errors = require("fsam.errors")
 local files = require("fsam.text.files")
 local template = require("fsam.text.template")
-local utf8 = require("fsam.text.utf8")
+local utf8 = require("fsam.base.utf8")
 
 local M = {}
 

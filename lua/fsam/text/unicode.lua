@@ -4,7 +4,7 @@
 -- utf8proc. Which classes are dropped or set apart is the tokenizer's policy.
 local C = require("fsam.C")
 local tables = require("fsam.text.unicode_tables")
-local utf8 = require("fsam.text.utf8")
+local utf8 = require("fsam.base.utf8")
 
 local ffi = C.ffi
 

@@ -9,9 +9,9 @@
 
 local errors = require("fsam.errors")
 local ffi = require("fsam.C").ffi
-local file = require("fsam.formats.file")
-local folder = require("fsam.formats.folder")
-local json = require("fsam.json")
+local file = require("fsam.base.file")
+local folder = require("fsam.formats.atomic_folder")
+local json = require("fsam.base.json")
 local safetensors = require("fsam.formats.safetensors")
 
 local M = {}

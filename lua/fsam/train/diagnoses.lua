@@ -1,9 +1,9 @@
---- Averages of diagnosed steps (fsam.step_diagnosis) over an epoch, and the line that tells them.
+--- Averages of diagnosed steps (fsam.step.diagnosis) over an epoch, and the line that tells them.
 --
 -- Owns sums by name, their form in trainer.json, and the line's words. The noise scale is the ratio
 -- of two averages: that of a single step is biased.
 
-local format = require("fsam.train.format")
+local format = require("fsam.base.numbers")
 
 local M = {}
 

@@ -4,11 +4,11 @@
 -- mask policies come from their own definitions (owned_flags.lua), so a user's new type has its
 -- flags in --help without a word here.
 
-local compat = require("fsam.sam.compat")
+local compat = require("fsam.step.compat")
 local errors = require("fsam.errors")
-local metrics = require("fsam.metrics")
-local owned = require("fsam.train.owned_flags")
-local schedule = require("fsam.schedule")
+local metrics = require("fsam.data.metrics")
+local owned = require("fsam.train.flags_of_types")
+local schedule = require("fsam.train.schedule")
 
 local M = {}
 
@@ -197,7 +197,7 @@ local function check(flags, names, o)
     errors.raise("--restart needs --save-dir; without it every run has a new folder")
   end
   if o.fisher then
-    require("fsam.sam.policies").get(o.fisher)
+    require("fsam.mask").get(o.fisher)
   end
   o.notes = owned.settle(flags, o)
   if o.optimizer == "sam" then

@@ -7,11 +7,11 @@
 --
 -- Each part is its own file; a recipe may use the parts and write its own loop instead.
 
-local devices = require("fsam.device")
-local folder = require("fsam.train.folder")
-local header = require("fsam.train.header")
+local devices = require("fsam.base.device")
+local folder = require("fsam.train.run_folder")
+local header = require("fsam.report.header")
 local loop = require("fsam.train.loop")
-local report = require("fsam.train.report")
+local report = require("fsam.report")
 
 local M = {
   flags = require("fsam.train.flags"),

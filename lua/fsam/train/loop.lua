@@ -6,11 +6,11 @@
 
 local C = require("fsam.C")
 local errors = require("fsam.errors")
-local format = require("fsam.train.format")
-local metrics = require("fsam.metrics")
+local format = require("fsam.base.numbers")
+local metrics = require("fsam.data.metrics")
 local progress = require("fsam.train.progress")
 local saving = require("fsam.train.saving")
-local schedule = require("fsam.schedule")
+local schedule = require("fsam.train.schedule")
 local tuning = require("fsam.train.tuning")
 
 local M = {}

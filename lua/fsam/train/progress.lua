@@ -5,7 +5,7 @@
 
 local diagnoses = require("fsam.train.diagnoses")
 local meters = require("fsam.train.meter")
-local metrics = require("fsam.metrics")
+local metrics = require("fsam.data.metrics")
 
 local M = {}
 

@@ -7,10 +7,10 @@ local C = require("fsam.C")
 local checkpoint = require("fsam.train.checkpoint")
 local errors = require("fsam.errors")
 local ffi = C.ffi
-local file = require("fsam.formats.file")
-local folder = require("fsam.train.folder")
-local json = require("fsam.json")
-local report = require("fsam.train.report")
+local file = require("fsam.base.file")
+local folder = require("fsam.train.run_folder")
+local json = require("fsam.base.json")
+local report = require("fsam.report")
 
 local M = {}
 

@@ -2,8 +2,8 @@
 -- the run folder (tuning.json), so that a run that goes on chooses the same. The choosing is the
 -- library's; without it, its own first choice depends on a product's shape alone.
 local C = require("fsam.C")
-local file = require("fsam.formats.file")
-local json = require("fsam.json")
+local file = require("fsam.base.file")
+local json = require("fsam.base.json")
 local ffi, lib, check = C.ffi, C.lib, C.check
 
 local M = {}

@@ -3,7 +3,8 @@
 -- its node holds; when the node is collected, the cell is used again. Work on a device is in
 -- order, so a cell that is given out anew cannot be overwritten too early.
 local C = require("fsam.C")
-local Tensor = require("fsam.tensor")
+local Tensor = require("fsam.base.tensor")
+require("fsam.base.source_line").own()
 
 local ffi, lib, check = C.ffi, C.lib, C.check
 local handle_of = ffi.typeof("int32_t[1]")

@@ -36,10 +36,11 @@
 -- Files: value.lua says what a value is, node.lua builds expressions; queue.lua runs what waits;
 -- key.lua names structures, and schedule.lua, compute.lua and emit.lua compile them; storage.lua
 -- and mask.lua own what is named; position.lua finds the user's lines for messages.
-local node = require("fsam.vector.node")
+local node = require("fsam.vector.expression")
 local storage = require("fsam.vector.storage")
 require("fsam.vector.mask")
 require("fsam.vector.show")
+require("fsam.base.source_line").own()
 
 local M = {}
 

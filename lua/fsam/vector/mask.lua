@@ -1,15 +1,17 @@
 --- What only masks can do: choosing the largest of something, exactly, and counting. A mask is one
 -- bit per parameter; as a value it is a condition (mask * x selects).
 local C = require("fsam.C")
-local code = require("fsam.vector.code")
-local key = require("fsam.vector.key")
-local node = require("fsam.vector.node")
-local position = require("fsam.vector.position")
+local code = require("fsam.vector.instructions")
+local key = require("fsam.vector.compile.key")
+local node = require("fsam.vector.expression")
+local source_line = require("fsam.base.source_line")
 local queue = require("fsam.vector.queue")
 local storage = require("fsam.vector.storage")
 
+source_line.own()
+
 local ffi, lib, check = C.ffi, C.lib, C.check
-local fail = position.fail
+local fail = source_line.fail
 local methods = storage.methods
 local words = ffi.typeof("uint64_t *")
 local bytes, longs = ffi.typeof("uint8_t[?]"), ffi.typeof("int64_t[?]")
@@ -95,7 +97,7 @@ function methods.top(self, values, options)
   local program, binding = queue.program_of(model, (key.walk({}, {}, values)))
   check(lib.fsam_select(ffi.cast(words, self.spare_data), program.handle, model.layout, binding,
     pool, sizes(model, ratio, per, size), per and 1 or 0, dense and 1 or 0))
-  local leaf = storage.new_leaf(self, "spare", self.spare_data, position.here())
+  local leaf = storage.new_leaf(self, "spare", self.spare_data, source_line.here())
   for _, older in ipairs(model.spares) do
     if rawequal(older.storage, self) then
       older.state, older.value, older.replaced_by = "gone", false, leaf.line

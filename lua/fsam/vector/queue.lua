@@ -3,9 +3,11 @@
 -- those of persistent things (weights, moments, masks, named scalars) wait for the end of the
 -- step, so that a step can be discarded. Outside a step, looking at anything runs everything.
 local C = require("fsam.C")
-local key = require("fsam.vector.key")
-local position = require("fsam.vector.position")
-local program = require("fsam.vector.program")
+local key = require("fsam.vector.compile.key")
+local source_line = require("fsam.base.source_line")
+local program = require("fsam.vector.compile")
+
+source_line.own()
 
 local ffi, lib, check = C.ffi, C.lib, C.check
 local binding = ffi.new("fsam_binding")
@@ -97,7 +99,7 @@ end
 --- Looking at a value: outside a step everything runs; inside one it is an error.
 function M.look(model, what)
   if model.in_step then
-    position.fail("%s is looked at inside a step; only scalars can be read there (s:read)", what)
+    source_line.fail("%s is looked at inside a step; only scalars can be read there (s:read)", what)
   end
   M.commit(model)
 end

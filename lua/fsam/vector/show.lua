@@ -1,7 +1,8 @@
 --- Values as text for people: one line each, and a table of segments.
-local code = require("fsam.vector.code")
-local node = require("fsam.vector.node")
+local code = require("fsam.vector.instructions")
+local node = require("fsam.vector.expression")
 local storage = require("fsam.vector.storage")
+require("fsam.base.source_line").own()
 
 local NOUN = { [code.SCALAR] = "scalar", [code.ROW] = "row", [code.VECTOR] = "vector" }
 

@@ -1,13 +1,15 @@
 --- What has a name and memory: vectors, the working copy, masks, scalars. A storage knows the value
 -- that its memory holds (`memory`) and the value that expressions built now will read (`now`: the
 -- last set's, which may still wait). Both are leaves of expressions.
-local code = require("fsam.vector.code")
-local node = require("fsam.vector.node")
-local position = require("fsam.vector.position")
+local code = require("fsam.vector.instructions")
+local node = require("fsam.vector.expression")
+local source_line = require("fsam.base.source_line")
 local queue = require("fsam.vector.queue")
 
+source_line.own()
+
 local OP, F32, ACT, BITS, CELLS = code.OP, code.F32, code.ACT, code.BITS, code.CELLS
-local Node, Storage, operand, fail = node.Node, node.Storage, node.operand, position.fail
+local Node, Storage, operand, fail = node.Node, node.Storage, node.operand, source_line.fail
 
 local M = {}
 
@@ -85,7 +87,7 @@ function methods.set(self, value, options)
     fail("%s:set: the value belongs to another model", self.name)
   end
   node.use(value)
-  local leaf = new_leaf(self, "queued", value, position.here())
+  local leaf = new_leaf(self, "queued", value, source_line.here())
   self.now = leaf
   local waiting = self.model.queue
   waiting[#waiting + 1] = leaf
@@ -114,7 +116,7 @@ end
 function M.touch(self, line)
   if not rawequal(self.now, self.memory) then
     fail("%s was written by others while its set of %s waited", self.name,
-      position.text(self.now.line))
+      source_line.text(self.now.line))
   end
   local leaf = new_leaf(self, "queued", false, line or "a model pass")
   queue.settle(leaf)

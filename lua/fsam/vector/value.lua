@@ -1,11 +1,13 @@
 --- What a value of the vector language is: the metatables that mark it, its rank, how messages call
 -- it, and taking it as an operand. Building expressions of values is node.lua's.
-local code = require("fsam.vector.code")
+local code = require("fsam.vector.instructions")
 local ffi = require("fsam.C").ffi
-local position = require("fsam.vector.position")
+local source_line = require("fsam.base.source_line")
+
+source_line.own()
 
 local SCALAR, ROW, VECTOR, BOOL = code.SCALAR, code.ROW, code.VECTOR, code.BOOL
-local fail = position.fail
+local fail = source_line.fail
 local tensor = ffi.typeof("fsam_tensor")
 
 local Node, Storage = {}, {}

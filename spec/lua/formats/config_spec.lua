@@ -1,6 +1,6 @@
 --- config.json: defaults, what is refused and how, labels, and what is written back.
 local config_json = require("fsam.formats.config")
-local json = require("fsam.json")
+local json = require("fsam.base.json")
 
 local BERT = [[{"model_type": "bert", "vocab_size": 100, "hidden_size": 8, "num_hidden_layers": 2,
   "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 12%s}]]

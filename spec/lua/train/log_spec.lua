@@ -1,8 +1,8 @@
 --- What a run shows, over stand-ins (words.lua): fairseq's log lines, and the progress bar.
 
 local helper = require("spec.helper")
-local json = require("fsam.json")
-local lines = require("fsam.train.screen_lines")
+local json = require("fsam.base.json")
+local lines = require("fsam.report.screen_lines")
 local words = require("spec.lua.train.words")
 
 describe("the JSON log", function()

@@ -1,8 +1,8 @@
 --- The training loop over stand-ins (words.lua): updates, plans, validation, what it leaves.
 
-local file = require("fsam.formats.file")
+local file = require("fsam.base.file")
 local helper = require("spec.helper")
-local json = require("fsam.json")
+local json = require("fsam.base.json")
 local words = require("spec.lua.train.words")
 
 describe("the loop", function()

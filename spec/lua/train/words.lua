@@ -5,16 +5,16 @@
 --       hooks: fails(step) gives a reason to skip the step; after(step options) is called behind
 --       it; samples, size of the training set; pass, in place of the usual one
 
-local Tensor = require("fsam.tensor")
-local devices = require("fsam.device")
+local Tensor = require("fsam.base.tensor")
+local devices = require("fsam.base.device")
 local ffi = require("ffi")
-local file = require("fsam.formats.file")
+local file = require("fsam.base.file")
 local helper = require("spec.helper")
-local json = require("fsam.json")
+local json = require("fsam.base.json")
 local options = require("fsam.options")
 local order = require("fsam.data.order")
 local safetensors = require("fsam.formats.safetensors")
-local tasks = require("fsam.task")
+local tasks = require("fsam.data.task")
 local train = require("fsam.train")
 
 local M = {}

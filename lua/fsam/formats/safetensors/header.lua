@@ -5,7 +5,7 @@
 --
 -- Source: huggingface/safetensors, safetensors/src/tensor.rs.
 local errors = require("fsam.errors")
-local json = require("fsam.json")
+local json = require("fsam.base.json")
 
 local M = {}
 

@@ -1,0 +1,329 @@
+/* file.c: files as the rest of the library needs them: a mapping for reading, a writer that checks
+ * every byte and ends with fsync, and the few path operations that make replacing a folder safe.
+ * What the bytes mean is Lua's business (lua/fsam/formats); here every range is checked against the
+ * file. A file that another process shortens while it is mapped is the one case nobody can check:
+ * reading it ends the program (SIGBUS), as with every mapping. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "engine/engine.h"
+
+static int fail_errno(const char *what, const char *path) {
+  return fsam__fail(FSAM_EIO, "cannot %s %s: %s", what, path, strerror(errno));
+}
+
+/* -- mapped files ------------------------------------------------------------------------------ */
+
+struct fsam_file {
+  uint8_t *data; /* NULL when the file is empty */
+  int64_t size;
+  char path[];
+};
+
+static int map_opened(fsam_file **out, int fd, const char *path) {
+  struct stat info;
+  if (fstat(fd, &info)) return fail_errno("read", path);
+  if (S_ISDIR(info.st_mode)) return fsam__fail(FSAM_EIO, "cannot read %s: it is a folder", path);
+  if (!S_ISREG(info.st_mode))
+    return fsam__fail(FSAM_EIO, "cannot read %s: it is not a regular file", path);
+  fsam_file *file = malloc(sizeof *file + strlen(path) + 1);
+  if (!file) return fsam__fail(FSAM_ENOMEM, "cannot read %s: no memory", path);
+  strcpy(file->path, path);
+  file->size = info.st_size;
+  file->data = NULL;
+  if (file->size > 0) { /* an empty file has nothing to map */
+    void *p = mmap(NULL, (size_t)file->size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (p == MAP_FAILED) {
+      free(file);
+      return fail_errno("map", path);
+    }
+    file->data = p;
+  }
+  *out = file;
+  return FSAM_OK;
+}
+
+int fsam_file_map(fsam_file **out, const char *path) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold us */
+  if (fd < 0) return fail_errno("open", path);
+  int rc = map_opened(out, fd, path);
+  close(fd);
+  return rc;
+}
+
+void fsam_file_unmap(fsam_file *file) {
+  if (!file) return;
+  if (file->data) munmap(file->data, (size_t)file->size);
+  free(file);
+}
+
+const uint8_t *fsam_file_data(const fsam_file *file) { return file->data; }
+
+int64_t fsam_file_size(const fsam_file *file) { return file->size; }
+
+/* Are `count` elements of `width` bytes from `offset` inside the file? */
+static int check_range(const fsam_file *file, int64_t offset, int64_t count, int64_t width) {
+  if (offset >= 0 && count >= 0 && offset <= file->size && count <= (file->size - offset) / width)
+    return FSAM_OK;
+  return fsam__fail(
+      FSAM_EINVAL, "%s: %lld elements of %lld bytes from byte %lld on, but it has %lld", file->path,
+      (long long)count, (long long)width, (long long)offset, (long long)file->size);
+}
+
+int fsam_file_read(void *out, const fsam_file *file, int64_t offset, int64_t bytes) {
+  FSAM_TRY(check_range(file, offset, bytes, 1));
+  if (bytes) memcpy(out, file->data + offset, (size_t)bytes);
+  return FSAM_OK;
+}
+
+/* -- number formats, from unaligned little-endian bytes to f32 --------------------------------- */
+
+typedef void converter(float *to, const uint8_t *from, int64_t count);
+
+static void convert_f32(float *to, const uint8_t *from, int64_t count) {
+  if (count) memcpy(to, from, (size_t)count * 4);
+}
+
+static void convert_bf16(float *to, const uint8_t *from, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    uint16_t half;
+    memcpy(&half, from + 2 * i, 2);
+    uint32_t bits = (uint32_t)half << 16;
+    memcpy(to + i, &bits, 4);
+  }
+}
+
+/* IEEE binary16. Subnormals are the integer times 2^-24, which f32 holds exactly. */
+static void convert_f16(float *to, const uint8_t *from, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    uint16_t half;
+    memcpy(&half, from + 2 * i, 2);
+    uint32_t rest = half & 0x7fffu, bits;
+    float small = (float)rest * 0x1p-24f;
+    memcpy(&bits, &small, 4);
+    if (rest >= 0x7c00u)
+      bits = (rest << 13) | 0x7f800000u;
+    else if (rest >= 0x0400u)
+      bits = (rest << 13) + ((127u - 15u) << 23);
+    bits |= (uint32_t)(half & 0x8000u) << 16;
+    memcpy(to + i, &bits, 4);
+  }
+}
+
+static void convert_f64(float *to, const uint8_t *from, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    double value;
+    memcpy(&value, from + 8 * i, 8);
+    to[i] = (float)value;
+  }
+}
+
+typedef struct stored_type {
+  const char *name;
+  int64_t width;      /* bytes */
+  int dtype;          /* the tensor type with the same bits, or -1 */
+  converter *convert; /* to f32, or NULL */
+} stored_type;
+
+static const stored_type *find_type(const char *name) {
+  static const stored_type types[] = {
+      {"F32", 4, FSAM_F32, convert_f32}, {"BF16", 2, FSAM_BF16, convert_bf16},
+      {"F16", 2, -1, convert_f16},       {"F64", 8, -1, convert_f64},
+      {"I32", 4, FSAM_I32, NULL},
+  };
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+    if (!strcmp(types[i].name, name)) return &types[i];
+  return NULL;
+}
+
+int fsam_file_read_f32(float *out, const fsam_file *file, const char *type, int64_t offset,
+                       int64_t count) {
+  const stored_type *t = find_type(type);
+  if (!t || !t->convert)
+    return fsam__fail(FSAM_EINVAL, "%s: type %s does not become f32 (F32, F16, BF16, F64 do)",
+                      file->path, type);
+  FSAM_TRY(check_range(file, offset, count, t->width));
+  if (count) t->convert(out, file->data + offset, count);
+  return FSAM_OK;
+}
+
+/* Converts in pieces that stay in the cache, since the tensor may be on another device. */
+static int read_converted(fsam_tensor *t, const uint8_t *from, const stored_type *type) {
+  enum { PIECE = 16384 };
+  fsam_device *d = fsam__device_of(t);
+  int64_t count = fsam__elements(t);
+  float *piece = malloc(PIECE * sizeof *piece);
+  if (!piece) return fsam__fail(FSAM_ENOMEM, "no memory to convert %s", t->name);
+  int rc = FSAM_OK;
+  for (int64_t done = 0; rc == FSAM_OK && done < count; done += PIECE) {
+    int64_t n = count - done < PIECE ? count - done : PIECE;
+    type->convert(piece, from + done * type->width, n);
+    rc = d->memory->copy_in(d, (float *)t->data + done, piece, (size_t)n * sizeof *piece);
+  }
+  free(piece);
+  return rc;
+}
+
+int fsam_file_read_tensor(fsam_tensor *t, const fsam_file *file, const char *type, int64_t offset) {
+  FSAM_TRY(fsam_tensor_check(t));
+  FSAM_TRY(fsam__expect_dense("file", "t", t));
+  const stored_type *from = find_type(type);
+  bool same = from && from->dtype == t->dtype;
+  if (!same && !(from && from->convert && t->dtype == FSAM_F32))
+    return fsam__fail(FSAM_EINVAL, "%s: type %s cannot be read into %s", file->path, type, t->name);
+  int64_t count = fsam__elements(t);
+  FSAM_TRY(check_range(file, offset, count, from->width));
+  if (!count) return FSAM_OK;
+  if (!same) return read_converted(t, file->data + offset, from);
+  fsam_device *d = fsam__device_of(t);
+  return d->memory->copy_in(d, t->data, file->data + offset, (size_t)(count * from->width));
+}
+
+/* -- the writer -------------------------------------------------------------------------------- */
+
+enum { BUFFER_BYTES = 1 << 20 };
+
+struct fsam_writer {
+  int fd;
+  bool failed;  /* after the first failure nothing more is written */
+  int64_t used; /* bytes waiting in the buffer */
+  uint8_t *buffer;
+  char path[];
+};
+
+int fsam_writer_open(fsam_writer **out, const char *path) {
+  fsam_writer *w = calloc(1, sizeof *w + strlen(path) + 1);
+  uint8_t *buffer = malloc(BUFFER_BYTES);
+  if (!w || !buffer) {
+    free(w);
+    free(buffer);
+    return fsam__fail(FSAM_ENOMEM, "cannot write %s: no memory", path);
+  }
+  strcpy(w->path, path);
+  w->buffer = buffer;
+  w->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (w->fd < 0) {
+    int rc = fail_errno("write", path);
+    free(buffer);
+    free(w);
+    return rc;
+  }
+  *out = w;
+  return FSAM_OK;
+}
+
+/* One write(2) may take less than asked, at a signal or just before the disk is full. */
+static int write_all(fsam_writer *w, const uint8_t *data, int64_t bytes) {
+  while (bytes > 0) {
+    ssize_t n = write(w->fd, data, (size_t)bytes);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) {
+      w->failed = true;
+      return fail_errno("write", w->path);
+    }
+    data += n;
+    bytes -= n;
+  }
+  return FSAM_OK;
+}
+
+static int flush(fsam_writer *w) {
+  int64_t used = w->used;
+  w->used = 0;
+  return write_all(w, w->buffer, used);
+}
+
+static int check_writer(const fsam_writer *w) {
+  if (!w->failed) return FSAM_OK;
+  return fsam__fail(FSAM_EIO, "cannot write %s: an earlier write failed", w->path);
+}
+
+int fsam_writer_write(fsam_writer *w, const void *data, int64_t bytes) {
+  FSAM_TRY(check_writer(w));
+  if (bytes < 0)
+    return fsam__fail(FSAM_EINVAL, "cannot write %s: %lld bytes", w->path, (long long)bytes);
+  if (bytes > BUFFER_BYTES - w->used) FSAM_TRY(flush(w));
+  if (bytes >= BUFFER_BYTES) return write_all(w, data, bytes);
+  if (bytes) memcpy(w->buffer + w->used, data, (size_t)bytes);
+  w->used += bytes;
+  return FSAM_OK;
+}
+
+int fsam_writer_tensor(fsam_writer *w, const fsam_tensor *t) {
+  FSAM_TRY(check_writer(w));
+  FSAM_TRY(fsam_tensor_check(t));
+  FSAM_TRY(fsam__expect_dense("write", "t", t));
+  fsam_device *d = fsam__device_of(t);
+  int64_t bytes = fsam__elements(t) * fsam__dtype_bytes(t->dtype);
+  for (int64_t done = 0; done < bytes;) {
+    if (w->used == BUFFER_BYTES) FSAM_TRY(flush(w));
+    int64_t room = BUFFER_BYTES - w->used, n = bytes - done < room ? bytes - done : room;
+    FSAM_TRY(
+        d->memory->copy_out(d, w->buffer + w->used, (const uint8_t *)t->data + done, (size_t)n));
+    w->used += n;
+    done += n;
+  }
+  return FSAM_OK;
+}
+
+/* Pipes and devices cannot be synced; that is no failure. */
+static bool sync_failed(int fd) {
+  return fsync(fd) && errno != EINVAL && errno != ENOTSUP && errno != EROFS;
+}
+
+int fsam_writer_close(fsam_writer *w) {
+  int rc = check_writer(w);
+  if (rc == FSAM_OK) rc = flush(w);
+  if (rc == FSAM_OK && sync_failed(w->fd)) rc = fail_errno("write", w->path);
+  if (close(w->fd) && rc == FSAM_OK) rc = fail_errno("write", w->path);
+  w->fd = -1;
+  fsam_writer_abandon(w);
+  return rc;
+}
+
+void fsam_writer_abandon(fsam_writer *w) {
+  if (!w) return;
+  if (w->fd >= 0) close(w->fd);
+  free(w->buffer);
+  free(w);
+}
+
+/* -- paths ------------------------------------------------------------------------------------- */
+
+int fsam_path_sync(const char *path) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return fail_errno("open", path);
+  int rc = sync_failed(fd) ? fail_errno("sync", path) : FSAM_OK;
+  close(fd);
+  return rc;
+}
+
+int fsam_path_rename(const char *a, const char *b, int exchange) {
+  if (!(exchange ? renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) : rename(a, b)))
+    return FSAM_OK;
+  /* The kernel or the file system does not know the flag. */
+  bool refused = exchange && (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP);
+  return fsam__fail(refused ? FSAM_EINVAL : FSAM_EIO, "cannot %s %s %s %s: %s",
+                    exchange ? "exchange" : "rename", a, exchange ? "with" : "to", b,
+                    strerror(errno));
+}
+
+static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place) {
+  (void)info, (void)kind, (void)place;
+  return remove(path) ? fail_errno("remove", path) : 0;
+}
+
+int fsam_path_remove(const char *path) {
+  int rc = nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); /* links themselves, not their aim */
+  if (rc == FSAM_EIO) return rc;                             /* remove_one's */
+  if (rc && errno != ENOENT) return fail_errno("remove", path);
+  return FSAM_OK;
+}

@@ -1,0 +1,176 @@
+/* main.c: the program fsam-lua. It owns the Lua state, the place of the Lua files, and the way
+ * Ctrl-C reaches running Lua; everything a user would call behaviour (options, scripts, errors, the
+ * REPL) is Lua, in lua/fsam/program/command_line.lua. The only C file that includes lua.h. */
+#include <lauxlib.h>
+#include <limits.h>
+#include <lua.h>
+#include <lualib.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PATH_BYTES = 4 * PATH_MAX };
+
+/* -- Ctrl-C ------------------------------------------------------------------------------------ */
+
+static lua_State *running; /* whom the signal handler stops */
+static const char interrupted_key = 0;
+
+/* Raises the value that host.lua gave to sys.on_interrupt. */
+static void stop(lua_State *L, lua_Debug *ar) {
+  (void)ar;
+  lua_sethook(L, NULL, 0, 0);
+  lua_pushlightuserdata(L, (void *)&interrupted_key);
+  lua_rawget(L, LUA_REGISTRYINDEX);
+  lua_error(L);
+}
+
+/* The first Ctrl-C stops Lua at its next step (compiled loops do not look, which is why chunks of
+ * the REPL are never compiled); the second one ends the program. */
+static void on_sigint(int number) {
+  struct sigaction action = {.sa_handler = SIG_DFL};
+  sigaction(number, &action, NULL);
+  lua_sethook(running, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+}
+
+/* sys.on_interrupt(value): from now on Ctrl-C raises `value`; nil: it ends the program, and a stop
+ * that has not happened yet is called off. */
+static int on_interrupt(lua_State *L) {
+  struct sigaction action = {.sa_handler = lua_isnoneornil(L, 1) ? SIG_DFL : on_sigint};
+  lua_settop(L, 1);
+  lua_pushlightuserdata(L, (void *)&interrupted_key);
+  lua_insert(L, 1);
+  lua_rawset(L, LUA_REGISTRYINDEX);
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, NULL); /* no SA_RESTART: a blocked read must return */
+  if (action.sa_handler == SIG_DFL) lua_sethook(L, NULL, 0, 0);
+  return 0;
+}
+
+/* sys.is_terminal(number): is this file descriptor a terminal? */
+static int is_terminal(lua_State *L) {
+  lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
+  return 1;
+}
+
+/* -- the Lua files ----------------------------------------------------------------------------- */
+
+/* The folder of this program, without a slash at its end. */
+static int program_folder(char *folder, size_t size) {
+  ssize_t n = readlink("/proc/self/exe", folder, size - 1);
+  if (n < 0) return -1;
+  folder[n] = 0;
+  *strrchr(folder, '/') = 0;
+  return 0;
+}
+
+/* A build tree holds lua/source-tree, one line with the place of the sources. */
+static int read_source_tree(char *source, size_t size, const char *folder) {
+  char name[PATH_MAX + 32];
+  snprintf(name, sizeof name, "%s/lua/source-tree", folder);
+  FILE *file = fopen(name, "r");
+  if (!file) return -1;
+  char *line = fgets(source, (int)size, file);
+  fclose(file);
+  if (!line) return -1;
+  source[strcspn(source, "\n")] = 0;
+  return 0;
+}
+
+/* Puts our folders in front of package.path, or what FSAM_LUA_PATH says (";;" in it stands for
+ * ours), and leaves in sys.share the folder that holds lua/ and recipes/. */
+static int set_paths(lua_State *L, int sys) {
+  char folder[PATH_MAX], share[PATH_MAX + 32], ours[PATH_BYTES];
+  if (program_folder(folder, sizeof folder) < 0)
+    return luaL_error(L, "/proc/self/exe cannot be read, so the Lua files are not found");
+  int used = 0;
+  if (read_source_tree(share, sizeof share, folder) == 0)
+    used = snprintf(ours, sizeof ours, "%s/lua/?.lua;", folder);
+  else
+    snprintf(share, sizeof share, "%.*s/share/fsam-lua", (int)(strrchr(folder, '/') - folder),
+             folder);
+  snprintf(ours + used, sizeof ours - (size_t)used, "%s/lua/?.lua;%s/lua/?/init.lua", share, share);
+  lua_pushstring(L, share);
+  lua_setfield(L, sys, "share");
+
+  const char *wanted = getenv("FSAM_LUA_PATH");
+  lua_getglobal(L, "package");
+  if (wanted) {
+    luaL_gsub(L, wanted, ";;", ";\1;");
+    luaL_gsub(L, lua_tostring(L, -1), "\1", ours);
+    lua_remove(L, -2);
+  } else {
+    lua_pushstring(L, ours);
+  }
+  lua_pushliteral(L, ";");
+  lua_getfield(L, -3, "path");
+  lua_concat(L, 3);
+  lua_setfield(L, -2, "path");
+  lua_pop(L, 1);
+  return 0;
+}
+
+/* -- the program ------------------------------------------------------------------------------- */
+
+typedef struct command_line {
+  int count;
+  char **words;
+  int status; /* what the program will exit with */
+} command_line;
+
+/* require("fsam.program.command_line").main(sys) with sys = {argv, share, version, on_interrupt, is_terminal}. */
+static int protected_main(lua_State *L) {
+  command_line *line = lua_touserdata(L, 1);
+  lua_gc(L, LUA_GCSTOP, 0); /* nothing to collect while the libraries load */
+  luaL_openlibs(L);
+  lua_gc(L, LUA_GCRESTART, -1);
+
+  lua_createtable(L, 0, 8);
+  int sys = lua_gettop(L);
+  lua_createtable(L, line->count, 1);
+  for (int i = 0; i < line->count; i++) {
+    lua_pushstring(L, line->words[i]);
+    lua_rawseti(L, -2, i);
+  }
+  lua_setfield(L, sys, "argv");
+  lua_pushliteral(L, FSAM_VERSION);
+  lua_setfield(L, sys, "version");
+  lua_pushcfunction(L, on_interrupt);
+  lua_setfield(L, sys, "on_interrupt");
+  lua_pushcfunction(L, is_terminal);
+  lua_setfield(L, sys, "is_terminal");
+  set_paths(L, sys);
+
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "fsam.program.command_line");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "main");
+  lua_pushvalue(L, sys);
+  lua_call(L, 1, 1);
+  line->status = (int)lua_tointeger(L, -1);
+  return 0;
+}
+
+/* Threads that wait for each other spin for a moment and then sleep. libgomp's own choice is to
+ * spin for milliseconds, which on a machine that does something else as well makes every step many
+ * times slower. It reads this when libfsam is opened. */
+static void limit_spinning(void) {
+  if (!getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "300", 0);
+}
+
+int main(int argc, char **argv) {
+  limit_spinning();
+  lua_State *L = luaL_newstate();
+  if (!L) {
+    fputs("fsam-lua: no memory for a Lua state\n", stderr);
+    return EXIT_FAILURE;
+  }
+  running = L;
+  command_line line = {argc, argv, EXIT_FAILURE};
+  if (lua_cpcall(L, protected_main, &line) != 0)
+    fprintf(stderr, "fsam-lua: %s\n", lua_isstring(L, -1) ? lua_tostring(L, -1) : "no start");
+  lua_close(L);
+  return line.status;
+}

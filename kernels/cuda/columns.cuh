@@ -1,0 +1,75 @@
+/* columns.cuh: sums over the rows of a matrix, one for each column, the same bits on any GPU. Rows
+ * are cut into chunks by their number alone. A kernel's block takes a chunk, row after row, adds in
+ * registers and leaves its sums in the workspace; column_sums adds the chunks up. */
+#ifndef FSAM_COLUMNS_CUH
+#define FSAM_COLUMNS_CUH
+
+#include "kernels/cuda/common.cuh"
+
+struct row_chunks {
+  int64_t rows; /* of the matrix */
+  int each;     /* rows of a chunk: at least 4, so that sums are a quarter of what is read … */
+  int count;    /* … and at most 512 chunks: four blocks for each multiprocessor of the largest */
+};
+
+static inline row_chunks row_chunks_of(int64_t rows) {
+  row_chunks c;
+  c.rows = rows;
+  c.each = (int)divide_up(rows, 512);
+  if (c.each < 4) c.each = 4;
+  c.count = (int)divide_up(rows, c.each);
+  return c;
+}
+
+enum { MAX_SUMS = 3 };
+
+/* Up to three sums at once, next to each other in the chunks: parts[chunk][sum][stride]. */
+struct sum_outputs {
+  float *out[MAX_SUMS]; /* f32[columns] or NULL */
+  bool add[MAX_SUMS];
+};
+
+/* The sum's output; a subscript would put the outputs into local memory. */
+__device__ __forceinline__ float *output_of(const sum_outputs &o, unsigned sum) {
+  return sum == 0 ? o.out[0] : sum == 1 ? o.out[1] : o.out[2];
+}
+__device__ __forceinline__ bool output_adds(const sum_outputs &o, unsigned sum) {
+  return sum == 0 ? o.add[0] : sum == 1 ? o.add[1] : o.add[2];
+}
+
+enum { SUM_COLUMNS = 32, SUM_ROWS = 16 };
+
+/* Bound by latency: 128 bytes of each chunk are read by one warp, sixteen warps to a block. */
+static __global__ void column_sums_k(sum_outputs outputs, const float *parts, int count, int sums,
+                                     int64_t stride, int64_t columns) {
+  FSAM_SHARED(float, part, SUM_ROWS *SUM_COLUMNS);
+  const int64_t column = (int64_t)blockIdx.x * SUM_COLUMNS + lane_id();
+  float *out = output_of(outputs, blockIdx.y);
+  if (!out) return;
+  float sum = 0;
+  if (column < columns)
+    for (int i = warp_id(); i < count; i += SUM_ROWS)
+      sum += parts[((int64_t)i * sums + blockIdx.y) * stride + column];
+  part[threadIdx.x] = sum;
+  __syncthreads();
+  if (warp_id() || column >= columns) return;
+  sum = 0;
+  for (int i = 0; i < SUM_ROWS; i++) sum += part[i * SUM_COLUMNS + lane_id()];
+  out[column] = output_adds(outputs, blockIdx.y) ? out[column] + sum : sum;
+}
+
+static inline int column_sums(const fsam_device *device, const sum_outputs &outputs,
+                              const float *parts, const row_chunks &chunks, int sums,
+                              int64_t stride, int64_t columns) {
+  return FSAM_LAUNCH(
+      device, column_sums_k, dim3((unsigned)divide_up(columns, SUM_COLUMNS), (unsigned)sums),
+      SUM_COLUMNS * SUM_ROWS, 0, outputs, parts, chunks.count, sums, stride, columns);
+}
+
+/* Sets outputs.out[i] to a gradient, which may be NULL. */
+static inline void set_output(sum_outputs *outputs, int i, const fsam_tensor *t) {
+  outputs->out[i] = t ? (float *)t->data : NULL;
+  outputs->add[i] = t && t->filled;
+}
+
+#endif

@@ -1,0 +1,249 @@
+/* common.cuh: what every CUDA kernel starts from. Owns: launching, conversion between bf16 and f32,
+ * sums in a fixed order, the matrix unit. What generated kernels need too is in machine.cuh,
+ * dropout in dropout.cuh, sums over rows in columns.cuh.
+ *
+ * Everything that only a GPU can do is in machine.cuh and in the first part here, "the machine".
+ * g++ compiles the same kernels for the CPU with FSAM_SIMT, and simt.h (spec/simt) in place of
+ * both; what it demands are the rules of the house:
+ *  - blocks are whole warps, and every thread of a warp takes part in the warp's functions;
+ *  - shared memory comes from FSAM_SHARED and FSAM_DYNAMIC_SHARED;
+ *  - no atomics but those of integers: each result is the same, whatever runs when.
+ * The unit of a row is the octet: 8 columns, 16 bytes of bf16 (or twice 16 of f32), and the columns
+ * that share one counter of dropout. */
+#ifndef FSAM_COMMON_CUH
+#define FSAM_COMMON_CUH
+
+#include "engine/engine.h"
+
+/* Prototypes of all CUDA kernels: gelu_forward_cuda, … */
+extern "C" {
+#define FSAM_KERNEL(name, signature) int name##_cuda signature;
+#include "kernels/kernels.def"
+#undef FSAM_KERNEL
+}
+
+/* -- the machine ------------------------------------------------------------------------------- */
+
+#ifndef FSAM_SIMT
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+#endif
+
+#include "kernels/cuda/machine.cuh"
+
+#ifndef FSAM_SIMT
+
+/* `unsigned char *name` to the bytes that the launch asked for, 16-byte aligned. */
+#define FSAM_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+
+/* Bit i: lane i's condition. */
+__device__ __forceinline__ uint32_t warp_ballot(bool condition) {
+  return __ballot_sync(0xffffffffu, condition);
+}
+
+/* Of integers in shared or global memory, whose sum and minimum know no order. */
+__device__ __forceinline__ void atomic_add(uint32_t *p, uint32_t value) { atomicAdd(p, value); }
+__device__ __forceinline__ void atomic_min(unsigned long long *p, unsigned long long value) {
+  atomicMin(p, value);
+}
+
+/* Two floats as bf16, rounded to nearest even: a in the lower half. */
+__device__ __forceinline__ uint32_t pack_bf16(float a, float b) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(a, b);
+  return *(const uint32_t *)&pair;
+}
+
+/* Four 8 × 8 matrices of 16-bit elements from shared memory. Lanes 8m … 8m + 7 name the 8 rows (16
+ * aligned bytes each) of matrix m; lane i gets from it columns 2(i % 4) and the next of row i / 4,
+ * of the matrix or of its transpose. */
+__device__ __forceinline__ void load_matrices(uint32_t r[4], const void *row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"((uint32_t)__cvta_generic_to_shared(row))
+               : "memory");
+}
+__device__ __forceinline__ void load_matrices_transposed(uint32_t r[4], const void *row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"((uint32_t)__cvta_generic_to_shared(row))
+               : "memory");
+}
+
+/* c[16,8] += a[16,16] b[16,8] of bf16 with f32 sums; a warp's lane i holds
+ *     c: rows i / 4 (c[0], c[1]) and i / 4 + 8 (c[2], c[3]), columns 2(i % 4) and the next
+ *     a: pairs of columns 2(i % 4), rows i / 4 and i / 4 + 8; the same 8 columns further on
+ *     b: pairs of rows 2(i % 4), column i / 4; the same 8 rows further on. */
+__device__ __forceinline__ void multiply_add(float c[4], const uint32_t a[4], uint32_t b0,
+                                             uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+/* Starts a kernel on the device's stream. */
+template <typename... P, typename... A>
+static int launch(const fsam_device *device, const char *name, void (*kernel)(P...), dim3 grid,
+                  int threads, size_t shared, A... arguments) {
+  cudaError_t error = cudaSuccess;
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return FSAM_OK;
+  if (shared > 48 << 10) /* beyond this a kernel must say so */
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = dim3((unsigned)threads);
+  config.dynamicSmemBytes = shared;
+  config.stream = (cudaStream_t)device->stream;
+  if (error == cudaSuccess) error = cudaLaunchKernelEx(&config, kernel, P(arguments)...);
+  if (error == cudaSuccess) return FSAM_OK;
+  return fsam__fail(FSAM_EINTERNAL, "%s: CUDA could not start it: %s", name,
+                    cudaGetErrorString(error));
+}
+
+#endif
+
+/* FSAM_LAUNCH(device, kernel, grid, threads of a block, dynamic shared bytes, arguments…): 0 or a
+ * negative code. A grid without blocks is no error. A kernel with commas goes in parentheses. */
+#define FSAM_LAUNCH(device, kernel, grid, threads, shared, ...) \
+  launch(device, #kernel, kernel, grid, threads, shared, __VA_ARGS__)
+
+enum { OCTET = 8 };
+
+__host__ __device__ static inline int64_t divide_up(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+/* -- elements: f32 and bf16 -------------------------------------------------------------------- */
+
+struct bf16 {
+  uint16_t bits;
+};
+
+__device__ __forceinline__ float to_float(float x) { return x; }
+__device__ __forceinline__ float to_float(bf16 x) { return bits_to_float((uint32_t)x.bits << 16); }
+
+template <typename T>
+__device__ T from_float(float x);
+template <>
+__device__ __forceinline__ float from_float(float x) {
+  return x;
+}
+template <>
+__device__ __forceinline__ bf16 from_float(float x) {
+  return bf16{(uint16_t)pack_bf16(x, 0)};
+}
+
+/* Octets of memory that is 16-byte aligned. */
+__device__ __forceinline__ void load_octet(float v[OCTET], const float *p) {
+  load_quad(v, p);
+  load_quad(v + QUAD, p + QUAD);
+}
+__device__ __forceinline__ void load_octet(float v[OCTET], const bf16 *p) {
+  const uint4 a = load16(p);
+  const uint32_t words[4] = {a.x, a.y, a.z, a.w};
+  for (int i = 0; i < OCTET; i++)
+    v[i] = bits_to_float(i % 2 ? words[i / 2] & 0xffff0000u : words[i / 2] << 16);
+}
+__device__ __forceinline__ void store_octet(float *p, const float v[OCTET]) {
+  store_quad(p, v);
+  store_quad(p + QUAD, v + QUAD);
+}
+__device__ __forceinline__ void store_octet(bf16 *p, const float v[OCTET]) {
+  store16(p, uint4{pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]), pack_bf16(v[4], v[5]),
+                   pack_bf16(v[6], v[7])});
+}
+
+/* The `left` elements from p on, at most 8, zeros after them (left <= 0: zeros); nothing beyond is
+ * touched. wide: p is 16-byte aligned. */
+template <typename T>
+__device__ __forceinline__ void load8(float v[OCTET], const T *p, int64_t left, bool wide) {
+  if (wide && left >= OCTET) {
+    load_octet(v, p);
+  } else {
+    for (int i = 0; i < OCTET; i++) v[i] = i < left ? to_float(p[i]) : 0;
+  }
+}
+
+template <typename T>
+__device__ __forceinline__ void store8(T *p, const float v[OCTET], int64_t left, bool wide) {
+  if (wide && left >= OCTET) {
+    store_octet(p, v);
+  } else {
+    for (int i = 0; i < OCTET; i++)
+      if (i < left) p[i] = from_float<T>(v[i]);
+  }
+}
+
+/* store8, or adding to what is there. */
+template <typename T>
+__device__ __forceinline__ void give8(T *p, float v[OCTET], int64_t left, bool wide, bool add) {
+  if (add) {
+    float old[OCTET];
+    load8(old, p, left, wide);
+    for (int i = 0; i < OCTET; i++) v[i] += old[i];
+  }
+  store8(p, v, left, wide);
+}
+
+/* A tensor's rows as a kernel takes them; data is NULL where there is no tensor. */
+template <typename T>
+struct matrix {
+  T *data;
+  int64_t stride; /* elements from one row to the next */
+  bool add;       /* a gradient that is added to */
+  __device__ __forceinline__ T *at(int64_t row, int64_t column) const {
+    return data + row * stride + column;
+  }
+};
+
+template <typename T>
+static matrix<T> matrix_of(const fsam_tensor *t) {
+  if (!t) return {NULL, 0, false};
+  return {(T *)t->data, t->row_stride, t->filled != 0};
+}
+
+/* Do all rows of these tensors (NULL: none) start on 16 bytes, so that octets may be wide? */
+static inline bool is_wide(const fsam_tensor *t) {
+  if (!t) return true;
+  const int64_t row = t->rank > 1 ? t->row_stride * fsam__dtype_bytes(t->dtype) : 0;
+  return (uintptr_t)t->data % 16 == 0 && row % 16 == 0;
+}
+template <typename... A>
+static bool is_wide(const fsam_tensor *t, A... rest) {
+  return is_wide(t) && is_wide(rest...);
+}
+
+/* The same for a dense tensor taken as one row. */
+static inline bool starts_wide(const fsam_tensor *t) { return (uintptr_t)t->data % 16 == 0; }
+
+/* Blocks for a dense tensor, an octet to a thread. */
+static inline dim3 octet_grid(int64_t count, int threads) {
+  return dim3((unsigned)divide_up(divide_up(count, OCTET), threads));
+}
+
+/* -- sums in a fixed order --------------------------------------------------------------------- */
+
+/* The sum over the warp, in every lane: a tree, i with i ^ 16, then ^ 8, 4, 2, 1. */
+__device__ __forceinline__ float warp_sum(float x) {
+  for (int mask = WARP / 2; mask; mask /= 2) x += shuffle_xor(x, mask);
+  return x;
+}
+
+/* v[k] = the sum of all threads' v[k], in every thread: warps as trees, then warp after warp. */
+template <int N>
+__device__ __forceinline__ void block_sums(float (&v)[N]) {
+  FSAM_SHARED(float, parts, N *WARP);
+  const int warps = (int)blockDim.x / WARP;
+  for (int k = 0; k < N; k++) v[k] = warp_sum(v[k]);
+  if (warps == 1) return;
+  __syncthreads(); /* parts may still be read from the call before */
+  for (int k = 0; k < N; k++)
+    if (lane_id() == 0) parts[k * WARP + warp_id()] = v[k];
+  __syncthreads();
+  for (int k = 0; k < N; k++) {
+    v[k] = 0;
+    for (int w = 0; w < warps; w++) v[k] += parts[k * WARP + w];
+  }
+}
+
+#endif

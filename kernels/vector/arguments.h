@@ -1,0 +1,33 @@
+/* arguments.h: what the host hands to a vector program's CUDA kernels, as both see it. The
+ * generated source appends the program's own part: pointers to its bound vectors and cells, and its
+ * numbers (program_source_cuda.c). Read by NVRTC too: nothing but structs of whole words. */
+#ifndef FSAM_PROGRAM_ARGUMENTS_H
+#define FSAM_PROGRAM_ARGUMENTS_H
+
+#include <stdint.h>
+
+/* layout_block of engine/program.h. */
+typedef struct program_piece {
+  int64_t offset;
+  int32_t count;
+  int32_t segment;
+  int64_t slot;
+} program_piece;
+
+/* All pointers are to device memory. */
+typedef struct program_fixed {
+  const program_piece *blocks;
+  const int32_t *first_span;  /* [segments + 1] */
+  const int32_t *span_blocks; /* [spans]: how many blocks each has */
+  const int32_t *layer;       /* [segments] */
+  double *scalars, *rows;     /* registers; a row has one f64 per segment */
+  double *partials;           /* [reductions of the pass][SPAN][spans] */
+  double *sums;               /* [reductions of the pass][segments] */
+  float *uniforms;            /* those of scalars, as they were when spread */
+  float *keys;                /* f32[total] for what KEY names, or NULL */
+  int64_t block_count, act;
+  int64_t partial_count; /* those of one reduction */
+  int32_t segments, spans;
+} program_fixed;
+
+#endif

@@ -1,0 +1,235 @@
+/* programs_cuda.c: runs a vector program on a GPU: for each stage a launch of one thread block for
+ * the reductions that end, scalars and rows, and one over the model. Registers stay in the device's
+ * memory, numbers travel as arguments; nothing waits for the host. Programs of equal source share
+ * their kernels for as long as the process lives. Bound by memory: a pass reads and writes each of
+ * its vectors once. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/vector/arguments.h"
+#include "kernels/vector/programs_cuda.h"
+#include "kernels/vector/select.cuh"
+
+_Static_assert(sizeof(program_piece) == sizeof(layout_block) &&
+                   offsetof(program_piece, count) == offsetof(layout_block, count) &&
+                   offsetof(program_piece, segment) == offsetof(layout_block, segment) &&
+                   offsetof(program_piece, slot) == offsetof(layout_block, slot),
+               "blocks are uploaded as they are");
+
+int program_compile_cuda(fsam_program *program, fsam_device *device);
+int program_run_cuda(const fsam_program *program, fsam_layout *layout, const fsam_binding *binding);
+int program_select_cuda(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
+                        const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
+                        int per_segment, int outside);
+
+enum {
+  MAX_STAGED = 48,            /* vectors that the reductions of a pass look at */
+  MAX_ARGUMENTS = 32764 & ~7, /* bytes of a kernel's parameters */
+};
+
+/* -- compiled programs ------------------------------------------------------------------------- */
+
+typedef struct stage_code {
+  void *between, *pass; /* kernels, or NULL */
+  int threads;
+} stage_code;
+
+typedef struct compiled {
+  struct compiled *next;
+  char *source;
+  void *module;
+  stage_code *stages;
+} compiled;
+
+static compiled *known; /* every one that this process has made */
+
+static const compiled *find(const char *source) {
+  for (const compiled *c = known; c; c = c->next)
+    if (!strcmp(c->source, source)) return c;
+  return NULL;
+}
+
+static int get_kernel(void **kernel, void *module, const char *what, int stage) {
+  char name[32];
+  snprintf(name, sizeof name, "%s_%d", what, stage);
+  return program_module_kernel(kernel, module, name);
+}
+
+static int make(compiled *c, const fsam_program *p, fsam_device *device) {
+  c->stages = calloc((size_t)p->stage_count, sizeof *c->stages);
+  if (!c->stages) return fsam__fail(FSAM_ENOMEM, "program: no memory");
+  FSAM_TRY(program_module_make(&c->module, device, c->source));
+  for (int i = 0; i < p->stage_count; i++) {
+    const program_kernels kernels = program_kernels_of(p, i);
+    c->stages[i].threads = kernels.threads;
+    if (kernels.between) FSAM_TRY(get_kernel(&c->stages[i].between, c->module, "between", i));
+    if (kernels.pass) FSAM_TRY(get_kernel(&c->stages[i].pass, c->module, "pass", i));
+  }
+  return FSAM_OK;
+}
+
+static size_t argument_bytes(const fsam_program_size *n) {
+  return sizeof(program_fixed) + 8 * ((size_t)n->bound + (size_t)n->cells + (size_t)n->numbers);
+}
+
+static int check_limits(const fsam_program *p) {
+  if (argument_bytes(&p->size) > MAX_ARGUMENTS)
+    return fsam__fail(FSAM_EINVAL,
+                      "program: %d numbers and %d computed scalars in one program are too many for "
+                      "cuda: flush earlier",
+                      p->size.numbers, p->size.cells);
+  for (int i = 0; i < p->stage_count; i++) {
+    const int staged = program_kernels_of(p, i).staged;
+    if (staged > MAX_STAGED)
+      return fsam__fail(FSAM_EINVAL,
+                        "program: the reductions of one pass look at %d vectors, on cuda at most "
+                        "%d: flush earlier",
+                        staged, MAX_STAGED);
+  }
+  return FSAM_OK;
+}
+
+int program_compile_cuda(fsam_program *program, fsam_device *device) {
+  FSAM_TRY(check_limits(program));
+  char *source = program_source(program);
+  if (!source) return fsam__fail(FSAM_ENOMEM, "program: no memory for its source");
+  const compiled *found = find(source);
+  if (found) {
+    free(source);
+    program->compiled = found;
+    return FSAM_OK;
+  }
+  compiled *c = calloc(1, sizeof *c);
+  if (c) c->source = source;
+  int rc = c ? make(c, program, device) : fsam__fail(FSAM_ENOMEM, "program: no memory");
+  if (rc < 0) {
+    if (c) free(c->stages);
+    free(c);
+    free(source);
+    return rc;
+  }
+  c->next = known;
+  program->compiled = known = c;
+  return FSAM_OK;
+}
+
+/* -- memory on the device ---------------------------------------------------------------------- */
+
+/* The next `bytes` of a buffer, 16-byte aligned. */
+static void *take(char **memory, size_t bytes) {
+  char *p = *memory;
+  *memory += (bytes + 15) / 16 * 16;
+  return p;
+}
+
+/* Where everything lies from `memory` on; returns the end. */
+static char *lay_out(program_fixed *f, char *memory, const fsam_program *p, const fsam_layout *l) {
+  const size_t segments = (size_t)l->segments, blocks = (size_t)l->block_count;
+  const size_t spans = (size_t)l->first_span[segments];
+  int reductions = 0;
+  for (int i = 0; i < p->stage_count; i++)
+    if (p->stages[i].reductions > reductions) reductions = p->stages[i].reductions;
+  f->blocks = take(&memory, blocks * sizeof *l->blocks);
+  f->first_span = take(&memory, (segments + 1) * sizeof *l->first_span);
+  f->span_blocks = take(&memory, spans * sizeof *l->span_blocks);
+  f->layer = take(&memory, segments * sizeof *l->layer);
+  f->uniforms = take(&memory, (size_t)p->size.uniforms * sizeof(float));
+  f->scalars = take(&memory, (size_t)p->size.scalars * sizeof(double));
+  f->rows = take(&memory, (size_t)p->size.rows * segments * sizeof(double));
+  f->partials = take(&memory, (size_t)reductions * SPAN * spans * sizeof(double));
+  f->sums = take(&memory, (size_t)reductions * segments * sizeof(double));
+  return memory;
+}
+
+/* The layout's tables, once, and room for the program's registers behind them. */
+static int prepare(program_fixed *f, const fsam_program *p, fsam_layout *l) {
+  fsam_device *device = l->device;
+  const fsam_memory *memory = device->memory;
+  program_fixed none;
+  const size_t bytes = (size_t)(lay_out(&none, NULL, p, l) - (char *)NULL);
+  const int32_t spans = l->first_span[l->segments];
+  *f = (program_fixed){.block_count = l->block_count,
+                       .act = l->act,
+                       .partial_count = (int64_t)SPAN * spans,
+                       .segments = l->segments,
+                       .spans = spans};
+  if (bytes > l->on_device_bytes) {
+    if (l->on_device) memory->free(device, l->on_device);
+    l->on_device_bytes = 0;
+    l->on_device = memory->alloc(device, bytes);
+    if (!l->on_device)
+      return fsam__fail(FSAM_ENOMEM, "program: no memory on the device for its registers");
+    lay_out(f, l->on_device, p, l);
+    FSAM_TRY(memory->copy_in(device, (void *)f->blocks, l->blocks,
+                             (size_t)l->block_count * sizeof *l->blocks));
+    FSAM_TRY(memory->copy_in(device, (void *)f->first_span, l->first_span,
+                             ((size_t)l->segments + 1) * sizeof *l->first_span));
+    FSAM_TRY(memory->copy_in(device, (void *)f->span_blocks, l->span_blocks,
+                             (size_t)spans * sizeof *l->span_blocks));
+    FSAM_TRY(memory->copy_in(device, (void *)f->layer, l->layer,
+                             (size_t)l->segments * sizeof *l->layer));
+    l->on_device_bytes = bytes;
+  }
+  lay_out(f, l->on_device, p, l);
+  return FSAM_OK;
+}
+
+/* -- running ----------------------------------------------------------------------------------- */
+
+/* The fixed part, then bound vectors, cells and numbers, as the source declares them. */
+static void pack(char *to, const program_fixed *f, const fsam_program_size *n,
+                 const fsam_binding *b) {
+  memcpy(to, f, sizeof *f);
+  to += sizeof *f;
+  if (n->bound) memcpy(to, b->bound, 8 * (size_t)n->bound);
+  to += 8 * (size_t)n->bound;
+  if (n->cells) memcpy(to, b->cells, 8 * (size_t)n->cells);
+  to += 8 * (size_t)n->cells;
+  if (n->numbers) memcpy(to, b->numbers, 8 * (size_t)n->numbers);
+}
+
+/* Stages [0, end), with `keys` for what KEY names. */
+static int run_stages(const fsam_program *p, fsam_layout *l, const fsam_binding *b, int end,
+                      float *keys) {
+  const compiled *c = p->compiled;
+  fsam_device *device = l->device;
+  const size_t bytes = argument_bytes(&p->size);
+  _Alignas(16) char arguments[MAX_ARGUMENTS];
+  program_fixed f;
+  FSAM_TRY(prepare(&f, p, l));
+  f.keys = keys;
+  pack(arguments, &f, &p->size, b);
+  const int64_t width = program_module_width(device);
+  const int64_t blocks = l->block_count < width ? l->block_count : width;
+  for (int i = 0; i < end; i++) {
+    const stage_code *stage = &c->stages[i];
+    if (stage->between)
+      FSAM_TRY(program_module_start(device, stage->between, "program", 1, BETWEEN_THREADS,
+                                    arguments, bytes));
+    if (stage->pass && blocks > 0)
+      FSAM_TRY(program_module_start(device, stage->pass, "program", blocks, stage->threads,
+                                    arguments, bytes));
+  }
+  return FSAM_OK;
+}
+
+int program_run_cuda(const fsam_program *program, fsam_layout *layout,
+                     const fsam_binding *binding) {
+  return run_stages(program, layout, binding, program->stage_count, NULL);
+}
+
+/* The keys are written, then looked at; a selection is rare, so that their memory is not kept. */
+int program_select_cuda(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
+                        const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
+                        int per_segment, int outside) {
+  fsam_device *device = layout->device;
+  float *keys = device->memory->alloc(device, (size_t)(layout->total + 4) * sizeof *keys);
+  if (!keys)
+    return fsam__fail(FSAM_ENOMEM, "select: no memory for %.1f MB of keys",
+                      (double)layout->total * sizeof *keys / 1e6);
+  int rc = run_stages(program, layout, binding, program->stage_count - 1, keys);
+  if (rc == FSAM_OK) rc = select_keys_cuda(mask, keys, layout, pool, k, per_segment, outside);
+  device->memory->free(device, keys);
+  return rc;
+}

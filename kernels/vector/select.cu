@@ -1,0 +1,352 @@
+/* select.cu: exact top-k by a histogram of the keys' bits (radix select, as select.c), and counts
+ * of mask bits. Bound by memory: the keys are read once for each of the three parts of their bits,
+ * 11, 11 and 9, once more where ties are shared, and once to set the bits; atomics are of integers,
+ * in shared memory first. Either all blocks of the layout are one group or each segment's are.
+ * Nothing waits for the host between the launches. */
+#include "kernels/vector/select.cuh"
+
+#include "kernels/cuda/common.cuh"
+
+#include <stdlib.h>
+
+enum { THREADS = 256, BINS = 2048, LEVELS = 3, PER_BLOCK = 8 /* layout blocks of a histogram */ };
+
+/* How far the selection of one group has come. */
+struct group {
+  uint32_t prefix; /* bits of the k-th largest key found so far; all ones: nothing is chosen */
+  uint32_t k;      /* how many of those that share them belong to the k largest */
+  uint32_t equal;  /* how many share them */
+  uint32_t chosen, size;
+  uint32_t first, end; /* blocks of the layout */
+};
+
+/* Everything the kernels work on, in device memory. */
+struct selection {
+  const float *keys;
+  uint32_t *mask; /* halves of the mask's words, low half first */
+  const layout_block *blocks;
+  const uint8_t *pool; /* [segments] */
+  group *groups;
+  uint32_t *bins;          /* [groups][BINS] */
+  uint32_t *ties;          /* [blocks]: keys equal to the threshold, then how many may be chosen */
+  unsigned long long *bad; /* the lowest element whose key is negative or NaN, or all ones */
+  int64_t block_count;
+  int per_segment, outside;
+};
+
+__device__ __forceinline__ int group_of(const selection &s, const layout_block &block) {
+  return s.per_segment ? block.segment : 0;
+}
+
+/* -0 counts as 0. */
+__device__ __forceinline__ uint32_t key_bits(float key) {
+  const uint32_t bits = float_to_bits(key);
+  return bits == 0x80000000u ? 0 : bits;
+}
+
+/* -- the threshold ----------------------------------------------------------------------------- */
+
+/* Adds a block's bins to those of its group, and empties them. */
+__device__ __forceinline__ void flush(const selection &s, uint32_t *bins, int group) {
+  __syncthreads();
+  for (int i = (int)threadIdx.x; i < BINS; i += THREADS) {
+    if (bins[i]) atomic_add(s.bins + (int64_t)group * BINS + i, bins[i]);
+    bins[i] = 0;
+  }
+  __syncthreads();
+}
+
+/* Counts the keys of a layout block that share the prefix, by the `width` bits above `shift`. */
+__device__ __forceinline__ void count_block(const selection &s, uint32_t *bins,
+                                            const layout_block &block, int shift, int width) {
+  const int above = shift + width; /* 31 in the first pass: every key shares nothing */
+  const uint32_t found = s.groups[group_of(s, block)].prefix, prefix = found >> above;
+  if (found == UINT32_MAX) return;
+  for (int i = (int)threadIdx.x * OCTET; i < block.count; i += THREADS * OCTET) {
+    float key[OCTET];
+    load8(key, s.keys + block.offset + i, block.count - i, true);
+    for (int k = 0; k < OCTET; k++) {
+      const uint32_t bits = key_bits(key[k]);
+      if (i + k >= block.count) continue;
+      if (bits > 0x7f800000u)
+        atomic_min(s.bad, (unsigned long long)(block.offset + i + k));
+      else if (bits >> above == prefix)
+        atomic_add(bins + (bits >> shift & ((1u << width) - 1)), 1);
+    }
+  }
+}
+
+/* Block b has PER_BLOCK blocks of the layout. */
+static __global__ void __launch_bounds__(THREADS) histogram_k(selection s, int shift, int width) {
+  FSAM_SHARED(uint32_t, bins, BINS);
+  for (int i = (int)threadIdx.x; i < BINS; i += THREADS) bins[i] = 0;
+  __syncthreads();
+  int group = -1;
+  for (int64_t b = (int64_t)blockIdx.x * PER_BLOCK;
+       b < (int64_t)(blockIdx.x + 1) * PER_BLOCK && b < s.block_count; b++) {
+    const layout_block block = s.blocks[b];
+    if (!s.pool[block.segment]) continue;
+    if (group >= 0 && group != group_of(s, block)) flush(s, bins, group);
+    group = group_of(s, block);
+    count_block(s, bins, block, shift, width);
+  }
+  if (group >= 0) flush(s, bins, group);
+}
+
+/* A warp to a group: finds the bin of the k-th largest key, and takes away those above it. */
+static __global__ void __launch_bounds__(WARP) pick_k(selection s, int shift) {
+  group *g = s.groups + blockIdx.x;
+  uint32_t *bins = s.bins + (int64_t)blockIdx.x * BINS;
+  const int each = BINS / WARP, first = lane_id() * each;
+  const uint32_t k = g->k, prefix = g->prefix;
+  uint32_t sum = 0, above = 0;
+  for (int i = 0; i < each; i++) sum += bins[first + i];
+  for (int lane = 0; lane < WARP; lane++) {
+    const uint32_t other = shuffle(sum, lane);
+    if (lane > lane_id()) above += other;
+  }
+  if (prefix != UINT32_MAX && above < k && k <= above + sum) {
+    int bin = first + each - 1;
+    while (above + bins[bin] < k) above += bins[bin--];
+    g->prefix = prefix | (uint32_t)bin << shift;
+    g->k = k - above;
+    g->equal = bins[bin];
+    /* A zero is chosen only with all the rest. */
+    if (shift == 0 && g->prefix == 0 && g->chosen < g->size) g->k = 0;
+  }
+  for (int i = 0; i < each; i++) bins[first + i] = 0; /* for the next part of the bits */
+}
+
+/* -- ties -------------------------------------------------------------------------------------- */
+
+/* Are the ties of a group shared, or all or none of them chosen? */
+__device__ __forceinline__ bool shares(const group &g) { return g.k > 0 && g.k < g.equal; }
+
+/* Sums of the block's threads: of all, and of those before this one. */
+__device__ __forceinline__ uint32_t count_before(uint32_t value, uint32_t *total) {
+  FSAM_SHARED(uint32_t, parts, THREADS / WARP);
+  uint32_t before = 0, sum = 0;
+  for (int lane = 0; lane < WARP; lane++) {
+    const uint32_t other = shuffle(value, lane);
+    sum += other;
+    if (lane < lane_id()) before += other;
+  }
+  __syncthreads(); /* parts may still be read */
+  if (lane_id() == 0) parts[warp_id()] = sum;
+  __syncthreads();
+  *total = 0;
+  for (int w = 0; w < THREADS / WARP; w++) {
+    if (w < warp_id()) before += parts[w];
+    *total += parts[w];
+  }
+  return before;
+}
+
+static __global__ void __launch_bounds__(THREADS) count_ties_k(selection s) {
+  const layout_block block = s.blocks[blockIdx.x];
+  const group g = s.groups[group_of(s, block)];
+  if (!s.pool[block.segment] || !shares(g)) {
+    if (threadIdx.x == 0) s.ties[blockIdx.x] = 0;
+    return;
+  }
+  uint32_t ties = 0, total;
+  for (int i = (int)threadIdx.x; i < block.count; i += THREADS)
+    ties += key_bits(s.keys[block.offset + i]) == g.prefix;
+  count_before(ties, &total);
+  if (threadIdx.x == 0) s.ties[blockIdx.x] = total;
+}
+
+/* A block to a group: counts of ties become how many of them each block of the layout may choose,
+ * the first g.k of the group in all. */
+static __global__ void __launch_bounds__(THREADS) share_ties_k(selection s) {
+  const group g = s.groups[blockIdx.x];
+  uint32_t used = 0;
+  for (uint32_t first = g.first; first < g.end; first += THREADS) {
+    const uint32_t b = first + threadIdx.x;
+    uint32_t ties = b < g.end ? s.ties[b] : 0, total;
+    const uint32_t before = used + count_before(ties, &total);
+    const uint32_t left = before < g.k ? g.k - before : 0;
+    if (!shares(g))
+      ties = g.k ? BLOCK : 0;
+    else if (ties > left)
+      ties = left;
+    if (b < g.end) s.ties[b] = ties;
+    used += total;
+  }
+}
+
+/* -- the mask ---------------------------------------------------------------------------------- */
+
+/* Sets the bits of one block of the layout: keys above the threshold, and the first of its ties. */
+static __global__ void __launch_bounds__(THREADS) choose_k(selection s) {
+  const layout_block block = s.blocks[blockIdx.x];
+  const group g = s.groups[group_of(s, block)];
+  const bool in_pool = s.pool[block.segment];
+  const uint32_t quota = s.ties[blockIdx.x];
+  const bool ranked = quota > 0 && quota < (uint32_t)block.count;
+  uint32_t used = 0;
+  const int padded = (block.count + 63) / 64 * 64; /* whole words: zeros behind the segment */
+  for (int first = 0; first < padded; first += THREADS) {
+    const int i = first + (int)threadIdx.x;
+    bool bit = false;
+    if (i < block.count && !in_pool) bit = s.outside;
+    bool tie = false;
+    if (i < block.count && in_pool) {
+      const uint32_t bits = key_bits(s.keys[block.offset + i]);
+      bit = g.prefix != UINT32_MAX && bits > g.prefix;
+      tie = bits == g.prefix && quota > 0;
+    }
+    if (ranked && in_pool) { /* the whole block takes the same way */
+      uint32_t total;
+      tie = used + count_before(tie, &total) < quota && tie;
+      used += total;
+    }
+    const uint32_t word = warp_ballot(bit || tie);
+    if (lane_id() == 0 && i < padded) s.mask[(block.offset + i) / 32] = word;
+  }
+}
+
+/* -- on the host ------------------------------------------------------------------------------- */
+
+/* Elements of the blocks [first, end) whose segment is in the pool. */
+static int64_t pool_size(const fsam_layout *l, const uint8_t *pool, int64_t first, int64_t end) {
+  int64_t size = 0;
+  for (int64_t b = first; b < end; b++)
+    if (pool[l->blocks[b].segment]) size += l->blocks[b].count;
+  return size;
+}
+
+static group group_from(const fsam_layout *l, const uint8_t *pool, int64_t k, int64_t first,
+                        int64_t end) {
+  const int64_t size = pool_size(l, pool, first, end);
+  const uint32_t chosen = (uint32_t)(k < size ? k : size);
+  return {chosen ? 0 : UINT32_MAX, chosen,       0, chosen, (uint32_t)size,
+          (uint32_t)first,         (uint32_t)end};
+}
+
+/* The next `bytes` of a buffer, 16-byte aligned. */
+static char *take(char **memory, size_t bytes) {
+  char *p = *memory;
+  *memory += (bytes + 15) / 16 * 16;
+  return p;
+}
+
+static int upload(fsam_device *device, const selection &s, const fsam_layout *l,
+                  const uint8_t *pool, const int64_t *k, int groups) {
+  const unsigned long long none = ~0ull;
+  const fsam_memory *memory = device->memory;
+  group *host = (group *)malloc((size_t)groups * sizeof *host + 1);
+  if (!host) return fsam__fail(FSAM_ENOMEM, "select: no memory for %d groups", groups);
+  for (int i = 0; i < groups; i++)
+    host[i] = s.per_segment ? group_from(l, pool, k[i], l->first_block[i], l->first_block[i + 1])
+                            : group_from(l, pool, k[i], 0, l->block_count);
+  int rc = memory->copy_in(device, s.groups, host, (size_t)groups * sizeof *host);
+  free(host);
+  FSAM_TRY(rc);
+  FSAM_TRY(memory->copy_in(device, (void *)s.blocks, l->blocks,
+                           (size_t)l->block_count * sizeof *l->blocks));
+  FSAM_TRY(memory->copy_in(device, (void *)s.pool, pool, (size_t)l->segments));
+  FSAM_TRY(memory->copy_in(device, s.bad, &none, sizeof none));
+  return memory->zero(device, s.bins, (size_t)groups * BINS * sizeof *s.bins);
+}
+
+static int launch_all(fsam_device *device, const selection &s, int groups) {
+  static const int SHIFT[LEVELS] = {20, 9, 0}, WIDTH[LEVELS] = {11, 11, 9};
+  const dim3 blocks((unsigned)s.block_count), of_groups((unsigned)groups);
+  for (int i = 0; i < LEVELS; i++) {
+    FSAM_TRY(FSAM_LAUNCH(device, histogram_k, dim3((unsigned)divide_up(s.block_count, PER_BLOCK)),
+                         THREADS, 0, s, SHIFT[i], WIDTH[i]));
+    FSAM_TRY(FSAM_LAUNCH(device, pick_k, of_groups, WARP, 0, s, SHIFT[i]));
+  }
+  FSAM_TRY(FSAM_LAUNCH(device, count_ties_k, blocks, THREADS, 0, s));
+  FSAM_TRY(FSAM_LAUNCH(device, share_ties_k, of_groups, THREADS, 0, s));
+  return FSAM_LAUNCH(device, choose_k, blocks, THREADS, 0, s);
+}
+
+int select_keys_cuda(uint64_t *mask, const float *keys, fsam_layout *l, const uint8_t *pool,
+                     const int64_t *k, int per_segment, int outside) {
+  fsam_device *device = l->device;
+  if (l->total > UINT32_MAX)
+    return fsam__fail(FSAM_EINVAL, "select: %lld elements, on cuda at most %lld",
+                      (long long)l->total, (long long)UINT32_MAX);
+  const int groups = per_segment ? l->segments : 1;
+  const size_t blocks = (size_t)l->block_count;
+  void *workspace;
+  FSAM_TRY(fsam__workspace(&workspace, device,
+                           blocks * (sizeof(layout_block) + sizeof(uint32_t)) +
+                               (size_t)l->segments +
+                               (size_t)groups * (sizeof(group) + BINS * sizeof(uint32_t)) + 128));
+  char *at = (char *)workspace;
+  selection s = {};
+  s.keys = keys;
+  s.mask = (uint32_t *)mask;
+  s.blocks = (const layout_block *)take(&at, blocks * sizeof(layout_block));
+  s.pool = (const uint8_t *)take(&at, (size_t)l->segments);
+  s.groups = (group *)take(&at, (size_t)groups * sizeof(group));
+  s.bins = (uint32_t *)take(&at, (size_t)groups * BINS * sizeof(uint32_t));
+  s.ties = (uint32_t *)take(&at, blocks * sizeof(uint32_t));
+  s.bad = (unsigned long long *)take(&at, sizeof(unsigned long long));
+  s.block_count = l->block_count;
+  s.per_segment = per_segment;
+  s.outside = outside;
+  FSAM_TRY(upload(device, s, l, pool, k, groups));
+  FSAM_TRY(launch_all(device, s, groups));
+  unsigned long long bad;
+  FSAM_TRY(device->memory->copy_out(device, &bad, s.bad, sizeof bad));
+  if (bad == ~0ull) return FSAM_OK;
+  return fsam__fail(FSAM_EINVAL, "select: the key of element %llu is negative or not a number",
+                    bad);
+}
+
+/* -- counting bits ----------------------------------------------------------------------------- */
+
+enum { PARTS = 32 /* blocks to a segment */ };
+
+/* counts[segment][part] = how many bits are set in a, and in b too unless it is NULL; a segment's
+ * words are words[first[segment]] … of count[segment]. */
+static __global__ void __launch_bounds__(THREADS)
+    mask_count_k(uint32_t *counts, const int64_t *first, const int64_t *words, const uint64_t *a,
+                 const uint64_t *b) {
+  const int64_t at = first[blockIdx.x];
+  uint32_t count = 0, total;
+  for (int64_t i = (int64_t)blockIdx.y * THREADS + threadIdx.x; i < words[blockIdx.x];
+       i += PARTS * THREADS) {
+    const uint64_t word = b ? a[at + i] & b[at + i] : a[at + i];
+    count += (uint32_t)(__popc((uint32_t)word) + __popc((uint32_t)(word >> 32)));
+  }
+  count_before(count, &total);
+  if (threadIdx.x == 0) counts[blockIdx.x * PARTS + blockIdx.y] = total;
+}
+
+/* host: first[segments], words[segments], counts[segments][PARTS]; as it will be on the device. */
+static int count_on(fsam_device *device, int64_t *host, int segments, const uint64_t *a,
+                    const uint64_t *b) {
+  const size_t ranges = 2 * (size_t)segments * sizeof *host;
+  const size_t parts = (size_t)segments * PARTS * sizeof(uint32_t);
+  void *workspace;
+  FSAM_TRY(fsam__workspace(&workspace, device, ranges + parts));
+  int64_t *first = (int64_t *)workspace, *words = first + segments;
+  uint32_t *counts = (uint32_t *)(words + segments);
+  FSAM_TRY(device->memory->copy_in(device, first, host, ranges));
+  FSAM_TRY(FSAM_LAUNCH(device, mask_count_k, dim3((unsigned)segments, PARTS), THREADS, 0, counts,
+                       first, words, a, b));
+  return device->memory->copy_out(device, host + 2 * segments, counts, parts);
+}
+
+int mask_count_cuda(double *counts, fsam_layout *l, const uint64_t *a, const uint64_t *b) {
+  const size_t n = (size_t)l->segments;
+  int64_t *host = (int64_t *)malloc(n * (2 * sizeof *host + PARTS * sizeof(uint32_t)) + 1);
+  if (!host) return fsam__fail(FSAM_ENOMEM, "mask_count: no memory for %d segments", l->segments);
+  for (size_t i = 0; i < n; i++) {
+    host[i] = l->offset[i] / 64;
+    host[n + i] = divide_up(l->count[i], 64);
+  }
+  int rc = count_on(l->device, host, l->segments, a, b);
+  const uint32_t *parts = (const uint32_t *)(host + 2 * n);
+  for (size_t i = 0; rc == FSAM_OK && i < n; i++) {
+    counts[i] = 0;
+    for (int p = 0; p < PARTS; p++) counts[i] += parts[i * PARTS + p];
+  }
+  free(host);
+  return rc;
+}

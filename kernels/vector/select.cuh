@@ -1,0 +1,21 @@
+/* select.cuh: exact top-k of keys that lie in memory; select.cu does it. What makes the keys, a
+ * vector program that ends with KEY, is the program's matter. */
+#ifndef FSAM_SELECT_CUH
+#define FSAM_SELECT_CUH
+
+#include "engine/program.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* fsam_select (fsam.h), given the keys: f32[layout's total] in device memory other than the
+ * device's workspace, 16-byte aligned. pool and k are host memory. Waits for the device. */
+int select_keys_cuda(uint64_t *mask, const float *keys, fsam_layout *layout, const uint8_t *pool,
+                     const int64_t *k, int per_segment, int outside);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

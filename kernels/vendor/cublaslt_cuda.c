@@ -1,0 +1,358 @@
+/* cublaslt_cuda.c: matrix products by cuBLASLt. At the first sight of a product its algorithm is
+ * chosen, and kept with its descriptions; after that a call is a look-up and the launch. The choice
+ * is the library's own first one, which depends on the shape alone, or, when tuning was begun
+ * (fsam_tuning_begin), the fastest of its first few, timed once. Either way only among algorithms
+ * whose bits do not change from call to call: where sums are split, the parts lie as f32 in the
+ * workspace and are added in order. f32 is multiplied as f32; FSAM_TF32=1 in the environment allows
+ * the matrix unit's 10 bits. */
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/vendor/cublaslt.cuh"
+
+enum {
+  SLOTS = 8192,
+  MAX_ENTRIES = SLOTS / 2, /* when so many products are known, all are dropped */
+  CANDIDATES = 12,         /* algorithms that are timed … */
+  REPEATS = 10,            /* … so often */
+  LINE = 320               /* bytes of an entry as text, at most */
+};
+static const float CLEARLY =
+    0.98f; /* another algorithm must take less than this of the first's time */
+
+typedef struct entry {
+  fsam_product_kind kind;
+  cublasLtMatmulDesc_t how;
+  cublasLtMatrixLayout_t a, b, d;
+  cublasLtMatmulAlgo_t algorithm;
+  int timed; /* in this run, and `known` has no line of it yet */
+} entry;
+
+typedef struct library {
+  cublasLtHandle_t handle;
+  int count, tuning;
+  entry *slots[SLOTS]; /* open addressing, linear probing */
+  char *known;         /* algorithms as text: of earlier runs, and what `remember` added */
+} library;
+
+/* -- messages ---------------------------------------------------------------------------------- */
+
+static const char *type_name(int type) { return type == FSAM_BF16 ? "bf16" : "f32"; }
+
+/* By rows, as linear.cu was asked. */
+static int refused(const fsam_product_kind *k, const char *what, int status) {
+  return fsam__fail(
+      FSAM_EINTERNAL,
+      "linear: cuBLASLt cannot %s (%s): [%lld, %lld]%s times [%lld, %lld]%s, %s to %s", what,
+      cublasLtGetStatusName((cublasStatus_t)status), (long long)(k->b_transposed ? k->k : k->n),
+      (long long)(k->b_transposed ? k->n : k->k), k->b_transposed ? " transposed" : "",
+      (long long)(k->a_transposed ? k->m : k->k), (long long)(k->a_transposed ? k->k : k->m),
+      k->a_transposed ? " transposed" : "", type_name(k->type), type_name(k->d_type));
+}
+
+/* -- an entry ---------------------------------------------------------------------------------- */
+
+static void entry_free(entry *e) {
+  if (e->how) cublasLtMatmulDescDestroy(e->how);
+  if (e->a) cublasLtMatrixLayoutDestroy(e->a);
+  if (e->b) cublasLtMatrixLayoutDestroy(e->b);
+  if (e->d) cublasLtMatrixLayoutDestroy(e->d);
+  free(e);
+}
+
+static cudaDataType_t type_of(int type) { return type == FSAM_BF16 ? CUDA_R_16BF : CUDA_R_32F; }
+
+static cublasComputeType_t compute_of(const fsam_product_kind *k) {
+  const char *tf32 = getenv("FSAM_TF32");
+  return k->type == FSAM_F32 && tf32 && !strcmp(tf32, "1") ? CUBLAS_COMPUTE_32F_FAST_TF32
+                                                           : CUBLAS_COMPUTE_32F;
+}
+
+static cublasStatus_t set(entry *e, cublasLtMatmulDescAttributes_t which, const void *value,
+                          size_t bytes) {
+  return cublasLtMatmulDescSetAttribute(e->how, which, value, bytes);
+}
+
+static cublasStatus_t describe_operation(entry *e, const void *bias) {
+  const fsam_product_kind *k = &e->kind;
+  const cublasOperation_t a = k->a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const cublasOperation_t b = k->b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const cublasLtEpilogue_t biased = CUBLASLT_EPILOGUE_BIAS;
+  cublasStatus_t s = cublasLtMatmulDescCreate(&e->how, compute_of(k), CUDA_R_32F);
+  if (!s) s = set(e, CUBLASLT_MATMUL_DESC_TRANSA, &a, sizeof a);
+  if (!s) s = set(e, CUBLASLT_MATMUL_DESC_TRANSB, &b, sizeof b);
+  if (!s && bias) s = set(e, CUBLASLT_MATMUL_DESC_EPILOGUE, &biased, sizeof biased);
+  if (!s && bias) s = set(e, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias);
+  return s;
+}
+
+static cublasStatus_t describe_matrices(entry *e) {
+  const fsam_product_kind *k = &e->kind;
+  const uint64_t m = (uint64_t)k->m, n = (uint64_t)k->n, depth = (uint64_t)k->k;
+  cublasStatus_t s = cublasLtMatrixLayoutCreate(
+      &e->a, type_of(k->type), k->a_transposed ? depth : m, k->a_transposed ? m : depth, k->lda);
+  if (!s)
+    s = cublasLtMatrixLayoutCreate(&e->b, type_of(k->type), k->b_transposed ? n : depth,
+                                   k->b_transposed ? depth : n, k->ldb);
+  if (!s) s = cublasLtMatrixLayoutCreate(&e->d, type_of(k->d_type), m, n, k->ldd);
+  return s;
+}
+
+/* What an algorithm may count on and may use. */
+static cublasStatus_t make_preference(cublasLtMatmulPreference_t *out, const fsam_product_kind *k) {
+  const uint64_t workspace = PRODUCT_WORKSPACE;
+  const uint32_t sums = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+  const uint32_t align[] = {1u << k->align_a, 1u << k->align_b, 1u << k->align_d};
+  const struct {
+    cublasLtMatmulPreferenceAttributes_t which;
+    const void *value;
+    size_t bytes;
+  } all[] = {
+      {CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace},
+      {CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &sums, sizeof sums},
+      {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &align[0], sizeof align[0]},
+      {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &align[1], sizeof align[1]},
+      {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &align[2], sizeof align[2]},
+      {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &align[2], sizeof align[2]},
+  };
+  cublasStatus_t s = cublasLtMatmulPreferenceCreate(out);
+  for (size_t i = 0; !s && i < sizeof all / sizeof *all; i++)
+    s = cublasLtMatmulPreferenceSetAttribute(*out, all[i].which, all[i].value, all[i].bytes);
+  return s;
+}
+
+/* -- running ----------------------------------------------------------------------------------- */
+
+static cublasStatus_t run(const library *l, const entry *e, const cublasLtMatmulAlgo_t *algorithm,
+                          const fsam_product *p, void *d, void *workspace, cudaStream_t stream) {
+  const float one = 1, beta = p->add ? 1 : 0;
+  return cublasLtMatmul(l->handle, e->how, &one, p->a, e->a, p->b, e->b, &beta, d, e->d, d, e->d,
+                        algorithm, workspace, PRODUCT_WORKSPACE, stream);
+}
+
+/* Milliseconds of an algorithm, the first run left out; negative when it fails. */
+static float time_of(const library *l, const entry *e, const cublasLtMatmulAlgo_t *algorithm,
+                     const fsam_product *p, void *d, void *workspace, cudaStream_t stream,
+                     const cudaEvent_t events[2]) {
+  float milliseconds = -1;
+  if (run(l, e, algorithm, p, d, workspace, stream)) return -1;
+  cudaEventRecord(events[0], stream);
+  for (int i = 0; i < REPEATS; i++)
+    if (run(l, e, algorithm, p, d, workspace, stream)) return -1;
+  cudaEventRecord(events[1], stream);
+  if (cudaEventSynchronize(events[1]) != cudaSuccess) return -1;
+  if (cudaEventElapsedTime(&milliseconds, events[0], events[1]) != cudaSuccess) return -1;
+  return milliseconds;
+}
+
+/* The fastest of the candidates, into a copy of d's memory; the first where that cannot be had. */
+static int fastest(const library *l, const entry *e, const cublasLtMatmulHeuristicResult_t *found,
+                   int count, const fsam_product *p, void *workspace, cudaStream_t stream) {
+  const size_t bytes = (size_t)(e->kind.ldd * e->kind.n * fsam__dtype_bytes(e->kind.d_type));
+  cudaEvent_t events[2] = {NULL, NULL};
+  void *d = NULL;
+  int best = 0;
+  float least = -1;
+  if (cudaMalloc(&d, bytes) == cudaSuccess && cudaEventCreate(&events[0]) == cudaSuccess &&
+      cudaEventCreate(&events[1]) == cudaSuccess) {
+    cudaMemsetAsync(d, 0, bytes, stream);
+    for (int i = 0; i < count; i++) {
+      const float t =
+          found[i].state ? -1 : time_of(l, e, &found[i].algo, p, d, workspace, stream, events);
+      if (t < 0 || (least >= 0 && t >= CLEARLY * least)) continue;
+      best = i;
+      least = t;
+    }
+  }
+  if (events[0]) cudaEventDestroy(events[0]);
+  if (events[1]) cudaEventDestroy(events[1]);
+  if (d) cudaFree(d);
+  cudaGetLastError(); /* what could not be timed is no error of the product */
+  return best;
+}
+
+/* -- algorithms as text ------------------------------------------------------------------------ */
+
+/* "m n k lda ldb ldd transposed types alignments =": the kind as the start of a line. */
+static void kind_text(char *out, size_t size, const fsam_product_kind *k) {
+  snprintf(out, size, "%lld %lld %lld %lld %lld %lld %d %d %d %d %d %d %d %d =", (long long)k->m,
+           (long long)k->n, (long long)k->k, (long long)k->lda, (long long)k->ldb,
+           (long long)k->ldd, k->a_transposed, k->b_transposed, k->type, k->d_type, k->align_a,
+           k->align_b, k->align_d, k->align_bias);
+}
+
+/* The first line: algorithms are the library's and the GPU's. */
+static void head_text(char *out, size_t size, const fsam_device *device) {
+  snprintf(out, size, "cublaslt %zu, %s\n", cublasLtGetVersion(), device->text);
+}
+
+/* The algorithm that an earlier run chose, if the library still takes it. */
+static int find_known(const library *l, entry *e) {
+  char kind[LINE];
+  unsigned long long words[8];
+  kind_text(kind, sizeof kind, &e->kind);
+  const size_t length = strlen(kind);
+  for (const char *line = l->known; line; line = strchr(line, '\n')) {
+    line += *line == '\n';
+    if (strncmp(line, kind, length) != 0) continue;
+    if (sscanf(line + length, "%llx %llx %llx %llx %llx %llx %llx %llx", &words[0], &words[1],
+               &words[2], &words[3], &words[4], &words[5], &words[6], &words[7]) != 8)
+      return 0;
+    for (int i = 0; i < 8; i++) e->algorithm.data[i] = words[i];
+    cublasLtMatmulHeuristicResult_t result;
+    return cublasLtMatmulAlgoCheck(l->handle, e->how, e->a, e->b, e->d, e->d, &e->algorithm,
+                                   &result) == CUBLAS_STATUS_SUCCESS &&
+           result.workspaceSize <= PRODUCT_WORKSPACE;
+  }
+  return 0;
+}
+
+/* Adds the lines of what was timed to `known`. */
+static int remember(library *l) {
+  if (!l->tuning) return FSAM_OK;
+  size_t used = strlen(l->known);
+  char *grown = realloc(l->known, used + LINE * (size_t)(l->count + 1));
+  if (!grown) return fsam__fail(FSAM_ENOMEM, "tuning: no memory for its text");
+  l->known = grown;
+  for (int i = 0; i < SLOTS; i++) {
+    entry *e = l->slots[i];
+    if (!e || !e->timed) continue;
+    char *line = l->known + used;
+    kind_text(line, LINE, &e->kind);
+    size_t n = strlen(line);
+    for (int w = 0; w < 8; w++)
+      n += (size_t)snprintf(line + n, LINE - n, " %llx", (unsigned long long)e->algorithm.data[w]);
+    used += n + (size_t)snprintf(line + n, LINE - n, "\n");
+    e->timed = 0;
+  }
+  return FSAM_OK;
+}
+
+/* -- the cache --------------------------------------------------------------------------------- */
+
+static void drop_all(library *l) {
+  for (int i = 0; i < SLOTS; i++) {
+    if (l->slots[i]) entry_free(l->slots[i]);
+    l->slots[i] = NULL;
+  }
+  l->count = 0;
+}
+
+static void library_free(void *matmul) {
+  library *l = matmul;
+  drop_all(l);
+  if (l->handle) cublasLtDestroy(l->handle);
+  free(l->known);
+  free(l);
+}
+
+static int library_of(library **out, fsam_device *device) {
+  library *l = device->matmul;
+  if (!l) {
+    l = calloc(1, sizeof *l);
+    if (!l) return fsam__fail(FSAM_ENOMEM, "linear: no memory for the products' cache");
+    const cublasStatus_t s = cublasLtCreate(&l->handle);
+    if (s) {
+      free(l);
+      return fsam__fail(FSAM_EINTERNAL, "linear: cuBLASLt cannot start (%s)",
+                        cublasLtGetStatusName(s));
+    }
+    device->matmul = l;
+    device->matmul_free = library_free;
+  }
+  *out = l;
+  return FSAM_OK;
+}
+
+static unsigned slot_of(const fsam_product_kind *k) {
+  const unsigned char *bytes = (const unsigned char *)k;
+  uint64_t hash = 1469598103934665603u; /* FNV-1a */
+  for (size_t i = 0; i < sizeof *k; i++) hash = (hash ^ bytes[i]) * 1099511628211u;
+  return (unsigned)(hash >> 32) % SLOTS;
+}
+
+/* Chooses the entry's algorithm. */
+static int choose(library *l, entry *e, const fsam_product *p, void *workspace,
+                  cudaStream_t stream) {
+  cublasLtMatmulHeuristicResult_t found[CANDIDATES];
+  cublasLtMatmulPreference_t preference = NULL;
+  int count = 0;
+  if (l->tuning && find_known(l, e)) return FSAM_OK;
+  e->timed = l->tuning;
+  cublasStatus_t s = make_preference(&preference, &e->kind);
+  if (!s)
+    s = cublasLtMatmulAlgoGetHeuristic(l->handle, e->how, e->a, e->b, e->d, e->d, preference,
+                                       l->tuning ? CANDIDATES : 1, found, &count);
+  if (preference) cublasLtMatmulPreferenceDestroy(preference);
+  if (!s && count == 0) s = CUBLAS_STATUS_NOT_SUPPORTED;
+  if (s) return refused(&e->kind, "multiply this", s);
+  const int best = l->tuning && count > 1 ? fastest(l, e, found, count, p, workspace, stream) : 0;
+  e->algorithm = found[best].algo;
+  return FSAM_OK;
+}
+
+static int entry_new(entry **out, library *l, const fsam_product *p, void *workspace,
+                     cudaStream_t stream) {
+  entry *e = calloc(1, sizeof *e);
+  if (!e) return fsam__fail(FSAM_ENOMEM, "linear: no memory for another product");
+  e->kind = p->kind;
+  cublasStatus_t s = describe_operation(e, p->bias);
+  if (!s) s = describe_matrices(e);
+  int rc = s ? refused(&p->kind, "describe this", s) : choose(l, e, p, workspace, stream);
+  if (rc < 0)
+    entry_free(e);
+  else
+    *out = e;
+  return rc;
+}
+
+int fsam__product_run(fsam_device *device, const fsam_product *p, void *workspace) {
+  library *l = NULL;
+  FSAM_TRY(library_of(&l, device));
+  unsigned at = slot_of(&p->kind);
+  while (l->slots[at] && memcmp(&l->slots[at]->kind, &p->kind, sizeof p->kind) != 0)
+    at = (at + 1) % SLOTS;
+  if (!l->slots[at]) {
+    entry *made = NULL;
+    FSAM_TRY(entry_new(&made, l, p, workspace, device->stream));
+    if (l->count >= MAX_ENTRIES) {
+      FSAM_TRY(remember(l));
+      drop_all(l);
+      at = slot_of(&p->kind);
+    }
+    l->slots[at] = made;
+    l->count++;
+  }
+  entry *e = l->slots[at];
+  cublasStatus_t s = CUBLAS_STATUS_SUCCESS;
+  if (p->bias) s = set(e, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->bias, sizeof p->bias);
+  if (!s) s = run(l, e, &e->algorithm, p, p->d, workspace, device->stream);
+  return s ? refused(&p->kind, "multiply", s) : FSAM_OK;
+}
+
+/* -- tuning ------------------------------------------------------------------------------------ */
+
+int fsam__product_tuning_begin(fsam_device *device, const char *known) {
+  library *l = NULL;
+  char head[LINE];
+  FSAM_TRY(library_of(&l, device));
+  head_text(head, sizeof head, device);
+  const char *text = known && !strncmp(known, head, strlen(head)) ? known : head;
+  free(l->known);
+  l->known = strdup(text);
+  if (!l->known) return fsam__fail(FSAM_ENOMEM, "tuning: no memory for what is known");
+  drop_all(l);
+  l->tuning = 1;
+  return FSAM_OK;
+}
+
+int fsam__product_tuning_text(fsam_device *device, const char **text) {
+  library *l = NULL;
+  FSAM_TRY(library_of(&l, device));
+  FSAM_TRY(remember(l));
+  *text = l->tuning ? l->known : "";
+  return FSAM_OK;
+}

@@ -1,0 +1,67 @@
+/* cudnn_attention.cuh: attention (scaled dot-product attention) as cuDNN does it, for sdpa.cu, which prepares
+ * it and clears up behind it. sdpa_cuda.c has it done; spec/simt does it by the same struct's
+ * meaning, so that sdpa.cu runs without a GPU. */
+#ifndef FSAM_SDPA_CUH
+#define FSAM_SDPA_CUH
+
+#include "engine/engine.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What a plan is made for; a cache compares it as bytes: no padding. The batch's tokens are not in
+ * it: where samples lie, only the device knows. */
+typedef struct fsam_sdpa_kind {
+  int32_t samples;
+  int32_t longest; /* a multiple of SDPA_TILE: no sample is longer */
+  int32_t heads, d;
+  int32_t backward;
+} fsam_sdpa_kind;
+
+/* Rows of cuDNN's tiles. Its kernels for Hopper give NaN where the longest sample is an odd number
+ * of half tiles. */
+enum { SDPA_TILE = 128, SDPA_MAX_HEAD = 128 };
+
+/* Forward: out, lse from qkv. Backward: dqkv from dout, out, lse, qkv. Sample b has the
+ * lengths[b] > 0 rows from row s on, where qkv_starts[b] = 3 H s, out_starts[b] = H s and
+ * lse_starts[b] = heads s; the last of the samples + 1 starts are where the tensors end. All bf16
+ * but lse (f32), rows without gaps, 16-byte aligned; bf16 [T,3H] and [T,H], lse [T,heads]. Rows of
+ * no sample are left as they are. Samples may be copies of each other: then they write the same
+ * bits to the same place. */
+typedef struct fsam_sdpa {
+  fsam_sdpa_kind kind;
+  const int32_t *lengths;
+  const int64_t *qkv_starts, *out_starts, *lse_starts;
+  const void *qkv, *dout;
+  void *out, *dqkv;
+  float *lse;
+} fsam_sdpa;
+
+/* Is the library there? FSAM_ENODEV says what to do. */
+int fsam__sdpa_open(void);
+
+/* The bytes of workspace that this kind needs, a multiple of 256. The first time of a kind makes
+ * its plan, which takes up to a second and must not happen while a graph is captured. */
+int fsam__sdpa_plan(size_t *bytes, fsam_device *device, const fsam_sdpa_kind *kind);
+
+/* Queues it; `workspace` is device memory of that size. */
+int fsam__sdpa_run(fsam_device *device, const fsam_sdpa *a, void *workspace);
+
+/* -- sdpa.cu ----------------------------------------------------------------------------------- */
+
+/* FSAM_EINVAL, FSAM_ENODEV: FSAM_ATTENTION asks for what is unknown or absent. */
+int fsam__sdpa_check(void);
+
+/* attention_forward and attention_backward: 1 when cuDNN does it, 0 when the caller is to, negative
+ * on failure. */
+int fsam__sdpa_forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv, int heads,
+                       const fsam_batch *batch, const fsam_dropout *dropout);
+int fsam__sdpa_backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tensor *out,
+                        const fsam_tensor *lse, const fsam_tensor *qkv, int heads,
+                        const fsam_batch *batch, const fsam_dropout *dropout);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,35 @@
+/* matmul.h: the one door to the matrix library. matmul.c owns the state on the device and what the
+ * libraries lack; matmul_dnnl.c (oneDNN) or else matmul_blas.c (OpenBLAS) multiplies. Only linear.c
+ * comes in here. */
+#ifndef FSAM_MATMUL_H
+#define FSAM_MATMUL_H
+
+#include "engine/engine.h"
+
+/* c[m,n] = op(a)[m,k] op(b)[k,n] + bias[n], or the product added to what c holds if `accumulate`,
+ * without a bias then. Matrices of rank 2, f32 or bf16, any row stride; a and b of one type; bias
+ * f32 or NULL. Sums are f32, rounded once into c. Sizes of 0 are fine. The caller checks shapes. */
+int fsam__matmul(fsam_tensor *c, const fsam_tensor *a, bool a_transposed, const fsam_tensor *b,
+                 bool b_transposed, const fsam_tensor *bias, bool accumulate);
+
+/* -- what a library provides, for matmul.c ----------------------------------------------------- */
+
+/* The product as a library sees it, all sizes > 0. A cache compares it as bytes: no padding. */
+typedef struct fsam__product {
+  int64_t m, n, k;
+  int64_t a_stride, b_stride, c_stride; /* elements from one stored row to the next */
+  int8_t a_transposed, b_transposed;    /* 1: stored as [k,m], [n,k] */
+  int8_t type, c_type;                  /* of a and b; of c */
+  int8_t biased, accumulate;            /* 0 or 1 */
+  int16_t threads;                      /* how many to use */
+} fsam__product;
+
+typedef struct fsam__library fsam__library;
+
+int fsam__library_new(fsam__library **out);
+void fsam__library_free(fsam__library *library);
+/* 1 when done, 0 when the library cannot do these types on this processor, or an error. */
+int fsam__library_multiply(fsam__library *library, const fsam__product *p, void *c, const void *a,
+                           const void *b, const float *bias);
+
+#endif

@@ -1,0 +1,223 @@
+--- A task: a data set under a tokenizer, as batches that a pass can run.
+--
+-- Owns encoding, the limits on length, the frozen batches and their epoch order, the samples that a
+-- Fisher policy draws, and judging predictions. Rules of order are data/order.lua's, packing is
+-- data/batch.lua's; files and models are their own modules'.
+
+local bit = require("bit")
+local draw = require("fsam.data.sampling")
+local errors = require("fsam.errors")
+local metrics = require("fsam.data.metrics")
+local order = require("fsam.data.order")
+local packing = require("fsam.data.packing")
+
+local M = {}
+
+local Task = {}
+Task.__index = Task
+
+local function encode(dataset, tokenizer, most)
+  local samples, lengths = {}, {}
+  for i = 1, math.min(#dataset.samples, most or math.huge) do
+    local raw = dataset.samples[i]
+    local ids, segments = tokenizer:encode(raw.text, raw.pair)
+    samples[i] = { ids = ids, segments = segments, label = raw.label, group = raw.phenomenon }
+    lengths[i] = #ids
+  end
+  return samples, lengths
+end
+
+-- FNV-1a over token ids and labels: equal for equal data under an equal vocabulary.
+local function fingerprint(...)
+  local hash = bit.tobit(0x811c9dc5)
+  local function add(value)
+    -- hash · 16777619 mod 2^32; the factor is 2^24 + 403, so no product exceeds 2^53.
+    local x = bit.bxor(hash, value) % 2 ^ 32
+    hash = bit.tobit((x * 403 + (x % 256) * 2 ^ 24) % 2 ^ 32)
+  end
+  for _, samples in ipairs({ ... }) do
+    for _, sample in ipairs(samples) do
+      for _, id in ipairs(sample.ids) do
+        add(id)
+      end
+      add(math.floor((sample.label or 0) * 1000))
+    end
+  end
+  return bit.tohex(hash)
+end
+
+--- Encodes the data and cuts its batches.
+-- @tparam table t name, train and dev (datasets), tokenizer; model (max_positions,
+--   position_offset, pad_id); options (seed, batch_size, max_tokens, max_positions,
+--   max_train_samples, update_freq, required_batch_size_multiple)
+-- @treturn table task: name, labels, classes (nil: regression), metrics, train and dev samples,
+--   skipped (training samples that were too long), fingerprint
+-- @raise when a development sample is too long, or no training sample is left
+function M.new(t)
+  local o = t.options
+  local self = setmetatable({
+    name = t.name or t.train.name,
+    labels = t.train.labels, classes = t.train.labels and #t.train.labels,
+    tokenizer = t.tokenizer, update_freq = o.update_freq or 1, seed = o.seed,
+  }, Task)
+  self.metrics = metrics.of_task(self.classes)
+  self.packing = {
+    pad_id = t.model.pad_id, position_offset = t.model.position_offset,
+    regression = self.classes == nil,
+  }
+  local limits = {
+    seed = o.seed, max_tokens = o.max_tokens, max_sentences = o.batch_size,
+    multiple = o.required_batch_size_multiple,
+    max_positions = math.min(o.max_positions or math.huge, t.model.max_positions),
+  }
+  local lengths
+  self.train, lengths = encode(t.train, t.tokenizer, o.max_train_samples)
+  self.batches, self.skipped = order.batches(lengths, limits)
+  self.dev, lengths = encode(t.dev, t.tokenizer)
+  limits.split = "dev"
+  self.dev_batches = order.batches(lengths, limits)
+  self.usable = {}
+  for _, batch in ipairs(self.batches) do
+    for _, index in ipairs(batch) do
+      self.usable[#self.usable + 1] = index
+    end
+  end
+  self.steps_per_epoch = math.ceil(#self.batches / self.update_freq)
+  self.fingerprint = fingerprint(self.train, self.dev)
+  return self
+end
+
+-- Sample tables of a list of indices.
+local function pick(samples, indices)
+  local list = {}
+  for i, index in ipairs(indices) do
+    list[i] = samples[index]
+  end
+  return list
+end
+
+function Task:pack(samples, first_ordinal)
+  local o = { first_ordinal = first_ordinal }
+  for key, value in pairs(self.packing) do
+    o[key] = value
+  end
+  return packing.pack(samples, o)
+end
+
+--- The steps of an epoch, each a list of batches of sample indices.
+-- @tparam integer epoch from 1
+function Task:steps(epoch)
+  return order.grouped(order.epoch(self.batches, self.seed, epoch), self.update_freq)
+end
+
+--- One step's micro-batches as host batches; ordinals number its samples.
+-- @tparam table step one of steps()
+-- @treturn table host batches
+-- @treturn integer samples
+-- @treturn integer tokens
+function Task:micro_batches(step)
+  local list, samples, tokens = {}, 0, 0
+  for i, indices in ipairs(step) do
+    list[i] = self:pack(pick(self.train, indices), samples)
+    samples, tokens = samples + #indices, tokens + list[i].real_tokens
+  end
+  return list, samples, tokens
+end
+
+--- The first samples of a split, in the order in which its batches were cut: a draw by seed.
+-- @tparam string split "train" or "dev"
+-- @tparam integer most
+-- @treturn table host batches; their ordinals number the samples
+-- @treturn integer how many samples they have
+function Task:first(split, most)
+  local list, count = {}, 0
+  for _, indices in ipairs(split == "dev" and self.dev_batches or self.batches) do
+    local left = { unpack(indices, 1, most - count) }
+    if #left > 0 then
+      list[#list + 1] = self:pack(pick(self[split], left), count)
+      count = count + #left
+    end
+  end
+  return list, count
+end
+
+--- Draws training samples for a mask: n of them without replacement, keyed by seed and step.
+-- @treturn function fn(n, seed, step, first_ordinal = 0) → host batches of one sample each
+function Task:sampler()
+  return function(n, seed, step, first_ordinal)
+    local list = {}
+    local key = { seed = seed, step = step, stream = 0x46495348 } -- "FISH"
+    for i, place in ipairs(draw.places(n, #self.usable, key)) do
+      list[i] = self:pack({ self.train[self.usable[place]] }, (first_ordinal or 0) + i - 1)
+    end
+    return list
+  end
+end
+
+local function argmax(row)
+  local best = 1
+  for c = 2, #row do
+    best = row[c] > row[best] and c or best
+  end
+  return best - 1
+end
+
+-- Share of right predictions by the samples' group (the built-in corpus's phenomena), or nil.
+local function by_group(samples, predictions)
+  local right, count = {}, {}
+  for i, sample in ipairs(samples) do
+    local group = sample.group
+    if group then
+      count[group] = (count[group] or 0) + 1
+      right[group] = (right[group] or 0) + (predictions[i] == sample.label and 1 or 0)
+    end
+  end
+  for group, n in pairs(count) do
+    right[group] = right[group] / n
+  end
+  return next(right) and right or nil
+end
+
+--- Judges a model on the development set.
+-- @tparam function predict fn(host batch) → logits (rows), losses
+-- @tparam[opt] function stop asked after each batch; true ends the validation
+-- @treturn ?table values (name → number), groups (name → accuracy) or nil, collapsed (a label's
+--   name) or nil, tokens; nil when it was stopped
+function Task:validate(predict, stop)
+  local r = { labels = {}, predictions = {}, scores = {}, losses = {}, classes = self.classes }
+  local tokens = 0
+  for _, indices in ipairs(self.dev_batches) do
+    local host = self:pack(pick(self.dev, indices), 0)
+    local logits, losses = predict(host)
+    for k, index in ipairs(indices) do
+      r.labels[index], r.losses[index] = self.dev[index].label, losses[k]
+      r.scores[index] = logits[k][1]
+      r.predictions[index] = self.classes and argmax(logits[k])
+    end
+    tokens = tokens + host.real_tokens
+    if stop and stop() then
+      return nil
+    end
+  end
+  local only = self.classes and metrics.collapsed(r.predictions, r.labels)
+  return {
+    values = metrics.compute(self.metrics, r), tokens = tokens,
+    groups = self.classes and by_group(self.dev, r.predictions) or nil,
+    collapsed = only and self.labels[only + 1],
+  }
+end
+
+--- Raises unless a saved run was trained on this very data.
+-- @tparam table trainer of the checkpoint
+-- @tparam string folder for the message
+function Task:check_same(trainer, folder)
+  local data = trainer.data
+  if data.fingerprint ~= self.fingerprint then
+    errors.raise("the run in %s was started on other data (%d training and %d development samples, "
+      .. "now %d and %d, fingerprint %s, now %s); give the same data, another --save-dir, or "
+      .. "--restart", folder, data.train, data.dev, #self.train, #self.dev, data.fingerprint,
+      self.fingerprint)
+  end
+end
+
+return M

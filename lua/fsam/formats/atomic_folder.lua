@@ -1,0 +1,135 @@
+--- Replacing a folder so that a crash at any moment leaves a complete one.
+--
+-- A folder is complete when its last file (a JSON text, "trainer.json" unless said otherwise) is
+-- there and parses. Saving NAME writes NAME.new, puts its files and then its last file on the
+-- disk, and exchanges it with NAME in one step; where the file system cannot exchange, NAME steps
+-- aside as NAME.old. So from the first save on, one of the three is complete at every moment.
+-- What is in the folder is the caller's business.
+local errors = require("fsam.errors")
+local file = require("fsam.base.file")
+local json = require("fsam.base.json")
+local lfs = require("lfs")
+
+local M = {}
+
+local LAST = "trainer.json"
+
+local function bare(name)
+  return #name > 1 and name:gsub("/+$", "") or name
+end
+
+local function is_complete(path, last)
+  last = path .. "/" .. last
+  return file.kind(last) == "file" and (pcall(function()
+    return json.decode(file.read(last), last)
+  end))
+end
+
+local function is_empty(path)
+  local count = 0
+  for entry in lfs.dir(path) do -- to its end, which closes it
+    count = count + (entry ~= "." and entry ~= ".." and 1 or 0)
+  end
+  return count == 0
+end
+
+--- The complete folder to read for NAME, also after a crash while saving.
+-- @tparam string name
+-- @tparam[opt="trainer.json"] string last
+-- @treturn ?string NAME, else NAME.new, else NAME.old, whichever first is complete; nil: none
+function M.resolve(name, last)
+  name = bare(name)
+  for _, suffix in ipairs({ "", ".new", ".old" }) do
+    if is_complete(name .. suffix, last or LAST) then
+      return name .. suffix
+    end
+  end
+  return nil
+end
+
+--- Makes NAME ready for `replace`: finishes what a crash interrupted, and clears leftovers. To be
+-- called before a long computation whose result will be saved there.
+-- @tparam string name
+-- @tparam[opt="trainer.json"] string last
+-- @raise when NAME is something that we did not write, or cannot be written beside
+function M.prepare(name, last)
+  name, last = bare(name), last or LAST
+  local parent, kind = file.parent(name), file.kind(name)
+  file.make_folder(parent)
+  if kind and kind ~= "directory" then
+    errors.raise("%s is in the way: a folder will be saved there, and this is a %s", name, kind)
+  elseif not kind or is_empty(name) then
+    local complete = M.resolve(name, last)
+    if complete then
+      file.rename(complete, name)
+      file.sync(parent)
+    end
+  elseif not is_complete(name, last) then
+    errors.raise("%s is in the way: it has no readable %s, so it is not replaced; move it away",
+      name, last)
+  end
+  file.remove(name .. ".new")
+  file.remove(name .. ".old")
+end
+
+--- Puts everything in a folder on the disk, with those in it.
+local function sync_tree(path)
+  for entry in lfs.dir(path) do
+    if entry ~= "." and entry ~= ".." then
+      local inner = path .. "/" .. entry
+      local kind = lfs.symlinkattributes(inner, "mode")
+      if kind == "directory" then
+        sync_tree(inner)
+      elseif kind == "file" then
+        file.sync(inner)
+      end
+    end
+  end
+  file.sync(path)
+end
+
+local function fill(path, write, last)
+  file.make_folder(path)
+  local text = write(path)
+  sync_tree(path)
+  file.write(path .. "/" .. last, text)
+  file.sync(path)
+end
+
+--- Puts the complete NAME.new in NAME's place.
+local function swap(name)
+  local parent, new, old = file.parent(name), name .. ".new", name .. ".old"
+  if not file.kind(name) then
+    file.rename(new, name)
+  elseif file.exchange(new, name) then
+    old = new
+  else
+    file.rename(name, old)
+    file.sync(parent)
+    file.rename(new, name)
+  end
+  file.sync(parent)
+  pcall(file.remove, old) -- the new folder is in place; `prepare` complains if this one stays
+end
+
+--- Writes a folder anew, or fails and leaves the one that was there as it was.
+-- @tparam string name the folder
+-- @tparam function write called with the path of an empty folder; writes all files but the last,
+--   and returns the last one's text
+-- @tparam[opt="trainer.json"] string last the file whose presence says that all is there
+-- @raise what `write` raises; one line that names the path when the disk is full or fails
+function M.replace(name, write, last)
+  name, last = bare(name), last or LAST
+  M.prepare(name, last)
+  local new = name .. ".new"
+  local ok, err = pcall(fill, new, write, last)
+  if not ok then
+    -- Room for whatever comes next; the last file first, so that half a folder is never complete.
+    pcall(file.remove, new .. "/" .. last)
+    pcall(file.remove, new)
+    error(err, 0)
+  end
+  swap(name)
+end
+
+return M

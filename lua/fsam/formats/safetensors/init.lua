@@ -1,0 +1,262 @@
+--- safetensors files: reading through a mapping, one file or several shards, and writing.
+--
+-- Owns the way from a path to tensors by name and back. A header is checked whole before anything
+-- is read (safetensors/header.lua); bulk data goes between the mapping, memory and the disk in C
+-- and never becomes a Lua value. What the names mean is huggingface.lua's.
+--
+-- Format: u64 length, JSON of that length, data; little-endian.
+local C = require("fsam.C")
+local errors = require("fsam.errors")
+local file = require("fsam.base.file")
+local header = require("fsam.formats.safetensors.header")
+local json = require("fsam.base.json")
+local ffi, lib, check = C.ffi, C.lib, C.check
+
+local M = {}
+
+local bytes_at, u64_at = ffi.typeof("const uint8_t *"), ffi.typeof("const uint64_t *")
+local tensor_type = ffi.typeof("fsam_tensor")
+
+-- How `values` sees each type in memory; the others are read through f32.
+local INTEGERS = {}
+for dtype, name in pairs({ BOOL = "uint8_t", U8 = "uint8_t", I8 = "int8_t", U16 = "uint16_t",
+  I16 = "int16_t", U32 = "uint32_t", I32 = "int32_t", U64 = "uint64_t", I64 = "int64_t" }) do
+  INTEGERS[dtype] = ffi.typeof("const " .. name .. " *")
+end
+
+local NEGATIVE_INFINITY = 0xff800000 -- the bits of f32; what lies above them is NaN
+
+-- Names that `read_f32` takes (fsam_file_read_f32).
+local FLOATS = { F32 = true, F16 = true, BF16 = true, F64 = true }
+
+local Entry = {}
+Entry.__index = Entry
+
+local function mapping(entry)
+  if not entry.source.map then
+    errors.raise("%s is closed; tensor %s cannot be read", entry.source.path, entry.name)
+  end
+  return entry.source.map
+end
+
+--- True when the type converts to f32: F32, F16, BF16, F64.
+function Entry:is_float()
+  return FLOATS[self.dtype] == true
+end
+
+--- Converts all elements to f32.
+-- @tparam cdata dest float memory for at least `count` elements
+-- @tparam number count must be the number of elements
+-- @raise when the count differs, or the type does not convert
+function Entry:read_f32(dest, count)
+  if count ~= self.elements then
+    errors.raise("%s: tensor %s has %d elements, %d are wanted", self.source.path, self.name,
+      self.elements, count)
+  end
+  check(lib.fsam_file_read_f32(dest, mapping(self), self.dtype, self.offset, count))
+end
+
+--- Fills a tensor: f32 from F32, F16, BF16 or F64; bf16 from BF16; i32 from I32.
+-- @tparam cdata tensor fsam_tensor with as many elements, on any device
+-- @raise when the count differs, or the types do not fit
+function Entry:read_tensor(tensor)
+  if tensor:count() ~= self.elements then
+    errors.raise("%s: tensor %s has %d elements, %s wants %d", self.source.path, self.name,
+      self.elements, tostring(tensor), tensor:count())
+  end
+  check(lib.fsam_file_read_tensor(tensor, mapping(self), self.dtype, self.offset))
+end
+
+--- Copies the stored bytes as they are.
+-- @tparam cdata dest memory for at least `bytes` bytes
+-- @tparam number bytes must be the number of bytes
+function Entry:read_bytes(dest, bytes)
+  if bytes ~= self.bytes then
+    errors.raise("%s: tensor %s has %d bytes, %d are wanted", self.source.path, self.name,
+      self.bytes, bytes)
+  end
+  check(lib.fsam_file_read(dest, mapping(self), self.offset, bytes))
+end
+
+--- All values as a flat Lua table, row by row; for small tensors. BOOL gives 0 and 1, integers
+-- beyond 2^53 lose digits.
+-- @treturn {number,…}
+-- @raise when the type is neither an integer nor one that converts to f32
+function Entry:values()
+  local values, map = {}, mapping(self)
+  local integer = INTEGERS[self.dtype]
+  if integer then
+    local data = ffi.cast(integer, lib.fsam_file_data(map) + self.offset)
+    for i = 1, self.elements do
+      values[i] = tonumber(data[i - 1])
+    end
+    return values
+  end
+  local data = ffi.new("float[?]", self.elements)
+  local bits = ffi.cast("const uint32_t *", data)
+  self:read_f32(data, self.elements)
+  for i = 1, self.elements do
+    -- LuaJIT takes a negative NaN with a payload for one of its own tagged values and crashes.
+    values[i] = bits[i - 1] > NEGATIVE_INFINITY and 0 / 0 or data[i - 1]
+  end
+  return values
+end
+
+local Source = {}
+Source.__index = Source
+
+--- The entry of a name: name, dtype, shape, elements, bytes, pointer (const uint8_t *, valid while
+-- the entry is referenced and its file open), offset in its file, and the readers above.
+-- @tparam string name
+-- @treturn ?table nil when there is no such tensor
+function Source:find(name)
+  return self.entries[name]
+end
+
+--- As `find`, but a tensor that is not there is an error.
+function Source:get(name)
+  return self.entries[name]
+    or errors.raise("%s has no tensor %s", self.path, header.printable(name))
+end
+
+--- Gives the mappings back now rather than at a collection; entries cannot be read afterwards.
+function Source:close()
+  for _, part in ipairs(self.parts) do
+    if part.map then
+      lib.fsam_file_unmap(ffi.gc(part.map, nil))
+      part.map = nil
+    end
+  end
+end
+
+local function header_length(path, data, size)
+  if size < 8 then
+    errors.raise("%s has %d bytes: too short for a safetensors file", path, size)
+  end
+  local length = ffi.cast(u64_at, data)[0] -- may exceed 2^53, so compared as it is
+  if length > header.MAX_BYTES then
+    errors.raise("%s: the header's length is %s, more than %d: not a safetensors file", path,
+      tostring(length):gsub("ULL$", ""), header.MAX_BYTES)
+  elseif length > size - 8 then
+    errors.raise("%s: the header has %d bytes, the file only %d more: it is truncated", path,
+      tonumber(length), size - 8)
+  end
+  return tonumber(length)
+end
+
+--- Opens one file.
+-- @tparam string path
+-- @treturn Source path, names (in file order), metadata (string to string), find, get, close
+-- @raise one line per defect, naming file and tensor
+function M.open(path)
+  local map, size = file.map(path)
+  local data = ffi.cast(bytes_at, lib.fsam_file_data(map))
+  local length = header_length(path, data, size)
+  local start = 8 + length
+  local list, metadata = header.parse(ffi.string(data + 8, length), size - start, path)
+  local self = setmetatable({ path = path, map = map, names = {}, entries = {},
+    metadata = metadata }, Source)
+  self.parts = { self }
+  for i, entry in ipairs(list) do
+    entry.offset = entry.offset + start
+    entry.pointer = data + entry.offset
+    entry.source = self
+    self.names[i] = entry.name
+    self.entries[entry.name] = setmetatable(entry, Entry)
+  end
+  return self
+end
+
+--- The shards that an index names, sorted. Only files of the index's own folder are accepted.
+local function shard_files(path, weight_map)
+  local files, seen = {}, {}
+  for name, shard in pairs(weight_map) do
+    if type(shard) ~= "string" or shard == "" or shard:find("[/%z]") then
+      errors.raise("%s: the file of %s is not a plain file name", path, header.printable(name))
+    end
+    if not seen[shard] then
+      seen[shard] = true
+      files[#files + 1] = shard
+    end
+  end
+  table.sort(files)
+  return files
+end
+
+local function add_shard(self, part)
+  for _, name in ipairs(part.names) do
+    local other = self.entries[name]
+    if other then
+      errors.raise("%s: tensor %s is in %s and in %s", self.path, header.printable(name),
+        other.source.path, part.path)
+    end
+    self.entries[name] = part.entries[name]
+    self.names[#self.names + 1] = name
+  end
+  self.parts[#self.parts + 1] = part
+end
+
+--- Opens the shards of an index (`model.safetensors.index.json`) as one source.
+-- @tparam string path of the index
+-- @treturn Source names run shard by shard, metadata is the index's
+-- @raise when a shard is missing or broken, lacks a tensor that the index puts there, or two shards
+--   hold the same tensor
+function M.open_index(path)
+  local index = json.decode(file.read(path), path)
+  local weight_map = type(index) == "table" and index.weight_map
+  if type(weight_map) ~= "table" or next(weight_map) == nil or json.is_array(weight_map) then
+    errors.raise("%s has no weight_map: not an index of safetensors files", path)
+  end
+  local self = setmetatable({ path = path, names = {}, entries = {}, parts = {},
+    metadata = type(index.metadata) == "table" and index.metadata or {} }, Source)
+  local folder = file.parent(path) .. "/"
+  for _, shard in ipairs(shard_files(path, weight_map)) do
+    if not file.kind(folder .. shard) then
+      errors.raise("%s names %s, which does not exist", path, folder .. shard)
+    end
+    add_shard(self, M.open(folder .. shard))
+  end
+  for name, shard in pairs(weight_map) do
+    local entry = self.entries[name]
+    if not entry or entry.source.path ~= folder .. shard then
+      errors.raise("%s: tensor %s is not in %s", path, header.printable(name), shard)
+    end
+  end
+  return self
+end
+
+local function write_tensor(path, writer, tensor)
+  local data, before = tensor.data, writer.written
+  if type(data) == "function" then
+    data(writer)
+  elseif ffi.istype(tensor_type, data) then
+    writer:tensor(data)
+  else
+    writer:write(data, tensor.bytes)
+  end
+  if writer.written - before ~= tensor.bytes then
+    errors.raise("%s: tensor %s wrote %d bytes, its dtype and shape need %d", path, tensor.name,
+      writer.written - before, tensor.bytes)
+  end
+end
+
+--- Writes a file and puts it on the disk. Its bytes depend on the tensors and the metadata alone:
+-- the largest types first, then by name, as the reference writer orders them. What was written
+-- stays when it fails.
+-- @tparam string path
+-- @tparam {table,…} tensors name, dtype ("F32", …), shape, data: a pointer to host memory, an
+--   fsam_tensor of that type, or a function that gets the Writer of file.lua and writes the bytes
+-- @tparam[opt] table metadata string to string; default { format = "pt" }
+-- @raise naming the path when the disk is full or fails, or the tensor that is not what it says
+function M.write(path, tensors, metadata)
+  local text, ordered = header.make(tensors, metadata or { format = "pt" }, path)
+  file.write_with(path, function(writer)
+    writer:write(ffi.new("uint64_t[1]", #text), 8)
+    writer:write(text)
+    for _, tensor in ipairs(ordered) do
+      write_tensor(path, writer, tensor)
+    end
+  end)
+end
+
+return M

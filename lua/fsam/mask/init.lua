@@ -1,0 +1,124 @@
+--- Mask policies: which weights a fisher- type may perturb, by a value for each weight of which the
+-- largest are kept. Owns: the values' definitions and the options all policies share. Leaves to
+-- others: selection (fsam.vector), when a mask is due and how long it lives (fsam.step.masking).
+--
+--   sample   the empirical Fisher information, Σ_i g_i² over single training samples (Zhong et al.
+--            2022; Mi et al. 2022): passes of its own, at w
+--   batch    g² of the step's first gradient
+--   adam     β2 v + (1 − β2) g²: what Adam's second moment will be, at no cost
+--   magnitude  |w|                random  by seed and step
+-- A policy with `passes` runs before the step's first pass; the others use its gradient.
+local errors = require("fsam.errors")
+local registry = require("fsam.base.registry")
+
+local M = {}
+
+local register = registry.new()
+
+M.options = {
+  { name = "fisher", type = "string", default = "sample", metavar = "POLICY", group = "Masks",
+    help = "what makes a weight important: sample (per-sample Fisher), batch, adam, magnitude, "
+      .. "random" },
+  { name = "keep_ratio", type = "number", default = 0.1, above = 0, max = 1, group = "Masks",
+    help = "share of the weights that are perturbed" },
+  { name = "mask_iter_e", type = "integer", default = 100, min = 1, group = "Masks",
+    help = "updates between two masks" },
+  { name = "num_samples", type = "integer", default = 32, min = 1, group = "Masks",
+    help = "training samples that the policy sample looks at" },
+  { name = "mask_scope", type = "list", default = {}, metavar = "NAMES", group = "Masks",
+    help = "only these parameters are masked, by pieces of their names; default: all" },
+  { name = "mask_exclude", type = "list", default = {}, metavar = "NAMES", group = "Masks",
+    help = "these parameters are not masked, by pieces of their names" },
+  { name = "mask_per", type = "choice", choices = { "model", "tensor" }, default = "model",
+    group = "Masks", help = "the ratio holds in the whole model, or in each tensor" },
+  { name = "unmasked", type = "choice", choices = { "none", "dense" }, default = "none",
+    group = "Masks", help = "parameters that are not masked: never perturbed, or always" },
+  { name = "renorm", type = "flag", group = "Masks",
+    help = "scale the masked perturbation back to its length before the mask" },
+  { name = "mask_scale", type = "choice", choices = { "none", "keep-ratio" }, default = "none",
+    group = "Masks", help = "divide the masked perturbation by --keep-ratio" },
+  { name = "mask_steps", type = "choice", choices = { "perturb", "plain" }, default = "perturb",
+    group = "Masks", help = "a step that makes a mask uses it at once, or perturbs nothing" },
+  { name = "mask_gradient", type = "choice", choices = { "whole", "partial" }, default = "whole",
+    group = "Masks",
+    help = "masks see the gradient of all tensors, or not of those that esam leaves out" },
+}
+
+--- Defines a policy.
+-- @tparam string name
+-- @tparam table spec passes (boolean); needs (or nil): { a vector that the base optimizer must
+--   keep, its name in words }; values(s, context) → a vector or expression, larger = more
+--   important, never negative. context: params, evaluate, sampler, seed, finite(x)
+function M.define(name, spec)
+  register:define(name, { name = name, passes = spec.passes, needs = spec.needs,
+    values = spec.values })
+end
+
+--- Raises unless a policy finds what it needs.
+-- @tparam table policy
+-- @tparam table base the base optimizer (fsam.optim)
+-- @tparam table t the sam-type; one that replaces the base leaves it without state
+function M.check(policy, base, t)
+  for _, name in ipairs(t.update and {} or base.state) do
+    if policy.needs and name == policy.needs[1] then
+      return
+    end
+  end
+  if policy.needs then
+    errors.raise("--fisher %s needs a base optimizer with %s", policy.name, policy.needs[2])
+  end
+end
+
+--- All names, sorted.
+function M.names()
+  return register:names()
+end
+
+--- The policy of a name.
+function M.get(name)
+  return register:get(name) or errors.unknown("--fisher", name, M.names())
+end
+
+M.define("sample", {
+  passes = true,
+  values = function(s, context)
+    local f = context.params:scratch("fisher")
+    f:set(0)
+    -- Dropout of their own: the step's samples have the ordinals 0 … N - 1.
+    for _, batch in ipairs(context.sampler(s.num_samples, context.seed, s.step, s.N)) do
+      local result = context.evaluate({ batches = { batch }, into = s.g, backward = true })
+      context.finite(result:mean())
+      f:set(f + s.g * s.g)
+    end
+    context.finite(f:sum():read())
+    return f
+  end,
+})
+
+M.define("batch", {
+  values = function(s)
+    return s.g * s.g
+  end,
+})
+
+M.define("adam", {
+  needs = { "exp_avg_sq", "Adam's second moment (adam, lamb)" },
+  values = function(s)
+    local b2 = s.base.adam_betas[2]
+    return s.base.exp_avg_sq * b2 + s.g * s.g * (1 - b2)
+  end,
+})
+
+M.define("magnitude", {
+  values = function(s)
+    return s.w:abs()
+  end,
+})
+
+M.define("random", {
+  values = function(s)
+    return s:uniform(0x4d41534b) -- "MASK": a stream of its own
+  end,
+})
+
+return M

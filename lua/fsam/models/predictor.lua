@@ -1,0 +1,101 @@
+--- fsam.load(path): a trained model with its tokenizer, to look into and to ask. This is the REPL's
+-- front door; recipes put the same parts together themselves.
+local Pass = require("fsam.pass")
+local batches = require("fsam.data.packing")
+local devices = require("fsam.base.device")
+local errors = require("fsam.errors")
+local folder = require("fsam.formats.atomic_folder")
+local models = require("fsam.models")
+local text = require("fsam.text")
+
+-- Probabilities of one row of logits.
+local function softmax(logits)
+  local largest, sum, p = math.max(unpack(logits)), 0, {}
+  for c, x in ipairs(logits) do
+    p[c] = math.exp(x - largest)
+    sum = sum + p[c]
+  end
+  for c in ipairs(p) do
+    p[c] = p[c] / sum
+  end
+  return p
+end
+
+local Prediction = {}
+Prediction.__index = Prediction
+
+-- "unacceptable 0.98   acceptable 0.02", the likeliest first.
+function Prediction:__tostring()
+  local order, words = {}, {}
+  for c in ipairs(self.probabilities) do
+    order[c] = c
+  end
+  table.sort(order, function(a, b)
+    return self.probabilities[a] > self.probabilities[b]
+  end)
+  for i, c in ipairs(order) do
+    words[i] = ("%s %.2f"):format(self.labels[c], self.probabilities[c])
+  end
+  return table.concat(words, "   ")
+end
+
+-- One text (or pair) as a host batch. label: a class, from 0.
+local function pack(model, sentence, pair, label)
+  local ids, segments = model.tokenizer:encode(sentence, pair)
+  return batches.pack({ { ids = ids, segments = segments, label = label } },
+    { pad_id = model.pad_id, position_offset = model.position_offset })
+end
+
+-- The class of a label's name, or of its number from 0.
+local function class_of(model, label)
+  local labels = model.config.labels
+  for i, name in ipairs(labels) do
+    if name == label or i - 1 == label then
+      return i - 1
+    end
+  end
+  errors.raise("the model has no label %s; it has %s", tostring(label), table.concat(labels, ", "))
+end
+
+--- model:gradient(text, label[, pair]): the gradient of one text's loss at w, dropout off, in
+-- model.params.g.
+-- @tparam string sentence
+-- @param label its name, or its number from 0
+-- @treturn table the vector g
+-- @treturn number the loss
+local function gradient(model, sentence, label, pair)
+  local host = pack(model, sentence, pair, class_of(model, label))
+  model.params:sync()
+  local evaluate = model.pass:bind({ step = 0, batches = { host }, training = false })
+  local loss = evaluate({ into = model.params.g, backward = true }):mean()
+  return model.params.g, loss
+end
+
+-- model:predict(text[, pair]) → { label, probabilities, logits }; prints readably.
+local function predict(model, sentence, pair)
+  model.params:sync()
+  local logits = model.pass:predict(pack(model, sentence, pair, 0))[1]
+  local p, best = softmax(logits), 1
+  for c in ipairs(p) do
+    best = p[c] > p[best] and c or best
+  end
+  return setmetatable({ label = model.config.labels[best], probabilities = p, logits = logits,
+    labels = model.config.labels }, Prediction)
+end
+
+--- Loads a Hugging Face folder or a run's checkpoint.
+-- @tparam string path
+-- @tparam[opt] table o device ("auto"), precision ("fp32"), and what fsam.models.load takes
+-- @treturn table the model, with tokenizer, pass, predict(text[, pair]) and
+--   gradient(text, label[, pair])
+return function(path, o)
+  o = o or {}
+  local where = folder.resolve(path) or path
+  local device = devices.open(o.device or "auto")
+  local model = models.load({ path = where, device = device, seed = o.seed,
+    precision = devices.precision(o.precision or "fp32", device), freeze = o.freeze })
+  model.tokenizer = text.load(where)
+  model.pass = Pass.new({ model = model })
+  model.predict, model.gradient = predict, gradient
+  return model
+end

@@ -1,0 +1,239 @@
+--- Passes: forward, losses and backward over the samples of a step, at whatever the working copy c
+-- holds. Owns: the step arena, moving batches to the device, the closure that optimizers evaluate.
+-- Leaves to others: the graph (fsam.models), when a pass is recorded (fsam.pass.cuda_graphs), what a step
+-- does with a gradient (fsam.step).
+local C = require("fsam.C")
+local Tape = require("fsam.pass.tape")
+local Tensor = require("fsam.base.tensor")
+local batches = require("fsam.data.packing")
+local devices = require("fsam.base.device")
+local ops = require("fsam.pass.ops")
+local Result = require("fsam.pass.outputs")
+local recordings = require("fsam.pass.cuda_graphs")
+local ffi, lib = C.ffi, C.lib
+
+local Pass = {}
+Pass.__index = Pass
+
+--- @tparam table o model; loss = "cross_entropy" (default) or "mse"; seed; dropout_rng = "shared"
+--   (default: every pass of a step draws the same dropout) or "fresh"
+function Pass.new(o)
+  return setmetatable({
+    model = o.model,
+    loss = o.loss or "cross_entropy",
+    seed = o.seed or 1,
+    fresh = o.dropout_rng == "fresh",
+    arena = devices.arena(o.model.device, "step"),
+    recordings = recordings.new(o.model.device),
+    gradients = {},
+  }, Pass)
+end
+
+local ints = ffi.typeof("int32_t[?]")
+local LINE = 16 -- every array of a batch starts at a multiple of 64 bytes
+local CLASS = 64 -- a recorded pass serves all lengths up to a multiple of this
+
+-- No sample of the batch is longer. What is recorded serves all batches of a class.
+local function longest(self, host)
+  if not self.recordings.possible then
+    return host.longest
+  end
+  return math.min(math.ceil(host.longest / CLASS) * CLASS, host.tokens)
+end
+
+-- The device's view of a host batch (fsam.data.packing), and its labels: all arrays side by side in
+-- one piece of memory, sent at once. `pass` is an fsam_pass.
+local function to_device(self, host, pass)
+  local tokens, samples = host.tokens, host.samples
+  local parts = {
+    { "ids", tokens }, { "positions", tokens }, { "segments", tokens }, { "sample", tokens },
+    { "starts", samples + 1 }, { "ordinals", samples },
+    { "pass", 4 }, { self.loss == "mse" and "targets" or "labels", samples },
+  }
+  local total = 0
+  for _, part in ipairs(parts) do
+    part.at = total
+    total = total + math.ceil(part[2] / LINE) * LINE
+  end
+  local block = ints(total)
+  for _, part in ipairs(parts) do
+    ffi.copy(block + part.at, part[1] == "pass" and pass or host[part[1]], part[2] * 4)
+  end
+  local whole = Tensor.new(self.arena, "i32", { total }, "batch"):write(block)
+  local device, first = ffi.new("fsam_batch"), ffi.cast("const int32_t *", whole.data)
+  for i = 1, 6 do
+    device[parts[i][1]] = first + parts[i].at
+  end
+  device.pass = ffi.cast("const fsam_pass *", first + parts[7].at)
+  device.tokens, device.samples, device.longest = tokens, samples, longest(self, host)
+  local labels = whole:view({ samples }, parts[8].at, parts[8][1])
+  labels.dtype = self.loss == "mse" and lib.FSAM_F32 or lib.FSAM_I32
+  return device, labels
+end
+
+-- All that decides which work a micro-batch is, and on which memory. Nil for what a recording does
+-- not serve: it writes all gradients of a layer norm or none, and must not add to what is left out.
+local function key_of(self, host, o)
+  local grads = o.gradients
+  if grads and grads.adds and next(grads.skip) then
+    return nil
+  end
+  return table.concat({ host.tokens, host.samples, longest(self, host), tostring(o.training),
+    grads and grads.number or 0, grads and grads.fresh and "set" or "add" }, " ")
+end
+
+-- Forward of one micro-batch; with gradients, backward too. Returns its losses and logits
+-- (Tensor.later): on a GPU they reach the host while the way back is still being worked on. Nothing
+-- when it was to be recorded and cannot be: it must be begun again.
+local function try_micro_batch(self, host, o, pass)
+  local grads = o.gradients
+  lib.fsam_arena_reset(self.arena)
+  local run = self.recordings:begin(key_of(self, host, o))
+  local batch, labels = to_device(self, host, pass)
+  local losses = Tensor.new(self.arena, "f32", { host.samples }, "losses")
+  local classes = self.model.config.num_labels
+  local logits = Tensor.new(self.arena, "f32", { host.samples, classes }, "logits")
+  local tape
+  local done = run:piece("forward", function()
+    tape = Tape.new({ arena = self.arena, batch = batch, training = o.training,
+      recording = grads ~= nil, grads = grads })
+    local y = self.model.graph:forward(tape)
+    ops.loss(tape, self.loss, losses, y, labels)
+    logits:copy(y)
+  end, grads)
+  if not done then
+    return nil
+  end
+  losses, logits = losses:later(), logits:later()
+  if grads and not run:piece("backward", function(notes)
+    tape:backward(notes)
+  end, grads) then
+    return nil
+  end
+  return losses, logits
+end
+
+local function micro_batch(self, host, o, pass)
+  local losses, logits = try_micro_batch(self, host, o, pass)
+  if not losses then
+    losses, logits = try_micro_batch(self, host, o, pass)
+  end
+  if o.gradients then
+    o.gradients:advance()
+  end
+  return losses, logits
+end
+
+local function count_samples(list)
+  local n = 0
+  for _, host in ipairs(list) do
+    n = n + host.count
+  end
+  return n
+end
+
+--- One pass over micro-batches: the gradient is the mean over all their samples (D4).
+-- @tparam table list host batches
+-- @tparam table o training; key = { seed, step, draw }; gradients (fsam.pass.gradients) or nil; of,
+--   how many samples the mean is over (default: those of the list)
+-- @treturn table fsam.pass.outputs
+function Pass:run(list, o)
+  local samples = count_samples(list)
+  local key = o.key
+  local pass = ffi.new("fsam_pass", key.seed, key.step, key.draw, 1 / (o.of or samples))
+  local result = Result.new(samples)
+  self.model.params:flush()
+  for _, host in ipairs(list) do
+    local losses, logits = micro_batch(self, host, o, pass)
+    result:add(host, losses, logits)
+  end
+  return result
+end
+
+-- The gradient views of a vector, made once and numbered.
+local function gradients_of(self, into)
+  local known = self.gradients[into]
+  if not known then
+    self.gradient_count = (self.gradient_count or 0) + 1
+    known = self.model.weights:gradients(into)
+    known.number = self.gradient_count
+    self.gradients[into] = known
+  end
+  return known
+end
+
+-- The chosen samples (ordinals) of the micro-batches, packed again.
+local function choose(list, choice)
+  local wanted, chosen = {}, {}
+  for _, ordinal in ipairs(choice) do
+    wanted[ordinal] = true
+  end
+  for _, host in ipairs(list) do
+    local places = {}
+    for place = 1, host.count do
+      if wanted[host.ordinals[place - 1]] then
+        places[#places + 1] = place
+      end
+    end
+    if #places == host.count then
+      chosen[#chosen + 1] = host
+    elseif #places > 0 then
+      chosen[#chosen + 1] = batches.choose(host, places)
+    end
+  end
+  return chosen
+end
+
+--- The closure that an optimizer's step evaluates. Its passes share the step's dropout bits.
+-- evaluate{ into = "g", backward = true, choice = ordinals or nil, skip = segments or nil,
+--           batches = other micro-batches or nil, draw = nil } runs a pass and leaves the mean
+-- gradient in the named vector; without backward only losses. Returns fsam.pass.outputs, whose `draw`
+-- says which dropout it had; a pass that asks for a draw repeats that dropout and uses up none. A
+-- mean can be put together by several passes: of = how many samples it is over, add = true adds
+-- this pass's share to what the vector holds.
+-- @tparam table o step (number of the update, from 0); batches (host batches); training
+function Pass:bind(o)
+  local draws = 0
+  return function(request)
+    local list = request.batches or o.batches
+    if request.choice then
+      list = choose(list, request.choice)
+    end
+    local gradients = request.backward and gradients_of(self, request.into) or nil
+    if gradients then
+      gradients:begin(request.skip, request.add)
+    end
+    local draw = request.draw
+    if not draw then
+      draw = self.fresh and draws or 0
+      draws = (draws + 1) % 8
+    end
+    local result = self:run(list, {
+      training = o.training,
+      key = { seed = self.seed, step = o.step, draw = draw },
+      gradients = gradients,
+      of = request.of,
+    })
+    result.draw = draw
+    if gradients then
+      gradients:finish()
+      self.model.params:touch(request.into)
+    end
+    return result
+  end
+end
+
+--- Evaluation of one host batch, without dropout.
+-- @treturn table logits, one table per sample
+-- @treturn table losses, one number per sample
+function Pass:predict(host)
+  local result = self:run({ host }, { training = false, key = { seed = 0, step = 0, draw = 0 } })
+  return result:logits(), result:losses()
+end
+
+--- Live and peak bytes of the step arena.
+function Pass:memory()
+  return devices.usage(self.arena)
+end
+
+return Pass

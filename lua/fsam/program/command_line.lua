@@ -1,0 +1,268 @@
+--- The command line of fsam-lua: its options, running chunks and scripts, and what an error looks
+-- like. engine/host/main.c calls this module with what only C can know; the REPL is fsam.program.repl.
+--
+-- An error made by fsam.errors (any error object that has a __tostring) is meant for the user: one
+-- line, `script.lua: message`, or as it is where it begins with a place in a file. Every other
+-- error is a fault and keeps its traceback, as does every error under FSAM_TRACE=1.
+local M = {}
+
+local USAGE = [=[
+usage: fsam-lua [options] [script [arguments]]
+  -e CHUNK   run CHUNK (in it, as in the REPL, the global `fsam` is the library)
+  -i         enter the REPL afterwards
+  -l NAME    require the module NAME
+  -j CMD     control the JIT compiler (-joff, -jv, -jdump=...)
+  -O[OPT]    optimisations of the JIT compiler
+  -v         print the version
+  -h         print this help
+  -          run standard input
+  --         the next word is the script
+
+Without a script: the REPL on a terminal, else standard input is run. A script recipes/NAME.lua that
+is not in the current folder is looked for among the recipes that came with fsam-lua.
+
+Environment: FSAM_LUA_PATH (in front of package.path instead of our own folders; ;; stands for
+those), FSAM_TRACE=1 (tracebacks for every error), FSAM_ISA (generic, avx2, avx512).
+]=]
+
+--- What Ctrl-C raises in running Lua.
+M.INTERRUPTED = setmetatable({}, {
+  __tostring = function()
+    return "interrupted"
+  end,
+})
+
+local EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+-- -- errors --------------------------------------------------------------------------------------
+
+--- The traceback from the failing function down to the chunk, without the host's own frames.
+local function traceback(message, level)
+  local text = debug.traceback(message, level + 1)
+  local last = nil
+  for at in text:gmatch("()\n\t%[C%]: in function 'xpcall'") do
+    last = at
+  end
+  return last and text:sub(1, last - 1) or text
+end
+
+--- Turns an error value into a failure {value, text, plain}; runs where the error was raised.
+local function on_error(value)
+  local meta = type(value) == "table" and getmetatable(value)
+  local text
+  if type(meta) == "table" and meta.__tostring then
+    text = tostring(value)
+    if os.getenv("FSAM_TRACE") == "1" then
+      text = traceback(text, 2)
+    end
+    return { value = value, text = text, plain = true }
+  elseif value == nil then
+    return { text = nil } -- error() without a value: the thrower has said it all
+  elseif type(value) == "string" or type(value) == "number" or type(value) == "cdata" then
+    text = traceback(tostring(value), 2)
+  else
+    text = traceback(("(the error is a %s value)"):format(type(value)), 2)
+  end
+  return { value = value, text = text }
+end
+
+--- Calls a function; Ctrl-C stops it.
+-- @tparam table sys what engine/host/main.c gave
+-- @tparam function f
+-- @param ... its arguments
+-- @treturn boolean did it return?
+-- @return its results, or a failure {value=, text=, plain=} where text is what to print (nil:
+--   nothing) and plain tells that it is a message for the user
+function M.call(sys, f, ...)
+  sys.on_interrupt(M.INTERRUPTED)
+  local function finish(...)
+    sys.on_interrupt(nil)
+    return ...
+  end
+  return finish(xpcall(f, on_error, ...))
+end
+
+--- Prints a failure and returns the exit code that belongs to it.
+local function report(name, failure)
+  if failure.text then
+    io.stdout:flush()
+    local prefix = failure.plain and name or "fsam-lua"
+    local placed = failure.plain and rawget(failure.value, "placed")
+    io.stderr:write(placed and "" or prefix .. ": ", failure.text, "\n")
+  end
+  return failure.value == M.INTERRUPTED and EXIT_INTERRUPTED or EXIT_ERROR
+end
+
+-- -- options -------------------------------------------------------------------------------------
+
+local WITH_VALUE = { e = true, l = true, j = true }
+
+--- Reads options up to the script. argv counts from 0, the program's own name.
+-- @treturn ?table {actions = {{letter, value}…}, first = index of the script or #argv + 1,
+--   stdin=, interactive=, version=, help=}
+-- @treturn ?string what is wrong
+local function parse(argv)
+  local options = { actions = {} }
+  local i = 1
+  while argv[i] and argv[i]:sub(1, 1) == "-" do
+    local word = argv[i]
+    local letter, value = word:match("^%-(%a)(.*)$")
+    if word == "-" then
+      options.stdin = true
+      break
+    elseif word == "--" then
+      i = i + 1
+      break
+    elseif word == "-h" or word == "--help" then
+      options.help = true
+    elseif word == "-v" or word == "--version" then
+      options.version = true
+    elseif word == "-i" then
+      options.interactive = true
+    elseif letter == "O" then
+      options.actions[#options.actions + 1] = { "O", value }
+    elseif WITH_VALUE[letter] then
+      if value == "" then
+        i = i + 1
+        value = argv[i]
+      end
+      if not value then
+        return nil, ("option %s needs a value"):format(word)
+      end
+      options.actions[#options.actions + 1] = { letter, value }
+    else
+      return nil, ("option %s is unknown"):format(word)
+    end
+    i = i + 1
+  end
+  options.first = i
+  return options
+end
+
+--- -j: `off`, `on`, `flush` and their like, or a module of jit.* with its arguments.
+local function control_jit(command)
+  local name, rest = command:match("^([^=]+)=?(.*)$")
+  local arguments = {}
+  for word in (rest or ""):gmatch("[^,]+") do
+    arguments[#arguments + 1] = word
+  end
+  local control = jit[name or ""]
+  if type(control) ~= "function" then
+    control = require("jit." .. tostring(name)).start
+  end
+  control(unpack(arguments))
+end
+
+--- Runs an -e chunk. Never compiled, so that Ctrl-C reaches its loops.
+local function run_chunk(text)
+  local chunk, message = loadstring(text, "=(command line)")
+  if not chunk then
+    require("fsam.errors").raise("%s", message)
+  end
+  _G.fsam = _G.fsam or require("fsam")
+  jit.off(chunk, true)
+  return chunk() -- a tail call: this frame is not part of the user's traceback
+end
+
+local ACTIONS = {
+  e = run_chunk,
+  l = require,
+  j = control_jit,
+  O = function(level)
+    local settings = {}
+    for word in level:gmatch("[^,]+") do
+      settings[#settings + 1] = word
+    end
+    jit.opt.start(unpack(settings))
+  end,
+}
+
+-- -- scripts -------------------------------------------------------------------------------------
+
+local function exists(path)
+  local file = io.open(path, "rb")
+  return file ~= nil and file:close()
+end
+
+--- Loads a script: a path, or a name among our own recipes. No path: standard input.
+-- @treturn ?function
+-- @treturn ?string what is wrong
+local function load_script(sys, path)
+  if path and not exists(path) then
+    local ours = path:match("^recipes/") and sys.share .. "/" .. path
+    if ours and exists(ours) then
+      io.stderr:write("fsam-lua: ", path, " is not here; running ", ours, "\n")
+      path = ours
+    end
+  end
+  local chunk, message = loadfile(path)
+  return chunk, message and (message:gsub("^cannot open ", ""))
+end
+
+--- Runs a script, or standard input. Returns the exit code.
+local function run_script(sys, path)
+  local chunk, message = load_script(sys, path)
+  if not chunk then
+    io.stderr:write("fsam-lua: ", message, "\n")
+    return EXIT_ERROR
+  end
+  local ok, failure = M.call(sys, chunk, unpack(_G.arg))
+  return ok and 0 or report(path and path:match("[^/]*$") or "stdin", failure)
+end
+
+--- The table `arg`: the script at 0, its arguments after it, everything else before it.
+local function set_arg(argv, first)
+  local arguments = {}
+  for i = 0, #argv do
+    arguments[i - first] = argv[i]
+  end
+  _G.arg = arguments
+end
+
+-- -- the program ---------------------------------------------------------------------------------
+
+local function version_line(sys)
+  return ("fsam-lua %s (%s, %s)"):format(sys.version, jit.version, jit.arch)
+end
+
+--- Runs a command line.
+-- @tparam table sys {argv=, share=, version=, on_interrupt=, is_terminal=}
+-- @treturn number exit code
+function M.main(sys)
+  local argv = sys.argv
+  local options, problem = parse(argv)
+  if not options then
+    io.stderr:write("fsam-lua: ", problem, "; fsam-lua -h lists the options\n")
+    return EXIT_USAGE
+  end
+  if options.help then
+    io.stdout:write(USAGE)
+    return 0
+  end
+  jit.opt.start("maxtrace=8000", "maxrecord=8000", "maxmcode=16384")
+  set_arg(argv, options.first)
+  if options.version then
+    print(version_line(sys))
+  end
+  for _, action in ipairs(options.actions) do
+    local ok, failure = M.call(sys, ACTIONS[action[1]], action[2])
+    if not ok then
+      return report("fsam-lua", failure)
+    end
+  end
+
+  local status = 0
+  local script = not options.stdin and argv[options.first] or nil
+  local idle = not script and not options.stdin
+  local asked = options.version or options.interactive or #options.actions > 0
+  local repl = options.interactive or (idle and not asked and sys.is_terminal(0))
+  if script or options.stdin or (idle and not asked and not repl) then
+    status = run_script(sys, script)
+  end
+  if repl then
+    require("fsam.program.repl").run(sys)
+  end
+  return status
+end
+
+return M

@@ -1,0 +1,154 @@
+--- The interactive session: reads a chunk, runs it, prints what it gave, and survives whatever goes
+-- wrong. Lines come from fsam.program.line_reader, values are printed by fsam.show.
+local host = require("fsam.program.command_line")
+local readers = require("fsam.program.line_reader")
+local show = require("fsam.program.show")
+
+local M = {}
+
+local PROMPT, CONTINUATION = "> ", ">> "
+local CHUNK = "=stdin"
+
+-- -- chunks --------------------------------------------------------------------------------------
+
+--- What a compiled chunk is called with, see M.compile.
+local function pass(...)
+  return ...
+end
+
+--- Compiles a chunk; expressions return their values, with or without "=" in front. An expression
+-- is handed to `pass`, the chunk's argument: as a tail call it would lose its place in tracebacks.
+-- @treturn ?function nil when it does not compile
+-- @treturn ?string the compiler's message
+-- @treturn boolean does the text only lack its end?
+function M.compile(text)
+  local expression = text:match("^%s*=(.*)$")
+  local chunk = loadstring("local pass = ... return pass(" .. (expression or text) .. "\n)", CHUNK)
+  if chunk then
+    return chunk, nil, false
+  end
+  local message
+  chunk, message = loadstring(expression and "return " .. expression or text, CHUNK)
+  return chunk, message, message ~= nil and message:find("'<eof>'", -7, true) ~= nil
+end
+
+--- Reads one whole chunk. Returns its lines and function, or nil and "end".
+local function read_chunk(reader)
+  local lines, prompt = {}, PROMPT
+  while true do
+    local line, stopped = reader.read(prompt)
+    if not line and #lines == 0 and stopped == "end" then
+      return nil
+    elseif not line then
+      lines, prompt = {}, PROMPT
+    else
+      lines[#lines + 1] = line
+      local chunk, message, unfinished = M.compile(table.concat(lines, "\n"))
+      if not unfinished then
+        return lines, chunk, message
+      end
+      prompt = CONTINUATION
+    end
+  end
+end
+
+--- The name that a chunk made of a single `local` statement declares: it is gone after its line.
+local function lost_local(text)
+  local name, value = text:match("^%s*local%s+([%a_][%w_,%s]*)=(.+)$")
+  if name and loadstring("return " .. value) then
+    return (name:gsub("%s+$", ""))
+  end
+  local called, body = text:match("^%s*local%s+function%s+([%a_][%w_]*)(.+)$")
+  return called and loadstring("return function" .. body) and called or nil
+end
+
+local function print_results(width, count, ...)
+  if count == 0 then
+    return
+  end
+  local texts, breaks = {}, false
+  for i = 1, count do
+    texts[i] = show.show((select(i, ...)), width)
+    breaks = breaks or texts[i]:find("\n") ~= nil
+  end
+  if (...) ~= nil then
+    _G._ = (...)
+  end
+  io.write(table.concat(texts, breaks and "\n" or "\t"), "\n")
+end
+
+--- A failure's text, without a traceback that says nothing beyond the message.
+local function failure_text(failure)
+  local text = failure.text or "error"
+  local message, trace = text:match("^(.-)\nstack traceback:(.*)$")
+  if trace then
+    local frames = trace:gsub("\n%s*%[[^\n]*", ""):gsub("\n%s*stdin:%d+: in [^\n]*", "", 1)
+    return frames == "" and message or text
+  end
+  return text
+end
+
+--- Runs a chunk of M.compile and prints its results. Never JIT-compiled: compiled loops do not see
+-- Ctrl-C. (Modules that it calls are.)
+local function evaluate(sys, width, lines, chunk)
+  jit.off(chunk, true)
+  local function finish(ok, ...)
+    if ok then
+      return host.call(sys, print_results, width(), select("#", ...), ...)
+    end
+    return ok, ...
+  end
+  local ok, failure = finish(host.call(sys, chunk, pass))
+  io.flush()
+  if not ok then
+    io.stderr:write(failure_text(failure), "\n")
+    return
+  end
+  local name = lost_local(table.concat(lines, "\n"))
+  if name then
+    io.stderr:write(("(local %s ends with its line; without `local` it stays)\n"):format(name))
+  end
+end
+
+-- -- the session ---------------------------------------------------------------------------------
+
+local function banner(sys, C)
+  local lib, ffi = C.lib, C.ffi
+  print(("fsam-lua %s · cpu %s, %d threads · `fsam` is the library, Ctrl-D ends")
+    :format(sys.version, ffi.string(lib.fsam_isa()), lib.fsam_threads()))
+end
+
+--- Runs the session until the input ends.
+-- @tparam table sys what engine/host/main.c gave (see fsam.program.command_line)
+function M.run(sys)
+  local C = require("fsam.C")
+  _G.fsam = _G.fsam or require("fsam")
+  local on_terminal = sys.is_terminal(0)
+  if on_terminal then
+    banner(sys, C)
+  end
+  local reader = on_terminal and readers.terminal(C) or readers.plain(on_terminal)
+  local function width()
+    return readers.width(C)
+  end
+  while true do
+    local lines, chunk, message = read_chunk(reader)
+    if not lines then
+      return
+    end
+    local text = table.concat(lines, "\n")
+    if (text == "exit" or text == "quit") and rawget(_G, text) == nil then
+      return
+    end
+    if text:match("%S") then
+      reader.remember(lines)
+    end
+    if chunk then
+      evaluate(sys, width, lines, chunk)
+    else
+      io.stderr:write(message, "\n")
+    end
+  end
+end
+
+return M

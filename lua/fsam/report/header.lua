@@ -1,0 +1,63 @@
+--- The lines at the start of a run: machine, method, data, model.
+
+local C = require("fsam.C")
+local devices = require("fsam.base.device")
+local format = require("fsam.base.numbers")
+local radius = require("fsam.sam.radius")
+
+local M = {}
+
+-- "fisher-sam, rho 0.02, keep 10 %, mask every 100" or "adam".
+local function method(o)
+  if o.optimizer ~= "sam" then
+    return o.optimizer
+  end
+  local parts = { o.sam_type }
+  if o.rho then
+    parts[#parts + 1] = radius.describe(o)
+  end
+  if o.sam_type:find("^fisher%-") and o.keep_ratio then
+    parts[#parts + 1] = ("keep %g %%"):format(o.keep_ratio * 100)
+    parts[#parts + 1] = ("mask every %d"):format(o.mask_iter_e)
+  end
+  if o.m_sharpness > 1 then
+    parts[#parts + 1] = ("m-sharpness %d"):format(o.m_sharpness)
+  end
+  if o.base_optimizer ~= "adam" then
+    parts[#parts + 1] = "on " .. o.base_optimizer
+  end
+  return table.concat(parts, ", ")
+end
+
+-- Which samples the training loss is of, where it is not all of them.
+local function losses(o)
+  if o.optimizer == "sam" and o.ascent_fraction < 1 then
+    return ("losses   of training: those of the first pass, %g %% of each update's samples")
+      :format(o.ascent_fraction * 100)
+  end
+end
+
+local function model_name(t)
+  return t.options.restore_file or t.options.arch or t.model.config.model_type
+end
+
+--- @tparam table t options, task, model
+-- @treturn {string,…}
+function M.lines(t)
+  local o, config = t.options, t.model.config
+  local lines = {
+    ("fsam-lua %s · %s, %s · %s · seed %d"):format(C.ffi.string(C.lib.fsam_version()),
+      t.model.device and devices.describe(t.model.device) or "cpu", o.precision, method(o), o.seed),
+    ("data     %s, %s train, %s dev"):format(t.task.name, format.count(#t.task.train),
+      format.count(#t.task.dev)),
+    ("model    %s, %d layers, %d wide, %s parameters"):format(model_name(t),
+      config.num_hidden_layers, config.hidden_size, format.millions(t.model.count)),
+  }
+  for _, line in ipairs(t.model.announcements or {}) do
+    lines[#lines + 1] = "         " .. line
+  end
+  lines[#lines + 1] = losses(o)
+  return lines
+end
+
+return M

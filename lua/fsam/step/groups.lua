@@ -1,0 +1,112 @@
+--- What the ascents of all sam-types share: which of the step's samples the first gradient sees,
+-- in how many groups the samples are perturbed, and whether weight decay belongs to the gradient.
+-- Owns: these options, the check that a type goes with them, the choice of samples. Leaves to
+-- others: the perturbation (the type), running passes (fsam.step).
+local draw = require("fsam.data.sampling")
+local errors = require("fsam.errors")
+
+local M = {}
+
+M.options = {
+  { name = "ascent_fraction", type = "number", default = 1, above = 0, max = 1, metavar = "SHARE",
+    help = "share of an update's samples that the first pass sees" },
+  { name = "m_sharpness", type = "integer", default = 1, min = 1, metavar = "K",
+    help = "groups of an update's samples, each perturbed by its own gradient" },
+  { name = "ascent_decay", type = "flag",
+    help = "the perturbation follows the gradient with weight decay, g + weight_decay w" },
+}
+
+local STREAM = 0x4153434e -- "ASCN"
+
+-- Parts of a type that do not go with an option, and why.
+local COMBINES = "combines the gradients of both passes"
+local CHOOSES = "chooses the samples of its second pass"
+local REFUSED = {
+  ascent_fraction = { descend = COMBINES, select = CHOOSES },
+  m_sharpness = { descend = COMBINES, select = CHOOSES, after = COMBINES, update = COMBINES,
+    state = "keeps state from step to step", scalars = "keeps state from step to step" },
+}
+
+local function check_parts(flag, name, t)
+  if t.passes == 1 then
+    errors.raise("%s does not go with --sam-type %s, which has no second pass", flag, t.name)
+  end
+  for _, part in ipairs({ "descend", "select", "after", "update", "state", "scalars" }) do
+    if REFUSED[name][part] and t[part] then
+      errors.raise("%s does not go with --sam-type %s, which %s (%s)", flag, t.name,
+        REFUSED[name][part], part)
+    end
+  end
+end
+
+--- Raises unless a type goes with the options.
+-- @tparam table t definition (fsam.sam)
+-- @tparam table options values of M.options; fisher
+function M.check(t, options)
+  if (options.ascent_fraction or 1) < 1 then
+    check_parts("--ascent-fraction", "ascent_fraction", t)
+  end
+  if (options.m_sharpness or 1) > 1 then
+    check_parts("--m-sharpness", "m_sharpness", t)
+    if t.masked and options.fisher == "batch" then
+      errors.raise("--m-sharpness does not go with --fisher batch: no pass sees the whole batch at "
+        .. "w; choose sample, adam, magnitude or random")
+    end
+  end
+end
+
+-- Ordinals first … last.
+local function range(first, last)
+  local list = {}
+  for ordinal = first, last do
+    list[#list + 1] = ordinal
+  end
+  return list
+end
+
+-- ceil(fraction n) of the n ordinals, in their order; all of them as they are.
+local function part_of(ordinals, fraction, key)
+  local count = math.ceil(fraction * #ordinals - 1e-9) -- 0.07 × 100 is 7, not 7 and a bit
+  if count >= #ordinals then
+    return ordinals
+  end
+  local places, list = draw.places(count, #ordinals, key), {}
+  table.sort(places)
+  for i, place in ipairs(places) do
+    list[i] = ordinals[place]
+  end
+  return list
+end
+
+--- The groups of a step's samples, in batch order. The plain step has one, of all samples.
+-- @tparam table options values of M.options
+-- @tparam table s step, N (samples), seed
+-- @treturn {table,…} each: first, second = the ordinals that its two passes see (nil: all of the
+--   step); of = N, add = false for the first, when the second gradient is the groups' sum
+function M.groups(options, s)
+  local fraction, count = options.ascent_fraction or 1, options.m_sharpness or 1
+  if fraction == 1 and count == 1 then
+    return { {} }
+  end
+  local groups = {}
+  count = math.min(count, s.N)
+  for k = 1, count do
+    local all = range(math.floor((k - 1) * s.N / count), math.floor(k * s.N / count) - 1)
+    local first = part_of(all, fraction, { seed = s.seed, step = s.step, stream = STREAM + k })
+    if count > 1 then
+      groups[k] = { first = first, second = all, of = s.N, add = k > 1 }
+    else
+      groups[k] = { first = #first < #all and first or nil }
+    end
+  end
+  return groups
+end
+
+--- The gradient as `ascend` sees it.
+-- @tparam table options values of M.options
+-- @tparam table s w, g, weight_decay (a number or row)
+function M.gradient(options, s)
+  return options.ascent_decay and s.g + s.w * s.weight_decay or s.g
+end
+
+return M

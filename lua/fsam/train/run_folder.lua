@@ -1,0 +1,185 @@
+--- The run folder: where a run writes, and whether it begins, continues or has nothing left to do.
+--
+-- Owns choosing the folder (a fresh numbered one under runs/, or --save-dir), finding the
+-- checkpoint to continue from, refusing to continue with other mathematics, and the lock against a
+-- second process. What is inside a checkpoint is checkpoint.lua's.
+
+local checkpoint = require("fsam.train.checkpoint")
+local errors = require("fsam.errors")
+local file = require("fsam.base.file")
+local lfs = require("lfs")
+local options_of = require("fsam.options")
+local values = require("fsam.options.values")
+
+local M = {}
+
+local Run = {}
+Run.__index = Run
+
+--- A path inside the run folder.
+function Run:path(name)
+  return self.folder .. "/" .. name
+end
+
+-- The lowest number above all that are there; mkdir decides when two runs start at once.
+local function fresh_folder(base)
+  file.make_folder("runs")
+  local last = 0
+  for entry in lfs.dir("runs") do
+    local number = entry:match("^" .. base:gsub("%p", "%%%0") .. "%-(%d+)$")
+    last = math.max(last, tonumber(number or 0))
+  end
+  for number = last + 1, last + 1000 do
+    local path = ("runs/%s-%d"):format(base, number)
+    local made, reason = lfs.mkdir(path)
+    if made then
+      return path
+    elseif not file.kind(path) then
+      errors.raise("cannot make the folder %s: %s", path, reason)
+    end
+  end
+  return errors.raise("runs/ has no free name for %s; give --save-dir", base)
+end
+
+-- Those of the flags that decide what is computed, as text: name → value_of(declaration).
+local function texts_of(flags, value_of)
+  local texts = {}
+  for _, d in ipairs(flags) do
+    local value = value_of(d)
+    if not d.free and value ~= nil then
+      texts[d.name] = values.show(d, value)
+    end
+  end
+  return texts
+end
+
+--- The options that decide what is computed, as text.
+-- @tparam table options from options.read, with `flags`
+-- @treturn table name → text; a flag without a value is left out
+function M.mathematics(options)
+  return texts_of(options.flags, function(d)
+    return options[d.name]
+  end)
+end
+
+-- "--lr 1e-05 (now 2e-05), …" for all that differ, or nil. A run that knew nothing of a flag did
+-- what the flag's default does.
+local function differences(saved, now, defaults)
+  local names, parts = {}, {}
+  for name in pairs(saved) do
+    names[name] = true
+  end
+  for name in pairs(now) do
+    names[name] = true
+  end
+  for name in pairs(names) do
+    if saved[name] ~= now[name] and not (saved[name] == nil and now[name] == defaults[name]) then
+      parts[#parts + 1] = ("%s %s (now %s)"):format(options_of.flag(name),
+        saved[name] or "not given", now[name] or "not given")
+    end
+  end
+  table.sort(parts)
+  return #parts > 0 and table.concat(parts, ", ") or nil
+end
+
+-- Why a saved run needs no more training under these options, or nil.
+local function finished_because(trainer, o)
+  local epochs = trainer.epochs_done
+  if trainer.stopped == "patience" and tostring(o.patience) == tostring(trainer.patience_used) then
+    return ("stopped by --patience %d after %d epochs"):format(o.patience, epochs)
+  elseif epochs >= o.max_epoch then
+    return ("%d epochs"):format(epochs)
+  elseif o.max_update and trainer.step >= o.max_update then
+    return ("%d updates"):format(trainer.step)
+  end
+end
+
+local function continue(run, o, path)
+  local trainer = checkpoint.trainer(path)
+  local old = differences(trainer.options, M.mathematics(o), texts_of(o.flags, function(d)
+    return d.default
+  end))
+  if old then
+    errors.raise("the run in %s was started with %s; give the same flags, another --save-dir, or "
+      .. "--restart to begin anew", run.folder, old)
+  end
+  run.resume = { path = path, trainer = trainer }
+  local why = finished_because(trainer, o)
+  if why then
+    run.finished = ("%s is finished (%s); raise --max-epoch or --max-update to go on, or give "
+      .. "--restart to begin anew"):format(run.folder, why)
+  end
+end
+
+-- One process at a time trains in a folder.
+local function lock(run)
+  local held
+  run.lock, held = file.lock(run:path(".lock"))
+  if held then
+    errors.raise("another process is training in %s; wait for it, or give another --save-dir",
+      run.folder)
+  end
+end
+
+--- Finds out where a run writes and where it starts. Writes nothing but a fresh folder in runs/.
+-- @tparam table options from the command line
+-- @tparam[opt] string base name of fresh folders; default: the program's, without ".lua"
+-- @treturn table run: folder (nil with --no-save and --valid-only), resume { path, trainer } or
+--   nil, finished (a sentence) or nil, source: the model to load (checkpoint or --restore-file; nil
+--   for random weights), source_folder: where its vocabulary is
+-- @raise when --restore-file does not exist; when the saved run was started with other mathematics
+function M.open(options, base)
+  local run = setmetatable({ options = options }, Run)
+  if not options.no_save and not options.valid_only then
+    run.folder = options.save_dir and options.save_dir:gsub("(.)/+$", "%1")
+  end
+  if run.folder then
+    local kind = file.kind(run.folder)
+    if kind and kind ~= "directory" then
+      errors.raise("--save-dir %s is a %s, expected a folder", run.folder, kind)
+    elseif kind then
+      lock(run)
+    end
+    local last = checkpoint.find(run:path("checkpoint_last"))
+    if last and not options.restart then
+      continue(run, options, last)
+    end
+  elseif not options.no_save and not options.valid_only then
+    run.fresh = base or options.program:gsub("%.lua$", "")
+  end
+  run.source = run.resume and run.resume.path or options.restore_file
+  if run.source then
+    local kind = file.kind(run.source)
+    if not kind then
+      errors.raise("--restore-file %s does not exist; it is a Hugging Face folder or a "
+        .. ".safetensors file", run.source)
+    end
+    run.source_folder = kind == "directory" and run.source or file.parent(run.source)
+  end
+  return run
+end
+
+--- Makes the folder ready for writing: creates it, and with --restart removes the old run's files.
+-- Called once everything is loaded, so that a mistyped command destroys nothing.
+function Run:begin()
+  if self.fresh then
+    self.folder = fresh_folder(self.fresh)
+  elseif self.folder then
+    file.make_folder(self.folder)
+    if not self.resume then
+      for _, name in ipairs({ "checkpoint_last", "checkpoint_best" }) do
+        for _, suffix in ipairs({ "", ".new", ".old" }) do
+          file.remove(self:path(name .. suffix))
+        end
+      end
+      file.remove(self:path("train.log"))
+      file.remove(self:path("results.json"))
+      file.remove(self:path("tuning.json"))
+    end
+  end
+  if self.folder and not self.lock then
+    lock(self)
+  end
+end
+
+return M

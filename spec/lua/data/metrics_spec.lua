@@ -1,0 +1,118 @@
+--- Metrics against values worked out by hand (and scikit-learn, SciPy where noted).
+
+local metrics = require("fsam.data.metrics")
+
+local function compute(name, results)
+  return metrics.compute({ name }, results)[name]
+end
+
+local function binary(labels, predictions)
+  return { labels = labels, predictions = predictions, classes = 2 }
+end
+
+describe("classification", function()
+  -- tp 3, fn 1, fp 2, tn 2
+  local some = binary({ 1, 1, 1, 1, 0, 0, 0, 0 }, { 1, 1, 1, 0, 1, 1, 0, 0 })
+
+  it("accuracy is the share that is right", function()
+    assert.equal(5 / 8, compute("accuracy", some))
+  end)
+
+  it("mcc is (tp tn - fp fn) / sqrt of the margins", function()
+    assert.near((3 * 2 - 2 * 1) / math.sqrt(5 * 4 * 4 * 3), compute("mcc", some), 1e-12)
+  end)
+
+  it("mcc is 1, -1 and, for one class only, 0", function()
+    assert.near(1, compute("mcc", binary({ 0, 1, 1 }, { 0, 1, 1 })), 1e-12)
+    assert.near(-1, compute("mcc", binary({ 0, 1, 1 }, { 1, 0, 0 })), 1e-12)
+    assert.equal(0, compute("mcc", binary({ 0, 1, 1 }, { 1, 1, 1 })))
+  end)
+
+  -- sklearn.metrics.matthews_corrcoef([0,1,2,2,1,0,2], [0,2,2,2,1,0,1]) = 0.5625
+  it("mcc of three classes is Gorodkin's R_K", function()
+    assert.near(0.5625, compute("mcc", { labels = { 0, 1, 2, 2, 1, 0, 2 },
+      predictions = { 0, 2, 2, 2, 1, 0, 1 }, classes = 3 }), 1e-12)
+  end)
+
+  it("f1 is that of class 1, and 0 where nobody says 1", function()
+    assert.near(2 * 3 / (2 * 3 + 2 + 1), compute("f1", some), 1e-12)
+    assert.equal(0, compute("f1", binary({ 0, 0 }, { 0, 0 })))
+  end)
+end)
+
+describe("regression", function()
+  local scored = { labels = { 1, 2, 3, 4, 5, 5 }, scores = { 1, 3, 2, 6, 4, 6 } }
+
+  -- means 10/3 and 11/3; sums of products 41/3, of squares 40/3 and 64/3
+  it("pearson is the correlation of the values", function()
+    assert.near(41 / math.sqrt(40 * 64), compute("pearson", scored), 1e-12)
+  end)
+
+  it("spearman is the correlation of the ranks, ties sharing theirs", function()
+    local ranks = { labels = { 1, 2, 3, 4, 5.5, 5.5 }, scores = { 1, 3, 2, 5.5, 4, 5.5 } }
+    assert.near(compute("pearson", ranks), compute("spearman", scored), 1e-12)
+  end)
+
+  it("is 0 where a list does not vary", function()
+    assert.equal(0, compute("pearson", { labels = { 1, 2 }, scores = { 3, 3 } }))
+  end)
+end)
+
+describe("which metrics a task has", function()
+  it("depends on its classes", function()
+    assert.same({ "mcc", "accuracy", "f1", "loss" }, metrics.of_task(2))
+    assert.same({ "mcc", "accuracy", "loss" }, metrics.of_task(3))
+    assert.same({ "pearson", "spearman", "loss" }, metrics.of_task(nil))
+  end)
+
+  it("is checked by name, with the nearest and the list", function()
+    assert.has_error(function()
+      metrics.check("acuracy", metrics.of_task(2))
+    end, "--best-checkpoint-metric acuracy is unknown; did you mean accuracy? "
+      .. "(mcc, accuracy, f1, loss)")
+    assert.has_error(function()
+      metrics.check("pearson", metrics.of_task(2))
+    end, "--best-checkpoint-metric pearson is unknown (mcc, accuracy, f1, loss)")
+  end)
+
+  it("is checked for its direction", function()
+    metrics.check("mcc", metrics.of_task(2), true)
+    assert.has_error(function()
+      metrics.check("loss", metrics.of_task(2), true)
+    end, "--maximize-best-checkpoint-metric does not go with loss, which is better when it is "
+      .. "smaller; leave the flag out")
+  end)
+end)
+
+describe("the better of two values", function()
+  it("is the larger, of a loss the smaller", function()
+    assert.is_true(metrics.better("mcc", 0.5, 0.4))
+    assert.is_false(metrics.better("mcc", 0.4, 0.5))
+    assert.is_true(metrics.better("loss", 0.4, 0.5))
+    assert.is_false(metrics.better("loss", 0.5, 0.4))
+    assert.is_true(metrics.better("mcc", -0.2, nil))
+  end)
+
+  it("is the later of two that are equal as fairseq rounds them", function()
+    assert.is_true(metrics.better("accuracy", 0.9001, 0.9004))
+    assert.is_false(metrics.better("accuracy", 0.8994, 0.9004))
+    -- 0.3464 and 0.3466 nats are both 0.500 bits.
+    assert.is_true(metrics.better("loss", 0.3466, 0.3464))
+    assert.is_false(metrics.better("loss", 0.3475, 0.3464))
+    assert.is_true(metrics.better("mcc", 0.50001, 0.50003))
+    assert.is_false(metrics.better("mcc", 0.5, 0.5003))
+  end)
+
+  it("is never NaN", function()
+    assert.is_false(metrics.better("loss", 0 / 0, nil))
+    assert.is_false(metrics.better("mcc", 0 / 0, 0.1))
+  end)
+end)
+
+describe("collapse", function()
+  it("is one class for all while the labels differ", function()
+    assert.equal(1, metrics.collapsed({ 1, 1, 1 }, { 0, 1, 1 }))
+    assert.is_nil(metrics.collapsed({ 1, 0, 1 }, { 0, 1, 1 }))
+    assert.is_nil(metrics.collapsed({ 1, 1 }, { 1, 1 }))
+  end)
+end)

@@ -1,0 +1,169 @@
+--- Tasks: encoding, limits, steps, the sampler of single samples, judging.
+
+local tasks = require("fsam.data.task")
+
+-- Words are numbers, which are their own ids.
+local tokenizer = {
+  encode = function(_, text)
+    local ids = {}
+    for id in text:gmatch("%d+") do
+      ids[#ids + 1] = tonumber(id)
+    end
+    return ids
+  end,
+}
+
+local function dataset(texts)
+  local samples = {}
+  for i, text in ipairs(texts) do
+    samples[i] = { text = text, label = i % 2, phenomenon = i <= 2 and "first" or "rest" }
+  end
+  return { name = "numbers", samples = samples, labels = { "even", "odd" } }
+end
+
+local TRAIN = { "1 2", "3", "4 5 6", "7", "8 9", "10", "11 12 13 14 15", "16" }
+
+local function new(options, train, dev)
+  options = options or {}
+  options.seed = options.seed or 1
+  options.batch_size = options.batch_size or 3
+  return tasks.new({
+    name = "numbers", train = dataset(train or TRAIN), dev = dataset(dev or { "1", "2", "3 4" }),
+    tokenizer = tokenizer, options = options,
+    model = { max_positions = 4, position_offset = 2, pad_id = 9 },
+  })
+end
+
+local function ids_of(host)
+  local ids = {}
+  for i = 0, host.real_tokens - 1 do
+    ids[#ids + 1] = host.ids[i]
+  end
+  return table.concat(ids, " ")
+end
+
+describe("a task", function()
+  it("leaves out training samples that are too long, and refuses others", function()
+    local task = new()
+    assert.same({ 7 }, task.skipped)
+    assert.equal(8, #task.train)
+    assert.equal(7, #task.usable)
+    assert.has_error(function()
+      new(nil, nil, { "1", "1 2 3 4 5" })
+    end, "dev sample 2 has 5 tokens, more than the limit of 4 (1 such samples); raise "
+      .. "--max-tokens or --max-positions, or shorten them")
+  end)
+
+  it("takes a smaller limit from --max-positions, never a larger one", function()
+    assert.same(4, #new({ max_positions = 1 }, nil, { "1" }).usable)
+    assert.equal(7, #new({ max_positions = 100 }).usable)
+  end)
+
+  it("numbers the samples of a step over its micro-batches", function()
+    local task = new({ update_freq = 2 })
+    assert.equal(2, task.steps_per_epoch)
+    local steps, total = task:steps(1), 0
+    assert.equal(2, #steps)
+    for _, step in ipairs(steps) do
+      local list, samples, tokens = task:micro_batches(step)
+      local ordinal, counted = 0, 0
+      for _, host in ipairs(list) do
+        for b = 0, host.count - 1 do
+          assert.equal(ordinal, host.ordinals[b])
+          ordinal = ordinal + 1
+        end
+        counted = counted + host.real_tokens
+        assert.equal(2, host.positions[0])
+      end
+      assert.equal(samples, ordinal)
+      assert.equal(tokens, counted)
+      total = total + samples
+    end
+    assert.equal(7, total)
+  end)
+
+  it("has a fingerprint of its data", function()
+    assert.equal(new().fingerprint, new({ seed = 2, batch_size = 2 }).fingerprint)
+    local other = { unpack(TRAIN) }
+    other[8] = "17"
+    assert.is_not.equal(new().fingerprint, new(nil, other).fingerprint)
+    assert.matches("^%x%x%x%x%x%x%x%x$", new().fingerprint)
+  end)
+end)
+
+describe("the sampler", function()
+  local function draw(n, seed, step)
+    local texts = {}
+    for i, host in ipairs(new():sampler()(n, seed, step, 5)) do
+      assert.equal(1, host.count)
+      assert.equal(4 + i, host.ordinals[0])
+      texts[i] = ids_of(host)
+    end
+    return texts
+  end
+
+  it("draws without replacement, never a sample that was left out", function()
+    local texts = draw(7, 1, 0)
+    table.sort(texts)
+    assert.same({ "1 2", "10", "16", "3", "4 5 6", "7", "8 9" }, texts)
+    assert.equal(7, #draw(32, 1, 0))
+  end)
+
+  it("is keyed by seed and step", function()
+    assert.same(draw(5, 1, 100), draw(5, 1, 100))
+    assert.is_not.same(draw(5, 1, 100), draw(5, 1, 200))
+    assert.is_not.same(draw(5, 1, 100), draw(5, 2, 100))
+  end)
+
+  it("draws every sample equally often", function()
+    local counts, sample = {}, new():sampler()
+    for step = 1, 700 do
+      local text = ids_of(sample(2, 3, step)[2])
+      counts[text] = (counts[text] or 0) + 1
+    end
+    local kinds = 0
+    for _, count in pairs(counts) do
+      kinds = kinds + 1
+      assert.is_true(count > 65 and count < 140, tostring(count)) -- 100 ± 4 deviations
+    end
+    assert.equal(7, kinds)
+  end)
+end)
+
+describe("judging", function()
+  it("gives each sample its own prediction, by metric and group", function()
+    local task = new(nil, nil, { "1", "2", "3", "4", "5" })
+    -- The class is the parity of the first id, but 5 is misjudged.
+    local result = task:validate(function(host)
+      local logits, losses = {}, {}
+      for i, sample in ipairs(host.list) do
+        local odd = sample.ids[1] % 2 == 1 and sample.ids[1] ~= 5
+        logits[i], losses[i] = odd and { 0, 1 } or { 1, 0 }, sample.ids[1]
+      end
+      return logits, losses
+    end)
+    assert.near(0.8, result.values.accuracy, 1e-12)
+    assert.near(3, result.values.loss, 1e-12)
+    assert.same({ first = 1, rest = 2 / 3 }, result.groups)
+    assert.is_nil(result.collapsed)
+  end)
+
+  it("names the only class that was predicted", function()
+    local result = new():validate(function(host)
+      local logits, losses = {}, {}
+      for i in ipairs(host.list) do
+        logits[i], losses[i] = { 0, 1 }, 1
+      end
+      return logits, losses
+    end)
+    assert.equal("odd", result.collapsed)
+  end)
+
+  it("can be stopped", function()
+    assert.is_nil(new():validate(function()
+      return { { 0, 1 }, { 0, 1 }, { 0, 1 } }, { 1, 1, 1 }
+    end, function()
+      return true
+    end))
+  end)
+end)

@@ -1,0 +1,70 @@
+-- fsam.load: a saved model to ask and to look into, as the REPL uses it.
+local devices = require("fsam.base.device")
+local helper = require("spec.helper")
+local load_model = require("fsam.models.predictor")
+local models = require("fsam.models")
+local show = require("fsam.program.show").show
+
+describe("fsam.load", function()
+  local folder, model
+  local TEXT = "the keys near the cabinet laugh"
+
+  setup(function()
+    folder = helper.temp_dir()
+    local vocab = require("fsam.data.acceptability").generate({ train = 64, dev = 16 }).vocab
+    local tokenizer = require("fsam.text").wordpiece({ vocab = vocab })
+    local made = models.new({ arch = "tiny", vocab_size = #vocab, pad_id = tokenizer.pad_id,
+      labels = { "bad", "good" }, device = devices.open("cpu"), seed = 4 })
+    made:save(folder, { labels = { "bad", "good" } })
+    tokenizer:save(folder)
+    model = load_model(folder)
+  end)
+
+  teardown(function()
+    helper.remove_dir(folder)
+  end)
+
+  it("predicts: a label, probabilities that sum to 1, and a line to read", function()
+    local p = model:predict(TEXT)
+    assert.near({ 1 }, { p.probabilities[1] + p.probabilities[2] }, 1e-12)
+    local best = p.probabilities[1] > p.probabilities[2] and "bad" or "good"
+    assert.equal(best, p.label)
+    assert.matches("^" .. best .. " 0%.%d%d   %l+ 0%.%d%d$", tostring(p))
+  end)
+
+  it("gives the gradient of one text's loss: its length is the slope along itself", function()
+    local P = model.params
+    local g, loss = model:gradient(TEXT, "good")
+    assert.equal(P.g, g)
+    assert.near({ -math.log(model:predict(TEXT).probabilities[2]) }, { loss }, 1e-6)
+    local norm, h = g:norm():read(), 1e-3
+    local function loss_at(step)
+      P.c:set(P.w + g * (step / norm))
+      P:flush()
+      local logits = model.pass:predict(require("fsam.data.packing").pack({ { label = 1,
+        ids = model.tokenizer:encode(TEXT) } }, { pad_id = model.pad_id, position_offset = 0 }))[1]
+      return math.log(math.exp(logits[1] - logits[2]) + 1)
+    end
+    local slope = (loss_at(h) - loss_at(-h)) / (2 * h)
+    assert.is_true(math.abs(slope - norm) < 2e-3 * norm, slope .. " " .. norm)
+    assert.near({ loss }, { select(2, model:gradient(TEXT, 1)) }, 0) -- by number; c is w again
+  end)
+
+  it("refuses a label that the model does not have, and names those that it has", function()
+    local ok, message = pcall(model.gradient, model, TEXT, "fine")
+    assert.is_false(ok)
+    assert.equal("the model has no label fine; it has bad, good", tostring(message))
+  end)
+
+  it("shows rows with their values, by layer where those of a layer agree", function()
+    local g = model:gradient(TEXT, "good")
+    local lines = {}
+    for line in show(g:per("layer"):norm()):gmatch("[^\n]+") do
+      lines[#lines + 1] = line:match("^(%l+ ?%d?) +%S+$")
+    end
+    assert.same({ "layer ", "embeddings ", "layer 0", "layer 1", "head " }, lines)
+    local text = show(g:per("tensor"):norm())
+    assert.matches("^segment +value\n", text)
+    assert.matches("\nclassifier%.bias +[%d.e-]+$", text)
+  end)
+end)

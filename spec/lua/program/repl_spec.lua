@@ -1,0 +1,207 @@
+-- The interactive session: through a pipe for what it says, on a terminal of its own (made by
+-- util-linux's `script`) for what keys do.
+local helper = require("spec.helper")
+
+--- Runs the REPL on lines from a pipe; returns what it printed and what it complained.
+local function session(...)
+  local input = table.concat({ ... }, "\n") .. "\n"
+  local code, out, err = helper.fsam_lua({ "-i", input = input })
+  assert.equal(0, code)
+  return out, err
+end
+
+describe("the REPL", function()
+  it("prints the values of expressions, with and without =", function()
+    assert.equal("2\n3\n1\tnil\t2\n", (session("1 + 1", "=1 + 2", "1, nil, 2")))
+  end)
+
+  it("prints nothing for statements and for calls without a value", function()
+    assert.equal("hello\n", (session("x = 1", "print('hello')", "", "-- a remark")))
+  end)
+
+  it("keeps globals, and the last result in _", function()
+    assert.equal("42\n43\n", (session("x = 42", "x", "_ + 1")))
+  end)
+
+  it("knows the library as fsam", function()
+    assert.equal("true\n", (session("fsam == require('fsam')")))
+  end)
+
+  it("reads on until a chunk is complete", function()
+    local out, err = session("function double(a)", "  return 2 * a", "end", "double(", "21)",
+      "s = [[", "two", "lines]]", "#s")
+    assert.equal("42\n9\n", out)
+    assert.equal("", err)
+  end)
+
+  it("survives errors of every kind", function()
+    local out, err = session("error('one')", "x = = 1", "nil .. 'a'", "error({})", "error()",
+      "require('fsam.errors').raise('for people')", "'alive'")
+    assert.equal("alive\n", out)
+    assert.truthy(err:find("stdin:1: one\n", 1, true))
+    assert.truthy(err:find("unexpected symbol near '='", 1, true))
+    assert.truthy(err:find("attempt to concatenate a nil value", 1, true))
+    assert.truthy(err:find("\nfor people\n", 1, true))
+  end)
+
+  it("shows a traceback only where it says more than the message", function()
+    local _, err = session("error('here')")
+    assert.equal("stdin:1: here\n", err)
+    _, err = session("function f() error('deep') end", "f()")
+    assert.truthy(err:match("^stdin:1: deep\nstack traceback:\n.*in function 'f'"))
+    assert.falsy(err:match("repl%.lua") or err:match("host%.lua"))
+  end)
+
+  it("says that a local ends with its line, and only then", function()
+    local _, err = session("local x = 1")
+    assert.truthy(err:find("(local x ends with its line", 1, true))
+    _, err = session("local x = 1; print(x)")
+    assert.equal("", err)
+  end)
+
+  it("survives a value that cannot be printed", function()
+    local out, err = session("setmetatable({}, { __tostring = function() error('no') end })", "1")
+    assert.equal("1\n", out)
+    assert.truthy(err:find("no", 1, true))
+  end)
+
+  it("ends at the end of input, at exit and at quit", function()
+    assert.equal("1\n", (session("1", "exit", "2")))
+    assert.equal("1\n", (session("1", "quit", "2")))
+  end)
+
+  it("is entered after a script with -i", function()
+    local folder = helper.temp_dir()
+    local path = helper.write_file(folder .. "/a.lua", "y = 5")
+    local _, out = helper.fsam_lua({ "-i", path, input = "y\n" })
+    helper.remove_dir(folder)
+    assert.equal("5\n", out)
+  end)
+end)
+
+describe("the REPL on a terminal", function()
+  local folder
+
+  before_each(function()
+    folder = helper.temp_dir()
+  end)
+
+  after_each(function()
+    helper.remove_dir(folder)
+  end)
+
+  --- Types `steps` = {{keys, text that must then appear}…}. Returns all that the terminal showed,
+  -- and the history file. The shell around the program gets its Ctrl-C too, and must survive it.
+  local function type_keys(steps)
+    if helper.shell("command -v script") ~= 0 then
+      pending("no `script` (util-linux) to make a terminal")
+    end
+    local typed = {}
+    for _, step in ipairs(steps) do
+      typed[#typed + 1] = ("printf '%%s' %s; await %s"):format(helper.quote(step[1]),
+        helper.quote(step[2]))
+    end
+    local code = helper.shell(([[
+      cd %s; export XDG_STATE_HOME="$PWD" HOME="$PWD" TERM=xterm; touch out
+      await() {
+        n=0
+        while ! grep -qF -- "$1" out; do
+          sleep 0.02
+          n=$((n + 1))
+          if [ $n -gt 1000 ]; then echo "waited in vain for: $1" >>late; break; fi
+        done
+      }
+      { await "Ctrl-D"; %s; printf '\004'; await end-of-session; } |
+        script -qec "trap : INT; stty cols 80 rows 24; '%s/fsam-lua'; echo end-of-session" \
+          /dev/null >out]]):format(folder, table.concat(typed, "; "), helper.build_dir()))
+    assert.equal(0, code)
+    assert.is_nil(helper.read_file(folder .. "/late"))
+    return helper.read_file(folder .. "/out"), helper.read_file(folder .. "/fsam-lua/history")
+  end
+
+  it("edits, evaluates and remembers a multi-line chunk as one entry", function()
+    local _, history = type_keys({
+      { "function f(a)\r  return 2 * a\rend\r", ">> end" },
+      { "f(20)\127\1271)\r", "42" }, -- backspace twice
+    })
+    assert.equal("function f(a) return 2 * a end\nf(21)\n", history)
+  end)
+
+  it("recalls the line before with the arrow key", function()
+    local out = type_keys({ { "a = (a or 0) + 1\r", "+ 1" }, { "\27[A\r", "> " },
+      { "'a is ' .. a\r", "a is 2" } })
+    assert.truthy(out:find("a is 2", 1, true))
+  end)
+
+  it("completes names and fields with Tab, and shows the choices", function()
+    local out = type_keys({
+      { "t = { alpha_one = 11, alpha_two = 22 }\r", "22 }" },
+      { "t.al\t\t", "alpha_one  alpha_two" },
+      { "tw\t + 100\r", "122" },
+    })
+    assert.truthy(out:find("122", 1, true))
+  end)
+
+  it("takes pasted lines as typed, tabs included", function()
+    local out = type_keys({
+      { "\27[200~function g(n)\n\tlocal s = n\n\treturn s + 300\nend\ng(\27[201~", "> g(" },
+      { "33)\r", "333" },
+    })
+    assert.truthy(out:find("333", 1, true))
+  end)
+
+  it("stops an endless loop at Ctrl-C and goes on", function()
+    local out = type_keys({
+      { "print('lo' .. 'op') while true do end\r", "loop" },
+      { "\3", "interrupted" },
+      { "'still ' .. 'here'\r", "still here" },
+    })
+    assert.truthy(out:find("still here", 1, true))
+  end)
+
+  it("gives a half-typed chunk up at Ctrl-C", function()
+    local out = type_keys({
+      { "for i = 1, 3 do\r", ">> " },
+      { "print(\3", "> " },
+      { "'fre' .. 'sh'\r", "fresh" },
+    })
+    assert.truthy(out:find("fresh", 1, true))
+  end)
+end)
+
+describe("fsam.program.complete", function()
+  local complete = require("fsam.program.complete").complete
+
+  it("inserts what all candidates share", function()
+    local addition, candidates = complete("x = string.re")
+    assert.same({ "rep", "reverse" }, candidates)
+    assert.equal("", addition)
+    assert.equal("at", (complete("string.form")))
+  end)
+
+  it("knows keywords and globals, but not inside fields", function()
+    assert.equal("tion", (complete("func")))
+    assert.same({}, select(2, complete("string.func")))
+  end)
+
+  it("offers only functions after a colon, inherited ones too", function()
+    local Base = { __index = { method = function() end, value = 1 } }
+    _G.completed = setmetatable({ own = function() end, number = 2 }, Base)
+    assert.same({ "method", "own" }, select(2, complete("completed:")))
+    assert.same({ "method", "number", "own", "value" }, select(2, complete("completed.")))
+    _G.completed = nil
+  end)
+
+  it("does not run a table's __index", function()
+    _G.completed = setmetatable({}, { __index = function() error("ran") end })
+    assert.same({}, select(2, complete("completed.field.")))
+    _G.completed = nil
+  end)
+
+  it("completes paths inside quotes", function()
+    local folder = helper.temp_dir()
+    helper.write_file(folder .. "/model.safetensors", "")
+    assert.equal(".safetensors", (complete('fsam.load "' .. folder .. "/model")))
+    helper.remove_dir(folder)
+  end)
+end)

@@ -1,0 +1,229 @@
+--- Tokenizers from vocabularies in memory and in folders: making, reading, writing, cutting, and
+-- the one line for what cannot be read.
+
+local errors = require("fsam.errors")
+local helper = require("spec.helper")
+local json = require("fsam.base.json")
+local small = require("spec.lua.text.tokenizers")
+local text = require("fsam.text")
+
+local WORDS = { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "key", "##s", "are", ".", "É" }
+
+describe("a tokenizer", function()
+  local folders = {}
+
+  after_each(function()
+    for _, folder in ipairs(folders) do
+      helper.remove_dir(folder)
+    end
+    folders = {}
+  end)
+
+  --- A folder that is removed after the test, with these files in it.
+  local function folder_of(files)
+    local folder = type(files) == "string" and small.folder(files) or helper.temp_dir()
+    folders[#folders + 1] = folder
+    for name, bytes in pairs(type(files) == "table" and files or {}) do
+      helper.write_file(folder .. "/" .. name, bytes)
+    end
+    return folder
+  end
+
+  --- The small tokenizer.json as a table, changed by a function, in a folder.
+  local function changed(kind, change)
+    local data = json.decode(helper.read_file(folder_of(kind) .. "/tokenizer.json"), kind, true)
+    change(data)
+    return folder_of({ ["tokenizer.json"] = json.encode(data) })
+  end
+
+  local function message_of(...)
+    local ok, err = pcall(...)
+    assert.is_false(ok)
+    assert.is_true(errors.is(err), tostring(err))
+    return tostring(err)
+  end
+
+  it("is made from a vocabulary in memory", function()
+    local tokenizer = text.wordpiece({ vocab = WORDS })
+    local ids, segments = tokenizer:encode("The keys are lost.", "the [MASK]")
+    assert.are.same({ 2, 5, 6, 7, 8, 1, 9, 3, 5, 4, 3 }, ids)
+    assert.are.same({ 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1 }, segments)
+    assert.are.equal("the keys are. the", tokenizer:decode(ids))
+    assert.are.equal("[CLS] the keys are [UNK]. [SEP] the [MASK] [SEP]",
+      tokenizer:decode(ids, true))
+    assert.are.equal("wordpiece", tokenizer.kind)
+    assert.are.equal(11, tokenizer.vocab_size)
+    assert.are.equal(0, tokenizer.pad_id)
+  end)
+
+  it("takes bytes that are not UTF-8 for U+FFFD", function()
+    local wordpiece = text.wordpiece({ vocab = WORDS })
+    assert.are.same((wordpiece:encode("the keys")), (wordpiece:encode("th\255e k\226\130eys\240")))
+    local bpe = text.load(folder_of("bpe"))
+    -- Two lone bytes, a surrogate (three bytes, none of which can start or go on), a cut sequence.
+    local mark = "\239\191\189"
+    local replaced = "a" .. mark .. "b" .. mark:rep(3) .. "c" .. mark
+    assert.are.same((bpe:encode(replaced)), (bpe:encode("a\255b\237\160\128c\240\159\145")))
+  end)
+
+  it("cuts the longer text first", function()
+    local tokenizer = text.wordpiece({ vocab = WORDS })
+    assert.are.same({ 2, 5, 5, 3, 6, 3 }, (tokenizer:encode("the the the the", "key", 6)))
+    assert.are.same({ 2, 5, 3, 6, 6, 3 }, (tokenizer:encode("the the the", "key key key", 6)))
+    assert.are.same({ 2, 5, 3 }, (tokenizer:encode("the the the the", nil, 3)))
+    assert.are.same({ 2, 5, 3 }, (tokenizer:encode("the", nil, 3)))
+    assert.are.equal("text: at most 1 tokens leave no room for the special ones; allow 2 or more",
+      message_of(tokenizer.encode, tokenizer, "the", nil, 1))
+  end)
+
+  it("encodes lists of texts and of samples", function()
+    local tokenizer = text.wordpiece({ vocab = WORDS })
+    local ids, segments = tokenizer:encode_batch({ "the", { text = "key", pair = "are" } })
+    assert.are.same({ { 2, 5, 3 }, { 2, 6, 3, 8, 3 } }, ids)
+    assert.are.same({ { 0, 0, 0 }, { 0, 0, 0, 1, 1 } }, segments)
+  end)
+
+  it("writes vocabulary files that it reads back as the same", function()
+    for _, kind in ipairs({ "wordpiece", "bpe" }) do
+      local source, folder = text.load(folder_of(kind)), folder_of({})
+      source.files = {} -- as if it had been made in memory
+      source:save(folder)
+      assert.is_nil(helper.read_file(folder .. "/tokenizer.json"))
+      small.agree(text.load(folder), kind)
+    end
+    local folder = folder_of({})
+    text.wordpiece({ vocab = WORDS, lowercase = false }):save(folder)
+    assert.are.same({ 2, 10, 1, 3 }, (text.load(folder):encode("É The")))
+  end)
+
+  it("writes tokenizer.json as it was, and the vocabulary files beside it", function()
+    local folder, other = folder_of("wordpiece"), folder_of({})
+    text.load(folder):save(other)
+    assert.are.equal(helper.read_file(folder .. "/tokenizer.json"),
+      helper.read_file(other .. "/tokenizer.json"))
+    assert.is_string(helper.read_file(other .. "/vocab.txt"))
+    assert.are.equal("BertTokenizer",
+      json.decode(helper.read_file(other .. "/tokenizer_config.json")).tokenizer_class)
+  end)
+
+  it("says which file cannot be written", function()
+    local message = message_of(text.wordpiece({ vocab = WORDS }).save,
+      text.wordpiece({ vocab = WORDS }), "/nowhere/at/all")
+    assert.is_truthy(message:find("/nowhere/at/all/", 1, true))
+  end)
+
+  it("reads merges in both forms", function()
+    local folder = changed("bpe", function(data)
+      assert.is_table(data.model.merges[1])
+      for i, merge in ipairs(data.model.merges) do
+        data.model.merges[i] = table.concat(merge, " ")
+      end
+    end)
+    small.agree(text.load(folder), "bpe")
+  end)
+
+  it("follows the flags of added tokens", function()
+    local size = text.load(folder_of("wordpiece")).vocab_size
+    local tokenizer = text.load(changed("wordpiece", function(data)
+      for i, token in ipairs({ { content = "<L>", lstrip = true },
+        { content = "qx", single_word = true }, { content = "ÀB", normalized = true } }) do
+        token.id = size + i - 1
+        table.insert(data.added_tokens, token)
+      end
+    end))
+    local a, space = tokenizer:id_of("a"), "\194\160"
+    local function inner(sample)
+      local ids = tokenizer:encode(sample)
+      return { unpack(ids, 2, #ids - 1) }
+    end
+    assert.are.same({ a, size, a }, inner("a " .. space .. "<L> a"))
+    assert.are.same({ size + 1, size + 1 }, inner("qx qx"))
+    assert.are_not.same({ size + 1 }, inner("qxa"))
+    assert.are_not.equal(size + 1, inner("éqx")[#inner("éqx")])
+    assert.are.same({ size + 2, size + 2 }, inner("ab a\204\128B"))
+  end)
+
+  it("follows tokenizer_config.json", function()
+    local source, folder = text.load(folder_of("bpe")), folder_of({})
+    source.files = {}
+    source:save(folder)
+    local path = folder .. "/tokenizer_config.json"
+    local config = json.decode(helper.read_file(path))
+    local mask = config.added_tokens_decoder[tostring(source.mask_id)]
+    assert.is_true(mask.lstrip) -- RoBERTa's
+    mask.lstrip = false
+    config.added_tokens_decoder["1000"] = { content = "<new>", special = true }
+    config.pad_token = { content = "<unk>" }
+    helper.write_file(path, json.encode(config))
+    local tokenizer = text.load(folder)
+    local a, space = source:id_of("a"), source:id_of("Ġ")
+    assert.are.same({ 0, a, source.mask_id, 2 }, (source:encode("a <mask>")))
+    assert.are.same({ 0, a, space, source.mask_id, 2 }, (tokenizer:encode("a <mask>")))
+    assert.are.same({ source.cls_id, 1000, source.sep_id }, (tokenizer:encode("<new>")))
+    assert.are.equal(source.unk_id, tokenizer.pad_id)
+    assert.are.equal(1001, tokenizer.vocab_size)
+  end)
+
+  it("puts a space in front where add_prefix_space says so", function()
+    local plain = text.load(folder_of("bpe"))
+    local prefixed = text.load(changed("bpe", function(data)
+      data.pre_tokenizer.add_prefix_space = true
+    end))
+    assert.are.same((plain:encode(" the")), (prefixed:encode("the")))
+    assert.are.same((plain:encode(" the")), (prefixed:encode(" the")))
+    assert.are.same((plain:encode("")), (prefixed:encode("")))
+  end)
+
+  it("refuses what it does not understand, in one line", function()
+    local cases = {
+      { "wordpiece", "a model of type Unigram is not supported (WordPiece, BPE)", function(data)
+        data.model.type = "Unigram"
+      end },
+      { "wordpiece", "a normalizer of type NFKC is not supported", function(data)
+        data.normalizer = { type = "NFKC" }
+      end },
+      { "bpe", "a normalizer of type NFC is not supported", function(data)
+        data.normalizer = { type = "NFC" }
+      end },
+      { "bpe", "a pre_tokenizer of type Metaspace is not supported", function(data)
+        data.pre_tokenizer = { type = "Metaspace" }
+      end },
+      { "bpe", "end_of_word_suffix = </w> is not supported", function(data)
+        data.model.end_of_word_suffix = "</w>"
+      end },
+      { "bpe", "a post_processor of type Sequence is not supported", function(data)
+        data.post_processor = { type = "Sequence" }
+      end },
+      { "bpe", "merge 2 is not a pair of pieces", function(data)
+        data.model.merges[2] = "a b c"
+      end },
+      { "bpe", "merge 1 (x yz) names a piece that the vocabulary lacks", function(data)
+        data.model.merges = { { "x", "yz" } }
+      end },
+      { "wordpiece", "the vocabulary gives x the id 1.5", function(data)
+        data.model.vocab.x = 1.5
+      end },
+      { "wordpiece", "model should be an object or array, got nil", function(data)
+        data.model = nil
+      end },
+    }
+    for _, case in ipairs(cases) do
+      local message = message_of(text.load, changed(case[1], case[3]))
+      assert.is_truthy(message:find("tokenizer.json: " .. case[2], 1, true), message)
+    end
+  end)
+
+  it("names what was looked for, and what a vocabulary lacks", function()
+    assert.are.equal("/nowhere: no such folder, so no tokenizer",
+      message_of(text.load, "/nowhere/"))
+    local empty = folder_of({})
+    assert.are.equal(empty .. ": no tokenizer in this folder (looked for tokenizer.json, "
+      .. "vocab.txt, vocab.json with merges.txt)", message_of(text.load, empty))
+    local folder = folder_of({ ["vocab.txt"] = "[PAD]\n[UNK]\n[CLS]\nthe\n" })
+    assert.are.equal(folder .. "/vocab.txt: the vocabulary has no [SEP]",
+      message_of(text.load, folder))
+    folder = folder_of({ ["vocab.txt"] = "[UNK]\n[CLS]\n[SEP]\r\nthe" })
+    assert.are.equal(folder .. "/vocab.txt: there is no padding token [PAD]",
+      message_of(text.load, folder))
+  end)
+end)
