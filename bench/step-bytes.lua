@@ -23,8 +23,8 @@ local b = compute == "bf16" and 2 or 4
 fsam.sam.define("asam-here", {
   options = { rho = 0.5, eta = 0.01 },
   ascend = function(s)
-    local matrix = s:each(function(segment)
-      return #segment.shape > 1
+    local matrix = s:each(function(parameter)
+      return #parameter.shape > 1
     end)
     local t = fsam.vector.where(matrix, s.w:abs() + s.eta, 1)
     return t * t * s.g * (s.rho / (t * s.g):norm())

@@ -125,7 +125,7 @@ int fsam_tensor_read(const fsam_tensor *t, void *host, int64_t count);
 typedef struct fsam_readback fsam_readback;
 int fsam_readback_begin(fsam_readback **out, const fsam_tensor *t);
 int fsam_readback_end(fsam_readback *read, void *host, int64_t count);
-void fsam_readback_free(fsam_readback *read); /* NULL is fine */
+void fsam_readback_free(fsam_readback *read);                   /* NULL is fine */
 int fsam_tensor_copy(fsam_tensor *to, const fsam_tensor *from); /* same element count; converts */
 int fsam_tensor_fill(fsam_tensor *t, double value);
 
@@ -163,16 +163,16 @@ typedef struct fsam_pass {
 /* B samples packed end to end; every pointer is device memory. Sample b owns the rows
  * starts[b] … starts[b+1]-1; a sample of capacity B that is not there is empty. */
 typedef struct fsam_batch {
-  const int32_t *ids;       /* [T] token; the pad id in the tail */
-  const int32_t *positions; /* [T] row of the position table */
-  const int32_t *segments;  /* [T] row of the segment table */
-  const int32_t *sample;    /* [T] b, or -1 in the tail */
-  const int32_t *starts;    /* [B+1] */
-  const int32_t *ordinals;  /* [B] the sample's number within the step: a key of its dropout */
-  const fsam_pass *pass;    /* [1]; NULL where nothing is dropped and no loss has a gradient */
-  int32_t tokens;           /* T */
-  int32_t samples;          /* B */
-  int32_t longest;          /* no sample is longer */
+  const int32_t *ids;         /* [T] token; the pad id in the tail */
+  const int32_t *positions;   /* [T] row of the position table */
+  const int32_t *token_types; /* [T] row of the token type table */
+  const int32_t *sample;      /* [T] b, or -1 in the tail */
+  const int32_t *starts;      /* [B+1] */
+  const int32_t *ordinals;    /* [B] the sample's number within the step: a key of its dropout */
+  const fsam_pass *pass;      /* [1]; NULL where nothing is dropped and no loss has a gradient */
+  int32_t tokens;             /* T */
+  int32_t samples;            /* B */
+  int32_t longest;            /* no sample is longer */
 } fsam_batch;
 
 /* Dropout bits: Philox4x32-10, key (seed, step), counter (site + (draw << 29), ordinal, row within
@@ -225,15 +225,15 @@ int fsam_layernorm_backward(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor
                             const fsam_tensor *gamma, const fsam_batch *batch,
                             const fsam_dropout *dropout);
 
-/* z[T,H] = word[id] + position[pos] + segment[seg];  y = dropout(layernorm(z) gamma + beta).
- * Tables act, segment may be NULL; gamma, beta f32. */
+/* z[T,H] = word[id] + position[pos] + token_type[type];  y = dropout(layernorm(z) gamma + beta).
+ * Tables act, token_type may be NULL; gamma, beta f32. */
 int fsam_embedding_forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats,
                            const fsam_tensor *word, const fsam_tensor *position,
-                           const fsam_tensor *segment, const fsam_tensor *gamma,
+                           const fsam_tensor *token_type, const fsam_tensor *gamma,
                            const fsam_tensor *beta, double eps, const fsam_batch *batch,
                            const fsam_dropout *dropout);
 /* Table gradients are f32 and whole: rows that no token names become 0. */
-int fsam_embedding_backward(fsam_tensor *dword, fsam_tensor *dposition, fsam_tensor *dsegment,
+int fsam_embedding_backward(fsam_tensor *dword, fsam_tensor *dposition, fsam_tensor *dtoken_type,
                             fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
                             const fsam_tensor *z, const fsam_tensor *stats,
                             const fsam_tensor *gamma, const fsam_batch *batch,
@@ -266,12 +266,12 @@ int fsam_mse(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logit
 
 /* -- the model as one vector: layouts, programs, selection ------------------------------------- */
 
-/* A layout cuts a model's vector into segments (named parameters) that start at multiples of 64
+/* A layout cuts a model's vector into its parameters (named tensors) that start at multiples of 64
  * elements. Its first `act` elements are kept in bf16 by the working copy (0: none), whose f32 rest
- * follows directly. Elements between segments and frozen segments are never read into a result and
- * never written. layer[i] >= 0 numbers what a reduction per layer groups. */
+ * follows directly. Elements between parameters and frozen parameters are never read into a result
+ * and never written. layer[i] >= 0 numbers what a reduction per layer groups. */
 typedef struct fsam_layout fsam_layout;
-int fsam_layout_new(fsam_layout **out, fsam_device *device, int segments, const int64_t *offset,
+int fsam_layout_new(fsam_layout **out, fsam_device *device, int parameters, const int64_t *offset,
                     const int64_t *count, const int32_t *layer, const uint8_t *frozen,
                     int64_t total, int64_t act);
 void fsam_layout_free(fsam_layout *layout);
@@ -282,7 +282,7 @@ void fsam_layout_free(fsam_layout *layout);
  * vectors, then the temporaries. Scalar registers start with the numbers of the binding. */
 typedef struct fsam_instruction {
   int32_t op;
-  int32_t space; /* 0 scalars, 1 rows (one f64 per segment), 2 vectors */
+  int32_t space; /* 0 scalars, 1 rows (one f64 per parameter), 2 vectors */
   int32_t kinds; /* bit set: that input is a uniform (of a vector) or a scalar (of a row) */
   int32_t out, a, b, c, d;
 } fsam_instruction;
@@ -303,18 +303,20 @@ const char *fsam_program_op(int op);
 typedef struct fsam_binding {
   void *const *bound;    /* f32[total], a mask's bits (u64[total / 64]) or the working copy */
   const double *numbers; /* host memory */
-  double *const *cells;  /* device memory: one scalar, or a row (f64[segments]) */
+  double *const *cells;  /* device memory: one scalar, or a row (f64[parameters]) */
 } fsam_binding;
 int fsam_program_run(const fsam_program *program, fsam_layout *layout, const fsam_binding *binding);
 
 /* mask = the largest keys, exactly; ties go to the lowest element, and a key of 0 is chosen only
- * when all of its pool is. The program ends with KEY, which names the vector of keys. pool[segment]
- * != 0 takes part; k[0] of all of them, or with per_segment k[segment] of each. Segments outside
- * get `outside` in all their bits. FSAM_EINVAL, naming the element, for a negative key or NaN. */
+ * when all of its pool is. The program ends with KEY, which names the vector of keys.
+ * pool[parameter]
+ * != 0 takes part; k[0] of all of them, or with per_parameter k[parameter] of each. Parameters
+ * outside get `outside` in all their bits. FSAM_EINVAL, naming the element, for a negative key or
+ * NaN. */
 int fsam_select(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
-                const fsam_binding *binding, const uint8_t *pool, const int64_t *k, int per_segment,
-                int outside);
-/* counts[segment] = how many bits are set in a, and in b too unless it is NULL. */
+                const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
+                int per_parameter, int outside);
+/* counts[parameter] = how many bits are set in a, and in b too unless it is NULL. */
 int fsam_mask_count(double *counts, fsam_layout *layout, const uint64_t *a, const uint64_t *b);
 
 /* -- files ------------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
-/* layout.c: a model's vector cut into segments, and those into blocks of up to 4,096 elements. A
- * block never straddles segments, so a row's value is constant within one, and frozen segments and
- * padding have no block: nothing that runs over blocks can touch them. */
+/* layout.c: a model's vector cut into parameters, and those into blocks of up to 4,096 elements. A
+ * block never straddles parameters, so a row's value is constant within one, and frozen parameters
+ * and padding have no block: nothing that runs over blocks can touch them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,26 +8,27 @@
 
 enum { ALIGNED = 64 };
 
-static int check_segments(int segments, const int64_t *offset, const int64_t *count,
-                          const int32_t *layer, int64_t total, int64_t act) {
+static int check_parameters(int parameters, const int64_t *offset, const int64_t *count,
+                            const int32_t *layer, int64_t total, int64_t act) {
   int64_t end = 0;
   if (total % ALIGNED || act % ALIGNED || act < 0 || act > total)
     return fsam__fail(FSAM_EINVAL,
                       "layout: %lld elements, %lld of them rounded; both must be "
                       "multiples of %d",
                       (long long)total, (long long)act, ALIGNED);
-  for (int i = 0; i < segments; i++) {
+  for (int i = 0; i < parameters; i++) {
     if (offset[i] % ALIGNED || offset[i] < end || count[i] < 0 || count[i] > total - offset[i])
       return fsam__fail(FSAM_EINVAL,
-                        "layout: segment %d has elements %lld to %lld, expected a "
+                        "layout: parameter %d has elements %lld to %lld, expected a "
                         "start at a multiple of %d within %lld … %lld",
                         i, (long long)offset[i], (long long)(offset[i] + count[i]), ALIGNED,
                         (long long)end, (long long)total);
     if (offset[i] < act && offset[i] + count[i] > act)
-      return fsam__fail(FSAM_EINVAL, "layout: segment %d straddles the end of the rounded part", i);
-    if (layer[i] < 0 || layer[i] >= segments)
-      return fsam__fail(FSAM_EINVAL, "layout: segment %d is in layer %d, expected 0 to %d", i,
-                        layer[i], segments - 1);
+      return fsam__fail(FSAM_EINVAL, "layout: parameter %d straddles the end of the rounded part",
+                        i);
+    if (layer[i] < 0 || layer[i] >= parameters)
+      return fsam__fail(FSAM_EINVAL, "layout: parameter %d is in layer %d, expected 0 to %d", i,
+                        layer[i], parameters - 1);
     end = offset[i] + count[i];
   }
   return FSAM_OK;
@@ -36,7 +37,7 @@ static int check_segments(int segments, const int64_t *offset, const int64_t *co
 static void cut_blocks(fsam_layout *l, const uint8_t *frozen) {
   int64_t n = 0;
   int32_t spans = 0;
-  for (int i = 0; i < l->segments; i++) {
+  for (int i = 0; i < l->parameters; i++) {
     l->first_block[i] = n;
     l->first_span[i] = spans;
     for (int64_t done = 0; !frozen[i] && done < l->count[i]; done += BLOCK) {
@@ -52,19 +53,19 @@ static void cut_blocks(fsam_layout *l, const uint8_t *frozen) {
   for (int32_t span = 0; span < spans; span++)
     for (int64_t place = 0; place < l->span_blocks[span]; place++)
       l->blocks[n++].slot = place * spans + span;
-  l->first_block[l->segments] = l->block_count = n;
-  l->first_span[l->segments] = spans;
+  l->first_block[l->parameters] = l->block_count = n;
+  l->first_span[l->parameters] = spans;
 }
 
-int fsam_layout_new(fsam_layout **out, fsam_device *device, int segments, const int64_t *offset,
+int fsam_layout_new(fsam_layout **out, fsam_device *device, int parameters, const int64_t *offset,
                     const int64_t *count, const int32_t *layer, const uint8_t *frozen,
                     int64_t total, int64_t act) {
-  FSAM_TRY(check_segments(segments, offset, count, layer, total, act));
-  size_t n = (size_t)segments, blocks = 0;
-  for (int i = 0; i < segments; i++) blocks += (size_t)((count[i] + BLOCK - 1) / BLOCK);
+  FSAM_TRY(check_parameters(parameters, offset, count, layer, total, act));
+  size_t n = (size_t)parameters, blocks = 0;
+  for (int i = 0; i < parameters; i++) blocks += (size_t)((count[i] + BLOCK - 1) / BLOCK);
   fsam_layout *l = calloc(1, sizeof *l);
   if (!l) return fsam__fail(FSAM_ENOMEM, "layout: no memory");
-  *l = (fsam_layout){.segments = segments, .total = total, .act = act};
+  *l = (fsam_layout){.parameters = parameters, .total = total, .act = act};
   l->blocks = calloc(blocks + 1, sizeof *l->blocks);
   l->first_block = calloc(n + 1, sizeof *l->first_block);
   l->first_span = calloc(n + 1, sizeof *l->first_span);
@@ -75,14 +76,14 @@ int fsam_layout_new(fsam_layout **out, fsam_device *device, int segments, const 
   if (!l->blocks || !l->first_block || !l->first_span || !l->span_blocks || !l->offset ||
       !l->count || !l->layer) {
     fsam_layout_free(l);
-    return fsam__fail(FSAM_ENOMEM, "layout: no memory for %d segments", segments);
+    return fsam__fail(FSAM_ENOMEM, "layout: no memory for %d parameters", parameters);
   }
   l->device = device;
   device->refs++;
   memcpy(l->offset, offset, n * sizeof *offset);
   memcpy(l->count, count, n * sizeof *count);
   memcpy(l->layer, layer, n * sizeof *layer);
-  for (int i = 0; i < segments; i++)
+  for (int i = 0; i < parameters; i++)
     if (layer[i] >= l->layers) l->layers = layer[i] + 1;
   cut_blocks(l, frozen);
   *out = l;

@@ -147,14 +147,14 @@ static bool ends_with_key(const fsam_program *p) {
 }
 
 int fsam_select(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
-                const fsam_binding *binding, const uint8_t *pool, const int64_t *k, int per_segment,
-                int outside) {
+                const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
+                int per_parameter, int outside) {
   if (!ends_with_key(program))
     return fsam__fail(FSAM_EINVAL, "select: the program's last pass does not end with KEY");
-  for (int i = 0; i < (per_segment ? layout->segments : 1); i++)
+  for (int i = 0; i < (per_parameter ? layout->parameters : 1); i++)
     if (k[i] < 0) return fsam__fail(FSAM_EINVAL, "select: k is %lld", (long long)k[i]);
   return layout->device->kernels->program_select(mask, program, layout, binding, pool, k,
-                                                 per_segment, outside);
+                                                 per_parameter, outside);
 }
 
 int fsam_mask_count(double *counts, fsam_layout *layout, const uint64_t *a, const uint64_t *b) {

@@ -14,7 +14,7 @@ enum {
 };
 
 enum { SPACE_SCALAR = 0, SPACE_ROW = 1, SPACE_VECTOR = 2 };
-enum { GROUP_ALL = 0, GROUP_SEGMENT = 1, GROUP_LAYER = 2 };
+enum { GROUP_ALL = 0, GROUP_PARAMETER = 1, GROUP_LAYER = 2 };
 
 static inline bool op_reduces(int op) { return op >= OP_SUM && op <= OP_GREATEST; }
 
@@ -28,26 +28,27 @@ enum {
   MAX_REDUCTIONS = 32 /* in one pass */
 };
 
-/* Up to BLOCK consecutive elements of one segment. A segment's blocks are cut into spans of SPAN.
- * `slot`: where a GPU puts the partial sum, first blocks of all spans, then second ones, …. */
+/* Up to BLOCK consecutive elements of one parameter. A parameter's blocks are cut into spans of
+ * SPAN. `slot`: where a GPU puts the partial sum, first blocks of all spans, then second ones, ….
+ */
 typedef struct layout_block {
   int64_t offset;
   int32_t count;
-  int32_t segment;
+  int32_t parameter;
   int64_t slot;
 } layout_block;
 
 struct fsam_layout {
   fsam_device *device;
-  int segments, layers;
+  int parameters, layers;
   int64_t total, act; /* elements with padding; how many of them the working copy rounds */
   int64_t block_count;
-  layout_block *blocks;    /* of the segments that are not frozen, in order */
-  int64_t *first_block;    /* [segments + 1] */
-  int32_t *first_span;     /* [segments + 1] */
+  layout_block *blocks;    /* of the parameters that are not frozen, in order */
+  int64_t *first_block;    /* [parameters + 1] */
+  int32_t *first_span;     /* [parameters + 1] */
   int32_t *span_blocks;    /* [spans]: how many each has */
-  int64_t *offset, *count; /* [segments] */
-  int32_t *layer;          /* [segments], 0 … layers - 1 */
+  int64_t *offset, *count; /* [parameters] */
+  int32_t *layer;          /* [parameters], 0 … layers - 1 */
   double *workspace;       /* a run's registers and partial sums */
   int64_t workspace_count;
   void *on_device; /* a GPU's copies of the above, and its registers, in its memory; or NULL */

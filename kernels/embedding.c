@@ -1,4 +1,4 @@
-/* embedding.c: z[T,H] = word[id] + position[pos] + segment[seg];  y = dropout(h gamma + beta),
+/* embedding.c: z[T,H] = word[id] + position[pos] + token_type[type];  y = dropout(h gamma + beta),
  * where h is z with the mean 0 and the variance 1 in each row. z and stats[T,2] are kept for
  * backward.
  *
@@ -14,7 +14,7 @@
 
 int fsam_embedding_forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats,
                            const fsam_tensor *word, const fsam_tensor *position,
-                           const fsam_tensor *segment, const fsam_tensor *gamma,
+                           const fsam_tensor *token_type, const fsam_tensor *gamma,
                            const fsam_tensor *beta, double eps, const fsam_batch *batch,
                            const fsam_dropout *dropout) {
   const char *op = "embedding_forward";
@@ -27,14 +27,14 @@ int fsam_embedding_forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats,
   FSAM_TRY(fsam__expect(op, "stats", stats, FSAM_F32, 2, batch->tokens, 2));
   FSAM_TRY(fsam__expect(op, "word", word, type, 2, -1, n));
   FSAM_TRY(fsam__expect(op, "position", position, type, 2, -1, n));
-  FSAM_TRY(fsam__expect_optional(op, "segment", segment, type, 2, -1, n));
+  FSAM_TRY(fsam__expect_optional(op, "token_type", token_type, type, 2, -1, n));
   FSAM_TRY(fsam__expect(op, "gamma", gamma, FSAM_F32, 1, n, -1));
   FSAM_TRY(fsam__expect(op, "beta", beta, FSAM_F32, 1, n, -1));
-  return fsam__device_of(y)->kernels->embedding_forward(y, z, stats, word, position, segment, gamma,
-                                                        beta, eps, batch, dropout);
+  return fsam__device_of(y)->kernels->embedding_forward(y, z, stats, word, position, token_type,
+                                                        gamma, beta, eps, batch, dropout);
 }
 
-int fsam_embedding_backward(fsam_tensor *dword, fsam_tensor *dposition, fsam_tensor *dsegment,
+int fsam_embedding_backward(fsam_tensor *dword, fsam_tensor *dposition, fsam_tensor *dtoken_type,
                             fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
                             const fsam_tensor *z, const fsam_tensor *stats,
                             const fsam_tensor *gamma, const fsam_batch *batch,
@@ -51,12 +51,12 @@ int fsam_embedding_backward(fsam_tensor *dword, fsam_tensor *dposition, fsam_ten
   FSAM_TRY(fsam__expect_dense(op, "dword", dword));
   FSAM_TRY(fsam__expect_optional(op, "dposition", dposition, FSAM_F32, 2, -1, n));
   FSAM_TRY(fsam__expect_dense(op, "dposition", dposition));
-  FSAM_TRY(fsam__expect_optional(op, "dsegment", dsegment, FSAM_F32, 2, -1, n));
-  FSAM_TRY(fsam__expect_dense(op, "dsegment", dsegment));
+  FSAM_TRY(fsam__expect_optional(op, "dtoken_type", dtoken_type, FSAM_F32, 2, -1, n));
+  FSAM_TRY(fsam__expect_dense(op, "dtoken_type", dtoken_type));
   FSAM_TRY(fsam__expect_optional(op, "dgamma", dgamma, FSAM_F32, 1, n, -1));
   FSAM_TRY(fsam__expect_optional(op, "dbeta", dbeta, FSAM_F32, 1, n, -1));
-  return fsam__device_of(dy)->kernels->embedding_backward(dword, dposition, dsegment, dgamma, dbeta,
-                                                          dy, z, stats, gamma, batch, dropout);
+  return fsam__device_of(dy)->kernels->embedding_backward(
+      dword, dposition, dtoken_type, dgamma, dbeta, dy, z, stats, gamma, batch, dropout);
 }
 
 #endif
@@ -79,7 +79,7 @@ static int check_rows(const char *op, const char *what, const int32_t *indices, 
 
 typedef struct forward {
   fsam_tensor *y, *z, *stats;
-  const fsam_tensor *word, *position, *segment, *gamma, *beta;
+  const fsam_tensor *word, *position, *token_type, *gamma, *beta;
   const fsam_batch *batch;
   drop_site site;
   double eps;
@@ -89,13 +89,14 @@ FSAM_INLINE void forward_row(int dtype, const forward *a, int64_t r) {
   const int64_t n = a->z->shape[1], z_at = r * a->z->row_stride, y_at = r * a->y->row_stride;
   const int64_t word_at = a->batch->ids[r] * a->word->row_stride;
   const int64_t position_at = a->batch->positions[r] * a->position->row_stride;
-  const int64_t segment_at = a->segment ? a->batch->segments[r] * a->segment->row_stride : 0;
+  const int64_t token_type_at =
+      a->token_type ? a->batch->token_types[r] * a->token_type->row_stride : 0;
   const float *gamma = a->gamma->data, *beta = a->beta->data;
   float *stats = (float *)a->stats->data + r * a->stats->row_stride;
   for (int64_t c = 0; c < n; c += LANES) {
     vf v = v_load_act(dtype, a->word->data, word_at + c, n - c) +
            v_load_act(dtype, a->position->data, position_at + c, n - c);
-    if (a->segment) v += v_load_act(dtype, a->segment->data, segment_at + c, n - c);
+    if (a->token_type) v += v_load_act(dtype, a->token_type->data, token_type_at + c, n - c);
     v_store_act(dtype, a->z->data, z_at + c, v, n - c);
   }
   normalize_stats(dtype, stats, a->z->data, z_at, n, a->eps);
@@ -119,17 +120,17 @@ FSAM_INLINE void forward_row(int dtype, const forward *a, int64_t r) {
 
 int FSAM_CPU(embedding_forward)(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats,
                                 const fsam_tensor *word, const fsam_tensor *position,
-                                const fsam_tensor *segment, const fsam_tensor *gamma,
+                                const fsam_tensor *token_type, const fsam_tensor *gamma,
                                 const fsam_tensor *beta, double eps, const fsam_batch *batch,
                                 const fsam_dropout *dropout) {
   const drop_site site = drop_site_in(drop_site_of(dropout), batch);
-  const forward a = {y, z, stats, word, position, segment, gamma, beta, batch, site, eps};
+  const forward a = {y, z, stats, word, position, token_type, gamma, beta, batch, site, eps};
   const char *op = "embedding_forward";
   const int64_t rows = batch->tokens;
   const bool bf16 = z->dtype == FSAM_BF16;
   FSAM_TRY(check_rows(op, "ids", batch->ids, rows, word));
   FSAM_TRY(check_rows(op, "positions", batch->positions, rows, position));
-  FSAM_TRY(check_rows(op, "segments", batch->segments, rows, segment));
+  FSAM_TRY(check_rows(op, "token_types", batch->token_types, rows, token_type));
 #pragma omp parallel for schedule(static) if (rows * z->shape[1] > SERIAL)
   for (int64_t r = 0; r < rows; r++) {
     if (bf16)
@@ -183,7 +184,7 @@ static void zero_table(fsam_tensor *table) {
 }
 
 /* Adds row t of dz to row indices[t] of the table, for the columns first … end - 1. Neighbours with
- * the same index are added up first: whole samples share a segment. */
+ * the same index are added up first: whole samples share a token_type. */
 static void scatter(fsam_tensor *table, const int32_t *indices, const fsam_batch *batch,
                     const float *dz, int64_t stride, int64_t first, int64_t end) {
   for (int64_t t = 0, next; t < batch->tokens; t = next) {
@@ -212,18 +213,18 @@ static void backward_table(fsam_tensor *table, const int32_t *indices, const fsa
     scatter(table, indices, batch, dz, stride, c, c + width < n ? c + width : n);
 }
 
-int FSAM_CPU(embedding_backward)(fsam_tensor *dword, fsam_tensor *dposition, fsam_tensor *dsegment,
-                                 fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
-                                 const fsam_tensor *z, const fsam_tensor *stats,
-                                 const fsam_tensor *gamma, const fsam_batch *batch,
-                                 const fsam_dropout *dropout) {
+int FSAM_CPU(embedding_backward)(fsam_tensor *dword, fsam_tensor *dposition,
+                                 fsam_tensor *dtoken_type, fsam_tensor *dgamma, fsam_tensor *dbeta,
+                                 const fsam_tensor *dy, const fsam_tensor *z,
+                                 const fsam_tensor *stats, const fsam_tensor *gamma,
+                                 const fsam_batch *batch, const fsam_dropout *dropout) {
   const drop_site site = drop_site_in(drop_site_of(dropout), batch);
   const backward a = {dy, z, stats, gamma, batch, site};
   const char *op = "embedding_backward";
   const int64_t rows = z->shape[0], n = z->shape[1];
   FSAM_TRY(check_rows(op, "ids", batch->ids, rows, dword));
   FSAM_TRY(check_rows(op, "positions", batch->positions, rows, dposition));
-  FSAM_TRY(check_rows(op, "segments", batch->segments, rows, dsegment));
+  FSAM_TRY(check_rows(op, "token_types", batch->token_types, rows, dtoken_type));
   const bool bf16 = z->dtype == FSAM_BF16;
   const row_blocks blocks = row_blocks_of(rows, n);
   const int64_t step = 2 * blocks.stride; /* a block's sums for dgamma and dbeta */
@@ -250,6 +251,6 @@ int FSAM_CPU(embedding_backward)(fsam_tensor *dword, fsam_tensor *dposition, fsa
   row_blocks_sum(dbeta, blocks, sums + blocks.stride, step, n);
   backward_table(dword, batch->ids, batch, dz, blocks.stride);
   backward_table(dposition, batch->positions, batch, dz, blocks.stride);
-  backward_table(dsegment, batch->segments, batch, dz, blocks.stride);
+  backward_table(dtoken_type, batch->token_types, batch, dz, blocks.stride);
   return FSAM_OK;
 }

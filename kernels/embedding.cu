@@ -1,11 +1,11 @@
-/* embedding.cu: z = word[id] + position[pos] + segment[seg], y = dropout(layernorm(z) gamma +
+/* embedding.cu: z = word[id] + position[pos] + token_type[type], y = dropout(layernorm(z) gamma +
  * beta), and the gradients (embedding.c). Bound by memory: a block to a row, an octet to a thread,
  * one pass forward and one backward, which leaves dz in f32 for the tables.
  *
  * Their gradients are sums without atomics. In a table of many rows the first token that names a
  * row owns it and adds all others that do, in order; finding them is a scan of the indices by each
  * token (T^2 comparisons of 4 bytes that lie in the L2 cache: small beside a pass up to some 10,000
- * tokens). A table of few rows, segments, is summed over chunks of tokens like a bias. An index
+ * tokens). A table of few rows, token_types, is summed over chunks of tokens like a bias. An index
  * outside its table is a fault of the device. */
 #include "kernels/cuda/layernorm_row.cuh"
 
@@ -24,8 +24,8 @@ template <typename T>
 struct forward_arguments {
   matrix<T> y, z;
   matrix<float> stats;
-  matrix<const T> word, position, segment; /* segment.data may be NULL */
-  int64_t words, positions, segments;      /* rows of the tables */
+  matrix<const T> word, position, token_type; /* token_type.data may be NULL */
+  int64_t words, positions, token_types;      /* rows of the tables */
   const float *gamma, *beta;
   double eps;
   fsam_batch batch;
@@ -51,9 +51,10 @@ static __global__ void __launch_bounds__(MAX_THREADS) embedding_forward_k(forwar
   float z[OCTET], y[OCTET];
   load8(z, a.word.at(word, column), left, a.wide);
   add_octet(z, a.position, position, column, left, a.wide);
-  if (a.segment.data) {
-    const int64_t segment = table_row(a.batch.segments, row, a.segments, a.fault, FAULT_SEGMENTS);
-    add_octet(z, a.segment, segment, column, left, a.wide);
+  if (a.token_type.data) {
+    const int64_t token_type =
+        table_row(a.batch.token_types, row, a.token_types, a.fault, FAULT_TOKEN_TYPES);
+    add_octet(z, a.token_type, token_type, column, left, a.wide);
   }
   round_octet<T>(z);
   store8(a.z.at(row, column), z, left, a.wide);
@@ -69,7 +70,7 @@ static __global__ void __launch_bounds__(MAX_THREADS) embedding_forward_k(forwar
 
 template <typename T>
 static int forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats, const fsam_tensor *word,
-                   const fsam_tensor *position, const fsam_tensor *segment,
+                   const fsam_tensor *position, const fsam_tensor *token_type,
                    const fsam_tensor *gamma, const fsam_tensor *beta, double eps,
                    const fsam_batch *batch, const fsam_dropout *dropout) {
   fsam_device *device = fsam__device_of(y);
@@ -78,10 +79,10 @@ static int forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats, const fsa
                                   matrix_of<float>(stats),
                                   matrix_of<const T>(word),
                                   matrix_of<const T>(position),
-                                  matrix_of<const T>(segment),
+                                  matrix_of<const T>(token_type),
                                   word->shape[0],
                                   position->shape[0],
-                                  segment ? segment->shape[0] : 0,
+                                  token_type ? token_type->shape[0] : 0,
                                   (const float *)gamma->data,
                                   (const float *)beta->data,
                                   eps,
@@ -89,32 +90,32 @@ static int forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats, const fsa
                                   drop_site_of(dropout),
                                   device->fault,
                                   z->shape[1],
-                                  is_wide(y, z, word, position, segment, gamma, beta)};
+                                  is_wide(y, z, word, position, token_type, gamma, beta)};
   return FSAM_LAUNCH(device, embedding_forward_k<T>, dim3((unsigned)batch->tokens),
                      row_threads(a.columns), 0, a);
 }
 
 /* Fails unless the batch has the indices of every table that there is. */
 static int check_indices(const char *op, const fsam_batch *batch, const fsam_tensor *word,
-                         const fsam_tensor *position, const fsam_tensor *segment) {
-  const char *what = word && !batch->ids             ? "ids"
-                     : position && !batch->positions ? "positions"
-                     : segment && !batch->segments   ? "segments"
-                                                     : NULL;
+                         const fsam_tensor *position, const fsam_tensor *token_type) {
+  const char *what = word && !batch->ids                 ? "ids"
+                     : position && !batch->positions     ? "positions"
+                     : token_type && !batch->token_types ? "token_types"
+                                                         : NULL;
   return what ? fsam__fail(FSAM_EINVAL, "%s: the batch has no %s", op, what) : FSAM_OK;
 }
 
 int embedding_forward_cuda(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats,
                            const fsam_tensor *word, const fsam_tensor *position,
-                           const fsam_tensor *segment, const fsam_tensor *gamma,
+                           const fsam_tensor *token_type, const fsam_tensor *gamma,
                            const fsam_tensor *beta, double eps, const fsam_batch *batch,
                            const fsam_dropout *dropout) {
   FSAM_TRY(check_width("embedding_forward", z->shape[1]));
-  FSAM_TRY(check_indices("embedding_forward", batch, word, position, segment));
-  return z->dtype == FSAM_BF16
-             ? forward<bf16>(y, z, stats, word, position, segment, gamma, beta, eps, batch, dropout)
-             : forward<float>(y, z, stats, word, position, segment, gamma, beta, eps, batch,
-                              dropout);
+  FSAM_TRY(check_indices("embedding_forward", batch, word, position, token_type));
+  return z->dtype == FSAM_BF16 ? forward<bf16>(y, z, stats, word, position, token_type, gamma, beta,
+                                               eps, batch, dropout)
+                               : forward<float>(y, z, stats, word, position, token_type, gamma,
+                                                beta, eps, batch, dropout);
 }
 
 /* -- backward: of the normalisation ------------------------------------------------------------ */
@@ -289,7 +290,7 @@ static int backward(fsam_device *device, float *dz, float *sums, int64_t stride,
                      row_threads(a.columns), 0, a);
 }
 
-int embedding_backward_cuda(fsam_tensor *dword, fsam_tensor *dposition, fsam_tensor *dsegment,
+int embedding_backward_cuda(fsam_tensor *dword, fsam_tensor *dposition, fsam_tensor *dtoken_type,
                             fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
                             const fsam_tensor *z, const fsam_tensor *stats,
                             const fsam_tensor *gamma, const fsam_batch *batch,
@@ -300,7 +301,7 @@ int embedding_backward_cuda(fsam_tensor *dword, fsam_tensor *dposition, fsam_ten
   const row_chunks chunks = row_chunks_of(rows);
   void *workspace;
   FSAM_TRY(check_width(op, n));
-  FSAM_TRY(check_indices(op, batch, dword, dposition, dsegment));
+  FSAM_TRY(check_indices(op, batch, dword, dposition, dtoken_type));
   FSAM_TRY(fsam__workspace(&workspace, device,
                            (size_t)((rows + chunks.count * FEW) * stride) * sizeof(float)));
   float *dz = (float *)workspace, *sums = dz + rows * stride;
@@ -315,6 +316,6 @@ int embedding_backward_cuda(fsam_tensor *dword, fsam_tensor *dposition, fsam_ten
   FSAM_TRY(backward_table(device, dword, batch->ids, FAULT_IDS, dz, stride, chunks, sums, batch));
   FSAM_TRY(backward_table(device, dposition, batch->positions, FAULT_POSITIONS, dz, stride, chunks,
                           sums, batch));
-  return backward_table(device, dsegment, batch->segments, FAULT_SEGMENTS, dz, stride, chunks, sums,
-                        batch);
+  return backward_table(device, dtoken_type, batch->token_types, FAULT_TOKEN_TYPES, dz, stride,
+                        chunks, sums, batch);
 }

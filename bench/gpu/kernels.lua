@@ -104,7 +104,7 @@ local function batch(lengths)
   local function put(name, count)
     b[name] = Tensor.new(arena, "i32", { count }, name):write(host[name]).data
   end
-  for _, name in ipairs({ "ids", "positions", "segments", "sample" }) do
+  for _, name in ipairs({ "ids", "positions", "token_types", "sample" }) do
     put(name, host.tokens)
   end
   put("starts", host.samples + 1)
@@ -176,11 +176,11 @@ end
 local function embedding(label, lengths, rows, tokens)
   case("embedding forward", label, { bytes = 4 * H * BF16 * tokens }, function()
     local b, word, position = batch(lengths), new("bf16", V, H), new("bf16", POSITIONS, H)
-    local segment, gamma, beta = new("bf16", 1, H), new("f32", H), new("f32", H)
+    local token_type, gamma, beta = new("bf16", 1, H), new("f32", H), new("f32", H)
     local y, z, stats = out("bf16", rows, H), out("bf16", rows, H), out("f32", rows, 2)
     return function()
-      check(lib.fsam_embedding_forward(y, z, stats, word, position, segment, gamma, beta, 1e-5, b,
-        nil))
+      check(lib.fsam_embedding_forward(y, z, stats, word, position, token_type, gamma, beta,
+        1e-5, b, nil))
     end
   end)
   local tables = 4 * H * (V + POSITIONS + 1)
@@ -188,10 +188,10 @@ local function embedding(label, lengths, rows, tokens)
     local b, dy, z, stats = batch(lengths), new("bf16", rows, H), new("bf16", rows, H),
       new("f32", rows, 2)
     local gamma, dgamma, dbeta = new("f32", H), out("f32", H), out("f32", H)
-    local word, position, segment = out("f32", V, H), out("f32", POSITIONS, H), out("f32", 1, H)
+    local word, position, token_type = out("f32", V, H), out("f32", POSITIONS, H), out("f32", 1, H)
     return function()
-      check(lib.fsam_embedding_backward(word, position, segment, dgamma, dbeta, dy, z, stats, gamma,
-        b, nil))
+      check(lib.fsam_embedding_backward(word, position, token_type, dgamma, dbeta, dy, z, stats,
+        gamma, b, nil))
     end
   end)
 end

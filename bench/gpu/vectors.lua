@@ -47,17 +47,17 @@ for _, program in ipairs(PROGRAMS) do
     bytes = bytes * P.count, seconds = seconds })
 end
 
--- The segments that the released code masks: no bias, no embedding.
+-- The parameters that the released code masks: no bias, no embedding.
 local encoder, size = {}, 0
-for _, segment in ipairs(P.segments) do
-  if not segment.name:find("bias") and not segment.name:find("embed") then
-    encoder[#encoder + 1] = segment
-    size = size + segment.count
+for _, parameter in ipairs(P.parameters) do
+  if not parameter.name:find("bias") and not parameter.name:find("embed") then
+    encoder[#encoder + 1] = parameter
+    size = size + parameter.count
   end
 end
 
 local mask = P:mask("mask")
-for _, pool in ipairs({ { encoder, size }, { P.segments, P.count } }) do
+for _, pool in ipairs({ { encoder, size }, { P.parameters, P.count } }) do
   local function select_tenth()
     mask:top(P.g * P.g, { keep_ratio = 0.1, pool = pool[1] })
   end

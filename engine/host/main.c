@@ -120,7 +120,8 @@ typedef struct command_line {
   int status; /* what the program will exit with */
 } command_line;
 
-/* require("fsam.program.command_line").main(sys) with sys = {argv, share, version, on_interrupt, is_terminal}. */
+/* require("fsam.program.command_line").main(sys) with sys = {argv, share, version, on_interrupt,
+ * is_terminal}. */
 static int protected_main(lua_State *L) {
   command_line *line = lua_touserdata(L, 1);
   lua_gc(L, LUA_GCSTOP, 0); /* nothing to collect while the libraries load */

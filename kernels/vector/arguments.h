@@ -10,24 +10,24 @@
 typedef struct program_piece {
   int64_t offset;
   int32_t count;
-  int32_t segment;
+  int32_t parameter;
   int64_t slot;
 } program_piece;
 
 /* All pointers are to device memory. */
 typedef struct program_fixed {
   const program_piece *blocks;
-  const int32_t *first_span;  /* [segments + 1] */
+  const int32_t *first_span;  /* [parameters + 1] */
   const int32_t *span_blocks; /* [spans]: how many blocks each has */
-  const int32_t *layer;       /* [segments] */
-  double *scalars, *rows;     /* registers; a row has one f64 per segment */
+  const int32_t *layer;       /* [parameters] */
+  double *scalars, *rows;     /* registers; a row has one f64 per parameter */
   double *partials;           /* [reductions of the pass][SPAN][spans] */
-  double *sums;               /* [reductions of the pass][segments] */
+  double *sums;               /* [reductions of the pass][parameters] */
   float *uniforms;            /* those of scalars, as they were when spread */
   float *keys;                /* f32[total] for what KEY names, or NULL */
   int64_t block_count, act;
   int64_t partial_count; /* those of one reduction */
-  int32_t segments, spans;
+  int32_t parameters, spans;
 } program_fixed;
 
 #endif

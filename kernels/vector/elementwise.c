@@ -151,12 +151,13 @@ static void run_power(program_frame *f, const fsam_instruction *in) {
 #define EACH_ONE(X) \
   X(NEG, 0) X(ABS, 0) X(SQRT, 0) X(SIGN, 0) X(EXP, 0) X(LOG, 0) X(NOT, 0) X(COPY, 0) X(COPY, 1)
 #define KINDS_TWO(X, op) X(op, 0) X(op, 1) X(op, 2)
-#define EACH_TWO(X)                                                                       \
-  KINDS_TWO(X, ADD)                                                                       \
-  KINDS_TWO(X, SUB)                                                                       \
-  KINDS_TWO(X, MUL)                                                                       \
-  KINDS_TWO(X, DIV) KINDS_TWO(X, MIN) KINDS_TWO(X, MAX) KINDS_TWO(X, GT) KINDS_TWO(X, GE) \
-      KINDS_TWO(X, EQ) KINDS_TWO(X, KEEP) X(ABS_ADD, 0) X(ABS_ADD, 2)
+#define EACH_TWO(X)                                                                      \
+  KINDS_TWO(X, ADD)                                                                      \
+  KINDS_TWO(X, SUB)                                                                      \
+  KINDS_TWO(X, MUL)                                                                      \
+  KINDS_TWO(X, DIV)                                                                      \
+  KINDS_TWO(X, MIN) KINDS_TWO(X, MAX) KINDS_TWO(X, GT) KINDS_TWO(X, GE) KINDS_TWO(X, EQ) \
+      KINDS_TWO(X, KEEP) X(ABS_ADD, 0) X(ABS_ADD, 2)
 #define EACH_THREE(X) \
   X(SELECT, 0) X(SELECT, 1) X(SELECT, 2) X(SELECT, 3) X(SELECT, 4) X(SELECT, 5) X(SELECT, 6)
 

@@ -32,7 +32,7 @@ enum { QUADS = 2, WIDTH = QUADS * QUAD, LANES_OF_SUM = 16 };
 struct place {
   int64_t first;    /* the first quad's first element */
   int64_t act;      /* the layout's */
-  int left, padded; /* elements from there to the segment's end, and to the next multiple of 64 */
+  int left, padded; /* elements from there to the parameter's end, and to the next multiple of 64 */
   int step;         /* from the first quad to the second */
 
   __device__ __forceinline__ int64_t at(int q) const { return first + q * step; }
@@ -57,7 +57,7 @@ __device__ __forceinline__ void load(float v[WIDTH], const float *base, const pl
   }
 }
 
-/* Only elements of the segment are written. */
+/* Only elements of the parameter are written. */
 __device__ __forceinline__ void store(float *base, const float v[WIDTH], const place &p) {
 #pragma unroll
   for (int q = 0; q < QUADS; q++) {
@@ -135,7 +135,7 @@ __device__ __forceinline__ uint32_t load_bits(const void *mask, const place &p) 
   return bits;
 }
 
-/* Eight lanes make a word. Whole words of 64: a segment's last ones keep zeros behind it. */
+/* Eight lanes make a word. Whole words of 64: a parameter's last ones keep zeros behind it. */
 __device__ __forceinline__ void store_bits(void *mask, uint32_t bits, const place &p) {
   const int among = lane_id() % 8;
 #pragma unroll
@@ -242,30 +242,30 @@ __device__ __forceinline__ void finish_spans(const program_fixed &f, reduction o
     partials[i] = in_order(op, partials + i, f.span_blocks[i], f.spans);
 }
 
-/* Each segment's result from those of its spans. */
-__device__ __forceinline__ void finish_segments(const program_fixed &f, reduction op, int number,
-                                                double *out) {
+/* Each parameter's result from those of its spans. */
+__device__ __forceinline__ void finish_parameters(const program_fixed &f, reduction op, int number,
+                                                  double *out) {
   const double *spans = f.partials + number * f.partial_count;
-  for (int i = turned(number); i < f.segments; i += (int)blockDim.x)
+  for (int i = turned(number); i < f.parameters; i += (int)blockDim.x)
     out[i] = in_order(op, spans + f.first_span[i], f.first_span[i + 1] - f.first_span[i], 1);
 }
 
-/* The model's result from those of its segments. */
+/* The model's result from those of its parameters. */
 __device__ __forceinline__ void finish_model(const program_fixed &f, reduction op, int number,
-                                             const double *segments, double *out) {
-  if (turned(number) == 0) *out = in_order(op, segments, f.segments, 1);
+                                             const double *parameters, double *out) {
+  if (turned(number) == 0) *out = in_order(op, parameters, f.parameters, 1);
 }
 
-/* Each layer's result from those of its segments. It stands in `out` at each of them, and is made
+/* Each layer's result from those of its parameters. It stands in `out` at each of them, and is made
  * for each: the threads of a warp read the same, and none waits for another. */
 __device__ __forceinline__ void finish_layers(const program_fixed &f, reduction op, int number,
-                                              const double *segments, double *out) {
-  for (int i = turned(number); i < f.segments; i += (int)blockDim.x) {
+                                              const double *parameters, double *out) {
+  for (int i = turned(number); i < f.parameters; i += (int)blockDim.x) {
     const int layer = f.layer[i];
     double sum = identity(op);
 #pragma unroll 8
-    for (int k = 0; k < f.segments; k++)
-      sum = f.layer[k] == layer ? combine(op, sum, segments[k]) : sum;
+    for (int k = 0; k < f.parameters; k++)
+      sum = f.layer[k] == layer ? combine(op, sum, parameters[k]) : sum;
     out[i] = sum;
   }
 }

@@ -1,9 +1,9 @@
-/* interpreter.c: runs a vector program on the CPU. A pass is split over threads by blocks and walked in
- * strips; every instruction is one function call per strip. Strips are short, not only for the sake
- * of the first-level cache: the processor then looks ahead over several instructions, so that loads
- * of one overlap divisions of another (measured on AdamW over 4 M elements, ns per element: strips
- * of 64 1.04, 128 0.95, 256 1.08, 512 1.75; asking for lines ahead made each slower). Formula and
- * rounding of each instruction: program_elementwise.c and its neighbours. */
+/* interpreter.c: runs a vector program on the CPU. A pass is split over threads by blocks and
+ * walked in strips; every instruction is one function call per strip. Strips are short, not only
+ * for the sake of the first-level cache: the processor then looks ahead over several instructions,
+ * so that loads of one overlap divisions of another (measured on AdamW over 4 M elements, ns per
+ * element: strips of 64 1.04, 128 0.95, 256 1.08, 512 1.75; asking for lines ahead made each
+ * slower). Formula and rounding of each instruction: program_elementwise.c and its neighbours. */
 #include "kernels/vector/interpreter.h"
 
 enum { SERIAL = 16 * BLOCK }; /* with fewer elements threads cost more than they give */
@@ -25,10 +25,10 @@ int FSAM_CPU(program_begin)(program_state *s, const fsam_program *p, fsam_layout
     if (stage->end - stage->vectors > steps) steps = stage->end - stage->vectors;
   }
   const int64_t step_doubles = (int64_t)(sizeof(program_step) / sizeof(double) + 1) * steps;
-  const int64_t rows = (int64_t)p->size.rows * l->segments;
+  const int64_t rows = (int64_t)p->size.rows * l->parameters;
   const int64_t partials = (int64_t)reductions * l->block_count;
-  double *memory =
-      fsam__layout_workspace(l, step_doubles + p->size.scalars + rows + 2 * l->segments + partials);
+  double *memory = fsam__layout_workspace(
+      l, step_doubles + p->size.scalars + rows + 2 * l->parameters + partials);
   if (!memory) return fsam__fail(FSAM_ENOMEM, "program: no memory for its partial sums");
   s->program = p;
   s->layout = l;
@@ -37,7 +37,7 @@ int FSAM_CPU(program_begin)(program_state *s, const fsam_program *p, fsam_layout
   s->scalars = memory + step_doubles;
   s->rows = s->scalars + p->size.scalars;
   s->sums = s->rows + rows;
-  s->partials = s->sums + 2 * l->segments;
+  s->partials = s->sums + 2 * l->parameters;
   memset(s->scalars, 0, (size_t)(p->size.scalars + rows) * sizeof(double));
   if (p->size.numbers) memcpy(s->scalars, b->numbers, (size_t)p->size.numbers * sizeof(double));
   for (int i = 0; i < p->size.uniforms; i++) s->row_of[i] = -1;
@@ -68,10 +68,10 @@ void FSAM_CPU(program_frame_init)(program_frame *f, const program_state *s, floa
   memcpy(f->u, s->u, (size_t)size->uniforms * sizeof *f->u);
 }
 
-static void spread_rows(program_frame *f, const program_state *s, int segment) {
+static void spread_rows(program_frame *f, const program_state *s, int parameter) {
   for (int i = 0; i < s->program->size.uniforms; i++)
     if (s->row_of[i] >= 0)
-      f->u[i] = (float)s->rows[(int64_t)s->row_of[i] * s->layout->segments + segment];
+      f->u[i] = (float)s->rows[(int64_t)s->row_of[i] * s->layout->parameters + parameter];
 }
 
 static bool stores_act(int op) { return op >= OP_STORE_ACT && op <= OP_MUL_ADD_STORE_ACT; }
@@ -86,8 +86,8 @@ static void run_steps(program_frame *f, const program_state *s) {
   for (int i = 0; i < s->step_count; i++) s->steps[i].fn(f, &s->steps[i].in);
 }
 
-/* A segment's last strip, when it ends inside a vector: what is written goes through a copy, so
- * that the padding behind the segment is not. */
+/* A parameter's last strip, when it ends inside a vector: what is written goes through a copy, so
+ * that the padding behind the parameter is not. */
 static void run_ragged(program_frame *f, const program_state *s) {
   const fsam_program_size *size = &s->program->size;
   float *home[MAX_BOUND] = {0};
@@ -107,7 +107,7 @@ void FSAM_CPU(program_block)(program_frame *f, const program_state *s, int64_t i
                              program_sink sink, void *context) {
   const layout_block *block = &s->layout->blocks[index];
   const int bound = s->program->size.bound;
-  spread_rows(f, s, block->segment);
+  spread_rows(f, s, block->parameter);
   for (int done = 0; done < block->count; done += STRIP) {
     f->n = block->count - done < STRIP ? block->count - done : STRIP;
     f->padded = (f->n + WIDE - 1) / WIDE * WIDE;
@@ -142,12 +142,12 @@ static void run_pass(program_state *s) {
   }
 }
 
-/* A segment's result: those of its blocks in spans, each in order, then the spans in order. A GPU
+/* A parameter's result: those of its blocks in spans, each in order, then the spans in order. A GPU
  * does all spans of the model at once (program_device.cuh). */
-static double segment_result(const fsam_layout *l, int op, const double *partial, int segment) {
-  const double *next = partial + l->first_block[segment];
+static double parameter_result(const fsam_layout *l, int op, const double *partial, int parameter) {
+  const double *next = partial + l->first_block[parameter];
   double result = FSAM_CPU(program_identity)(op);
-  for (int i = l->first_span[segment]; i < l->first_span[segment + 1]; i++) {
+  for (int i = l->first_span[parameter]; i < l->first_span[parameter + 1]; i++) {
     double span = FSAM_CPU(program_identity)(op);
     for (int k = 0; k < l->span_blocks[i]; k++) span = FSAM_CPU(program_combine)(op, span, *next++);
     result = FSAM_CPU(program_combine)(op, result, span);
@@ -155,24 +155,25 @@ static double segment_result(const fsam_layout *l, int op, const double *partial
   return result;
 }
 
-/* Combines the segments' results in their order: of the model, or of each layer, whose result
- * stands in the row at each of its segments. */
+/* Combines the parameters' results in their order: of the model, or of each layer, whose result
+ * stands in the row at each of its parameters. */
 static void finish(program_state *s, const fsam_instruction *in) {
   const fsam_layout *l = s->layout;
   const double *partial = s->partials + in->d * l->block_count;
   const int group = in->op == OP_DOT || in->op == OP_MUL_SQUARES ? in->c : in->b;
-  double *sums = s->sums, *totals = group == GROUP_ALL ? &s->scalars[in->out] : sums + l->segments;
-  for (int k = 0; k < l->segments; k++) sums[k] = segment_result(l, in->op, partial, k);
+  double *sums = s->sums,
+         *totals = group == GROUP_ALL ? &s->scalars[in->out] : sums + l->parameters;
+  for (int k = 0; k < l->parameters; k++) sums[k] = parameter_result(l, in->op, partial, k);
   for (int k = 0; k < (group == GROUP_ALL ? 1 : l->layers); k++)
     totals[k] = FSAM_CPU(program_identity)(in->op);
-  for (int k = 0; k < l->segments; k++) {
+  for (int k = 0; k < l->parameters; k++) {
     double *to = &totals[group == GROUP_ALL ? 0 : l->layer[k]];
     *to = FSAM_CPU(program_combine)(in->op, *to, sums[k]);
   }
   if (group == GROUP_ALL) return;
-  double *row = s->rows + (int64_t)in->out * l->segments;
-  for (int k = 0; k < l->segments; k++)
-    row[k] = group == GROUP_SEGMENT ? sums[k] : totals[l->layer[k]];
+  double *row = s->rows + (int64_t)in->out * l->parameters;
+  for (int k = 0; k < l->parameters; k++)
+    row[k] = group == GROUP_PARAMETER ? sums[k] : totals[l->layer[k]];
 }
 
 void FSAM_CPU(program_stage_run)(program_state *s, const program_stage *stage) {

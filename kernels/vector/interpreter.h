@@ -70,9 +70,9 @@ double FSAM_CPU(program_identity)(int op);                       /* what a reduc
 double FSAM_CPU(program_combine)(int op, double a, double b);    /* b comes after a */
 double FSAM_CPU(program_fold)(int op, const double lanes[WIDE]); /* as a tree */
 
-/* The scalar and row part of a stage: instructions [from, to). `rows` has one row of `segments`
+/* The scalar and row part of a stage: instructions [from, to). `rows` has one row of `parameters`
  * per row register. Fills uniforms of scalars in u; of rows, notes the register in row_of (else
- * -1), because they change from segment to segment. */
+ * -1), because they change from parameter to parameter. */
 void FSAM_CPU(program_scalars)(const fsam_program *p, const fsam_layout *l, const fsam_binding *b,
                                int from, int to, double *scalars, double *rows, float *u,
                                int *row_of);
@@ -89,7 +89,7 @@ typedef struct program_state {
   fsam_layout *layout;
   const fsam_binding *binding;
   double *scalars, *rows;
-  double *sums;        /* [segments], [layers]: while a reduction is finished */
+  double *sums;        /* [parameters], [layers]: while a reduction is finished */
   double *partials;    /* [reductions of the pass][blocks] */
   program_step *steps; /* of the stage in hand */
   int step_count;

@@ -41,7 +41,7 @@ static void run_keep_bits_uniform(program_frame *f, const fsam_instruction *in) 
   keep_bits(f, in, true);
 }
 
-/* Whole words: a segment's last word keeps zeros behind the segment. */
+/* Whole words: a parameter's last word keeps zeros behind the parameter. */
 FSAM_INLINE void set_bits(program_frame *f, const fsam_instruction *in, bool uniform) {
   uint64_t *words = (uint64_t *)f->bound[in->out] + f->offset / 64;
   const float *a = uniform ? NULL : f->r[in->a];

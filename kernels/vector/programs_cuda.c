@@ -13,7 +13,7 @@
 
 _Static_assert(sizeof(program_piece) == sizeof(layout_block) &&
                    offsetof(program_piece, count) == offsetof(layout_block, count) &&
-                   offsetof(program_piece, segment) == offsetof(layout_block, segment) &&
+                   offsetof(program_piece, parameter) == offsetof(layout_block, parameter) &&
                    offsetof(program_piece, slot) == offsetof(layout_block, slot),
                "blocks are uploaded as they are");
 
@@ -21,7 +21,7 @@ int program_compile_cuda(fsam_program *program, fsam_device *device);
 int program_run_cuda(const fsam_program *program, fsam_layout *layout, const fsam_binding *binding);
 int program_select_cuda(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
                         const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
-                        int per_segment, int outside);
+                        int per_parameter, int outside);
 
 enum {
   MAX_STAGED = 48,            /* vectors that the reductions of a pass look at */
@@ -125,20 +125,20 @@ static void *take(char **memory, size_t bytes) {
 
 /* Where everything lies from `memory` on; returns the end. */
 static char *lay_out(program_fixed *f, char *memory, const fsam_program *p, const fsam_layout *l) {
-  const size_t segments = (size_t)l->segments, blocks = (size_t)l->block_count;
-  const size_t spans = (size_t)l->first_span[segments];
+  const size_t parameters = (size_t)l->parameters, blocks = (size_t)l->block_count;
+  const size_t spans = (size_t)l->first_span[parameters];
   int reductions = 0;
   for (int i = 0; i < p->stage_count; i++)
     if (p->stages[i].reductions > reductions) reductions = p->stages[i].reductions;
   f->blocks = take(&memory, blocks * sizeof *l->blocks);
-  f->first_span = take(&memory, (segments + 1) * sizeof *l->first_span);
+  f->first_span = take(&memory, (parameters + 1) * sizeof *l->first_span);
   f->span_blocks = take(&memory, spans * sizeof *l->span_blocks);
-  f->layer = take(&memory, segments * sizeof *l->layer);
+  f->layer = take(&memory, parameters * sizeof *l->layer);
   f->uniforms = take(&memory, (size_t)p->size.uniforms * sizeof(float));
   f->scalars = take(&memory, (size_t)p->size.scalars * sizeof(double));
-  f->rows = take(&memory, (size_t)p->size.rows * segments * sizeof(double));
+  f->rows = take(&memory, (size_t)p->size.rows * parameters * sizeof(double));
   f->partials = take(&memory, (size_t)reductions * SPAN * spans * sizeof(double));
-  f->sums = take(&memory, (size_t)reductions * segments * sizeof(double));
+  f->sums = take(&memory, (size_t)reductions * parameters * sizeof(double));
   return memory;
 }
 
@@ -148,11 +148,11 @@ static int prepare(program_fixed *f, const fsam_program *p, fsam_layout *l) {
   const fsam_memory *memory = device->memory;
   program_fixed none;
   const size_t bytes = (size_t)(lay_out(&none, NULL, p, l) - (char *)NULL);
-  const int32_t spans = l->first_span[l->segments];
+  const int32_t spans = l->first_span[l->parameters];
   *f = (program_fixed){.block_count = l->block_count,
                        .act = l->act,
                        .partial_count = (int64_t)SPAN * spans,
-                       .segments = l->segments,
+                       .parameters = l->parameters,
                        .spans = spans};
   if (bytes > l->on_device_bytes) {
     if (l->on_device) memory->free(device, l->on_device);
@@ -164,11 +164,11 @@ static int prepare(program_fixed *f, const fsam_program *p, fsam_layout *l) {
     FSAM_TRY(memory->copy_in(device, (void *)f->blocks, l->blocks,
                              (size_t)l->block_count * sizeof *l->blocks));
     FSAM_TRY(memory->copy_in(device, (void *)f->first_span, l->first_span,
-                             ((size_t)l->segments + 1) * sizeof *l->first_span));
+                             ((size_t)l->parameters + 1) * sizeof *l->first_span));
     FSAM_TRY(memory->copy_in(device, (void *)f->span_blocks, l->span_blocks,
                              (size_t)spans * sizeof *l->span_blocks));
     FSAM_TRY(memory->copy_in(device, (void *)f->layer, l->layer,
-                             (size_t)l->segments * sizeof *l->layer));
+                             (size_t)l->parameters * sizeof *l->layer));
     l->on_device_bytes = bytes;
   }
   lay_out(f, l->on_device, p, l);
@@ -222,14 +222,14 @@ int program_run_cuda(const fsam_program *program, fsam_layout *layout,
 /* The keys are written, then looked at; a selection is rare, so that their memory is not kept. */
 int program_select_cuda(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
                         const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
-                        int per_segment, int outside) {
+                        int per_parameter, int outside) {
   fsam_device *device = layout->device;
   float *keys = device->memory->alloc(device, (size_t)(layout->total + 4) * sizeof *keys);
   if (!keys)
     return fsam__fail(FSAM_ENOMEM, "select: no memory for %.1f MB of keys",
                       (double)layout->total * sizeof *keys / 1e6);
   int rc = run_stages(program, layout, binding, program->stage_count - 1, keys);
-  if (rc == FSAM_OK) rc = select_keys_cuda(mask, keys, layout, pool, k, per_segment, outside);
+  if (rc == FSAM_OK) rc = select_keys_cuda(mask, keys, layout, pool, k, per_parameter, outside);
   device->memory->free(device, keys);
   return rc;
 }

@@ -71,7 +71,7 @@ FSAM_INLINE void run_extreme(program_frame *f, const fsam_instruction *in, int o
       best = better(op, best, op == OP_MAX_ABS ? v_abs(x) : x);
     }
     v_store(lanes + p * LANES, best);
-    for (int k = 0; i + k < n && k < LANES; k++) { /* the segment's last elements */
+    for (int k = 0; i + k < n && k < LANES; k++) { /* the parameter's last elements */
       float x = op == OP_MAX_ABS ? fabsf(a[i + k]) : a[i + k];
       lanes[p * LANES + k] = (float)FSAM_CPU(program_combine)(op, lanes[p * LANES + k], x);
     }

@@ -82,7 +82,7 @@ static int inputs_of(int op) { return op == OP_SELECT ? 3 : op >= OP_ADD && op <
 void FSAM_CPU(program_scalars)(const fsam_program *p, const fsam_layout *l, const fsam_binding *b,
                                int from, int to, double *scalars, double *rows, float *u,
                                int *row_of) {
-  const size_t n = (size_t)l->segments;
+  const size_t n = (size_t)l->parameters;
   for (int i = from; i < to; i++) {
     const fsam_instruction *in = &p->code[i];
     const bool row = in->space == SPACE_ROW;

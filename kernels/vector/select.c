@@ -10,7 +10,7 @@
 enum { BINS = 2048, LEVELS = 3, COPIES = 2 };
 static const int SHIFT[LEVELS] = {20, 9, 0}, WIDTH[LEVELS] = {11, 11, 9};
 
-/* What one call works on: blocks [first, end) whose segment is in the pool. */
+/* What one call works on: blocks [first, end) whose parameter is in the pool. */
 typedef struct selection {
   program_state *state;
   uint64_t *mask;
@@ -126,7 +126,7 @@ static void sweep(selection *s, program_sink sink, int64_t *bins,
     FSAM_CPU(program_frame_init)(&f, s->state, temps);
 #pragma omp for schedule(static)
     for (int64_t block = s->first; block < s->end; block++) {
-      if (!s->pool[s->state->layout->blocks[block].segment]) continue;
+      if (!s->pool[s->state->layout->blocks[block].parameter]) continue;
       if (each_block) each_block(&w, block, false);
       FSAM_CPU(program_block)(&f, s->state, block, sink, &w);
       if (each_block) each_block(&w, block, true);
@@ -172,7 +172,7 @@ static int find_threshold(selection *s, int64_t k, int64_t *left, int64_t *equal
 /* Turns the blocks' counts of ties into how many of them each may choose: the first `left`. */
 static void share_ties(selection *s, int64_t left) {
   for (int64_t block = s->first; block < s->end; block++) {
-    if (!s->pool[s->state->layout->blocks[block].segment]) continue;
+    if (!s->pool[s->state->layout->blocks[block].parameter]) continue;
     const int64_t ties = s->ties[block];
     s->ties[block] = (int32_t)(ties < left ? ties : left);
     left -= s->ties[block];
@@ -183,7 +183,7 @@ static void share_ties(selection *s, int64_t left) {
 static int choose_from(selection *s, int64_t k) {
   int64_t size = 0, left = 0, equal = 0;
   for (int64_t block = s->first; block < s->end; block++)
-    if (s->pool[s->state->layout->blocks[block].segment])
+    if (s->pool[s->state->layout->blocks[block].parameter])
       size += s->state->layout->blocks[block].count;
   if (k > size) k = size;
   if (k > 0) {
@@ -202,11 +202,11 @@ static int choose_from(selection *s, int64_t k) {
   return FSAM_OK;
 }
 
-/* All bits of the segments that no pool has, frozen ones too (always 0). */
+/* All bits of the parameters that no pool has, frozen ones too (always 0). */
 static void fill_outside(uint64_t *mask, const fsam_layout *l, const uint8_t *pool, int outside) {
   for (int64_t i = 0; i < l->block_count; i++) {
     const layout_block *b = &l->blocks[i];
-    if (pool[b->segment]) continue;
+    if (pool[b->parameter]) continue;
     uint64_t *words = mask + b->offset / 64;
     for (int done = 0; done < b->count; done += 64) {
       const int count = b->count - done;
@@ -218,7 +218,7 @@ static void fill_outside(uint64_t *mask, const fsam_layout *l, const uint8_t *po
 
 int FSAM_CPU(program_select)(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
                              const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
-                             int per_segment, int outside) {
+                             int per_parameter, int outside) {
   program_state state;
   FSAM_TRY(FSAM_CPU(program_begin)(&state, program, layout, binding));
   for (int i = 0; i < program->stage_count - 2; i++)
@@ -228,10 +228,10 @@ int FSAM_CPU(program_select)(uint64_t *mask, const fsam_program *program, fsam_l
   s.ties = malloc(((size_t)layout->block_count + 1) * sizeof *s.ties);
   if (!s.ties) return fsam__fail(FSAM_ENOMEM, "select: no memory for the counts of ties");
   int rc = FSAM_OK;
-  for (int i = 0; rc == FSAM_OK && i < (per_segment ? layout->segments : 1); i++) {
-    s.first = per_segment ? layout->first_block[i] : 0;
-    s.end = per_segment ? layout->first_block[i + 1] : layout->block_count;
-    if (!per_segment || pool[i]) rc = choose_from(&s, k[i]);
+  for (int i = 0; rc == FSAM_OK && i < (per_parameter ? layout->parameters : 1); i++) {
+    s.first = per_parameter ? layout->first_block[i] : 0;
+    s.end = per_parameter ? layout->first_block[i + 1] : layout->block_count;
+    if (!per_parameter || pool[i]) rc = choose_from(&s, k[i]);
   }
   free(s.ties);
   if (rc == FSAM_OK) fill_outside(mask, layout, pool, outside);
@@ -240,7 +240,7 @@ int FSAM_CPU(program_select)(uint64_t *mask, const fsam_program *program, fsam_l
 
 int FSAM_CPU(mask_count)(double *counts, fsam_layout *layout, const uint64_t *a,
                          const uint64_t *b) {
-  for (int i = 0; i < layout->segments; i++) {
+  for (int i = 0; i < layout->parameters; i++) {
     const int64_t first = layout->offset[i] / 64, words = (layout->count[i] + 63) / 64;
     int64_t set = 0;
     for (int64_t w = first; w < first + words; w++)

@@ -1,7 +1,7 @@
 /* select.cu: exact top-k by a histogram of the keys' bits (radix select, as select.c), and counts
  * of mask bits. Bound by memory: the keys are read once for each of the three parts of their bits,
  * 11, 11 and 9, once more where ties are shared, and once to set the bits; atomics are of integers,
- * in shared memory first. Either all blocks of the layout are one group or each segment's are.
+ * in shared memory first. Either all blocks of the layout are one group or each parameter's are.
  * Nothing waits for the host between the launches. */
 #include "kernels/vector/select.cuh"
 
@@ -25,17 +25,17 @@ struct selection {
   const float *keys;
   uint32_t *mask; /* halves of the mask's words, low half first */
   const layout_block *blocks;
-  const uint8_t *pool; /* [segments] */
+  const uint8_t *pool; /* [parameters] */
   group *groups;
   uint32_t *bins;          /* [groups][BINS] */
   uint32_t *ties;          /* [blocks]: keys equal to the threshold, then how many may be chosen */
   unsigned long long *bad; /* the lowest element whose key is negative or NaN, or all ones */
   int64_t block_count;
-  int per_segment, outside;
+  int per_parameter, outside;
 };
 
 __device__ __forceinline__ int group_of(const selection &s, const layout_block &block) {
-  return s.per_segment ? block.segment : 0;
+  return s.per_parameter ? block.parameter : 0;
 }
 
 /* -0 counts as 0. */
@@ -85,7 +85,7 @@ static __global__ void __launch_bounds__(THREADS) histogram_k(selection s, int s
   for (int64_t b = (int64_t)blockIdx.x * PER_BLOCK;
        b < (int64_t)(blockIdx.x + 1) * PER_BLOCK && b < s.block_count; b++) {
     const layout_block block = s.blocks[b];
-    if (!s.pool[block.segment]) continue;
+    if (!s.pool[block.parameter]) continue;
     if (group >= 0 && group != group_of(s, block)) flush(s, bins, group);
     group = group_of(s, block);
     count_block(s, bins, block, shift, width);
@@ -145,7 +145,7 @@ __device__ __forceinline__ uint32_t count_before(uint32_t value, uint32_t *total
 static __global__ void __launch_bounds__(THREADS) count_ties_k(selection s) {
   const layout_block block = s.blocks[blockIdx.x];
   const group g = s.groups[group_of(s, block)];
-  if (!s.pool[block.segment] || !shares(g)) {
+  if (!s.pool[block.parameter] || !shares(g)) {
     if (threadIdx.x == 0) s.ties[blockIdx.x] = 0;
     return;
   }
@@ -181,11 +181,11 @@ static __global__ void __launch_bounds__(THREADS) share_ties_k(selection s) {
 static __global__ void __launch_bounds__(THREADS) choose_k(selection s) {
   const layout_block block = s.blocks[blockIdx.x];
   const group g = s.groups[group_of(s, block)];
-  const bool in_pool = s.pool[block.segment];
+  const bool in_pool = s.pool[block.parameter];
   const uint32_t quota = s.ties[blockIdx.x];
   const bool ranked = quota > 0 && quota < (uint32_t)block.count;
   uint32_t used = 0;
-  const int padded = (block.count + 63) / 64 * 64; /* whole words: zeros behind the segment */
+  const int padded = (block.count + 63) / 64 * 64; /* whole words: zeros behind the parameter */
   for (int first = 0; first < padded; first += THREADS) {
     const int i = first + (int)threadIdx.x;
     bool bit = false;
@@ -208,11 +208,11 @@ static __global__ void __launch_bounds__(THREADS) choose_k(selection s) {
 
 /* -- on the host ------------------------------------------------------------------------------- */
 
-/* Elements of the blocks [first, end) whose segment is in the pool. */
+/* Elements of the blocks [first, end) whose parameter is in the pool. */
 static int64_t pool_size(const fsam_layout *l, const uint8_t *pool, int64_t first, int64_t end) {
   int64_t size = 0;
   for (int64_t b = first; b < end; b++)
-    if (pool[l->blocks[b].segment]) size += l->blocks[b].count;
+    if (pool[l->blocks[b].parameter]) size += l->blocks[b].count;
   return size;
 }
 
@@ -238,14 +238,14 @@ static int upload(fsam_device *device, const selection &s, const fsam_layout *l,
   group *host = (group *)malloc((size_t)groups * sizeof *host + 1);
   if (!host) return fsam__fail(FSAM_ENOMEM, "select: no memory for %d groups", groups);
   for (int i = 0; i < groups; i++)
-    host[i] = s.per_segment ? group_from(l, pool, k[i], l->first_block[i], l->first_block[i + 1])
-                            : group_from(l, pool, k[i], 0, l->block_count);
+    host[i] = s.per_parameter ? group_from(l, pool, k[i], l->first_block[i], l->first_block[i + 1])
+                              : group_from(l, pool, k[i], 0, l->block_count);
   int rc = memory->copy_in(device, s.groups, host, (size_t)groups * sizeof *host);
   free(host);
   FSAM_TRY(rc);
   FSAM_TRY(memory->copy_in(device, (void *)s.blocks, l->blocks,
                            (size_t)l->block_count * sizeof *l->blocks));
-  FSAM_TRY(memory->copy_in(device, (void *)s.pool, pool, (size_t)l->segments));
+  FSAM_TRY(memory->copy_in(device, (void *)s.pool, pool, (size_t)l->parameters));
   FSAM_TRY(memory->copy_in(device, s.bad, &none, sizeof none));
   return memory->zero(device, s.bins, (size_t)groups * BINS * sizeof *s.bins);
 }
@@ -264,30 +264,30 @@ static int launch_all(fsam_device *device, const selection &s, int groups) {
 }
 
 int select_keys_cuda(uint64_t *mask, const float *keys, fsam_layout *l, const uint8_t *pool,
-                     const int64_t *k, int per_segment, int outside) {
+                     const int64_t *k, int per_parameter, int outside) {
   fsam_device *device = l->device;
   if (l->total > UINT32_MAX)
     return fsam__fail(FSAM_EINVAL, "select: %lld elements, on cuda at most %lld",
                       (long long)l->total, (long long)UINT32_MAX);
-  const int groups = per_segment ? l->segments : 1;
+  const int groups = per_parameter ? l->parameters : 1;
   const size_t blocks = (size_t)l->block_count;
   void *workspace;
   FSAM_TRY(fsam__workspace(&workspace, device,
                            blocks * (sizeof(layout_block) + sizeof(uint32_t)) +
-                               (size_t)l->segments +
+                               (size_t)l->parameters +
                                (size_t)groups * (sizeof(group) + BINS * sizeof(uint32_t)) + 128));
   char *at = (char *)workspace;
   selection s = {};
   s.keys = keys;
   s.mask = (uint32_t *)mask;
   s.blocks = (const layout_block *)take(&at, blocks * sizeof(layout_block));
-  s.pool = (const uint8_t *)take(&at, (size_t)l->segments);
+  s.pool = (const uint8_t *)take(&at, (size_t)l->parameters);
   s.groups = (group *)take(&at, (size_t)groups * sizeof(group));
   s.bins = (uint32_t *)take(&at, (size_t)groups * BINS * sizeof(uint32_t));
   s.ties = (uint32_t *)take(&at, blocks * sizeof(uint32_t));
   s.bad = (unsigned long long *)take(&at, sizeof(unsigned long long));
   s.block_count = l->block_count;
-  s.per_segment = per_segment;
+  s.per_parameter = per_parameter;
   s.outside = outside;
   FSAM_TRY(upload(device, s, l, pool, k, groups));
   FSAM_TRY(launch_all(device, s, groups));
@@ -300,10 +300,10 @@ int select_keys_cuda(uint64_t *mask, const float *keys, fsam_layout *l, const ui
 
 /* -- counting bits ----------------------------------------------------------------------------- */
 
-enum { PARTS = 32 /* blocks to a segment */ };
+enum { PARTS = 32 /* blocks to a parameter */ };
 
-/* counts[segment][part] = how many bits are set in a, and in b too unless it is NULL; a segment's
- * words are words[first[segment]] … of count[segment]. */
+/* counts[parameter][part] = how many bits are set in a, and in b too unless it is NULL; a
+ * parameter's words are words[first[parameter]] … of count[parameter]. */
 static __global__ void __launch_bounds__(THREADS)
     mask_count_k(uint32_t *counts, const int64_t *first, const int64_t *words, const uint64_t *a,
                  const uint64_t *b) {
@@ -318,30 +318,32 @@ static __global__ void __launch_bounds__(THREADS)
   if (threadIdx.x == 0) counts[blockIdx.x * PARTS + blockIdx.y] = total;
 }
 
-/* host: first[segments], words[segments], counts[segments][PARTS]; as it will be on the device. */
-static int count_on(fsam_device *device, int64_t *host, int segments, const uint64_t *a,
+/* host: first[parameters], words[parameters], counts[parameters][PARTS]; as it will be on the
+ * device. */
+static int count_on(fsam_device *device, int64_t *host, int parameters, const uint64_t *a,
                     const uint64_t *b) {
-  const size_t ranges = 2 * (size_t)segments * sizeof *host;
-  const size_t parts = (size_t)segments * PARTS * sizeof(uint32_t);
+  const size_t ranges = 2 * (size_t)parameters * sizeof *host;
+  const size_t parts = (size_t)parameters * PARTS * sizeof(uint32_t);
   void *workspace;
   FSAM_TRY(fsam__workspace(&workspace, device, ranges + parts));
-  int64_t *first = (int64_t *)workspace, *words = first + segments;
-  uint32_t *counts = (uint32_t *)(words + segments);
+  int64_t *first = (int64_t *)workspace, *words = first + parameters;
+  uint32_t *counts = (uint32_t *)(words + parameters);
   FSAM_TRY(device->memory->copy_in(device, first, host, ranges));
-  FSAM_TRY(FSAM_LAUNCH(device, mask_count_k, dim3((unsigned)segments, PARTS), THREADS, 0, counts,
+  FSAM_TRY(FSAM_LAUNCH(device, mask_count_k, dim3((unsigned)parameters, PARTS), THREADS, 0, counts,
                        first, words, a, b));
-  return device->memory->copy_out(device, host + 2 * segments, counts, parts);
+  return device->memory->copy_out(device, host + 2 * parameters, counts, parts);
 }
 
 int mask_count_cuda(double *counts, fsam_layout *l, const uint64_t *a, const uint64_t *b) {
-  const size_t n = (size_t)l->segments;
+  const size_t n = (size_t)l->parameters;
   int64_t *host = (int64_t *)malloc(n * (2 * sizeof *host + PARTS * sizeof(uint32_t)) + 1);
-  if (!host) return fsam__fail(FSAM_ENOMEM, "mask_count: no memory for %d segments", l->segments);
+  if (!host)
+    return fsam__fail(FSAM_ENOMEM, "mask_count: no memory for %d parameters", l->parameters);
   for (size_t i = 0; i < n; i++) {
     host[i] = l->offset[i] / 64;
     host[n + i] = divide_up(l->count[i], 64);
   }
-  int rc = count_on(l->device, host, l->segments, a, b);
+  int rc = count_on(l->device, host, l->parameters, a, b);
   const uint32_t *parts = (const uint32_t *)(host + 2 * n);
   for (size_t i = 0; rc == FSAM_OK && i < n; i++) {
     counts[i] = 0;

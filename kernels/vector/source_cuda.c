@@ -294,7 +294,9 @@ static void put_uniforms(writer *w, const usage *u, bool rows) {
   for (int i = 0; i < w->p->size.uniforms; i++) {
     if (!u->uniform[i] || (w->row_of[i] >= 0) != rows) continue;
     if (rows)
-      put(w, "    const float u%d = (float)a.f.rows[(int64_t)%d * a.f.segments + piece.segment];\n",
+      put(w,
+          "    const float u%d = (float)a.f.rows[(int64_t)%d * a.f.parameters + "
+          "piece.parameter];\n",
           i, w->row_of[i]);
     else
       put(w, "  const float u%d = a.f.uniforms[%d];\n", i, i);
@@ -409,8 +411,8 @@ static void put_fold(writer *w, const fsam_instruction *in, int r) {
   put(w, "    if (warp_id() == %d) {\n", r % warps);
   put(w, "      const double sum = fold(%s, sums[%d]);\n", REDUCTION[in->op - OP_SUM],
       r / (2 * warps));
-  put(w, "      if (lane_id() == %d) *partial_of(a.f, %d, b) = sum;\n    }\n",
-      r / warps % 2 * 16, r);
+  put(w, "      if (lane_id() == %d) *partial_of(a.f, %d, b) = sum;\n    }\n", r / warps % 2 * 16,
+      r);
 }
 
 /* -- a pass ------------------------------------------------------------------------------------ */
@@ -527,9 +529,9 @@ static bool any(const fsam_program *p, const program_stage *stage, int space) {
 
 static int group_of(const fsam_instruction *in) { return has_two_inputs(in->op) ? in->c : in->b; }
 
-/* Where a reduction's results in the segments go. */
-static void put_segment_results(writer *w, const fsam_instruction *in, int r) {
-  if (group_of(in) == GROUP_SEGMENT)
+/* Where a reduction's results in the parameters go. */
+static void put_parameter_results(writer *w, const fsam_instruction *in, int r) {
+  if (group_of(in) == GROUP_PARAMETER)
     put(w, "r + (int64_t)%d * n", in->out);
   else
     put(w, "a.f.sums + (int64_t)%d * n", r);
@@ -539,17 +541,17 @@ static void put_finish_spans(writer *w, const fsam_instruction *in, int r) {
   put(w, "  finish_spans(a.f, %s, %d);\n", REDUCTION[in->op - OP_SUM], r);
 }
 
-static void put_finish_segments(writer *w, const fsam_instruction *in, int r) {
-  put(w, "  finish_segments(a.f, %s, %d, ", REDUCTION[in->op - OP_SUM], r);
-  put_segment_results(w, in, r);
+static void put_finish_parameters(writer *w, const fsam_instruction *in, int r) {
+  put(w, "  finish_parameters(a.f, %s, %d, ", REDUCTION[in->op - OP_SUM], r);
+  put_parameter_results(w, in, r);
   put(w, ");\n");
 }
 
 static void put_finish_groups(writer *w, const fsam_instruction *in, int r) {
-  if (group_of(in) == GROUP_SEGMENT) return;
+  if (group_of(in) == GROUP_PARAMETER) return;
   const bool all = group_of(in) == GROUP_ALL;
   put(w, "  finish_%s(a.f, %s, %d, ", all ? "model" : "layers", REDUCTION[in->op - OP_SUM], r);
-  put_segment_results(w, in, r);
+  put_parameter_results(w, in, r);
   put(w, all ? ", &s[%d]);\n" : ", r + (int64_t)%d * n);\n", in->out);
 }
 
@@ -557,7 +559,7 @@ static void put_finish_groups(writer *w, const fsam_instruction *in, int r) {
 static void put_finish(writer *w) {
   each_reduction(w, put_finish_spans);
   put(w, "  __syncthreads();\n");
-  each_reduction(w, put_finish_segments);
+  each_reduction(w, put_finish_parameters);
   put(w, "  __syncthreads();\n");
   each_reduction(w, put_finish_groups);
 }
@@ -567,7 +569,7 @@ static void put_between(writer *w, int number) {
   put(w,
       "\nPROGRAM_KERNEL(between_%d, %d) {\n"
       "  double *const s = a.f.scalars, *const r = a.f.rows;\n"
-      "  const int n = a.f.segments;\n  (void)s, (void)r, (void)n;\n",
+      "  const int n = a.f.parameters;\n  (void)s, (void)r, (void)n;\n",
       number, BETWEEN_THREADS);
   if (number == 0 && w->p->size.numbers)
     put(w, "  for (int i = (int)threadIdx.x; i < %d; i += %d) s[i] = a.numbers[i];\n",

@@ -1,6 +1,6 @@
-/* cublaslt.cuh: products of layers' matrices on a GPU, as cuBLASLt sees them: its matrices lie column
- * after column. linear.cu finds the product (ours lie row after row), matmul_cuda.c has it done;
- * spec/simt multiplies by the same struct's meaning, so that linear.cu runs without a GPU. */
+/* cublaslt.cuh: products of layers' matrices on a GPU, as cuBLASLt sees them: its matrices lie
+ * column after column. linear.cu finds the product (ours lie row after row), matmul_cuda.c has it
+ * done; spec/simt multiplies by the same struct's meaning, so that linear.cu runs without a GPU. */
 #ifndef FSAM_MATMUL_CUH
 #define FSAM_MATMUL_CUH
 

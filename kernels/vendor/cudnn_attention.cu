@@ -1,7 +1,7 @@
-/* cudnn_attention.cu: attention by cuDNN (sdpa.cuh), where FSAM_ATTENTION=cudnn asks for it and cuDNN can do
- * what our kernels do: bf16, no dropout, heads of a multiple of 8 and at most 128 columns, rows
- * without gaps, nothing to add to. All else stays with attention.cu. Both keep the same lse, so
- * that the way back may be the other's.
+/* cudnn_attention.cu: attention by cuDNN (sdpa.cuh), where FSAM_ATTENTION=cudnn asks for it and
+ * cuDNN can do what our kernels do: bf16, no dropout, heads of a multiple of 8 and at most 128
+ * columns, rows without gaps, nothing to add to. All else stays with attention.cu. Both keep the
+ * same lse, so that the way back may be the other's.
  *
  * A plan is made for a number of samples and a length, and takes long to make: the host rounds both
  * up. Samples that are not there, those of the rounding and empty ones, must not reach cuDNN as

@@ -1,6 +1,6 @@
-/* cudnn_attention.cuh: attention (scaled dot-product attention) as cuDNN does it, for sdpa.cu, which prepares
- * it and clears up behind it. sdpa_cuda.c has it done; spec/simt does it by the same struct's
- * meaning, so that sdpa.cu runs without a GPU. */
+/* cudnn_attention.cuh: attention (scaled dot-product attention) as cuDNN does it, for sdpa.cu,
+ * which prepares it and clears up behind it. sdpa_cuda.c has it done; spec/simt does it by the same
+ * struct's meaning, so that sdpa.cu runs without a GPU. */
 #ifndef FSAM_SDPA_CUH
 #define FSAM_SDPA_CUH
 

@@ -1,7 +1,8 @@
-/* cudnn_attention_cuda.c: attention by cuDNN: its plans, one for each kind of batch, made at first sight and
- * kept with the device. The host rounds what a kind is made of (sdpa.cu), so that there are few. A
- * plan takes a fraction of a second to make; after that a call is a look-up and the launches, and
- * allocates nothing on the GPU. A build without cuDNN's headers has only a line that says so. */
+/* cudnn_attention_cuda.c: attention by cuDNN: its plans, one for each kind of batch, made at first
+ * sight and kept with the device. The host rounds what a kind is made of (sdpa.cu), so that there
+ * are few. A plan takes a fraction of a second to make; after that a call is a look-up and the
+ * launches, and allocates nothing on the GPU. A build without cuDNN's headers has only a line that
+ * says so. */
 #include "kernels/vendor/cudnn_attention.cuh"
 
 #if __has_include(<cudnn_graph.h>)

@@ -1,4 +1,5 @@
-/* cudnn_attention_cuda.h: the graphs of attention that sdpa_graph_cuda.c builds and sdpa_cuda.c runs. */
+/* cudnn_attention_cuda.h: the graphs of attention that sdpa_graph_cuda.c builds and sdpa_cuda.c
+ * runs. */
 #ifndef FSAM_SDPA_CUDA_H
 #define FSAM_SDPA_CUDA_H
 

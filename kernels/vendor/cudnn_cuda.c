@@ -16,10 +16,11 @@ enum { OLDEST = 91800, MAX_CANDIDATES = 16, MAX_NOTES = 16, ALIGNMENT = 16 };
 
 /* -- the library ------------------------------------------------------------------------------- */
 
-#define FUNCTIONS(X)                                                                 \
-  X(GetVersion) X(GetErrorString) X(GetLastErrorString) X(Create) X(Destroy)         \
-  X(SetStream) X(BackendCreateDescriptor) X(BackendDestroyDescriptor)                \
-  X(BackendFinalize) X(BackendSetAttribute) X(BackendGetAttribute) X(BackendExecute)
+#define FUNCTIONS(X)                                                            \
+  X(GetVersion)                                                                 \
+  X(GetErrorString) X(GetLastErrorString) X(Create) X(Destroy) X(SetStream)     \
+      X(BackendCreateDescriptor) X(BackendDestroyDescriptor) X(BackendFinalize) \
+          X(BackendSetAttribute) X(BackendGetAttribute) X(BackendExecute)
 
 static struct cudnn {
   bool tried, usable;
@@ -57,11 +58,12 @@ int cudnn_open(void) {
   if (cudnn.version)
     return fsam__fail(FSAM_ENODEV,
                       "attention: FSAM_ATTENTION=cudnn needs cuDNN 9.18 or newer, here is %d.%d; "
-                      "update it, or " INSTEAD, cudnn.version / 10000, cudnn.version / 100 % 100);
-  return fsam__fail(FSAM_ENODEV,
-                    "attention: FSAM_ATTENTION=cudnn needs cuDNN 9.18 or newer (libcudnn.so.9), "
-                    "which was not found; install it, or name its folder in LD_LIBRARY_PATH, or "
-                    INSTEAD);
+                      "update it, or " INSTEAD,
+                      cudnn.version / 10000, cudnn.version / 100 % 100);
+  return fsam__fail(
+      FSAM_ENODEV,
+      "attention: FSAM_ATTENTION=cudnn needs cuDNN 9.18 or newer (libcudnn.so.9), "
+      "which was not found; install it, or name its folder in LD_LIBRARY_PATH, or " INSTEAD);
 }
 
 /* `what`: what could not be done, after "cuDNN cannot". */
@@ -289,8 +291,8 @@ static bool is_repeatable(cudnn_graph *g, cudnnBackendDescriptor_t configuration
   if (g->status ||
       cudnn.BackendGetAttribute(configuration, CUDNN_ATTR_ENGINECFG_ENGINE,
                                 CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &count, &engine) ||
-      cudnn.BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
-                                CUDNN_TYPE_NUMERICAL_NOTE, MAX_NOTES, &count, notes))
+      cudnn.BackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
+                                MAX_NOTES, &count, notes))
     return false;
   for (int64_t i = 0; i < count; i++)
     if (notes[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC) return false;

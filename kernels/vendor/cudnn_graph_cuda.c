@@ -69,8 +69,8 @@ static cudnn_tensor third_transposed(const making *m, int name) {
 /* out or dout. */
 static cudnn_tensor output(const making *m, int name) {
   const fsam_sdpa_kind *k = m->kind;
-  return cudnn_outer(m->g, name, CUDNN_DATA_BFLOAT16,
-                     packed(k, (int64_t)k->heads * k->d, k->d), m->out_starts);
+  return cudnn_outer(m->g, name, CUDNN_DATA_BFLOAT16, packed(k, (int64_t)k->heads * k->d, k->d),
+                     m->out_starts);
 }
 
 static cudnn_tensor lse(const making *m) {
@@ -172,8 +172,8 @@ static void build_backward(const making *m) {
   cudnn_tensor q = third(m, SDPA_Q), dout = output(m, SDPA_DOUT);
   cudnn_tensor k_t = third_transposed(m, SDPA_K), v_t = third_transposed(m, SDPA_V);
   cudnn_tensor delta = row_sums(m, dout);
-  cudnn_tensor p = on_scores(
-      m, CUDNN_POINTWISE_EXP, on_scores(m, CUDNN_POINTWISE_SUB, scores(m, q, k_t), lse(m)), NULL);
+  cudnn_tensor p = on_scores(m, CUDNN_POINTWISE_EXP,
+                             on_scores(m, CUDNN_POINTWISE_SUB, scores(m, q, k_t), lse(m)), NULL);
   cudnn_multiply(m->g, third(m, SDPA_DV), keys_queries(m, p), dout, m->lengths, NULL, m->lengths);
   cudnn_tensor ds = on_scores(m, CUDNN_POINTWISE_SUB, queries_keys(m, dout, v_t), delta);
   ds = on_scores(m, CUDNN_POINTWISE_MUL, ds, p);

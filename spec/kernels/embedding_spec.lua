@@ -3,7 +3,7 @@ local C = require("fsam.C")
 local runner = require("spec.kernels.runner")
 
 local EPS = 1e-5
-local VOCABULARY, POSITIONS, SEGMENTS = 11, 9, 2
+local VOCABULARY, POSITIONS, TOKEN_TYPES = 11, 9, 2
 
 local function closed_form(v, case)
   local H, y, z, stats = case.width, {}, {}, {}
@@ -11,7 +11,7 @@ local function closed_form(v, case)
     local at, sum, squares = (r - 1) * H, 0, 0
     for c = 1, H do
       z[at + c] = v.word[v.ids[r] * H + c] + v.position[v.positions[r] * H + c]
-        + (v.segment and v.segment[v.segments[r] * H + c] or 0)
+        + (v.token_type and v.token_type[v.token_types[r] * H + c] or 0)
       sum = sum + z[at + c]
     end
     local mean = sum / H
@@ -55,10 +55,10 @@ local function make(name, width, fields)
     { "ids", "i32", { rows }, indices(VOCABULARY) },
     { "positions", "i32", { rows }, indices(POSITIONS) },
   }
-  if case.segment then
-    table.insert(case.inputs, { "segment", "act", { SEGMENTS, width } })
-    table.insert(case.inputs, { "segments", "i32", { rows }, indices(SEGMENTS) })
-    table.insert(case.gradients, { "segment", "f32" })
+  if case.token_type then
+    table.insert(case.inputs, { "token_type", "act", { TOKEN_TYPES, width } })
+    table.insert(case.inputs, { "token_types", "i32", { rows }, indices(TOKEN_TYPES) })
+    table.insert(case.gradients, { "token_type", "f32" })
   end
   case.outputs = { { "y", "act", { rows, width } }, { "z", "act", { rows, width } },
     { "stats", "f32", { rows, 2 } } }
@@ -68,22 +68,22 @@ local function make(name, width, fields)
     case.keep = runner.keep_rows(case, width)
   end
   function case.forward(t, batch)
-    return C.lib.fsam_embedding_forward(t.y, t.z, t.stats, t.word, t.position, t.segment, t.gamma,
-      t.beta, EPS, batch, case.dropout)
+    return C.lib.fsam_embedding_forward(t.y, t.z, t.stats, t.word, t.position, t.token_type,
+      t.gamma, t.beta, EPS, batch, case.dropout)
   end
   function case.backward(t, batch)
-    return C.lib.fsam_embedding_backward(t.dword, t.dposition, t.dsegment, t.dgamma, t.dbeta, t.dy,
-      t.z, t.stats, t.gamma, batch, case.dropout)
+    return C.lib.fsam_embedding_backward(t.dword, t.dposition, t.dtoken_type, t.dgamma,
+      t.dbeta, t.dy, t.z, t.stats, t.gamma, batch, case.dropout)
   end
   return case
 end
 
 local cases = {
-  make("without segments and dropout", 16, {}),
-  make("with segments and dropout", 40, { segment = true, p = 0.1 }),
-  make("with a tail", 40, { segment = true, p = 0.1, tail = 4 }),
-  make("in rows of odd length", 13, { segment = true, tail = 1 }),
-  make("over several threads", 260, { segment = true, p = 0.1, lengths = { 20, 14 }, tail = 2 }),
+  make("without token_types and dropout", 16, {}),
+  make("with token_types and dropout", 40, { token_type = true, p = 0.1 }),
+  make("with a tail", 40, { token_type = true, p = 0.1, tail = 4 }),
+  make("in rows of odd length", 13, { token_type = true, tail = 1 }),
+  make("over several threads", 260, { token_type = true, p = 0.1, lengths = { 20, 14 }, tail = 2 }),
 }
 
 runner.define("embedding", cases, function()

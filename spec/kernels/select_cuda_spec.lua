@@ -4,7 +4,7 @@ local simt = require("spec.simt.device")
 local stage = require("spec.kernels.stage")
 local ffi, check = C.ffi, C.check
 
-local SEGMENTS = { -- elements, frozen
+local PARAMETERS = { -- elements, frozen
   { 5000, 0 }, { 100, 0 }, { 70, 1 }, { 64, 0 }, { 9000, 0 }, { 1, 0 },
 }
 
@@ -16,14 +16,14 @@ local function op(name)
   return number
 end
 
---- A layout of SEGMENTS on a device.
+--- A layout of PARAMETERS on a device.
 local function layout_on(device)
-  local n, total = #SEGMENTS, 0
+  local n, total = #PARAMETERS, 0
   local offset, count = ffi.new("int64_t[?]", n), ffi.new("int64_t[?]", n)
   local layer, frozen = ffi.new("int32_t[?]", n), ffi.new("uint8_t[?]", n)
-  for i, segment in ipairs(SEGMENTS) do
-    offset[i - 1], count[i - 1], frozen[i - 1] = total, segment[1], segment[2]
-    total = total + math.ceil(segment[1] / 64) * 64
+  for i, parameter in ipairs(PARAMETERS) do
+    offset[i - 1], count[i - 1], frozen[i - 1] = total, parameter[1], parameter[2]
+    total = total + math.ceil(parameter[1] / 64) * 64
   end
   local out = ffi.new("fsam_layout *[1]")
   check(C.lib.fsam_layout_new(out, device, n, offset, count, layer, frozen, total, 0))
@@ -69,28 +69,28 @@ describe("select on cuda", function()
   end
 
   local function pool_of(list)
-    local pool = ffi.new("uint8_t[?]", #SEGMENTS)
+    local pool = ffi.new("uint8_t[?]", #PARAMETERS)
     for _, i in ipairs(list) do
       pool[i - 1] = 1
     end
     return pool
   end
 
-  local function on_cpu(words, pool, k, per_segment, outside)
+  local function on_cpu(words, pool, k, per_parameter, outside)
     local bound = ffi.new("void *[1]", keys)
     local binding = ffi.new("fsam_binding", { bound = bound })
-    return C.lib.fsam_select(words, program, cpu_layout, binding, pool, k, per_segment, outside)
+    return C.lib.fsam_select(words, program, cpu_layout, binding, pool, k, per_parameter, outside)
   end
 
   --- Both ways of running the threads choose what the CPU does.
-  local function same(pool, k, per_segment, outside)
+  local function same(pool, k, per_parameter, outside)
     local want = mask()
-    check(on_cpu(want, pool, k, per_segment, outside))
+    check(on_cpu(want, pool, k, per_parameter, outside))
     for descending = 0, 1 do
       local got = mask()
       lib.fsam_simt_order(descending)
       lib.fsam_simt_poison(gpu)
-      check(lib.fsam_simt_select(got, keys, gpu_layout, pool, k, per_segment, outside))
+      check(lib.fsam_simt_select(got, keys, gpu_layout, pool, k, per_parameter, outside))
       for i = 0, total / 64 - 1 do
         assert(want[i] == got[i], ("word %d differs"):format(i))
       end

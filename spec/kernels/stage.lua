@@ -145,7 +145,7 @@ function Stage:add_batch(case)
     return M.ordinal(b - 1)
   end))
   self.batch = ffi.new("fsam_batch", { tokens = #samples, samples = count, longest = longest })
-  for _, field in ipairs({ "starts", "sample", "ordinals", "ids", "positions", "segments" }) do
+  for _, field in ipairs({ "starts", "sample", "ordinals", "ids", "positions", "token_types" }) do
     self.batch[field] = self.t[field] and self.t[field].data
   end
   if case.pass then

@@ -23,7 +23,7 @@ local MORE = {
   end,
   embedding = function(make)
     return { make("of many tokens", 24,
-      { segment = true, p = 0.1, lengths = { 150, 151 }, tail = 3 }) }
+      { token_type = true, p = 0.1, lengths = { 150, 151 }, tail = 3 }) }
   end,
   gelu = function(layer)
     return { layer({ name = "on more rows than there are chunks", lengths = { 2100 }, T = 2100,

@@ -19,9 +19,9 @@ local function new_params()
     specs[i] = { name = s[1], kind = s[2], shape = s[3], layer = s[4] }
   end
   local P = params.new(devices.open("cpu"), specs)
-  for i, segment in ipairs(P.segments) do
-    local t, values = P:master(segment), {}
-    for k = 1, segment.count do
+  for i, parameter in ipairs(P.parameters) do
+    local t, values = P:master(parameter), {}
+    for k = 1, parameter.count do
       values[k] = math.sin(k * 1.7 + i) * 0.3
     end
     t:write(values)
@@ -66,25 +66,25 @@ end
 
 local function read(P, tensor)
   local flat = {}
-  for _, segment in ipairs(P.segments) do
-    for _, x in ipairs(P[tensor](P, segment):read()) do
+  for _, parameter in ipairs(P.parameters) do
+    for _, x in ipairs(P[tensor](P, parameter):read()) do
       flat[#flat + 1] = x
     end
   end
   return flat
 end
 
--- Leaves a share of a gradient (flat) in a vector as a pass does, skipped segments 0.
+-- Leaves a share of a gradient (flat) in a vector as a pass does, skipped parameters 0.
 local function leave(P, request, gradient, share)
   local at = 0
-  for _, segment in ipairs(P.segments) do
-    local tensor, part = P:grad(segment, request.into), {}
+  for _, parameter in ipairs(P.parameters) do
+    local tensor, part = P:grad(parameter, request.into), {}
     local before = request.add and tensor:read()
-    for k = 1, segment.count do
-      part[k] = (request.skip and request.skip[segment] and 0 or gradient[at + k]) * share
+    for k = 1, parameter.count do
+      part[k] = (request.skip and request.skip[parameter] and 0 or gradient[at + k]) * share
         + (before and before[k] or 0)
     end
-    at = at + segment.count
+    at = at + parameter.count
     tensor:write(part)
   end
   P:touch(request.into)
@@ -228,12 +228,12 @@ function M.largest(values, count, of)
   return chosen
 end
 
--- The segment (from 0) of every element, in the layout's order.
-local function segment_of(P)
+-- The parameter (from 0) of every element, in the layout's order.
+local function parameter_of(P)
   local list = {}
-  for _, segment in ipairs(P.segments) do
-    for _ = 1, segment.count do
-      list[#list + 1] = segment
+  for _, parameter in ipairs(P.parameters) do
+    for _ = 1, parameter.count do
+      list[#list + 1] = parameter
     end
   end
   return list
@@ -247,8 +247,8 @@ end
 local function drawn(P, n, kind)
   local v, flat = P:scratch(kind), {}
   v:set(P[kind](P, { seed = SEED, step = n }))
-  for _, segment in ipairs(P.segments) do
-    for _, x in ipairs(v:segment(segment):read()) do
+  for _, parameter in ipairs(P.parameters) do
+    for _, x in ipairs(v:parameter(parameter):read()) do
       flat[#flat + 1] = x
     end
   end
@@ -266,7 +266,7 @@ M.N, M.ALL, M.LR, M.DECAY, M.SEED, M.TRAIN = N, ALL, LR, DECAY, SEED, TRAIN
 M.logistic, M.by_engine, M.by_loops, M.sgd = logistic, by_engine, by_loops, sgd
 M.norm, M.drawn, M.random = norm, drawn, random
 M.dot, M.moved, M.scaled, M.sam_gradient = dot, moved, scaled, sam_gradient
-M.segment_of = segment_of
+M.parameter_of = parameter_of
 M.new_params, M.evaluate_on, M.read, M.sample = new_params, evaluate_on, read, sample
 
 return M

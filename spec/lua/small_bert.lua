@@ -141,7 +141,7 @@ function M.working_copy(model)
   return ffi.string(values, count * 4)
 end
 
---- For step(n, wrap): writes `value` into the gradient (its first segment, or all of it) of the
+--- For step(n, wrap): writes `value` into the gradient (its first parameter, or all of it) of the
 -- given backward pass of a step (default: of every one).
 -- @treturn function wrap
 -- @treturn function how many backward passes the last step had
@@ -153,8 +153,8 @@ function M.poison(model, value, which, all)
       local result = evaluate(request)
       count = count + (request.backward and 1 or 0)
       if request.backward and (not which or count == which) then
-        for i = 1, all and #model.params.segments or 1 do
-          model.params:grad(model.params.segments[i], request.into):fill(value)
+        for i = 1, all and #model.params.parameters or 1 do
+          model.params:grad(model.params.parameters[i], request.into):fill(value)
         end
         model.params:touch(request.into)
       end

@@ -47,7 +47,7 @@ describe("a recipe's own sam-type", function()
 
   it("computes what it says", function()
     assert.near(model.by_loops(function(w, n, _, P)
-      local where, _, g = model.segment_of(P), logistic(w, n, model.ALL)
+      local where, _, g = model.parameter_of(P), logistic(w, n, model.ALL)
       local sum, square, count, kept = {}, {}, {}, {}
       for k, x in ipairs(g) do
         local at = where[k]
@@ -72,7 +72,7 @@ describe("a recipe's own sam-type", function()
     sam.define("mine", {
       options = { rho = 0.5, eta = 0.01 },
       ascend = function(s)
-        local is_matrix = s:each(function(segment) return #segment.shape > 1 end)
+        local is_matrix = s:each(function(parameter) return #parameter.shape > 1 end)
         local t = vector.where(is_matrix, s.w:abs() + s.eta, 1)
         return t * t * s.g * (s.rho / (t * s.g):norm())
       end,

@@ -79,7 +79,7 @@ describe("the options of every ascent", function()
     assert.equal(0, steps[1].accuracy * 4 % 1)
     assert.same({ 0, 3 }, { masks[1].step, masks[2].step })
     assert.near(0.1, masks[2].mask.density, 1e-3)
-    assert.is_number(masks[2].mask.segments["bert.encoder.layer.1.output.dense.weight"])
+    assert.is_number(masks[2].mask.parameters["bert.encoder.layer.1.output.dense.weight"])
     local kept = masks[2].mask.overlap * 100
     assert.matches("\nmasks    2 in ", out, 1, true)
     assert.matches(("s, the last 10.0 %% of the weights; each kept %.0f to %.0f %% of the one "

@@ -1,6 +1,6 @@
-/* cuda_runtime.h: as much of CUDA's runtime as engine/cuda/device.cu uses, for the CPU (runtime.cpp), so
- * that its copies can be tried without a GPU. Streams do nothing until somebody waits, and then
- * only what was waited for: memory that is used again too early shows. */
+/* cuda_runtime.h: as much of CUDA's runtime as engine/cuda/device.cu uses, for the CPU
+ * (runtime.cpp), so that its copies can be tried without a GPU. Streams do nothing until somebody
+ * waits, and then only what was waited for: memory that is used again too early shows. */
 #ifndef FSAM_FAKE_CUDA_RUNTIME_H
 #define FSAM_FAKE_CUDA_RUNTIME_H
 

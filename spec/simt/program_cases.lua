@@ -1,6 +1,6 @@
 --- Vector programs for program_cuda_spec.lua that only a GPU's way of cutting makes special: many
 -- blocks and spans of blocks, many reductions in one pass, functions over all kinds of numbers,
--- segments that end anywhere within a chunk.
+-- parameters that end anywhere within a chunk.
 local support = require("spec.lua.vector.support")
 local where = require("fsam.vector").where
 
@@ -15,7 +15,7 @@ local function filled(compute, specs, names, value)
   return P, v
 end
 
--- More blocks than a warp has lanes, in few and in many segments, each reduction in each group.
+-- More blocks than a warp has lanes, in few and in many parameters, each reduction in each group.
 function M.many_blocks()
   local specs = { { name = "first", kind = "matrix", layer = 1, shape = { 41, 4096 } },
     { name = "second", kind = "matrix", layer = 0, shape = { 50001 } } }
@@ -39,7 +39,7 @@ function M.many_blocks()
   P:commit()
 end
 
--- Segments of more blocks than are added at once, of as many and of fewer.
+-- Parameters of more blocks than are added at once, of as many and of fewer.
 function M.spans()
   local _, v = filled("f32", { { name = "table", kind = "embedding", shape = { 65, 4096 } },
     { name = "frozen", kind = "matrix", layer = 0, shape = { 5000 }, frozen = true },

@@ -32,7 +32,7 @@ struct selection {
   bool asked;
   bytes pool;
   std::vector<int64_t> k;
-  int per_segment, outside;
+  int per_parameter, outside;
   content mask;
 };
 
@@ -95,16 +95,16 @@ content cell_of(const fsam_program *p, const fsam_layout *l, const fsam_binding 
       row |= in.space == SPACE_ROW;
   }
   c.unit = 8;
-  keep(&c.before, b->cells[cell], 8 * (size_t)(row ? l->segments : 1));
+  keep(&c.before, b->cells[cell], 8 * (size_t)(row ? l->parameters : 1));
   return c;
 }
 
 run before(const fsam_program *p, const fsam_layout *l, const fsam_binding *b) {
   run r = {};
-  r.offset.assign(l->offset, l->offset + l->segments);
-  r.count.assign(l->count, l->count + l->segments);
-  r.layer.assign(l->layer, l->layer + l->segments);
-  for (int i = 0; i < l->segments; i++)
+  r.offset.assign(l->offset, l->offset + l->parameters);
+  r.count.assign(l->count, l->count + l->parameters);
+  r.layer.assign(l->layer, l->layer + l->parameters);
+  for (int i = 0; i < l->parameters; i++)
     r.frozen.push_back(l->first_block[i] == l->first_block[i + 1]);
   r.total = l->total;
   r.act = l->act;
@@ -134,19 +134,19 @@ int spy_run(const fsam_program *p, fsam_layout *l, const fsam_binding *b) {
 }
 
 int spy_select(uint64_t *mask, const fsam_program *p, fsam_layout *l, const fsam_binding *b,
-               const uint8_t *pool, const int64_t *k, int per_segment, int outside) {
+               const uint8_t *pool, const int64_t *k, int per_parameter, int outside) {
   recorded *entry = entry_of(p);
   if (entry->runs.size() >= RUNS)
-    return original->program_select(mask, p, l, b, pool, k, per_segment, outside);
+    return original->program_select(mask, p, l, b, pool, k, per_parameter, outside);
   run r = before(p, l, b);
   selection &s = r.chosen;
   s.asked = true;
-  s.pool.assign((const char *)pool, (const char *)pool + l->segments);
-  s.k.assign(k, k + (per_segment ? l->segments : 1));
-  s.per_segment = per_segment;
+  s.pool.assign((const char *)pool, (const char *)pool + l->parameters);
+  s.k.assign(k, k + (per_parameter ? l->parameters : 1));
+  s.per_parameter = per_parameter;
   s.outside = outside;
   keep(&s.mask.before, mask, (size_t)l->total / 8);
-  const int rc = original->program_select(mask, p, l, b, pool, k, per_segment, outside);
+  const int rc = original->program_select(mask, p, l, b, pool, k, per_parameter, outside);
   keep(&s.mask.after, mask, (size_t)l->total / 8);
   after(&r, b, rc);
   entry->runs.push_back(r);
@@ -245,7 +245,7 @@ int run_again(const run &r, const fsam_program *program, fsam_layout *layout, bo
   FSAM_TRY(all.rc);
   const int rc = s.asked
                      ? fsam_select(mask, program, layout, &binding, (const uint8_t *)s.pool.data(),
-                                   s.k.data(), s.per_segment, s.outside)
+                                   s.k.data(), s.per_parameter, s.outside)
                      : fsam_program_run(program, layout, &binding);
   if (rc != r.rc || (rc < 0 && r.message != fsam_error()))
     return fsam__fail(FSAM_EINTERNAL, "expected %d (%s), got %d (%s)", r.rc, r.message.c_str(), rc,

@@ -1,6 +1,6 @@
-/* sdpa.cpp: attention as cuDNN is asked for it (kernels/vendor/cudnn_attention.cuh), written out: for sdpa.cu on the
- * shim. It holds the request against what cuDNN demands, and does no more than cuDNN promises: rows
- * of no sample stay as they are, scratch memory is overwritten. */
+/* sdpa.cpp: attention as cuDNN is asked for it (kernels/vendor/cudnn_attention.cuh), written out:
+ * for sdpa.cu on the shim. It holds the request against what cuDNN demands, and does no more than
+ * cuDNN promises: rows of no sample stay as they are, scratch memory is overwritten. */
 #include "kernels/vendor/cudnn_attention.cuh"
 
 #include <math.h>

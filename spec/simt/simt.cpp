@@ -435,8 +435,8 @@ void fsam_simt_poison(fsam_device *device) {
 
 /* select_keys_cuda, for specs. */
 int fsam_simt_select(uint64_t *mask, const float *keys, fsam_layout *layout, const uint8_t *pool,
-                     const int64_t *k, int per_segment, int outside) {
-  return select_keys_cuda(mask, keys, layout, pool, k, per_segment, outside);
+                     const int64_t *k, int per_parameter, int outside) {
+  return select_keys_cuda(mask, keys, layout, pool, k, per_parameter, outside);
 }
 
 }  // extern "C"

@@ -1,12 +1,12 @@
-/* simt.h: CUDA kernels on the CPU, strictly. Stands in for the machine part of kernels/cuda/machine.cuh
- * and common.cuh, so that every .cu is compiled by g++ too. Blocks run one after the other, threads
- * are fibers that run one at a time until they wait for others: at a barrier, or at a function of
- * their warp. So a kernel without a needed barrier reads what is not there yet; run in descending
- * order too, it reads something else. Found besides: shared memory read before it was written
- * (poison, NaN in every type), written out of bounds (guards) or beyond what an A100 has, threads
- * that wait for others that never come, misaligned 16-byte accesses, addresses that nothing lies
- * at. What goes wrong makes the launch fail in one line. Not imitated: warps' lockstep, caches,
- * time. */
+/* simt.h: CUDA kernels on the CPU, strictly. Stands in for the machine part of
+ * kernels/cuda/machine.cuh and common.cuh, so that every .cu is compiled by g++ too. Blocks run one
+ * after the other, threads are fibers that run one at a time until they wait for others: at a
+ * barrier, or at a function of their warp. So a kernel without a needed barrier reads what is not
+ * there yet; run in descending order too, it reads something else. Found besides: shared memory
+ * read before it was written (poison, NaN in every type), written out of bounds (guards) or beyond
+ * what an A100 has, threads that wait for others that never come, misaligned 16-byte accesses,
+ * addresses that nothing lies at. What goes wrong makes the launch fail in one line. Not imitated:
+ * warps' lockstep, caches, time. */
 #ifndef FSAM_SIMT_H
 #define FSAM_SIMT_H
 

@@ -85,7 +85,7 @@ class Roberta(nn.Module):
         layers, width, inner, heads, vocabulary = SIZES[arch]
         self.word = nn.Embedding(vocabulary, width, padding_idx=1)
         self.position = nn.Embedding(514, width, padding_idx=1)
-        self.segment = nn.Embedding(1, width)
+        self.token_type = nn.Embedding(1, width)
         self.norm = nn.LayerNorm(width, eps=1e-5)
         self.layers = nn.ModuleList(Layer(width, inner, heads, attend) for _ in range(layers))
         self.dense, self.classifier = nn.Linear(width, width), nn.Linear(width, 2)
@@ -99,7 +99,7 @@ class Roberta(nn.Module):
         """Logits [B, 2]. place: mask[B, 1, 1, S], None, or (starts, longest); firsts: the rows of
         the samples' first tokens where packed, else None."""
         p = 0.1 if self.training else 0.0
-        x = self.word(ids) + self.position(positions) + self.segment.weight[0]
+        x = self.word(ids) + self.position(positions) + self.token_type.weight[0]
         x = F.dropout(self.norm(x), p)
         for layer in self.layers:
             x = layer(x, place)
@@ -112,7 +112,7 @@ def load_transformers(model, other):
     """Copies the weights of a RobertaForSequenceClassification, to compare."""
     e = other.roberta.embeddings
     pairs = [(model.word, e.word_embeddings), (model.position, e.position_embeddings),
-             (model.segment, e.token_type_embeddings), (model.norm, e.LayerNorm),
+             (model.token_type, e.token_type_embeddings), (model.norm, e.LayerNorm),
              (model.dense, other.classifier.dense), (model.classifier, other.classifier.out_proj)]
     for mine, theirs in zip(model.layers, other.roberta.encoder.layer):
         own = theirs.attention.self

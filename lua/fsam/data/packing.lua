@@ -34,11 +34,11 @@ end
 
 -- Rows of one sample from row `at` on; returns the row after the last.
 local function put_sample(batch, b, at, sample, position_offset)
-  local segments = sample.segments
+  local token_types = sample.token_types
   for i, id in ipairs(sample.ids) do
     batch.ids[at] = id
     batch.positions[at] = position_offset + i - 1
-    batch.segments[at] = segments and segments[i] or 0
+    batch.token_types[at] = token_types and token_types[i] or 0
     batch.sample[at] = b
     at = at + 1
   end
@@ -63,7 +63,7 @@ local function new_batch(samples, ordinals, options)
     tokens = tokens, real_tokens = real_tokens, samples = capacity, count = #samples,
     longest = longest, list = samples, options = options,
     ids = int32_array(tokens), positions = int32_array(tokens),
-    segments = int32_array(tokens), sample = int32_array(tokens),
+    token_types = int32_array(tokens), sample = int32_array(tokens),
     starts = int32_array(capacity + 1), ordinals = int32_array(capacity),
     labels = not options.regression and int32_array(capacity) or nil,
     targets = options.regression and float_array(capacity) or nil,
@@ -86,16 +86,16 @@ local function new_batch(samples, ordinals, options)
 end
 
 --- Packs samples into host arrays.
--- @tparam {table,…} samples each with ids (table), segments (table of 0/1, or nil for zeros),
+-- @tparam {table,…} samples each with ids (table), token_types (table of 0/1, or nil for zeros),
 --   label (0-based class, a number for regression, or nil)
 -- @tparam table options pad_id; position_offset, position of a sample's first token (default 0);
 --   token_bucket (32) and sample_bucket (8), to whose multiples the capacities are rounded up;
 --   first_ordinal, number of the first sample within the step (0); regression (false): labels
 --   become float targets
 -- @treturn table host batch: tokens = T, real_tokens, samples = B, count (samples that are there),
---   longest; ids, positions, segments, sample (−1 in the tail): int32[T]; starts: int32[B+1], the
---   end repeated for absent samples; ordinals: int32[B]; labels: int32[B], or targets: float[B];
---   list (the samples given) and options, from which `choose` packs again
+--   longest; ids, positions, token_types, sample (−1 in the tail): int32[T]; starts: int32[B+1],
+--   the end repeated for absent samples; ordinals: int32[B]; labels: int32[B], or targets:
+--   float[B]; list (the samples given) and options, from which `choose` packs again
 -- @raise when there are no samples or one has no tokens
 function M.pack(samples, options)
   if #samples == 0 then

@@ -20,8 +20,8 @@ local function encode(dataset, tokenizer, most)
   local samples, lengths = {}, {}
   for i = 1, math.min(#dataset.samples, most or math.huge) do
     local raw = dataset.samples[i]
-    local ids, segments = tokenizer:encode(raw.text, raw.pair)
-    samples[i] = { ids = ids, segments = segments, label = raw.label, group = raw.phenomenon }
+    local ids, token_types = tokenizer:encode(raw.text, raw.pair)
+    samples[i] = { ids = ids, token_types = token_types, label = raw.label, group = raw.phenomenon }
     lengths[i] = #ids
   end
   return samples, lengths

@@ -53,7 +53,7 @@ local RESULTS = {
   select = { either(none, is_ordinals),
     "a list of ordinals from 0 to s.N - 1 (or nothing: all samples)" },
   skip = { either(none, function(x) return type(x) == "table" end),
-    "a table segment → true (or nothing)" },
+    "a table parameter → true (or nothing)" },
   schedule = { function(x) return type(x) == "number" and x == x end, "rho, a number" },
 }
 
@@ -64,8 +64,8 @@ function M.wrap(owner, part, func)
   return function(s)
     local result = source_line.call(func, s)
     if expected and not expected[1](result, s) then
-      source_line.fail_at(source_line.of(func), "%s of %s returned %s; it must return %s", part, owner,
-        node.describe(result), expected[2])
+      source_line.fail_at(source_line.of(func), "%s of %s returned %s; it must return %s", part,
+        owner, node.describe(result), expected[2])
     end
     return result
   end
@@ -137,8 +137,8 @@ function Watch:check(params, s)
   self.one, self.two = self.one or not s.g2, self.two or s.g2 ~= nil
   for _, unused in ipairs(params:unused()) do
     if source_line.is_users(unused.line) then
-      source_line.fail_at(unused.line, "%s is computed here and never used; return it, keep it with "
-        .. "s.NAME:set(…)%s, or leave it out", node.describe(unused.node),
+      source_line.fail_at(unused.line, "%s is computed here and never used; return it, keep it "
+        .. "with s.NAME:set(…)%s, or leave it out", node.describe(unused.node),
         node.rank(unused.node) == code.SCALAR and ", read it with s:read(x)" or "")
     end
   end

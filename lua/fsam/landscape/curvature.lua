@@ -35,8 +35,8 @@ end
 local function power(view, vectors, o, shift, number)
   local params, v = view.params, vectors.v
   local start = params:normal({ seed = o.seed, step = number, stream = 0x48455353 }) -- "HESS"
-  local movable = params:each(function(segment)
-    return segment.frozen and 0 or 1
+  local movable = params:each(function(parameter)
+    return parameter.frozen and 0 or 1
   end)
   start = start * movable
   v:set(start / start:norm())

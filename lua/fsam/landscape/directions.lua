@@ -37,7 +37,7 @@ end
 --- A filter-normalised random direction (Li et al. 2018, sec. 4): normal numbers, scaled so that
 -- each filter is as long as the model's own. A filter is what feeds one neuron: a row of a matrix,
 -- or of an embedding table. Biases and LayerNorm's parameters stay where they are (their code's
--- "biasbn"), as do frozen segments. So a multiple t moves each filter by |t| of its length.
+-- "biasbn"), as do frozen parameters. So a multiple t moves each filter by |t| of its length.
 -- @tparam table params
 -- @tparam string name of the scratch vector
 -- @tparam integer seed
@@ -46,14 +46,14 @@ end
 function M.random(params, name, seed, number)
   local d = params:scratch(name)
   d:set(params:normal({ seed = seed, step = number, stream = 0x4c414e44 })) -- "LAND"
-  for _, segment in ipairs(params.segments) do
-    local part = d:segment(segment)
-    if #segment.shape < 2 or segment.frozen then
+  for _, parameter in ipairs(params.parameters) do
+    local part = d:parameter(parameter)
+    if #parameter.shape < 2 or parameter.frozen then
       part:fill(0)
     else
       local host, count = part:to_host()
-      local rows = segment.shape[1]
-      normalise_rows(host, (params:master(segment):to_host()), rows, count / rows)
+      local rows = parameter.shape[1]
+      normalise_rows(host, (params:master(parameter):to_host()), rows, count / rows)
       part:write(host)
     end
   end

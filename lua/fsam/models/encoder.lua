@@ -33,7 +33,7 @@ function Encoder.new(config, weights, dropout)
   self.tables = {
     word = get(e .. "word_embeddings.weight"),
     position = get(e .. "position_embeddings.weight"),
-    segment = get(e .. "token_type_embeddings.weight"),
+    token_type = get(e .. "token_type_embeddings.weight"),
   }
   self.norm = norm(e .. "LayerNorm")
   for i = 0, config.num_hidden_layers - 1 do

@@ -71,7 +71,7 @@ function M.new(o)
     max_position_embeddings = o.max_position_embeddings,
   })
   local model = build(with_task(config, o), o)
-  starting.fill(model.params, model.config, model.params.segments, o)
+  starting.fill(model.params, model.config, model.params.parameters, o)
   return model
 end
 
@@ -82,8 +82,8 @@ function M.load(o)
   local source = huggingface.load(o.path)
   local model = build(with_task(source.config, o), o)
   local sealed = model.params
-  local report = huggingface.assign(source, sealed.segments, function(segment, entry)
-    entry:read_tensor(sealed:master(segment))
+  local report = huggingface.assign(source, sealed.parameters, function(parameter, entry)
+    entry:read_tensor(sealed:master(parameter))
   end)
   source.tensors:close()
   starting.fill(sealed, model.config, report.fresh, o)
@@ -102,16 +102,17 @@ end
 --- Writes config.json and model.safetensors (w, f32) into an existing folder.
 function Model:save(folder)
   local list = {}
-  for i, segment in ipairs(self.params.segments) do
-    list[i] = { name = segment.name, shape = segment.shape, data = self.params:master(segment) }
+  for i, parameter in ipairs(self.params.parameters) do
+    list[i] = { name = parameter.name, shape = parameter.shape,
+      data = self.params:master(parameter) }
   end
   huggingface.save(folder, self.config, list)
 end
 
 function Model:__tostring()
   local config = self.config
-  return ("%s, %d layers, %d wide, %.1f M parameters in %d segments"):format(config.model_type,
-    config.num_hidden_layers, config.hidden_size, self.count / 1e6, #self.params.segments)
+  return ("%s, %d layers, %d wide, %.1f M weights in %d parameters"):format(config.model_type,
+    config.num_hidden_layers, config.hidden_size, self.count / 1e6, #self.params.parameters)
 end
 
 return M

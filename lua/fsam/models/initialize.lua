@@ -7,17 +7,17 @@ local lib, check = C.lib, C.check
 
 local M = {}
 
-local function is_head(segment)
-  return segment.name:find("^classifier%.") ~= nil
+local function is_head(parameter)
+  return parameter.name:find("^classifier%.") ~= nil
 end
 
--- How a segment starts: normal or uniform, shift, scale.
-local function rule(segment, segments, config, head_init)
-  local name = segment.name
-  if segment.kind == "norm" then
+-- How a parameter starts: normal or uniform, shift, scale.
+local function rule(parameter, parameters, config, head_init)
+  local name = parameter.name
+  if parameter.kind == "norm" then
     return false, name:find("weight$") and 1 or 0, 0
-  elseif is_head(segment) and head_init ~= "hf" then
-    local matrix = segments[name:gsub("%.bias$", ".weight")]
+  elseif is_head(parameter) and head_init ~= "hf" then
+    local matrix = parameters[name:gsub("%.bias$", ".weight")]
     local bound = 1 / math.sqrt(matrix.shape[2])
     return false, -bound, 2 * bound
   elseif name:find("bias$") then
@@ -26,19 +26,19 @@ local function rule(segment, segments, config, head_init)
   return true, 0, config.initializer_range
 end
 
---- Gives the listed segments their starting values in w.
+--- Gives the listed parameters their starting values in w.
 -- @tparam table params sealed parameters
 -- @tparam table config fsam.formats.config
--- @tparam table list segments that start fresh
+-- @tparam table list parameters that start fresh
 -- @tparam table o seed (default 1), head_init ("fairseq", default, or "hf")
 function M.fill(params, config, list, o)
-  for _, segment in ipairs(list) do
-    segment = params.by_name[segment.name]
-    local normal, shift, scale = rule(segment, params.by_name, config, o.head_init)
-    local t = params:master(segment)
-    check(lib.fsam_tensor_random(t, normal and 1 or 0, shift, scale, o.seed or 1, segment.index))
-    if segment.name:find("word_embeddings") then
-      t:view({ 1, segment.shape[2] }, config.pad_token_id * segment.shape[2], "pad row"):fill(0)
+  for _, parameter in ipairs(list) do
+    parameter = params.by_name[parameter.name]
+    local normal, shift, scale = rule(parameter, params.by_name, config, o.head_init)
+    local t = params:master(parameter)
+    check(lib.fsam_tensor_random(t, normal and 1 or 0, shift, scale, o.seed or 1, parameter.index))
+    if parameter.name:find("word_embeddings") then
+      t:view({ 1, parameter.shape[2] }, config.pad_token_id * parameter.shape[2], "pad row"):fill(0)
     end
   end
   params:sync()

@@ -41,8 +41,8 @@ end
 
 -- One text (or pair) as a host batch. label: a class, from 0.
 local function pack(model, sentence, pair, label)
-  local ids, segments = model.tokenizer:encode(sentence, pair)
-  return batches.pack({ { ids = ids, segments = segments, label = label } },
+  local ids, token_types = model.tokenizer:encode(sentence, pair)
+  return batches.pack({ { ids = ids, token_types = token_types, label = label } },
     { pad_id = model.pad_id, position_offset = model.position_offset })
 end
 

@@ -12,7 +12,7 @@
 --
 -- In s: w, g (the clipped direction), the options, the state, and numbers: lr, step (updates
 -- tried), t (updates applied before this one), weight_decay (a row of 0 and the value where
--- --no-decay leaves segments out). Owns: the register. The step itself is fsam.step's.
+-- --no-decay leaves parameters out). Owns: the register. The step itself is fsam.step's.
 local errors = require("fsam.errors")
 local parts = require("fsam.define")
 local source_line = require("fsam.base.source_line")

@@ -85,11 +85,11 @@ local function left_out(parts, skip)
     return nil
   end
   local out = ffi.new("uint8_t[?]", #parts)
-  for i, parameters in ipairs(parts) do
+  for i, views in ipairs(parts) do
     out[i - 1] = 1
-    for _, parameter in ipairs(parameters) do
-      for _, segment in ipairs(parameter.segments) do
-        if not (segment.frozen or skip[segment]) then
+    for _, view in ipairs(views) do
+      for _, parameter in ipairs(view.parameters) do
+        if not (parameter.frozen or skip[parameter]) then
           out[i - 1] = 0
         end
       end

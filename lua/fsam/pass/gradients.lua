@@ -6,42 +6,43 @@ Weights.__index = Weights
 --- @tparam table params sealed parameters (fsam.params)
 function Weights.new(params)
   local self = setmetatable({ params = params, by_name = {}, list = {}, groups = {} }, Weights)
-  for i, segment in ipairs(params.segments) do
-    local value = params:weight(segment)
-    local parameter = { name = segment.name, segments = { segment }, value = value }
-    self.by_name[segment.name], self.list[i] = parameter, parameter
+  for i, parameter in ipairs(params.parameters) do
+    local value = params:weight(parameter)
+    local view = { name = parameter.name, parameters = { parameter }, value = value }
+    self.by_name[parameter.name], self.list[i] = view, view
   end
   return self
 end
 
---- The parameter of a name.
+--- The view of a name.
 function Weights:get(name)
   return assert(self.by_name[name], name)
 end
 
--- True when segments of one shape lie one after another without gaps.
-local function adjacent(segments)
-  for i = 2, #segments do
-    local last = segments[i - 1]
-    if segments[i].count ~= last.count or segments[i].offset ~= last.offset + last.count then
+-- True when parameters of one shape lie one after another without gaps.
+local function adjacent(parameters)
+  for i = 2, #parameters do
+    local last = parameters[i - 1]
+    if parameters[i].count ~= last.count or parameters[i].offset ~= last.offset + last.count then
       return false
     end
   end
   return true
 end
 
--- One parameter that stands for several adjacent ones; nil when they are not.
-local function fuse(self, parameters)
-  local segments = {}
-  for i, parameter in ipairs(parameters) do
-    segments[i] = parameter.segments[1]
+-- One view that stands for several adjacent ones; nil when they are not.
+local function fuse(self, views)
+  local parameters = {}
+  for i, view in ipairs(views) do
+    parameters[i] = view.parameters[1]
   end
-  if not adjacent(segments) then
+  if not adjacent(parameters) then
     return nil
   end
-  local shape = parameters[1].value:dims()
-  shape[1] = shape[1] * #segments
-  local fused = { segments = segments, shape = shape, value = self.params:weight(segments, shape) }
+  local shape = views[1].value:dims()
+  shape[1] = shape[1] * #parameters
+  local fused = { parameters = parameters, shape = shape,
+    value = self.params:weight(parameters, shape) }
   table.insert(self.groups, fused)
   return fused
 end
@@ -53,7 +54,7 @@ function Weights:group(names)
   for i, name in ipairs(names) do
     local member = { weight = self:get(name .. ".weight"), bias = self:get(name .. ".bias") }
     members[i], weights[i], biases[i] = member, member.weight, member.bias
-    width = width + member.weight.segments[1].shape[1]
+    width = width + member.weight.parameters[1].shape[1]
   end
   local group = { members = members, width = width }
   local weight = fuse(self, weights)
@@ -69,21 +70,21 @@ Grads.__index = Grads
 
 --- Where the gradients of a pass go.
 -- @tparam table into a vector of the layout (fsam.params): g, or one that a type keeps for g2
--- @treturn table an object for fsam.tape, `of(parameter)`, and for fsam.pass: `begin(skip, add)`,
+-- @treturn table an object for fsam.tape, `of(view)`, and for fsam.pass: `begin(skip, add)`,
 --   `advance()` after each micro-batch, `finish()`; and for fsam.pass.cuda_graphs: `whole`, `wrote`
 function Weights:gradients(into)
   local grads = setmetatable({ weights = self, tensors = {}, skip = {} }, Grads)
-  for _, parameter in ipairs(self.list) do
-    grads.tensors[parameter] = self.params:grad(parameter.segments[1], into)
+  for _, view in ipairs(self.list) do
+    grads.tensors[view] = self.params:grad(view.parameters[1], into)
   end
   for _, group in ipairs(self.groups) do
-    grads.tensors[group] = self.params:grad(group.segments, into, group.shape)
+    grads.tensors[group] = self.params:grad(group.parameters, into, group.shape)
   end
   return grads
 end
 
 --- Starts a pass: nothing is written yet.
--- @tparam[opt] table skip segment → true: segments that get no gradient in this pass
+-- @tparam[opt] table skip parameter → true: parameters that get no gradient in this pass
 -- @tparam[opt] boolean add the pass adds to what the vector holds
 function Grads:begin(skip, add)
   self.skip, self.adds, self.fresh = skip or {}, add or false, not add
@@ -92,41 +93,41 @@ function Grads:begin(skip, add)
   end
 end
 
---- The gradient tensor of a parameter; nil when one of its segments is frozen or left out.
-function Grads:of(parameter)
-  for _, segment in ipairs(parameter.segments) do
-    if segment.frozen or self.skip[segment] then
+--- The gradient tensor of a view; nil when one of its parameters is frozen or left out.
+function Grads:of(view)
+  for _, parameter in ipairs(view.parameters) do
+    if parameter.frozen or self.skip[parameter] then
       return nil
     end
   end
-  return self.tensors[parameter]
+  return self.tensors[view]
 end
 
 --- Runs `work`, which records a pass, with nothing left out, and with the gradients all to be
 -- written or all to be added to; then everything is as it was.
 function Grads:whole(work)
   local skip, filled = self.skip, {}
-  for parameter, t in pairs(self.tensors) do
-    filled[parameter], t.filled = t.filled, self.fresh and 0 or 1
+  for view, t in pairs(self.tensors) do
+    filled[view], t.filled = t.filled, self.fresh and 0 or 1
   end
   self.skip = {}
   work()
   self.skip = skip
-  for parameter, t in pairs(self.tensors) do
-    t.filled = filled[parameter]
+  for view, t in pairs(self.tensors) do
+    t.filled = filled[view]
   end
 end
 
 --- Takes note of a recorded pass that has run: it wrote the gradients of these parameters, of which
 -- those that this pass leaves out do not count.
--- @tparam table parameters parameter → true
-function Grads:wrote(parameters)
-  for parameter in pairs(parameters) do
-    if self:of(parameter) then
-      self.tensors[parameter].filled = 1
+-- @tparam table views view → true
+function Grads:wrote(views)
+  for view in pairs(views) do
+    if self:of(view) then
+      self.tensors[view].filled = 1
     end
-    for _, segment in ipairs(#parameter.segments > 1 and parameter.segments or {}) do
-      local member = self.weights.by_name[segment.name]
+    for _, parameter in ipairs(#view.parameters > 1 and view.parameters or {}) do
+      local member = self.weights.by_name[parameter.name]
       if self:of(member) then
         self.tensors[member].filled = 1
       end
@@ -139,20 +140,21 @@ function Grads:advance()
   self.fresh = false
 end
 
---- Ends a pass: segments that nobody wrote become zero.
+--- Ends a pass: parameters that nobody wrote become zero.
 function Grads:finish()
   local written = {}
-  for parameter, t in pairs(self.tensors) do
+  for view, t in pairs(self.tensors) do
     if t.filled == 1 then
-      for _, segment in ipairs(parameter.segments) do
-        written[segment] = true
+      for _, parameter in ipairs(view.parameters) do
+        written[parameter] = true
       end
     end
   end
-  for _, parameter in ipairs(self.weights.list) do
-    local segment = parameter.segments[1]
-    if not written[segment] and not segment.frozen then -- a frozen one's gradient is zero for good
-      self.tensors[parameter]:fill(0)
+  for _, view in ipairs(self.weights.list) do
+    local parameter = view.parameters[1]
+    -- A frozen one's gradient is zero for good.
+    if not written[parameter] and not parameter.frozen then
+      self.tensors[view]:fill(0)
     end
   end
 end

@@ -1,7 +1,7 @@
 --- Passes: forward, losses and backward over the samples of a step, at whatever the working copy c
 -- holds. Owns: the step arena, moving batches to the device, the closure that optimizers evaluate.
--- Leaves to others: the graph (fsam.models), when a pass is recorded (fsam.pass.cuda_graphs), what a step
--- does with a gradient (fsam.step).
+-- Leaves to others: the graph (fsam.models), when a pass is recorded (fsam.pass.cuda_graphs), what
+-- a step does with a gradient (fsam.step).
 local C = require("fsam.C")
 local Tape = require("fsam.pass.tape")
 local Tensor = require("fsam.base.tensor")
@@ -46,7 +46,7 @@ end
 local function to_device(self, host, pass)
   local tokens, samples = host.tokens, host.samples
   local parts = {
-    { "ids", tokens }, { "positions", tokens }, { "segments", tokens }, { "sample", tokens },
+    { "ids", tokens }, { "positions", tokens }, { "token_types", tokens }, { "sample", tokens },
     { "starts", samples + 1 }, { "ordinals", samples },
     { "pass", 4 }, { self.loss == "mse" and "targets" or "labels", samples },
   }
@@ -185,12 +185,12 @@ local function choose(list, choice)
 end
 
 --- The closure that an optimizer's step evaluates. Its passes share the step's dropout bits.
--- evaluate{ into = "g", backward = true, choice = ordinals or nil, skip = segments or nil,
+-- evaluate{ into = "g", backward = true, choice = ordinals or nil, skip = parameters or nil,
 --           batches = other micro-batches or nil, draw = nil } runs a pass and leaves the mean
--- gradient in the named vector; without backward only losses. Returns fsam.pass.outputs, whose `draw`
--- says which dropout it had; a pass that asks for a draw repeats that dropout and uses up none. A
--- mean can be put together by several passes: of = how many samples it is over, add = true adds
--- this pass's share to what the vector holds.
+-- gradient in the named vector; without backward only losses. Returns fsam.pass.outputs, whose
+-- `draw` says which dropout it had; a pass that asks for a draw repeats that dropout and uses up
+-- none. A mean can be put together by several passes: of = how many samples it is over, add = true
+-- adds this pass's share to what the vector holds.
 -- @tparam table o step (number of the update, from 0); batches (host batches); training
 function Pass:bind(o)
   local draws = 0

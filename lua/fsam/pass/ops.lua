@@ -131,20 +131,20 @@ function M.residual_layernorm(tape, x, bias, residual, norm, dropout, name)
   return y
 end
 
---- dropout(layernorm(word[id] + position[pos] + segment[seg])): [T,H] of the batch.
--- @tparam table tables word, position, segment (or nil): parameters
+--- dropout(layernorm(word[id] + position[pos] + token_type[type])): [T,H] of the batch.
+-- @tparam table tables word, position, token_type (or nil): parameters
 function M.embedding(tape, tables, norm, dropout, name)
-  local word, position, segment = tables.word, tables.position, tables.segment
+  local word, position, token_type = tables.word, tables.position, tables.token_type
   local shape = { tonumber(tape.batch.tokens), tonumber(word.value.shape[1]) }
   local dtype = word.value:type()
   local y, z = tape:tensor(dtype, shape, name), tape:tensor(dtype, shape, name .. " z")
   local stats = tape:tensor("f32", { shape[1], 2 }, name .. " stats")
   local gamma, beta = norm.gamma, norm.beta
-  check(lib.fsam_embedding_forward(y, z, stats, word.value, position.value, value(segment),
+  check(lib.fsam_embedding_forward(y, z, stats, word.value, position.value, value(token_type),
     gamma.value, beta.value, norm.eps, tape.batch, dropout))
-  tape:record(y, tape:trains(word, position, segment, gamma, beta), function(dy)
+  tape:record(y, tape:trains(word, position, token_type, gamma, beta), function(dy)
     check(lib.fsam_embedding_backward(tape:weight_grad(word), tape:weight_grad(position),
-      tape:weight_grad(segment), tape:weight_grad(gamma), tape:weight_grad(beta), dy, z, stats,
+      tape:weight_grad(token_type), tape:weight_grad(gamma), tape:weight_grad(beta), dy, z, stats,
       gamma.value, tape.batch, dropout))
   end)
   return y

@@ -136,7 +136,8 @@ end
 --- Runs the tape backwards. Each entry's temporaries are released as soon as it is done, and the
 -- memory of its output's gradient is used again, so that a pass needs its activations plus a few
 -- gradients, not twice the activations.
--- @tparam[opt] table notes of a recording (fsam.pass.cuda_graphs): its parts, and the parameters whose
+-- @tparam[opt] table notes of a recording (fsam.pass.cuda_graphs): its parts, and the parameters
+-- whose
 --   gradients it writes, are noted there
 function Tape:backward(notes)
   self.notes = notes

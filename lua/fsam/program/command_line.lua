@@ -1,5 +1,6 @@
 --- The command line of fsam-lua: its options, running chunks and scripts, and what an error looks
--- like. engine/host/main.c calls this module with what only C can know; the REPL is fsam.program.repl.
+-- like. engine/host/main.c calls this module with what only C can know; the REPL is
+-- fsam.program.repl.
 --
 -- An error made by fsam.errors (any error object that has a __tostring) is meant for the user: one
 -- line, `script.lua: message`, or as it is where it begins with a place in a file. Every other

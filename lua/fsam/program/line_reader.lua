@@ -1,6 +1,6 @@
---- Where the REPL's lines come from: libedit on a terminal (engine/host/lineedit.c edits, this module
--- answers Tab and pasted text), plain reading elsewhere. Owns the history, a text file that grows
--- by a line at a time: $XDG_STATE_HOME/fsam-lua/history.
+--- Where the REPL's lines come from: libedit on a terminal (engine/host/lineedit.c edits, this
+-- module answers Tab and pasted text), plain reading elsewhere. Owns the history, a text file that
+-- grows by a line at a time: $XDG_STATE_HOME/fsam-lua/history.
 --
 -- A reader is {read = function(prompt), remember = function(lines)}: read returns a line without
 -- its end, or nil and "interrupt" (Ctrl-C: give up what was typed) or "end".

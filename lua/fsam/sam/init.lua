@@ -19,7 +19,7 @@
 --   after(s)   sets that join the base's update
 --   update(s)  replaces the base, which keeps no state then: what is subtracted from w, from the
 --              clipped direction s.d
---   skip(s)    segments (segment → true) that get no gradient in the first pass
+--   skip(s)    parameters (parameter → true) that get no gradient in the first pass
 --   schedule(s) rho of this step; s.rho is what --rho-schedule says (fsam.sam.radius)
 --   state, scratch, scalars   names of vectors and numbers of its own
 -- What s holds is in fsam.step.view. "fisher-X" is X with a mask policy (fsam.mask), for
@@ -36,8 +36,8 @@ source_line.own()
 
 local M = {}
 
-local register = registry.new("fsam.sam.types.", { "aesam", "asam", "bsam", "esam", "friendly", "gsam",
-  "looksam", "msam", "natural-sam", "rst", "sam", "sam-k", "sam-on", "stable", "wsam" })
+local register = registry.new("fsam.sam.types.", { "aesam", "asam", "bsam", "esam", "friendly",
+  "gsam", "looksam", "msam", "natural-sam", "rst", "sam", "sam-k", "sam-on", "stable", "wsam" })
 local PARTS = {
   options = "table", explore = "function", passes = "number", every = "function",
   ascend = "function", select = "function", descend = "function", after = "function",

@@ -79,7 +79,7 @@ local function measure_noise(self, result, skip)
 end
 
 --- After the first pass.
--- @tparam table result of it; @tparam ?table skip the segments that it left out
+-- @tparam table result of it; @tparam ?table skip the parameters that it left out
 function Diagnosis:first(result, skip)
   if self.loss then
     self.loss_at_e = loss_of(self, result)

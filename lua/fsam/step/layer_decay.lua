@@ -3,7 +3,7 @@
 -- rate, the last layer at X, the embeddings (layer -1) at X^(L + 1).
 local M = {}
 
---- The factors, one per segment.
+--- The factors, one per parameter.
 -- @tparam table params sealed parameters
 -- @tparam number decay X
 -- @treturn ?table a row; nil when all factors are 1
@@ -12,11 +12,11 @@ function M.row(params, decay)
     return nil
   end
   local head = -math.huge
-  for _, segment in ipairs(params.segments) do
-    head = math.max(head, segment.layer)
+  for _, parameter in ipairs(params.parameters) do
+    head = math.max(head, parameter.layer)
   end
-  return params:each(function(segment)
-    return decay ^ (head - segment.layer)
+  return params:each(function(parameter)
+    return decay ^ (head - parameter.layer)
   end)
 end
 

@@ -11,23 +11,23 @@ Masking.__index = Masking
 
 local M = {}
 
--- The segments that masks choose from.
+-- The parameters that masks choose from.
 local function pool_of(params, options)
   local scope, exclude, pool = options.mask_scope or {}, options.mask_exclude or {}, {}
   local found = {}
-  for _, segment in ipairs(params.segments) do
+  for _, parameter in ipairs(params.parameters) do
     for _, piece in ipairs(scope) do
-      found[piece] = found[piece] or matches(segment.name, { piece })
+      found[piece] = found[piece] or matches(parameter.name, { piece })
     end
-    if not segment.frozen and (#scope == 0 or matches(segment.name, scope))
-        and not matches(segment.name, exclude) then
-      pool[#pool + 1] = segment
+    if not parameter.frozen and (#scope == 0 or matches(parameter.name, scope))
+        and not matches(parameter.name, exclude) then
+      pool[#pool + 1] = parameter
     end
   end
   for _, piece in ipairs(scope) do
     if not found[piece] then
       errors.raise("--mask-scope %s is part of no parameter's name; names look like %s", piece,
-        params.segments[1].name)
+        params.parameters[1].name)
     end
   end
   if #pool == 0 then
@@ -98,12 +98,12 @@ function Masking:refresh(s, context)
     per = self.options.mask_per == "tensor" and "tensor" or nil,
     unmasked = self.options.unmasked or "none",
   })
-  local density, by_segment = self.mask:density()
+  local density, by_parameter = self.mask:density()
   self.overlap = self.made and self.mask:change() or nil
   self.news = {
     seconds = C.lib.fsam_clock() - began,
     density = density,
-    segments = by_segment,
+    parameters = by_parameter,
     overlap = self.overlap,
   }
 end
@@ -120,8 +120,9 @@ function Masking:drop()
   self.news = nil
 end
 
---- What is told of a mask made on this step: density (of all trainable parameters), segments (name
--- → density), overlap with the last mask (share of it that is kept; nil for the first), seconds.
+--- What is told of a mask made on this step: density (of all trainable parameters), parameters
+-- (name → density), overlap with the last mask (share of it that is kept; nil for the first),
+-- seconds.
 -- @treturn table|nil nil when this step made none
 function Masking:report()
   local news = self.news

@@ -9,8 +9,8 @@
 --   s.step s.t s.lr s.rho s.progress s.N s.K     numbers: updates tried and applied before this
 --                           one, learning rate, radius, 0 … 1 of the run, samples, micro-batches
 --   s.train_samples         samples of the training set; nil where the caller did not say
---   s.segments              the model's segments: name, kind, layer, shape, index, frozen
---   s.weight_decay          the number, or a row of it where some segments have no decay
+--   s.parameters              the model's parameters: name, kind, layer, shape, index, frozen
+--   s.weight_decay          the number, or a row of it where some parameters have no decay
 --   s.losses, s:losses_at_e()        per-sample losses of pass 1, and at w + e (same dropout)
 --   s:each(f) s:normal() s:uniform() s:random() s:read(scalar) s:keeps(name)
 --   s.ANYTHING = value      what a part hands to a later one of the same step
@@ -140,7 +140,7 @@ function methods.begin(self, o, applied)
   end
   given.g2, given.d = nil, nil
   given.losses = nil
-  given.segments = params.segments
+  given.parameters = params.parameters
   given.mask = self.optimizer.masking and self.optimizer.masking.mask
   given.evaluate = o.evaluate
   given.step = o.step
@@ -162,11 +162,11 @@ function methods.begin(self, o, applied)
   clear_scratch(self)
 end
 
--- weight_decay as a number, or as a row where --no-decay leaves segments out.
+-- weight_decay as a number, or as a row where --no-decay leaves parameters out.
 function methods.decay_row(self)
   local value = self.optimizer.options.weight_decay or 0
-  for _, segment in ipairs(self.params.segments) do
-    if not segment.decay then
+  for _, parameter in ipairs(self.params.parameters) do
+    if not parameter.decay then
       return self.params:each(function(seg)
         return seg.decay and value or 0
       end)
@@ -175,8 +175,8 @@ function methods.decay_row(self)
   return value
 end
 
---- A row of per-segment constants: f(segment) → number or boolean; segment has name, kind, layer,
--- shape, decay, frozen.
+--- A row of per-parameter constants: f(parameter) → number or boolean; parameter has name, kind,
+-- layer, shape, decay, frozen.
 function methods.each(self, f)
   return (self.params:each(f))
 end

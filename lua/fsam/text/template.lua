@@ -1,37 +1,37 @@
---- The frame around one sequence or a pair: which special ids stand where, and the segments.
+--- The frame around one sequence or a pair: which special ids stand where, and the token_types.
 --
 -- Owns the assembly and truncation. A template is `{ single = items, pair = items }`; an item is
--- `{ id =, segment = }` or `{ sequence = 1 | 2, segment = }`.
+-- `{ id =, token_type = }` or `{ sequence = 1 | 2, token_type = }`.
 local errors = require("fsam.errors")
 
 local M = {}
 
---- BERT's: [CLS] A [SEP], [CLS] A [SEP] B [SEP], segments 0 and 1.
+--- BERT's: [CLS] A [SEP], [CLS] A [SEP] B [SEP], token_types 0 and 1.
 -- @tparam int cls
 -- @tparam int sep
 function M.bert(cls, sep)
   return {
     single = {
-      { id = cls, segment = 0 }, { sequence = 1, segment = 0 }, { id = sep, segment = 0 },
+      { id = cls, token_type = 0 }, { sequence = 1, token_type = 0 }, { id = sep, token_type = 0 },
     },
     pair = {
-      { id = cls, segment = 0 }, { sequence = 1, segment = 0 }, { id = sep, segment = 0 },
-      { sequence = 2, segment = 1 }, { id = sep, segment = 1 },
+      { id = cls, token_type = 0 }, { sequence = 1, token_type = 0 }, { id = sep, token_type = 0 },
+      { sequence = 2, token_type = 1 }, { id = sep, token_type = 1 },
     },
   }
 end
 
---- RoBERTa's: <s> A </s>, <s> A </s></s> B </s>, segment 0 throughout.
+--- RoBERTa's: <s> A </s>, <s> A </s></s> B </s>, token_type 0 throughout.
 -- @tparam int cls
 -- @tparam int sep
 function M.roberta(cls, sep)
   return {
     single = {
-      { id = cls, segment = 0 }, { sequence = 1, segment = 0 }, { id = sep, segment = 0 },
+      { id = cls, token_type = 0 }, { sequence = 1, token_type = 0 }, { id = sep, token_type = 0 },
     },
     pair = {
-      { id = cls, segment = 0 }, { sequence = 1, segment = 0 }, { id = sep, segment = 0 },
-      { id = sep, segment = 0 }, { sequence = 2, segment = 0 }, { id = sep, segment = 0 },
+      { id = cls, token_type = 0 }, { sequence = 1, token_type = 0 }, { id = sep, token_type = 0 },
+      { id = sep, token_type = 0 }, { sequence = 2, token_type = 0 }, { id = sep, token_type = 0 },
     },
   }
 end
@@ -39,8 +39,8 @@ end
 --- No special ids at all.
 function M.bare()
   return {
-    single = { { sequence = 1, segment = 0 } },
-    pair = { { sequence = 1, segment = 0 }, { sequence = 2, segment = 1 } },
+    single = { { sequence = 1, token_type = 0 } },
+    pair = { { sequence = 1, token_type = 0 }, { sequence = 2, token_type = 1 } },
   }
 end
 
@@ -68,7 +68,7 @@ end
 -- @tparam ?table second ids of the second sequence
 -- @tparam ?int max_tokens cut the sequences so that all ids are at most so many
 -- @treturn table ids
--- @treturn table segments, as many
+-- @treturn table token_types, as many
 function M.apply(template, first, second, max_tokens)
   local items = second and template.pair or template.single
   local lengths = { #first, second and #second or 0 }
@@ -83,16 +83,16 @@ function M.apply(template, first, second, max_tokens)
     end
     lengths[1], lengths[2] = kept(lengths[1], lengths[2], room)
   end
-  local ids, segments, n = {}, {}, 0
+  local ids, token_types, n = {}, {}, 0
   for _, item in ipairs(items) do
     local source = item.sequence == 1 and first or second
     for i = 1, item.id and 1 or lengths[item.sequence] do
       n = n + 1
       ids[n] = item.id or source[i]
-      segments[n] = item.segment
+      token_types[n] = item.token_type
     end
   end
-  return ids, segments
+  return ids, token_types
 end
 
 return M

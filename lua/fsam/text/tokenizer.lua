@@ -119,7 +119,7 @@ end
 -- @tparam ?string pair the second text
 -- @tparam ?int max_tokens cut the texts, the longer one first, so that all ids are at most so many
 -- @treturn table ids
--- @treturn table segments, 0 or 1, as many
+-- @treturn table token_types, 0 or 1, as many
 function Tokenizer:encode(text, pair, max_tokens)
   local first = sequence_ids(self, text)
   local second = pair and sequence_ids(self, pair)
@@ -130,17 +130,17 @@ end
 -- @tparam table samples strings, or tables with `text` and perhaps `pair`
 -- @tparam ?int max_tokens as for encode
 -- @treturn table list of id lists
--- @treturn table list of segment lists
+-- @treturn table list of token_type lists
 function Tokenizer:encode_batch(samples, max_tokens)
-  local ids, segments = {}, {}
+  local ids, token_types = {}, {}
   for i, sample in ipairs(samples) do
     if type(sample) == "table" then
-      ids[i], segments[i] = self:encode(sample.text, sample.pair, max_tokens)
+      ids[i], token_types[i] = self:encode(sample.text, sample.pair, max_tokens)
     else
-      ids[i], segments[i] = self:encode(sample, nil, max_tokens)
+      ids[i], token_types[i] = self:encode(sample, nil, max_tokens)
     end
   end
-  return ids, segments
+  return ids, token_types
 end
 
 --- Readable text of ids; ids that name nothing are skipped.

@@ -124,10 +124,10 @@ local function read_items(processor, key, where)
       errors.raise("%s: post_processor: item %d of %s is not understood", where, #items + 1, key)
     end
     if sequence then
-      items[#items + 1] = { sequence = sequence.id == "A" and 1 or 2, segment = piece.type_id }
+      items[#items + 1] = { sequence = sequence.id == "A" and 1 or 2, token_type = piece.type_id }
     else
       for _, id in ipairs(ids) do
-        items[#items + 1] = { id = id, segment = piece.type_id }
+        items[#items + 1] = { id = id, token_type = piece.type_id }
       end
     end
   end

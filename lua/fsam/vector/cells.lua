@@ -1,5 +1,5 @@
 --- Cells: the places on the device where computed scalars (one f64) and rows (one f64 per
--- segment) stand until nobody refers to them. A cell is handed out as a small cdata handle that
+-- parameter) stand until nobody refers to them. A cell is handed out as a small cdata handle that
 -- its node holds; when the node is collected, the cell is used again. Work on a device is in
 -- order, so a cell that is given out anew cannot be overwritten too early.
 local C = require("fsam.C")

@@ -192,7 +192,7 @@ for name, build in pairs(reductions) do
   end
 end
 
---- Reductions of each segment ("tensor") or layer ("layer"); their results broadcast back.
+--- Reductions of each parameter ("tensor") or layer ("layer"); their results broadcast back.
 function methods.per(x, group)
   local groups = { tensor = 1, layer = 2 }
   if not groups[group] then
@@ -237,7 +237,7 @@ for _, mt in ipairs({ Node, Storage }) do
   mt.__eq = refuse("==", "x:eq(y), or read a scalar")
   mt.__lt = refuse("<", "x:lt(y) or x:gt(y), or read a scalar")
   mt.__le = refuse("<=", "x:le(y) or x:ge(y), or read a scalar")
-  mt.__len = refuse("#", "vector:segment(name)")
+  mt.__len = refuse("#", "vector:parameter(name)")
   mt.__concat = function(a, b) return tostring(a) .. tostring(b) end
 end
 

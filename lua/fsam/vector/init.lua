@@ -1,6 +1,6 @@
 --- The vector language: arithmetic on the whole model, written as ordinary Lua, evaluated lazily.
 --
--- Values. A *vector* has one f32 per parameter; a *mask* one bit; a *row* one number per segment
+-- Values. A *vector* has one f32 per parameter; a *mask* one bit; a *row* one number per parameter
 -- (named parameter); a *scalar* is one f64 on the device. Plain Lua numbers mix with all of them;
 -- inside a program they are argument slots, so that another lr or rho compiles nothing.
 --
@@ -13,7 +13,7 @@
 --     p * x                                       selects: 0 where p is false, even for NaN
 --     x:sum() x:dot(y) x:norm() x:max_abs() x:mean() x:min() x:max()    reductions: scalars
 --     x:per("tensor"):norm()  x:per("layer"):dot(y)   reductions: rows, which broadcast back
---     params:each(function(segment) return number or boolean end)       a row of constants
+--     params:each(function(parameter) return number or boolean end)       a row of constants
 --     params:normal{ seed =, step =, stream = }  params:uniform{ … }    keyed random vectors
 --
 -- x ^ 2 is x * x, whole exponents up to 16 multiply, x ^ 0.5 is sqrt; all others are f64 pow
@@ -27,8 +27,8 @@
 -- (`scalar:read()`, `tostring`, `vector:tensor()`) runs whatever is queued.
 --
 --     scalar:read()     the number, now         scalar:request()   compute it with the next run
---     vector:tensor()   its memory, settled     vector:segment(name)   one segment of it
---     tostring(value)   a line for people       vector:show()      a table of segments
+--     vector:tensor()   its memory, settled     vector:parameter(name)   one parameter of it
+--     tostring(value)   a line for people       vector:show()      a table of parameters
 --
 -- Not expressible in Lua, hence errors where they can be seen: `<`, `==` and `if` on expressions
 -- (use gt, eq, where, or read a scalar).

@@ -35,7 +35,7 @@ M.SCALAR, M.ROW, M.VECTOR, M.BOOL = 0, 1, 2, 4
 -- Storage classes.
 M.F32, M.ACT, M.BITS, M.CELLS = 1, 2, 3, 4
 
--- A reduction's op is its instruction plus GROUP times 0 (all), 1 (each segment), 2 (each layer).
+-- A reduction's op is its instruction plus GROUP times 0 (all), 1 (each parameter), 2 (each layer).
 M.GROUP = 256
 
 return M

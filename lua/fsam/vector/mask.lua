@@ -23,26 +23,26 @@ local function only_masks(self, what)
   end
 end
 
--- pool[i] = 1 for the segments that take part, and how many elements they have.
+-- pool[i] = 1 for the parameters that take part, and how many elements they have.
 local function pool_of(model, list)
-  local pool, size = bytes(#model.segments), 0
-  for _, entry in ipairs(list or model.segments) do
-    local segment = model:segment(entry)
-    if not segment.frozen and pool[segment.index] == 0 then
-      pool[segment.index] = 1
-      size = size + segment.count
+  local pool, size = bytes(#model.parameters), 0
+  for _, entry in ipairs(list or model.parameters) do
+    local parameter = model:parameter(entry)
+    if not parameter.frozen and pool[parameter.index] == 0 then
+      pool[parameter.index] = 1
+      size = size + parameter.count
     end
   end
   return pool, size
 end
 
--- How many are chosen: k[0] of the pool, or k[segment] of each.
+-- How many are chosen: k[0] of the pool, or k[parameter] of each.
 local function sizes(model, ratio, per, size)
-  local k = longs(#model.segments + 1)
+  local k = longs(#model.parameters + 1)
   k[0] = math.floor(ratio * size)
   if per then
-    for i, segment in ipairs(model.segments) do
-      k[i - 1] = math.floor(ratio * segment.count)
+    for i, parameter in ipairs(model.parameters) do
+      k[i - 1] = math.floor(ratio * parameter.count)
     end
   end
   return k
@@ -72,9 +72,9 @@ end
 -- second copy of the mask, which takes the first one's place when the step is committed (outside
 -- a step: now).
 -- @param values a vector or expression without negative values
--- @tparam table options keep_ratio; pool: list of segments or names (default all that are not
---   frozen); per = "tensor": of each segment its own share; unmasked: "none" or "dense", the bits
---   of the segments outside the pool
+-- @tparam table options keep_ratio; pool: list of parameters or names (default all that are not
+--   frozen); per = "tensor": of each parameter its own share; unmasked: "none" or "dense", the bits
+--   of the parameters outside the pool
 -- @treturn table the new mask as an expression
 -- @raise when a value is negative or NaN
 function methods.top(self, values, options)
@@ -124,7 +124,7 @@ local function present(self, what)
 end
 
 local function counts_of(self, other, what)
-  local counts = doubles(#self.model.segments)
+  local counts = doubles(#self.model.parameters)
   check(lib.fsam_mask_count(counts, self.model.layout, present(self, what),
     other and present(other, what)))
   return counts
@@ -132,7 +132,7 @@ end
 
 local function total(self, other, what)
   local counts, sum = counts_of(self, other, what), 0
-  for i = 0, #self.model.segments - 1 do
+  for i = 0, #self.model.parameters - 1 do
     sum = sum + counts[i]
   end
   return sum
@@ -143,13 +143,13 @@ function methods.count(self)
   return total(self, nil, "count")
 end
 
---- The share of set bits: of all trainable parameters, and of each segment by name.
+--- The share of set bits: of all trainable parameters, and of each parameter by name.
 -- @treturn number of the model
--- @treturn table by segment's name
+-- @treturn table by parameter's name
 function methods.density(self)
   local counts, by_name, sum = counts_of(self, nil, "density"), {}, 0
-  for i, segment in ipairs(self.model.segments) do
-    by_name[segment.name] = counts[i - 1] / math.max(segment.count, 1)
+  for i, parameter in ipairs(self.model.parameters) do
+    by_name[parameter.name] = counts[i - 1] / math.max(parameter.count, 1)
     sum = sum + counts[i - 1]
   end
   return sum / math.max(self.model.trainable, 1), by_name
@@ -169,7 +169,7 @@ end
 
 --- How much the mask that `top` chose in this step agrees with the one that it will replace.
 function methods.change(self)
-  local layout, n = self.model.layout, #self.model.segments
+  local layout, n = self.model.layout, #self.model.parameters
   local new, old = present(self, "change"), ffi.cast(words, self.data)
   local function count(a, b)
     local counts, sum = doubles(n), 0

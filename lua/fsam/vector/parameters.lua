@@ -1,5 +1,5 @@
---- How a list of named parameters becomes segments of one vector: order, offsets, layers. What is
--- done with them: fsam.params.
+--- How a list of named tensors becomes the parameters of one vector: order, offsets, layers. What
+-- is done with them: fsam.params.
 local C = require("fsam.C")
 local errors = require("fsam.errors")
 local source_line = require("fsam.base.source_line")
@@ -35,8 +35,8 @@ local function check_spec(spec, known)
   end
 end
 
---- Makes self.segments, by_name, count, trainable, act and total of a list of specs: segments in
--- the layout's order, those of the compute type first, each list as it was given.
+--- Makes self.parameters, by_name, count, trainable, act and total of a list of specs: parameters
+-- in the layout's order, those of the compute type first, each list as it was given.
 function M.arrange(self, specs)
   for _, spec in ipairs(specs) do
     check_spec(spec, {})
@@ -46,14 +46,14 @@ function M.arrange(self, specs)
     for _, spec in ipairs(specs) do
       if COMPUTE[spec.kind] == compute then
         check_spec(spec, self.by_name)
-        local segment = { index = #self.segments, name = spec.name, kind = spec.kind,
+        local parameter = { index = #self.parameters, name = spec.name, kind = spec.kind,
           layer = spec.layer, shape = spec.shape, offset = offset, count = product(spec.shape),
           decay = spec.decay ~= false, frozen = spec.frozen == true, compute = compute }
-        self.segments[#self.segments + 1] = segment
-        self.by_name[spec.name] = segment
-        self.count = self.count + segment.count
-        self.trainable = self.trainable + (segment.frozen and 0 or segment.count)
-        offset = offset + math.ceil(segment.count / ALIGN) * ALIGN
+        self.parameters[#self.parameters + 1] = parameter
+        self.by_name[spec.name] = parameter
+        self.count = self.count + parameter.count
+        self.trainable = self.trainable + (parameter.frozen and 0 or parameter.count)
+        offset = offset + math.ceil(parameter.count / ALIGN) * ALIGN
       end
     end
     self.act = compute == "act" and offset or self.act
@@ -61,43 +61,43 @@ function M.arrange(self, specs)
   self.total = offset
 end
 
--- A segment's misspelt field would be nil, and a condition on it false for all of them.
-local Segment = {
-  __index = function(segment, name)
+-- A parameter's misspelt field would be nil, and a condition on it false for all of them.
+local Parameter = {
+  __index = function(parameter, name)
     local fields = {}
-    for field in pairs(segment) do
+    for field in pairs(parameter) do
       fields[#fields + 1] = field
     end
     table.sort(fields)
-    source_line.fail("%s", errors.unknown_text("segment", name, fields))
+    source_line.fail("%s", errors.unknown_text("a parameter's field", name, fields))
   end,
 }
 
 --- Fills in the layers that specs left out, from what the others say: heads one past the
--- last, else -1. From here on segments are complete.
+-- last, else -1. From here on parameters are complete.
 function M.number(self)
   local last = -1
-  for _, segment in ipairs(self.segments) do
-    last = math.max(last, segment.layer or -1)
+  for _, parameter in ipairs(self.parameters) do
+    last = math.max(last, parameter.layer or -1)
   end
-  for _, segment in ipairs(self.segments) do
-    segment.layer = segment.layer or (segment.kind == "head" and last + 1 or -1)
-    setmetatable(segment, Segment)
+  for _, parameter in ipairs(self.parameters) do
+    parameter.layer = parameter.layer or (parameter.kind == "head" and last + 1 or -1)
+    setmetatable(parameter, Parameter)
   end
 end
 
---- The library's layout of the segments.
+--- The library's layout of the parameters.
 function M.new(self)
-  local n = #self.segments
+  local n = #self.parameters
   local offset, count = ffi.new("int64_t[?]", n), ffi.new("int64_t[?]", n)
   local layer, frozen = ffi.new("int32_t[?]", n), ffi.new("uint8_t[?]", n)
   local number, next_number = {}, 0
-  for i, segment in ipairs(self.segments) do
-    if not number[segment.layer] then
-      number[segment.layer], next_number = next_number, next_number + 1
+  for i, parameter in ipairs(self.parameters) do
+    if not number[parameter.layer] then
+      number[parameter.layer], next_number = next_number, next_number + 1
     end
-    offset[i - 1], count[i - 1] = segment.offset, segment.count
-    layer[i - 1], frozen[i - 1] = number[segment.layer], segment.frozen and 1 or 0
+    offset[i - 1], count[i - 1] = parameter.offset, parameter.count
+    layer[i - 1], frozen[i - 1] = number[parameter.layer], parameter.frozen and 1 or 0
   end
   local out = layout_out()
   check(lib.fsam_layout_new(out, self.device, n, offset, count, layer, frozen, self.total,

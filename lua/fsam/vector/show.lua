@@ -1,4 +1,4 @@
---- Values as text for people: one line each, and a table of segments.
+--- Values as text for people: one line each, and a table of parameters.
 local code = require("fsam.vector.instructions")
 local node = require("fsam.vector.expression")
 local storage = require("fsam.vector.storage")
@@ -25,7 +25,7 @@ local function describe(x)
   elseif rank == code.SCALAR then
     return ("%.9g"):format(x:read())
   elseif rank == code.ROW then
-    return ("row of %d segments"):format(#x.model.segments)
+    return ("row of %d parameters"):format(#x.model.parameters)
   elseif x.kind >= code.BOOL then
     local size, count = amount(x.model.trainable), amount(x:sum():read())
     return ("condition on %s, true for %s"):format(size, count)
@@ -68,22 +68,23 @@ end
 
 -- "embeddings", "layer 0", …, "head": what fsam.params numbers -1, 0, … and one past the last.
 local function layer_name(model, layer)
-  local last = model.segments[#model.segments].layer
-  for _, segment in ipairs(model.segments) do
-    last = math.max(last, segment.layer)
+  local last = model.parameters[#model.parameters].layer
+  for _, parameter in ipairs(model.parameters) do
+    last = math.max(last, parameter.layer)
   end
   return layer < 0 and "embeddings" or layer == last and "head" or "layer " .. layer
 end
 
--- A row's values: one line a layer if the segments of each layer have the same, else one a segment.
+-- A row's values: one line a layer if the parameters of each layer have the same, else one a
+-- parameter.
 local function show_row(x)
   local model, values = x.model, x:read()
   local by_layer, layers, uniform = {}, {}, true
-  for i, segment in ipairs(model.segments) do
-    local known = by_layer[segment.layer]
+  for i, parameter in ipairs(model.parameters) do
+    local known = by_layer[parameter.layer]
     uniform = uniform and (known == nil or known == values[i])
     if known == nil then
-      by_layer[segment.layer], layers[#layers + 1] = values[i], segment.layer
+      by_layer[parameter.layer], layers[#layers + 1] = values[i], parameter.layer
     end
   end
   local rows = {}
@@ -93,11 +94,11 @@ local function show_row(x)
       rows[i] = { layer_name(model, layer), ("%.5g"):format(by_layer[layer]) }
     end
   else
-    for i, segment in ipairs(model.segments) do
-      rows[i] = { segment.name, ("%.5g"):format(values[i]) }
+    for i, parameter in ipairs(model.parameters) do
+      rows[i] = { parameter.name, ("%.5g"):format(values[i]) }
     end
   end
-  return table_of({ uniform and "layer" or "segment", "value" }, rows)
+  return table_of({ uniform and "layer" or "parameter", "value" }, rows)
 end
 
 --- What the REPL prints of an expression: rows whole, all else in a line.
@@ -108,7 +109,7 @@ function node.Node.__show(x)
   return describe(x)
 end
 
---- A table of segments: shape, norm and largest magnitude, or of a mask the share of set bits.
+--- A table of parameters: shape, norm and largest magnitude, or of a mask the share of set bits.
 -- @treturn string several lines
 function storage.methods.show(self)
   local model, rows = self.model, {}
@@ -122,15 +123,15 @@ function storage.methods.show(self)
   else
     return tostring(self)
   end
-  for i, segment in ipairs(model.segments) do
-    rows[i] = { segment.name, table.concat(segment.shape, " x ") }
+  for i, parameter in ipairs(model.parameters) do
+    rows[i] = { parameter.name, table.concat(parameter.shape, " x ") }
     if mask then
-      rows[i][3] = ("%.2f %%"):format(100 * shares[segment.name])
+      rows[i][3] = ("%.2f %%"):format(100 * shares[parameter.name])
     else
       rows[i][3], rows[i][4] = ("%.5g"):format(norms[i]), ("%.5g"):format(largest[i])
     end
   end
-  local head = mask and { "segment", "shape", "set" } or { "segment", "shape", "norm", "max" }
+  local head = mask and { "parameter", "shape", "set" } or { "parameter", "shape", "norm", "max" }
   return tostring(self) .. "\n" .. table_of(head, rows)
 end
 

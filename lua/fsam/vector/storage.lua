@@ -104,12 +104,12 @@ function methods.tensor(self)
   return self.raw
 end
 
---- One segment's elements, with everything that waits done.
--- @param segment its name, or an entry of params.segments
+--- One parameter's elements, with everything that waits done.
+-- @param parameter its name, or an entry of params.parameters
 -- @treturn cdata a tensor view of its shape
-function methods.segment(self, segment)
+function methods.parameter(self, parameter)
   queue.look(self.model, self.name)
-  return self.model:view(self, segment)
+  return self.model:view(self, parameter)
 end
 
 --- A new value that somebody else has written into the memory.
@@ -182,7 +182,7 @@ local function read(x)
   return values
 end
 
---- The number now (of a row: a table of numbers in the order of params.segments).
+--- The number now (of a row: a table of numbers in the order of params.parameters).
 M.read, node.methods.read, methods.read = read, read, read
 --- Computes the value together with whatever runs next; returns the expression.
 node.methods.request, methods.request = request, request

@@ -1,4 +1,4 @@
---- Packing: where every token, position, segment and ordinal lands, and what the tail holds.
+--- Packing: where every token, position, token_type and ordinal lands, and what the tail holds.
 
 local batch = require("fsam.data.packing")
 
@@ -17,9 +17,9 @@ local function message_of(...)
 end
 
 local SAMPLES = {
-  { ids = { 2, 11, 12, 3 }, segments = { 0, 0, 0, 0 }, label = 1 },
+  { ids = { 2, 11, 12, 3 }, token_types = { 0, 0, 0, 0 }, label = 1 },
   { ids = { 2, 3 }, label = 0 },
-  { ids = { 2, 21, 3, 22, 3 }, segments = { 0, 0, 0, 1, 1 }, label = 2 },
+  { ids = { 2, 21, 3, 22, 3 }, token_types = { 0, 0, 0, 1, 1 }, label = 2 },
 }
 
 describe("batch.pack", function()
@@ -37,7 +37,7 @@ describe("batch.pack", function()
   it("lays samples end to end and fills the tail with the pad id and sample -1", function()
     assert.same({ 2, 11, 12, 3, 2, 3, 2, 21, 3, 22, 3, 9, 9, 9, 9, 9 }, list(packed.ids, 16))
     assert.same({ 2, 3, 4, 5, 2, 3, 2, 3, 4, 5, 6, 0, 0, 0, 0, 0 }, list(packed.positions, 16))
-    assert.same({ 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0 }, list(packed.segments, 16))
+    assert.same({ 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0 }, list(packed.token_types, 16))
     assert.same({ 0, 0, 0, 0, 1, 1, 2, 2, 2, 2, 2, -1, -1, -1, -1, -1 }, list(packed.sample, 16))
   end)
 

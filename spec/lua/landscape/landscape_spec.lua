@@ -27,13 +27,13 @@ end
 -- A vector of known values, and the same as a flat list.
 local function known(P, name)
   local d, flat = P:scratch(name), {}
-  for _, segment in ipairs(P.segments) do
+  for _, parameter in ipairs(P.parameters) do
     local values = {}
-    for k = 1, segment.count do
+    for k = 1, parameter.count do
       values[k] = math.cos(#flat * 0.9 + 1)
       flat[#flat + 1] = values[k]
     end
-    d:segment(segment):write(values)
+    d:parameter(parameter):write(values)
   end
   P:touch(d)
   return d, flat
@@ -50,8 +50,8 @@ describe("a landscape's view", function()
     local into = P:scratch("into")
     assert.near(loss, view:gradient(into, d * 0.3), 1e-6)
     local found = {}
-    for _, segment in ipairs(P.segments) do
-      for _, x in ipairs(into:segment(segment):read()) do
+    for _, parameter in ipairs(P.parameters) do
+      for _, x in ipairs(into:parameter(parameter):read()) do
         found[#found + 1] = x
       end
     end
@@ -115,33 +115,33 @@ describe("a random direction", function()
 
   before_each(function()
     P = params.new(devices.open("cpu"), specs)
-    for i, segment in ipairs(P.segments) do
+    for i, parameter in ipairs(P.parameters) do
       local values = {}
-      for k = 1, segment.count do
+      for k = 1, parameter.count do
         values[k] = math.sin(k * 1.3 + i) * i
       end
-      if segment.name == "e" then
+      if parameter.name == "e" then
         for k = 7, 12 do
           values[k] = 0 -- the second row, as a pad token's may be
         end
       end
-      P:master(segment):write(values)
+      P:master(parameter):write(values)
     end
   end)
 
   it("has rows as long as the model's, and does not move biases, norms and frozen parts", function()
     local d = landscape.directions.random(P, "d", 1, 1)
-    for _, segment in ipairs(P.segments) do
-      local values, w = d:segment(segment):read(), P:master(segment):read()
-      local width = segment.shape[2]
-      for r = 0, width and segment.shape[1] - 1 or -1 do
+    for _, parameter in ipairs(P.parameters) do
+      local values, w = d:parameter(parameter):read(), P:master(parameter):read()
+      local width = parameter.shape[2]
+      for r = 0, width and parameter.shape[1] - 1 or -1 do
         local dd, ww = 0, 0
         for k = r * width + 1, (r + 1) * width do
           dd, ww = dd + values[k] ^ 2, ww + w[k] ^ 2
         end
-        assert.near(segment.frozen and 0 or math.sqrt(ww), math.sqrt(dd), 1e-5, segment.name)
+        assert.near(parameter.frozen and 0 or math.sqrt(ww), math.sqrt(dd), 1e-5, parameter.name)
       end
-      for k = 1, width and 0 or segment.count do
+      for k = 1, width and 0 or parameter.count do
         assert.equal(0, values[k])
       end
     end

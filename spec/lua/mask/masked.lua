@@ -33,8 +33,8 @@ local function places(P)
   x:set(mask * 1)
   x:tensor()
   local k = 0
-  for _, segment in ipairs(P.segments) do
-    for _, bit in ipairs(P:view(x, segment):read()) do
+  for _, parameter in ipairs(P.parameters) do
+    for _, bit in ipairs(P:view(x, parameter):read()) do
       k = k + 1
       set[k] = bit == 1 or nil
     end

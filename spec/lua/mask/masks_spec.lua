@@ -57,8 +57,8 @@ describe("the policy", function()
     local v
     for n = 0, 3 do
       v = {}
-      for _, segment in ipairs(P.segments) do
-        for _, x in ipairs(P:view(P:vector("adam.exp_avg_sq"), segment):read()) do
+      for _, parameter in ipairs(P.parameters) do
+        for _, x in ipairs(P:view(P:vector("adam.exp_avg_sq"), parameter):read()) do
           v[#v + 1] = x
         end
       end
@@ -115,11 +115,11 @@ describe("the policy", function()
 end)
 
 describe("what is masked", function()
-  -- The places of the segments of these names.
+  -- The places of the parameters of these names.
   local function within(P, names)
     local set = {}
-    for k, segment in ipairs(model.segment_of(P)) do
-      set[k] = names[segment.name]
+    for k, parameter in ipairs(model.parameter_of(P)) do
+      set[k] = names[parameter.name]
     end
     return set
   end
@@ -175,16 +175,16 @@ describe("what is masked", function()
       { name = "in.frozen", kind = "matrix", shape = { 30 }, frozen = true },
       { name = "out", kind = "matrix", shape = { 7 } },
       { name = "out.frozen", kind = "matrix", shape = { 9 }, frozen = true } })
-    for _, segment in ipairs(P.segments) do
-      P:master(segment):fill(1)
+    for _, parameter in ipairs(P.parameters) do
+      P:master(parameter):fill(1)
     end
     P:sync()
     local _, optimizer = build({ mask_scope = { "in" }, unmasked = "dense", keep_ratio = 0.5 },
       "sgd", P)
     local info = optimizer:step({ step = 0, lr = 0, samples = 1, evaluate = function(request)
       P:flush()
-      for _, segment in ipairs(P.segments) do
-        P:grad(segment, request.into):fill(segment.frozen and 0 or 1)
+      for _, parameter in ipairs(P.parameters) do
+        P:grad(parameter, request.into):fill(parameter.frozen and 0 or 1)
       end
       P:touch(request.into)
       return { mean = function() return 1 end, losses = function() return { 1 } end,
@@ -192,7 +192,7 @@ describe("what is masked", function()
     end })
     assert.near((10 + 7) / 27, info.mask.density, 1e-12)
     assert.same({ ["in"] = 0.5, ["in.frozen"] = 0, out = 1, ["out.frozen"] = 0 },
-      info.mask.segments)
+      info.mask.parameters)
   end)
 
   it("a scope that no parameter has, or nothing to mask, is refused", function()

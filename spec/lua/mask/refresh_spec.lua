@@ -5,7 +5,7 @@ local model = require("spec.lua.logistic")
 local build, places = masked.build, masked.places
 
 describe("a refresh", function()
-  it("reports density by segment, overlap with the mask before, and its time", function()
+  it("reports density by parameter, overlap with the mask before, and its time", function()
     local P, optimizer = build({ fisher = "random" })
     local first = model.step(P, optimizer, 0).mask
     local before = places(P)
@@ -13,14 +13,14 @@ describe("a refresh", function()
     model.step(P, optimizer, 2)
     local second = model.step(P, optimizer, 3).mask
     local after, both, in_a = places(P), 0, 0
-    for k, segment in ipairs(model.segment_of(P)) do
+    for k, parameter in ipairs(model.parameter_of(P)) do
       both = both + (before[k] and after[k] and 1 or 0)
-      in_a = in_a + (segment.name == "a" and after[k] and 1 or 0)
+      in_a = in_a + (parameter.name == "a" and after[k] and 1 or 0)
     end
     assert.is_nil(first.overlap)
     assert.near(both / masked.KEPT, second.overlap, 1e-12)
     assert.near(0.25, second.density, 1e-12)
-    assert.near(in_a / 35, second.segments.a, 1e-12)
+    assert.near(in_a / 35, second.parameters.a, 1e-12)
     assert.is_true(second.seconds > 0 and second.seconds < 1)
   end)
 

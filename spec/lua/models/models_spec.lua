@@ -31,10 +31,10 @@ local function samples_of(file)
   local width = file:get("ids").shape[2]
   local list = {}
   for b, length in ipairs(lengths) do
-    local sample = { ids = {}, segments = {}, label = labels[b] }
+    local sample = { ids = {}, token_types = {}, label = labels[b] }
     for i = 1, length do
       sample.ids[i] = ids[(b - 1) * width + i]
-      sample.segments[i] = types[(b - 1) * width + i]
+      sample.token_types[i] = types[(b - 1) * width + i]
     end
     list[b] = sample
   end
@@ -86,15 +86,15 @@ local function check_gradients(model, file, list, tolerance, zero)
   local pass = Pass.new({ model = model })
   local evaluate = pass:bind({ step = 0, batches = list, training = true })
   evaluate({ into = model.params.g, backward = true })
-  for _, segment in ipairs(model.params.segments) do
-    local golden, n = read(file, "grad." .. segment.name)
-    local got = model.params:grad(segment):read()
+  for _, parameter in ipairs(model.params.parameters) do
+    local golden, n = read(file, "grad." .. parameter.name)
+    local got = model.params:grad(parameter):read()
     local error_, scale = difference(got, golden, n)
     if scale > 1e-6 then -- the key's bias has gradient 0 but for rounding
-      assert.is_true(error_ < tolerance, ("%s: %g"):format(segment.name, error_))
+      assert.is_true(error_ < tolerance, ("%s: %g"):format(parameter.name, error_))
     else
       for i = 1, n do
-        assert.is_true(math.abs(got[i]) < (zero or 1e-6), segment.name)
+        assert.is_true(math.abs(got[i]) < (zero or 1e-6), parameter.name)
       end
     end
   end

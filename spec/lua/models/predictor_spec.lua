@@ -64,7 +64,7 @@ describe("fsam.load", function()
     end
     assert.same({ "layer ", "embeddings ", "layer 0", "layer 1", "head " }, lines)
     local text = show(g:per("tensor"):norm())
-    assert.matches("^segment +value\n", text)
+    assert.matches("^parameter +value\n", text)
     assert.matches("\nclassifier%.bias +[%d.e-]+$", text)
   end)
 end)

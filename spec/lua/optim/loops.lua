@@ -64,11 +64,11 @@ function M.lion(betas)
   end, m
 end
 
---- LAMB, whose trust ratio is each segment's own.
+--- LAMB, whose trust ratio is each parameter's own.
 function M.lamb(betas)
   local m, v = {}, {}
   return function(w, d, lr, n, P)
-    local r, w2, r2, where = {}, {}, {}, model.segment_of(P)
+    local r, w2, r2, where = {}, {}, {}, model.parameter_of(P)
     average(m, betas[1], #w, function(k) return d[k] end)
     average(v, betas[2], #w, function(k) return d[k] ^ 2 end)
     for k = 1, #w do

@@ -70,30 +70,30 @@ describe("a pass", function()
     local model = new_model(2)
     run(model, list, { backward = true })
     local whole = {}
-    for _, segment in ipairs(model.params.segments) do
-      whole[segment.name] = model.params:grad(segment):read()
+    for _, parameter in ipairs(model.params.parameters) do
+      whole[parameter.name] = model.params:grad(parameter):read()
     end
     local out = {}
-    for i, segment in ipairs(model.params.segments) do
-      out[segment] = i % 3 == 0 or nil -- some queries, keys and values, not all
+    for i, parameter in ipairs(model.params.parameters) do
+      out[parameter] = i % 3 == 0 or nil -- some queries, keys and values, not all
     end
     run(model, list, { backward = true, skip = out })
-    for _, segment in ipairs(model.params.segments) do
-      local got = model.params:grad(segment):read()
-      if out[segment] then
-        assert.equal(0, largest(got), segment.name)
+    for _, parameter in ipairs(model.params.parameters) do
+      local got = model.params:grad(parameter):read()
+      if out[parameter] then
+        assert.equal(0, largest(got), parameter.name)
       else
-        assert.near_relative(whole[segment.name], got, 1e-5, segment.name)
+        assert.near_relative(whole[parameter.name], got, 1e-5, parameter.name)
       end
     end
     local frozen = new_model(2, { freeze = { "embeddings", "layer.0" } })
     run(frozen, list, { backward = true })
-    for _, segment in ipairs(frozen.params.segments) do
-      local got = frozen.params:grad(segment):read()
-      if segment.frozen then
-        assert.equal(0, largest(got), segment.name)
+    for _, parameter in ipairs(frozen.params.parameters) do
+      local got = frozen.params:grad(parameter):read()
+      if parameter.frozen then
+        assert.equal(0, largest(got), parameter.name)
       else
-        assert.near_relative(whole[segment.name], got, 1e-5, segment.name)
+        assert.near_relative(whole[parameter.name], got, 1e-5, parameter.name)
       end
     end
   end)
@@ -112,10 +112,10 @@ describe("a pass", function()
       local evaluate = pass:bind({ step = 0, batches = { bert.pack(model, 0, 8) } })
       for every = 1, 3 do
         local out, expected = {}, 0
-        for i, segment in ipairs(model.params.segments) do
-          out[segment] = i % every ~= 0 or nil
-          if not out[segment] and #segment.shape == 2 and segment.kind ~= "embedding" then
-            expected = expected + segment.count
+        for i, parameter in ipairs(model.params.parameters) do
+          out[parameter] = i % every ~= 0 or nil
+          if not out[parameter] and #parameter.shape == 2 and parameter.kind ~= "embedding" then
+            expected = expected + parameter.count
           end
         end
         products = 0
@@ -139,15 +139,15 @@ describe("a pass", function()
     local P = model.params
     local _, _, evaluate = run(model, one, { backward = true })
     local whole = {}
-    for _, segment in ipairs(P.segments) do
-      whole[segment.name] = P:grad(segment):read()
+    for _, parameter in ipairs(P.parameters) do
+      whole[parameter.name] = P:grad(parameter):read()
     end
     local parts = P:scratch("parts")
     for k, choice in ipairs({ { 0, 1 }, { 2, 3, 4, 5 } }) do
       evaluate({ backward = true, into = parts, choice = choice, of = 6, add = k > 1 })
     end
-    for _, segment in ipairs(P.segments) do
-      assert.near(whole[segment.name], P:grad(segment, parts):read(), 1e-6, segment.name)
+    for _, parameter in ipairs(P.parameters) do
+      assert.near(whole[parameter.name], P:grad(parameter, parts):read(), 1e-6, parameter.name)
     end
   end)
 

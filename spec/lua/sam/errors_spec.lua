@@ -185,11 +185,12 @@ local cases = {
         return s.g
       end })
     end },
-  ["a segment's misspelt field"] = { 2, "segment knd is unknown; did you mean kind%?", function()
-    train({ ascend = function(s)
-      return s.g * s:each(function(segment) return segment.knd == "norm" end)
-    end })
-  end },
+  ["a parameter's misspelt field"] = { 2, "a parameter's field knd is unknown; did you mean kind%?",
+    function()
+      train({ ascend = function(s)
+        return s.g * s:each(function(parameter) return parameter.knd == "norm" end)
+      end })
+    end },
   ["a stream that is no number"] = { 2, "random: the stream is a number, got a table value",
     function()
       train({ ascend = function(s)

@@ -8,7 +8,7 @@ local sam = require("fsam.sam")
 local ALL = model.ALL
 local logistic, by_engine, by_loops = model.logistic, model.by_engine, model.by_loops
 local dot, norm, moved, scaled = model.dot, model.norm, model.moved, model.scaled
-local sam_gradient, segment_of = model.sam_gradient, model.segment_of
+local sam_gradient, parameter_of = model.sam_gradient, model.parameter_of
 
 describe("the wider family against plain loops", function()
   it("looksam, which looks on every third step", function()
@@ -30,9 +30,9 @@ describe("the wider family against plain loops", function()
     end), (by_engine("stable", { rho = 0.3 })), 1e-5)
   end)
 
-  it("sam-on, which perturbs the norm segment alone", function()
+  it("sam-on, which perturbs the norm parameter alone", function()
     assert.near(by_loops(function(w, n, _, P)
-      local where, _, g = segment_of(P), logistic(w, n, ALL)
+      local where, _, g = parameter_of(P), logistic(w, n, ALL)
       for k = 1, #g do
         g[k] = where[k].kind == "norm" and g[k] or 0
       end

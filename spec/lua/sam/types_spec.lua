@@ -5,7 +5,7 @@ local model = require("spec.lua.logistic")
 local N, ALL, LR = model.N, model.ALL, model.LR
 local logistic, by_engine, by_loops = model.logistic, model.by_engine, model.by_loops
 local dot, moved, scaled, sam_gradient = model.dot, model.moved, model.scaled, model.sam_gradient
-local segment_of = model.segment_of
+local parameter_of = model.parameter_of
 
 describe("sam-types against plain loops", function()
   it("sam", function()
@@ -27,7 +27,7 @@ describe("sam-types against plain loops", function()
 
   it("asam, with T = 1 off the matrices", function()
     assert.near(by_loops(function(w, n, _, P)
-      local where = segment_of(P)
+      local where = parameter_of(P)
       local _, g = logistic(w, n, ALL)
       local t, tg, e = {}, {}, {}
       for k = 1, #w do
@@ -43,7 +43,7 @@ describe("sam-types against plain loops", function()
 
   it("esam, by tensors and by samples", function()
     assert.near(by_loops(function(w, n, _, P)
-      local where = segment_of(P)
+      local where = parameter_of(P)
       local losses, g = logistic(w, n, ALL)
       for k = 1, #w do
         g[k] = model.random(n, where[k].index) < 0.6 and g[k] or 0

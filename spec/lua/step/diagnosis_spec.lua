@@ -135,11 +135,11 @@ describe("a diagnosed step", function()
 end)
 
 describe("what a diagnosed step says", function()
-  -- A vector's elements of the trainable segments, in order.
+  -- A vector's elements of the trainable parameters, in order.
   local function elements(params, vector)
     local flat = {}
-    for _, segment in ipairs(params.segments) do
-      for _, x in ipairs(vector:segment(segment):read()) do
+    for _, parameter in ipairs(params.parameters) do
+      for _, x in ipairs(vector:parameter(parameter):read()) do
         flat[#flat + 1] = x
       end
     end

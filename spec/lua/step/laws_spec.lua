@@ -43,12 +43,12 @@ for _, precision in ipairs({ "fp32", "bf16" }) do
       local model, step = setup({ precision = precision, sam_type = "fisher-sam" })
       step(0)
       local before = {}
-      for i, segment in ipairs(model.params.segments) do
-        before[i] = model.params:weight(segment):read()
+      for i, parameter in ipairs(model.params.parameters) do
+        before[i] = model.params:weight(parameter):read()
       end
       model.params:sync()
-      for i, segment in ipairs(model.params.segments) do
-        assert.same(before[i], model.params:weight(segment):read())
+      for i, parameter in ipairs(model.params.parameters) do
+        assert.same(before[i], model.params:weight(parameter):read())
       end
     end)
 

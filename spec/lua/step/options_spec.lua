@@ -92,7 +92,7 @@ describe("--ascent-fraction", function()
   it("and so it does when a type has left tensors out of the first pass", function()
     sam.define("skipper", {
       skip = function(s)
-        return { [s.segments[1]] = true, [s.segments[3]] = true }
+        return { [s.parameters[1]] = true, [s.parameters[3]] = true }
       end,
       every = function(s) return s.step % 2 == 0 end,
       ascend = function(s) return s.g * 0 end,
@@ -210,10 +210,10 @@ describe("--ascent-decay", function()
       end), (by_engine("sam", { rho = RHO, ascent_decay = true, weight_decay = 0.5 })), 1e-5)
     end)
 
-  it("adds it on decayed segments only", function()
+  it("adds it on decayed parameters only", function()
     local P = model.new_params()
     P.by_name.d.decay = false
-    local w, where = model.read(P, "master"), model.segment_of(P)
+    local w, where = model.read(P, "master"), model.parameter_of(P)
     local _, g = logistic(w, 0, ALL)
     for k = 1, #w do
       g[k] = g[k] + (where[k].decay and 3 or 0) * w[k]
@@ -231,7 +231,7 @@ end)
 describe("--layer-decay", function()
   -- v with every element times its layer's factor.
   local function by_layer(v, P)
-    local where, list = model.segment_of(P), {}
+    local where, list = model.parameter_of(P), {}
     for k = 1, #v do
       list[k] = 0.7 ^ (1 - where[k].layer) * v[k]
     end

@@ -74,8 +74,8 @@ describe("stochastic rounding", function()
   -- The working copy, element by element.
   local function copy_of(model)
     local list = {}
-    for _, segment in ipairs(model.params.segments) do
-      for _, x in ipairs(model.params:weight(segment):read()) do
+    for _, parameter in ipairs(model.params.parameters) do
+      for _, x in ipairs(model.params:weight(parameter):read()) do
         list[#list + 1] = x
       end
     end
@@ -129,8 +129,8 @@ describe("stochastic rounding", function()
       local model, step = setup(o)
       local P = model.params
       P:sync()
-      for _, segment in ipairs(P.segments) do
-        P:master(segment):write(P:weight(segment):read())
+      for _, parameter in ipairs(P.parameters) do
+        P:master(parameter):write(P:weight(parameter):read())
       end
       P:touch(P.w)
       local before, along, square = nil, 0, 0
@@ -143,10 +143,10 @@ describe("stochastic rounding", function()
             return evaluate(request)
           end
           local k = 0
-          for _, segment in ipairs(P.segments) do
-            for _, g in ipairs(P:grad(segment):read()) do
+          for _, parameter in ipairs(P.parameters) do
+            for _, g in ipairs(P:grad(parameter):read()) do
               k = k + 1
-              if segment.compute == "act" then
+              if parameter.compute == "act" then
                 along, square = along + (now[k] - before[k]) * g, square + g * g
               end
             end

@@ -163,9 +163,9 @@ describe("the laws of", function()
     local model, step = bert.setup(o)
     local function frozen()
       local list = {}
-      for i, segment in ipairs(model.params.segments) do
-        list[i] = segment.frozen and { model.params:master(segment):read(),
-          model.params:weight(segment):read() } or false
+      for i, parameter in ipairs(model.params.parameters) do
+        list[i] = parameter.frozen and { model.params:master(parameter):read(),
+          model.params:weight(parameter):read() } or false
       end
       return list
     end

@@ -45,9 +45,9 @@ describe("a tokenizer", function()
 
   it("is made from a vocabulary in memory", function()
     local tokenizer = text.wordpiece({ vocab = WORDS })
-    local ids, segments = tokenizer:encode("The keys are lost.", "the [MASK]")
+    local ids, token_types = tokenizer:encode("The keys are lost.", "the [MASK]")
     assert.are.same({ 2, 5, 6, 7, 8, 1, 9, 3, 5, 4, 3 }, ids)
-    assert.are.same({ 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1 }, segments)
+    assert.are.same({ 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1 }, token_types)
     assert.are.equal("the keys are. the", tokenizer:decode(ids))
     assert.are.equal("[CLS] the keys are [UNK]. [SEP] the [MASK] [SEP]",
       tokenizer:decode(ids, true))
@@ -78,9 +78,9 @@ describe("a tokenizer", function()
 
   it("encodes lists of texts and of samples", function()
     local tokenizer = text.wordpiece({ vocab = WORDS })
-    local ids, segments = tokenizer:encode_batch({ "the", { text = "key", pair = "are" } })
+    local ids, token_types = tokenizer:encode_batch({ "the", { text = "key", pair = "are" } })
     assert.are.same({ { 2, 5, 3 }, { 2, 6, 3, 8, 3 } }, ids)
-    assert.are.same({ { 0, 0, 0 }, { 0, 0, 0, 1, 1 } }, segments)
+    assert.are.same({ { 0, 0, 0 }, { 0, 0, 0, 1, 1 } }, token_types)
   end)
 
   it("writes vocabulary files that it reads back as the same", function()

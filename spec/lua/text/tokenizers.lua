@@ -20,8 +20,9 @@ function M.folder(kind)
   return folder
 end
 
-local function line_of(ids, segments)
-  local marked = table.concat(segments):find("1") and " | " .. table.concat(segments, " ") or ""
+local function line_of(ids, token_types)
+  local marked = table.concat(token_types):find("1")
+    and " | " .. table.concat(token_types, " ") or ""
   return table.concat(ids, " ") .. marked
 end
 

@@ -28,9 +28,9 @@ describe("a mistake in an expression is an error at its line:", function()
     ["a tensor of one parameter"] = { function() return (x + P:weight("a.bias")) end,
       "+: expected a vector, mask, scalar or number, got a tensor (a.bias [130] f32)" },
     ["each without a function"] = { function() return (P:each({ 1 })) end,
-      "each: a function of a segment is needed, got a table value" },
-    ["an unknown field of a segment"] = { function() P:each(function(s) return s.knd end) end,
-      "segment knd is unknown; did you mean kind?" },
+      "each: a function of a parameter is needed, got a table value" },
+    ["an unknown field of a parameter"] = { function() P:each(function(s) return s.knd end) end,
+      "a parameter's field knd is unknown; did you mean kind?" },
     ["a number where a vector is needed"] = { function() return (x:dot(3)) end,
       "dot: a vector is needed, got the number 3" },
     ["dot without its second vector"] = { function() return (x:dot()) end,
@@ -99,18 +99,18 @@ describe("a traced model", function()
 end)
 
 describe("values print as one line:", function()
-  it("vectors, scalars, rows, conditions, and a table of segments", function()
+  it("vectors, scalars, rows, conditions, and a table of parameters", function()
     local P = support.model()
     local x = P:vector("x")
     x:set(2)
     assert.equal("x: 4810 f32, norm 137.59", tostring(x))
     assert.equal("vector expression, norm 68.797", tostring(x / 2))
     assert.equal("2", tostring(x:max()))
-    assert.equal("row of 7 segments", tostring(x:per("tensor"):norm()))
+    assert.equal("row of 7 parameters", tostring(x:per("tensor"):norm()))
     assert.equal("condition on 4733, true for 4733", tostring(x:gt(0)))
     assert.equal("n: 0.5", tostring(P:scalar("n", 0.5)))
     local show = x:show()
-    assert.truthy(show:find("\na.weight  130 x 33     131    2\n", 1, true), show)
+    assert.truthy(show:find("\na.weight   130 x 33     131    2\n", 1, true), show)
     assert.equal("the norm is 2", "the norm is " .. x:max())
   end)
 end)

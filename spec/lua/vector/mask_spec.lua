@@ -75,9 +75,9 @@ describe("mask:top chooses exactly the largest", function()
     support.fill(P, x, function(n) return math.abs(support.finite(n, 5)) end)
     mask:top(x, { keep_ratio = 0.25, per = "tensor" })
     local _, density = mask:density()
-    for _, segment in ipairs(P.segments) do
-      local k = segment.frozen and 0 or math.floor(0.25 * segment.count)
-      assert.near(k / segment.count, density[segment.name], 1e-12)
+    for _, parameter in ipairs(P.parameters) do
+      local k = parameter.frozen and 0 or math.floor(0.25 * parameter.count)
+      assert.near(k / parameter.count, density[parameter.name], 1e-12)
     end
     for _, unmasked in ipairs({ "none", "dense" }) do
       mask:top(x, { keep_ratio = 0.5, pool = { "a.weight", P.by_name.out }, unmasked = unmasked })
@@ -133,7 +133,7 @@ describe("a mask", function()
     assert.is_nil(support.difference(expected, support.read(P, y)))
   end)
 
-  it("counts, keeps padding and frozen segments clear, and overlaps", function()
+  it("counts, keeps padding and frozen parameters clear, and overlaps", function()
     local P = support.model()
     local a, b, x = P:mask("a"), P:mask("b"), P:vector("x")
     a:fill(true)

@@ -156,16 +156,16 @@ describe("a condition times a value", function()
     check(function(x) return x:gt(0) * 0.3 end, function(a) return a > 0 and f32(0.3) or 0 end)
   end)
 
-  it("selects whole segments when it is a row of booleans", function()
+  it("selects whole parameters when it is a row of booleans", function()
     local P, x = filled()
     local to = P:vector("to")
-    to:set(x * P:each(function(segment) return segment.kind == "bias" end))
+    to:set(x * P:each(function(parameter) return parameter.kind == "bias" end))
     local expected = {}
-    for _, segment in ipairs(P.segments) do
-      for i = 0, segment.frozen and -1 or segment.count - 1 do
+    for _, parameter in ipairs(P.parameters) do
+      for i = 0, parameter.frozen and -1 or parameter.count - 1 do
         local value = x.raw:view({ P.total }, 0).data
-        value = require("fsam.C").ffi.cast("float *", value)[segment.offset + i]
-        expected[#expected + 1] = segment.kind == "bias" and value or 0
+        value = require("fsam.C").ffi.cast("float *", value)[parameter.offset + i]
+        expected[#expected + 1] = parameter.kind == "bias" and value or 0
       end
     end
     assert.is_nil(support.difference(expected, support.read(P, to)))
@@ -173,7 +173,7 @@ describe("a condition times a value", function()
 end)
 
 describe("sets", function()
-  it("leave padding and frozen segments untouched", function()
+  it("leave padding and frozen parameters untouched", function()
     local P = support.model()
     local x, ffi = P:vector("x"), require("fsam.C").ffi
     local data = ffi.cast("float *", x.raw.data)
@@ -186,9 +186,9 @@ describe("sets", function()
     x:set(P:normal({ seed = 1, step = 2 }) * 0 + 15)
     P:commit()
     local real = {}
-    for _, segment in ipairs(P.segments) do
-      for i = 0, segment.frozen and -1 or segment.count - 1 do
-        real[segment.offset + i] = true
+    for _, parameter in ipairs(P.parameters) do
+      for i = 0, parameter.frozen and -1 or parameter.count - 1 do
+        real[parameter.offset + i] = true
       end
     end
     for i = 0, P.total - 1 do
@@ -200,10 +200,10 @@ describe("sets", function()
     local P = support.model()
     local x, y = P:vector("x"), P:vector("y")
     x:set(0.5)
-    y:set(P:each(function(segment) return segment.index end))
+    y:set(P:each(function(parameter) return parameter.index end))
     local total = 0
-    for _, segment in ipairs(P.segments) do
-      total = total + (segment.frozen and 0 or segment.count * segment.index)
+    for _, parameter in ipairs(P.parameters) do
+      total = total + (parameter.frozen and 0 or parameter.count * parameter.index)
     end
     assert.equal(P.trainable / 2, x:sum():read())
     assert.equal(total, y:sum():read())
@@ -218,13 +218,14 @@ describe("sets", function()
     local w, c = P.w, P:vector("c read back")
     c:set(P.c)
     P:commit()
-    for _, segment in ipairs(P.segments) do
-      if not segment.frozen then
-        local from, to = P:master(segment):read(), P:weight(segment):read()
-        local through = c:segment(segment):read()
-        local halves = require("fsam.base.tensor").new(P.state_arena, "bf16", { segment.count }, "h")
+    for _, parameter in ipairs(P.parameters) do
+      if not parameter.frozen then
+        local from, to = P:master(parameter):read(), P:weight(parameter):read()
+        local through = c:parameter(parameter):read()
+        local halves = require("fsam.base.tensor").new(P.state_arena, "bf16", { parameter.count },
+          "h")
         halves:write(from)
-        local expected = segment.compute == "act" and halves:read() or from
+        local expected = parameter.compute == "act" and halves:read() or from
         assert.is_nil(support.difference(expected, to))
         assert.is_nil(support.difference(expected, through))
       end
@@ -238,7 +239,7 @@ describe("sets", function()
     support.fill(P, P.w, function(n) return support.number(n, 5) end)
     support.fill(P, x, function(n) return support.number(n, 6) end)
     support.fill(P, e, function(n) return support.number(n, 7) end)
-    local row = P:each(function(segment) return segment.index / 7 end)
+    local row = P:each(function(parameter) return parameter.index / 7 end)
     local expressions = {
       function() return P.w + e end,
       function() return P.w + 0.25 end,
@@ -249,8 +250,8 @@ describe("sets", function()
     }
     local function stored()
       local list = {}
-      for _, segment in ipairs(P.segments) do
-        list[#list + 1] = segment.frozen and {} or P:weight(segment):read()
+      for _, parameter in ipairs(P.parameters) do
+        list[#list + 1] = parameter.frozen and {} or P:weight(parameter):read()
       end
       return list
     end

@@ -61,10 +61,10 @@ describe("random vectors", function()
     local words = C.ffi.new("uint32_t[4]")
     P:scratch("drawn"):set(P:uniform({ seed = 5, step = 9, stream = 2 }))
     P:commit()
-    for _, segment in ipairs(P.segments) do
-      local list = P:view(P:scratch("drawn"), segment):read()
-      for i = 0, segment.frozen and -1 or math.min(segment.count, 200) - 1 do
-        local at = segment.offset + i
+    for _, parameter in ipairs(P.parameters) do
+      local list = P:view(P:scratch("drawn"), parameter):read()
+      for i = 0, parameter.frozen and -1 or math.min(parameter.count, 200) - 1 do
+        local at = parameter.offset + i
         C.lib.fsam_philox(words, math.floor(at / 64) * 16 + at % 16, 0, 2, 0xffffff01, 5, 9)
         local word = words[math.floor(at % 64 / 16)]
         assert.equal(math.floor(word / 256) / 16777216, list[i + 1])
@@ -96,10 +96,10 @@ describe("stochastic rounding of the working copy", function()
   local function rounded(P, value, step)
     P.c:set(value, { rounding = "stochastic", seed = 3, step = step })
     local list = {}
-    for _, segment in ipairs(P.segments) do
-      if segment.compute == "act" then
+    for _, parameter in ipairs(P.parameters) do
+      if parameter.compute == "act" then
         P:commit()
-        for _, x in ipairs(P:weight(segment):read()) do
+        for _, x in ipairs(P:weight(parameter):read()) do
           list[#list + 1] = x
         end
       end
@@ -134,9 +134,9 @@ describe("stochastic rounding of the working copy", function()
     end)
     P.c:set(P.w, { rounding = "stochastic", seed = 3, step = 1 })
     P:commit()
-    for _, segment in ipairs(P.segments) do
-      if not segment.frozen then
-        assert.is_nil(support.difference(P:master(segment):read(), P:weight(segment):read()))
+    for _, parameter in ipairs(P.parameters) do
+      if not parameter.frozen then
+        assert.is_nil(support.difference(P:master(parameter):read(), P:weight(parameter):read()))
       end
     end
     P.w:set(0.1)

@@ -4,8 +4,8 @@ local finite, f32 = support.finite, support.f32
 local function filled()
   local P = support.model()
   local x, y = P:vector("x"), P:vector("y")
-  support.fill(P, x, function(n, segment) return segment.frozen and 1e30 or finite(n, 1) end)
-  support.fill(P, y, function(n, segment) return segment.frozen and 1e30 or finite(n, 2) end)
+  support.fill(P, x, function(n, parameter) return parameter.frozen and 1e30 or finite(n, 1) end)
+  support.fill(P, y, function(n, parameter) return parameter.frozen and 1e30 or finite(n, 2) end)
   return P, x, y
 end
 
@@ -27,26 +27,26 @@ local function block_sum(element, first, last)
   return lanes[0]
 end
 
--- A segment: its blocks in spans of 64, each in order; the spans in order.
-local function segment_sum(segment, element)
+-- A parameter: its blocks in spans of 64, each in order; the spans in order.
+local function parameter_sum(parameter, element)
   local total, span = 0, 0
-  for first = 0, segment.count - 1, 4096 do
+  for first = 0, parameter.count - 1, 4096 do
     if first % (64 * 4096) == 0 then
       total, span = total + span, 0
     end
-    local last = math.min(first + 4096, segment.count) - 1
-    span = span + block_sum(element, segment.offset + first, segment.offset + last)
+    local last = math.min(first + 4096, parameter.count) - 1
+    span = span + block_sum(element, parameter.offset + first, parameter.offset + last)
   end
   return total + span
 end
 
--- The model, or the segments that only(segment) holds for: its segments in order. element(index in
--- layout) gives what is added.
+-- The model, or the parameters that only(parameter) holds for: its parameters in order.
+-- element(index in layout) gives what is added.
 local function ordered_sum(P, element, only)
   local total = 0
-  for _, segment in ipairs(P.segments) do
-    if not segment.frozen and (not only or only(segment)) then
-      total = total + segment_sum(segment, element)
+  for _, parameter in ipairs(P.parameters) do
+    if not parameter.frozen and (not only or only(parameter)) then
+      total = total + parameter_sum(parameter, element)
     end
   end
   return total
@@ -70,7 +70,7 @@ describe("a reduction", function()
     assert.equal(ordered_sum(P, a) / P.trainable, x:mean():read())
   end)
 
-  it("adds many blocks in spans, then segments", function()
+  it("adds many blocks in spans, then parameters", function()
     local P = support.model(nil, {
       { name = "table", kind = "embedding", shape = { 65, 4096 } },
       { name = "weight", kind = "matrix", layer = 0, shape = { 64 * 4096 + 5 } },
@@ -84,9 +84,9 @@ describe("a reduction", function()
     end
     assert.equal(ordered_sum(P, element), x:dot(x):read())
     local by_tensor, by_layer = x:per("tensor"):dot(x):read(), x:per("layer"):dot(x):read()
-    for i, segment in ipairs(P.segments) do
-      assert.equal(segment_sum(segment, element), by_tensor[i])
-      assert.equal(ordered_sum(P, element, function(other) return other.layer == segment.layer end),
+    for i, parameter in ipairs(P.parameters) do
+      assert.equal(parameter_sum(parameter, element), by_tensor[i])
+      assert.equal(ordered_sum(P, element, function(p) return p.layer == parameter.layer end),
         by_layer[i])
     end
   end)
@@ -118,17 +118,17 @@ describe("a reduction", function()
     local P, x, y = filled()
     local a, b = element_of(x), element_of(y)
     local by_tensor, by_layer = x:per("tensor"):dot(y):read(), x:per("layer"):sum():read()
-    for i, segment in ipairs(P.segments) do
+    for i, parameter in ipairs(P.parameters) do
       assert.equal(ordered_sum(P, function(k) return a(k) * b(k) end, function(other)
-        return other == segment
+        return other == parameter
       end), by_tensor[i])
-      local expected = ordered_sum(P, a, function(other) return other.layer == segment.layer end)
+      local expected = ordered_sum(P, a, function(p) return p.layer == parameter.layer end)
       assert.equal(expected, by_layer[i])
     end
     local to = P:vector("to")
     to:set(x / x:per("tensor"):norm())
     for i, norm in ipairs(to:per("tensor"):norm():read()) do
-      assert.near(P.segments[i].frozen and 0 or 1, norm, 1e-6)
+      assert.near(P.parameters[i].frozen and 0 or 1, norm, 1e-6)
     end
     assert.near(1, (x:per("layer"):mean() * 0 + 1):read()[1], 0)
   end)
@@ -173,9 +173,9 @@ describe("scalars", function()
     local zero, to = P:vector("zero"), P:vector("to")
     to:set(x / zero:norm())
     assert.equal(0, to:max_abs():read())
-    to:set(x / (x * P:each(function(segment) return segment.layer == 1 end)):per("tensor"):norm())
+    to:set(x / (x * P:each(function(p) return p.layer == 1 end)):per("tensor"):norm())
     for i, norm in ipairs(to:per("tensor"):norm():read()) do
-      assert.near(P.segments[i].layer == 1 and 1 or 0, norm, 1e-6)
+      assert.near(P.parameters[i].layer == 1 and 1 or 0, norm, 1e-6)
     end
   end)
 

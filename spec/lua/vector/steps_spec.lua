@@ -149,7 +149,7 @@ describe("named scalars", function()
 end)
 
 describe("params", function()
-  it("lays out compute segments first, as given, aligned, neighbours without gaps", function()
+  it("lays out compute parameters first, as given, aligned, neighbours without gaps", function()
     local P = params.new(device.open("cpu"), {
       { name = "n", kind = "norm", shape = { 3 } },
       { name = "q", kind = "matrix", layer = 0, shape = { 8, 16 } },
@@ -159,10 +159,10 @@ describe("params", function()
       { name = "out", kind = "head", shape = { 2, 2 } },
     }, { compute = "bf16" })
     local order = {}
-    for i, segment in ipairs(P.segments) do
-      order[i] = segment.name
-      assert.equal(0, segment.offset % 64)
-      assert.equal(i - 1, segment.index)
+    for i, parameter in ipairs(P.parameters) do
+      order[i] = parameter.name
+      assert.equal(0, parameter.offset % 64)
+      assert.equal(i - 1, parameter.index)
     end
     assert.same({ "q", "k", "v", "odd", "n", "out" }, order)
     assert.same({ 3 * 128 + 5 + 3 + 4, 0 }, { P.count, P.total % 64 })
@@ -179,7 +179,7 @@ describe("params", function()
     assert.is_true(rawequal(P:grad("q"), P:grad(P.by_name.q)))
   end)
 
-  it("sync rounds frozen segments too", function()
+  it("sync rounds frozen parameters too", function()
     local P = support.model("bf16")
     P:master("frozen"):fill(1.0009765625)
     P:sync()
@@ -198,7 +198,7 @@ describe("params", function()
       support.model("f32", { { name = "a", kind = "matrix", shape = { 1 } },
         { name = "a", kind = "matrix", shape = { 1 } } })
     end)
-    local ok, err = pcall(P.segment, P, "a.wieght")
+    local ok, err = pcall(P.parameter, P, "a.wieght")
     assert.is_false(ok)
     assert.truthy(tostring(err):find("did you mean a.weight?", 1, true))
   end)
@@ -216,7 +216,7 @@ describe("params", function()
       end
     end
     assert.same({ "w", "m", "k", "n" }, names)
-    assert.equal("4810 parameters in 7 segments   w c g   (state: m, k, n)", tostring(P))
+    assert.equal("4810 weights in 7 parameters   w c g   (state: m, k, n)", tostring(P))
     assert.is_true(P:memory().parameters >= 8 * P.total)
   end)
 end)

@@ -1,5 +1,5 @@
---- What the specs of the vector language share: small models with awkward segments, vectors filled
--- and read element by element, and f32 arithmetic in plain Lua.
+--- What the specs of the vector language share: small models with awkward parameters, vectors
+-- filled and read element by element, and f32 arithmetic in plain Lua.
 local C = require("fsam.C")
 local device = require("fsam.base.device")
 local params = require("fsam.vector.params")
@@ -24,7 +24,7 @@ function M.bits(x)
   return tonumber(cell.i)
 end
 
---- Segments whose sizes are no multiple of anything, one longer than a block, one frozen.
+--- Parameters whose sizes are no multiple of anything, one longer than a block, one frozen.
 function M.specs()
   return {
     { name = "table", kind = "embedding", shape = { 37, 5 } },
@@ -42,26 +42,26 @@ function M.model(compute, specs)
   return params.new(device.open("cpu"), specs or M.specs(), { compute = compute or "f32" })
 end
 
---- Writes value(n, segment) into every real element, n from 1 in the layout's order; frozen ones
+--- Writes value(n, parameter) into every real element, n from 1 in the layout's order; frozen ones
 -- too.
 function M.fill(P, vector, value)
   local data, n = vector.raw:to_host(), 0
-  for _, segment in ipairs(P.segments) do
-    for i = 0, segment.count - 1 do
+  for _, parameter in ipairs(P.parameters) do
+    for i = 0, parameter.count - 1 do
       n = n + 1
-      data[segment.offset + i] = value(n, segment)
+      data[parameter.offset + i] = value(n, parameter)
     end
   end
   vector.raw:write(data)
   P:touch(vector)
 end
 
---- The elements of the segments that are not frozen, in order, once everything waiting has run.
+--- The elements of the parameters that are not frozen, in order, once everything waiting has run.
 function M.read(P, vector)
   local data, list = vector:tensor():to_host(), {}
-  for _, segment in ipairs(P.segments) do
-    for i = 0, segment.frozen and -1 or segment.count - 1 do
-      list[#list + 1] = data[segment.offset + i]
+  for _, parameter in ipairs(P.parameters) do
+    for i = 0, parameter.frozen and -1 or parameter.count - 1 do
+      list[#list + 1] = data[parameter.offset + i]
     end
   end
   return list
@@ -71,9 +71,9 @@ end
 function M.read_bits(P, mask)
   local words, list = mask:tensor():to_host(), {}
   local bit = require("bit")
-  for _, segment in ipairs(P.segments) do
-    for i = 0, segment.frozen and -1 or segment.count - 1 do
-      local at = segment.offset + i
+  for _, parameter in ipairs(P.parameters) do
+    for i = 0, parameter.frozen and -1 or parameter.count - 1 do
+      local at = parameter.offset + i
       list[#list + 1] = bit.band(bit.rshift(words[math.floor(at / 32)], at % 32), 1) == 1
     end
   end

@@ -9,8 +9,8 @@ sam.define("asam", {
     { name = "eta", type = "number", default = 0.01, min = 0, help = "asam's floor of |w|" },
   },
   ascend = function(s)
-    local matrix = s:each(function(segment)
-      return #segment.shape > 1
+    local matrix = s:each(function(parameter)
+      return #parameter.shape > 1
     end)
     local t = vector.where(matrix, s.w:abs() + s.eta, 1)
     return t * t * s.g * (s.rho / (t * s.g):norm())

@@ -9,9 +9,9 @@
 --        gamma is 0.99 and more.
 local sam = require("fsam.sam")
 
--- Whether a tensor is in, keyed by seed, step and segment.
-local function is_in(s, segment)
-  return s.swp == "next" and s.step == 0 or s:random(segment.index) < s.beta
+-- Whether a tensor is in, keyed by seed, step and parameter.
+local function is_in(s, parameter)
+  return s.swp == "next" and s.step == 0 or s:random(parameter.index) < s.beta
 end
 
 -- Whether the second pass sees all samples, so that nothing need be scored.
@@ -40,8 +40,8 @@ sam.define("esam", {
       return nil
     end
     local out = {}
-    for _, segment in ipairs(s.segments) do
-      out[segment] = not is_in(s, segment) or nil
+    for _, parameter in ipairs(s.parameters) do
+      out[parameter] = not is_in(s, parameter) or nil
     end
     return out
   end,
@@ -51,8 +51,8 @@ sam.define("esam", {
     if s.swp == "weight" and s.beta < 1 then
       g = s:uniform():lt(s.beta) * g
     elseif s.beta < 1 then
-      g = s:each(function(segment)
-        return is_in(s, segment)
+      g = s:each(function(parameter)
+        return is_in(s, parameter)
       end) * g
     end
     return g * (s.rho / s.beta / (g:norm() + s.norm_eps))

@@ -7,8 +7,8 @@ sam.define("sam-on", {
     { name = "rho", type = "number", default = 0.5, min = 0, help = "radius of the perturbation" },
   },
   ascend = function(s)
-    local g = s:each(function(segment)
-      return segment.kind == "norm"
+    local g = s:each(function(parameter)
+      return parameter.kind == "norm"
     end) * s.g
     return g * (s.rho / g:norm())
   end,

@@ -86,7 +86,8 @@ local function too_late(leaf)
     source_line.fail("this uses the value that %s was set to at %s, but that step was discarded",
       storage.name, source_line.text(leaf.line))
   end
-  source_line.fail_at(M.reader or source_line.here(), "this reads %s as it was before %s set it, and "
+  source_line.fail_at(M.reader or source_line.here(),
+    "this reads %s as it was before %s set it, and "
     .. "that has already run; use it before, or keep what you need in a vector of its own",
     storage.name, source_line.text(leaf.replaced_by))
 end

@@ -6,7 +6,7 @@
 --       specs[i] = { name =, shape =, kind =, layer =, decay = true, frozen = false }
 --       kind "embedding", "matrix" (compute type), "bias", "norm", "head" (always f32)
 --       layer 0, 1, … inside the encoder; -1 (default) for embeddings, `head` = one past the last
---     P.segments[i], P.by_name[name]     index (from 0) name kind layer shape offset count decay
+--     P.parameters[i], P.by_name[name]     index (from 0) name kind layer shape offset count decay
 --                                        frozen compute ("act" or "f32"), in the layout's order
 --     P.count  P.trainable  P.total      elements: real, not frozen, with padding
 --     P.w  P.c  P.g                      vectors
@@ -14,10 +14,10 @@
 --     P:mask(name)  P:scalar(name, x)    one bit each (all 0 when new); one f64 (x or 0 when new)
 --     P:state()                          { vectors, masks, scalars }: persistent things by name, in
 --                                        order of creation (w included; c, g and scratch are not)
---     P:weight(s)  P:master(s)           tensors in c (compute type) and w; s: a segment, its
+--     P:weight(s)  P:master(s)           tensors in c (compute type) and w; s: a parameter, its
 --     P:grad(s, into)                    name, or neighbours and a shape: ({ q, k, v }, { 3*H, H })
 --                                        grad: f32 in `into` (default g); its `filled` is yours
---     P:sync()                           c ← round(w) now, frozen segments too (after loading)
+--     P:sync()                           c ← round(w) now, frozen parameters too (after loading)
 --     P:memory()                         bytes by owner
 --
 -- For the one file that drives steps:
@@ -62,11 +62,11 @@ local BYTES = { f32 = 4, bf16 = 2 }
 -- The working copy: one piece of memory, bf16[act] and then f32[total - act], or f32[total].
 local function new_working_copy(self)
   if self.compute == "f32" then
-    self.c_act = Tensor.new(self.parameters, "f32", { self.total }, "c", true)
+    self.c_act = Tensor.new(self.parameter_arena, "f32", { self.total }, "c", true)
     return storage.new(self, "c", code.F32, false, self.c_act, self.c_act.data)
   end
   local rest = self.total - self.act
-  local all = Tensor.new(self.parameters, "bf16", { self.act + 2 * rest }, "c", true)
+  local all = Tensor.new(self.parameter_arena, "bf16", { self.act + 2 * rest }, "c", true)
   self.c_act = all:view({ self.act }, 0, "c")
   local bytes = all:view({ 2 * rest }, self.act, "c")
   self.c_rest = all:view({ rest }, 0, "c")
@@ -92,7 +92,7 @@ end
 -- @raise when a spec has no valid name, kind or shape
 function M.new(device, specs, options)
   local self = setmetatable({ device = device, compute = options and options.compute or "f32",
-    segments = {}, by_name = {}, count = 0, trainable = 0, act = 0,
+    parameters = {}, by_name = {}, count = 0, trainable = 0, act = 0,
     queue = {}, requests = {}, spares = {}, programs = {}, passes = 0, in_step = false,
     tracing = false, vectors = 0, named = { vectors = {}, masks = {}, scalars = {} }, names = {},
     views = {} }, Params)
@@ -102,11 +102,11 @@ function M.new(device, specs, options)
   layout.arrange(self, specs)
   layout.number(self)
   self.layout = layout.new(self)
-  self.parameters, self.state_arena = devices.arena(device, "parameters"),
+  self.parameter_arena, self.state_arena = devices.arena(device, "parameters"),
     devices.arena(device, "state")
   self.scalar_cells = cells.new(self.state_arena, 1, "scalars")
-  self.row_cells = cells.new(self.state_arena, #self.segments, "rows")
-  self.w = new_vector(self, self.parameters, "w", true)
+  self.row_cells = cells.new(self.state_arena, #self.parameters, "rows")
+  self.w = new_vector(self, self.parameter_arena, "w", true)
   self.c = new_working_copy(self)
   self.g = new_vector(self, self.state_arena, "g", false)
   self.names.w, self.names.c, self.names.g = self.w, self.c, self.g
@@ -188,7 +188,7 @@ end
 
 --- Bytes of the parameters and of the state.
 function Params:memory()
-  return { parameters = tonumber(lib.fsam_arena_live(self.parameters)),
+  return { parameters = tonumber(lib.fsam_arena_live(self.parameter_arena)),
     state = tonumber(lib.fsam_arena_live(self.state_arena)) }
 end
 
@@ -199,8 +199,8 @@ function Params:__tostring()
       names[#names + 1] = entry.name ~= "w" and entry.name or nil
     end
   end
-  return ("%s parameters in %d segments   w c g   (state: %s)"):format(show.amount(self.count),
-    #self.segments, #names > 0 and table.concat(names, ", ") or "none")
+  return ("%s weights in %d parameters   w c g   (state: %s)"):format(show.amount(self.count),
+    #self.parameters, #names > 0 and table.concat(names, ", ") or "none")
 end
 
 return M

@@ -1,5 +1,5 @@
---- Values that are not stored: rows asked for segment by segment, and random vectors. Methods of
--- fsam.params.
+--- Values that are not stored: rows asked for parameter by parameter, and random vectors. Methods
+-- of fsam.params.
 local code = require("fsam.vector.instructions")
 local node = require("fsam.vector.expression")
 local source_line = require("fsam.base.source_line")
@@ -8,19 +8,19 @@ source_line.own()
 
 local Params = {}
 
---- A row: one number or boolean per segment, asked for now.
--- @tparam function fn gets a segment: name, kind, layer, shape, decay, frozen, …
+--- A row: one number or boolean per parameter, asked for now.
+-- @tparam function fn gets a parameter: name, kind, layer, shape, decay, frozen, …
 function Params:each(fn)
   if type(fn) ~= "function" then
-    source_line.fail("each: a function of a segment is needed, got %s", node.describe(fn))
+    source_line.fail("each: a function of a parameter is needed, got %s", node.describe(fn))
   end
   local values, kind = {}, nil
-  for i, segment in ipairs(self.segments) do
-    local value = fn(segment)
+  for i, parameter in ipairs(self.parameters) do
+    local value = fn(parameter)
     local bool = type(value) == "boolean"
     if not bool and type(value) ~= "number" or value ~= value then
       source_line.fail("each: the function gave %s for %s; a number or boolean is needed",
-        node.describe(value), segment.name)
+        node.describe(value), parameter.name)
     end
     local this = bool and code.ROW + code.BOOL or code.ROW
     kind = (kind or this) == this and this or code.ROW
@@ -53,18 +53,19 @@ function Params:uniform(options)
   return random(self, code.OP.UNIFORM, "uniform", options)
 end
 
---- How many elements a reduction runs over: a number, or a row for groups 1 (segments), 2 (layers).
+--- How many elements a reduction runs over: a number, or a row for groups 1 (parameters), 2
+-- (layers).
 function Params:element_count(group)
   if group == 0 then
     return self.trainable
   end
   local counts = {}
-  for _, segment in ipairs(self.segments) do
-    local name = group == 1 and segment.name or segment.layer
-    counts[name] = (counts[name] or 0) + (segment.frozen and 0 or segment.count)
+  for _, parameter in ipairs(self.parameters) do
+    local name = group == 1 and parameter.name or parameter.layer
+    counts[name] = (counts[name] or 0) + (parameter.frozen and 0 or parameter.count)
   end
-  return self:each(function(segment)
-    return counts[group == 1 and segment.name or segment.layer]
+  return self:each(function(parameter)
+    return counts[group == 1 and parameter.name or parameter.layer]
   end)
 end
 

@@ -1,4 +1,4 @@
---- Tensors over segments of the model's vectors: what layers and loaders work on. Methods of
+--- Tensors over parameters of the model's vectors: what layers and loaders work on. Methods of
 -- fsam.params.
 local errors = require("fsam.errors")
 local storage = require("fsam.vector.storage")
@@ -6,33 +6,33 @@ require("fsam.base.source_line").own()
 
 local Params = {}
 
---- A segment by name, or itself.
+--- A parameter by name, or itself.
 -- @raise when there is none of that name, with the nearest
-function Params:segment(entry)
+function Params:parameter(entry)
   if type(entry) == "table" and rawequal(self.by_name[entry.name], entry) then
     return entry
   end
-  local segment = self.by_name[entry]
-  if not segment then
+  local parameter = self.by_name[entry]
+  if not parameter then
     local names = {}
-    for i, other in ipairs(self.segments) do
+    for i, other in ipairs(self.parameters) do
       names[i] = other.name
     end
     local near = errors.nearest(tostring(entry), names)
     errors.raise("there is no parameter %s%s", tostring(entry),
       near and "; did you mean " .. near .. "?" or "")
   end
-  return segment
+  return parameter
 end
 
 -- -- tensors -------------------------------------------------------------------------------
 
--- A tensor over one segment, or over neighbours that leave no gap (else nil).
+-- A tensor over one parameter, or over neighbours that leave no gap (else nil).
 local function view(self, memory, from, entry, shape)
   if type(entry) == "table" and not entry.name then
-    local first, last = self:segment(entry[1]), nil
+    local first, last = self:parameter(entry[1]), nil
     for _, other in ipairs(entry) do
-      other = self:segment(other)
+      other = self:parameter(other)
       if last and last.offset + last.count ~= other.offset then
         return nil
       end
@@ -40,8 +40,8 @@ local function view(self, memory, from, entry, shape)
     end
     return memory:view(shape, first.offset - from, first.name)
   end
-  local segment = self:segment(entry)
-  return memory:view(shape or segment.shape, segment.offset - from, segment.name)
+  local parameter = self:parameter(entry)
+  return memory:view(shape or parameter.shape, parameter.offset - from, parameter.name)
 end
 
 --- A view of a named thing's memory as it is: what waits is not run.
@@ -52,23 +52,23 @@ function Params:view(vector, entry, shape)
   return view(self, vector.raw, 0, entry, shape)
 end
 
---- A segment (or neighbours, given a shape) of the working copy, in its compute type.
+--- A parameter (or neighbours, given a shape) of the working copy, in its compute type.
 -- @treturn cdata|nil tensor; nil when neighbours do not follow each other without a gap
 function Params:weight(entry, shape)
-  local first = self:segment(type(entry) == "table" and not entry.name and entry[1] or entry)
+  local first = self:parameter(type(entry) == "table" and not entry.name and entry[1] or entry)
   if self.c_rest and first.compute == "f32" then
     return view(self, self.c_rest, self.act, entry, shape)
   end
   return view(self, self.c_act, 0, entry, shape)
 end
 
---- A segment of the master weights, f32.
+--- A parameter of the master weights, f32.
 function Params:master(entry, shape)
   return view(self, self.w.raw, 0, entry, shape)
 end
 
---- A segment of a gradient vector, f32: always the same tensor for the same segment, so that its
--- `filled` says whether this pass has written it.
+--- A parameter of a gradient vector, f32: always the same tensor for the same parameter, so that
+-- its `filled` says whether this pass has written it.
 -- @tparam[opt] table into a vector; g without it
 function Params:grad(entry, into, shape)
   into = into or self.g
@@ -87,7 +87,7 @@ function Params:grad(entry, into, shape)
   return views[name]
 end
 
---- c ← round(w) for every segment, at once. After weights were loaded.
+--- c ← round(w) for every parameter, at once. After weights were loaded.
 function Params:sync()
   if self.c_rest then
     local rest = self.total - self.act
