@@ -49,6 +49,26 @@ function M.declare(list, extra)
   return declared
 end
 
+--- One owner's values: a new table with a value for each declaration that has one.
+-- @tparam {table,…} declarations
+-- @tparam table values name → value: what was decided already; what is missing gets its declared
+--   default, a flag without one false
+-- @treturn table name → value
+function M.complete(declarations, values)
+  local complete = {}
+  for _, d in ipairs(declarations) do
+    local value = values[d.name]
+    if value == nil then
+      value = d.default
+    end
+    if value == nil and d.type == "flag" then
+      value = false
+    end
+    complete[d.name] = value
+  end
+  return complete
+end
+
 --- "keep_ratio" → "--keep-ratio".
 function M.flag(name)
   return "--" .. name:gsub("_", "-")
