@@ -2,7 +2,7 @@
 -- straight to its vector when nothing after it in the pass still reads the old one, else through
 -- a temporary at the end. How single values are computed: compute.lua.
 local code = require("fsam.vector.instructions")
-local compute = require("fsam.vector.compile.compute")
+local compute = require("fsam.vector.compile.values")
 local registers = require("fsam.vector.compile.registers")
 require("fsam.base.source_line").own()
 
