@@ -80,15 +80,15 @@ describe("a recipe's own sam-type", function()
     local function keys(name, rho)
       local weights, P = model.by_engine(name, { rho = rho, eta = 0.02 })
       local list = {}
-      for key in pairs(P.programs) do
+      for key in pairs(P.queue:report().programs) do
         list[#list + 1] = key
       end
       table.sort(list)
-      return { weights = weights, keys = list, passes = P.passes }
+      return { weights = weights, keys = list, sweeps = P.queue:report().sweeps }
     end
     local built_in, mine, other = keys("asam", 0.4), keys("mine", 0.4), keys("mine", 0.3)
     assert.same(built_in.keys, mine.keys)
-    assert.equal(built_in.passes, mine.passes)
+    assert.equal(built_in.sweeps, mine.sweeps)
     assert.same(built_in.weights, mine.weights)
     assert.same(mine.keys, other.keys) -- another radius is another number, not another program
     assert.is_not.same(mine.weights, other.weights)

@@ -1,33 +1,90 @@
---- Expressions: nodes that say what to compute, and the operators and methods that build them.
--- Nothing is computed here. A node is a plain table with the fields op, a, b, c (operands: nodes,
--- numbers or false), model, kind (rank and BOOL), id (scratch of key.lua) and cell (where a
--- scalar's or row's value stands once it was computed, else false).
+--- Expressions: nodes that say what to compute, and the operators and methods that build them. A
+-- node is a plain table with the fields op, a, b, c (operands: nodes, numbers or false), params,
+-- kind (rank and BOOL), id (scratch of compile/key.lua) and cell (where a scalar's or row's value
+-- stands once it was computed, else false).
+--
+-- Owns: the two metatables that mark values of the language, what an operand may be, how messages
+-- call a value, building nodes, and reading scalars and rows. Nothing is computed here. Leaves to
+-- others: named things (storage.lua fills in the methods of Storage), running (queue.lua), text for
+-- people (show.lua).
 local code = require("fsam.vector.instructions")
 local errors = require("fsam.errors")
+local ffi = require("fsam.C").ffi
+local show = require("fsam.vector.show")
 local source_line = require("fsam.base.source_line")
-local kinds = require("fsam.vector.value")
 
 source_line.own()
 
 local OP, SCALAR, ROW, VECTOR, BOOL = code.OP, code.SCALAR, code.ROW, code.VECTOR, code.BOOL
-local fail, operand, describe = source_line.fail, kinds.operand, kinds.describe
-local Node, Storage = kinds.Node, kinds.Storage
+local fail = source_line.fail
+local tensor = ffi.typeof("fsam_tensor")
 
-local M = { operand = operand, describe = describe, rank = kinds.rank }
-
+-- Metatables: of expressions, and of named vectors, masks and scalars.
+local Node, Storage = {}, {}
+-- Methods of every expression.
 local methods = {}
 
---- The metatables: of expressions, and of named vectors, masks and scalars (storage.lua adds to
--- it).
-M.Node, M.Storage = Node, Storage
---- Methods of every expression.
-M.methods = methods
+local M = { Node = Node, Storage = Storage, methods = methods }
 
-local function new(op, a, b, c, model, kind)
+-- -- operands -------------------------------------------------------------------------------------
+
+local NOUN = { [SCALAR] = "scalar", [ROW] = "row", [VECTOR] = "vector",
+  [SCALAR + BOOL] = "condition", [ROW + BOOL] = "row condition", [VECTOR + BOOL] = "condition" }
+
+--- What a value is, in words.
+local function describe(x)
+  local mt = getmetatable(x)
+  if mt == Storage then
+    return x.name
+  elseif mt == Node then
+    return "a " .. NOUN[x.kind]
+  elseif x == nil then
+    return "nothing (nil)"
+  elseif ffi.istype(tensor, x) then
+    return ("a tensor (%s); what is not of the whole model does not mix with vectors")
+      :format(tostring(x))
+  end
+  return type(x) == "number" and ("the number %.14g"):format(x) or ("a %s value"):format(type(x))
+end
+M.describe = describe
+
+--- The rank of a value (code.SCALAR, ROW, VECTOR), or nil when it is no value of the language.
+function M.rank(x)
+  local mt = getmetatable(x)
+  if mt == Storage then
+    x = x.now
+  elseif mt ~= Node then
+    return type(x) == "number" and SCALAR or nil
+  end
+  return x.kind % BOOL
+end
+
+--- An operand as a node or number.
+local function operand(x, what)
+  local mt = getmetatable(x)
+  if mt == Node then
+    return x
+  elseif mt == Storage then
+    return x.now
+  elseif type(x) == "number" then
+    if x ~= x then
+      fail("%s: a NaN as a constant", what)
+    end
+    return x
+  elseif type(x) == "cdata" and tonumber(x) then
+    return tonumber(x)
+  end
+  return fail("%s: expected a vector, mask, scalar or number, got %s", what, describe(x))
+end
+M.operand = operand
+
+-- -- building -------------------------------------------------------------------------------------
+
+local function new(op, a, b, c, params, kind)
   local node = setmetatable(
-    { op = op, a = a, b = b, c = c, model = model, kind = kind, id = 0, cell = false }, Node)
-  if model.tracing then
-    model.tracing:built(node)
+    { op = op, a = a, b = b, c = c, params = params, kind = kind, id = 0, cell = false }, Node)
+  if params.tracing then
+    params.tracing:built(node)
   end
   return node
 end
@@ -35,36 +92,36 @@ M.new = new
 
 --- For params:trace: this value has found a use.
 function M.use(x)
-  if type(x) == "table" and x.model.tracing then
-    x.model.tracing:use(x)
+  if type(x) == "table" and x.params.tracing then
+    x.params.tracing:use(x)
   end
 end
 
 local function same_model(what, a, b)
-  if a.model ~= b.model then
+  if a.params ~= b.params then
     fail("%s: the two values belong to different models, of %d and %d parameters", what,
-      a.model.count, b.model.count)
+      a.params.count, b.params.count)
   end
 end
 
 local function unary(op, x, what)
   x = operand(x, what)
-  return new(op, x, false, false, x.model, x.kind % BOOL)
+  return new(op, x, false, false, x.params, x.kind % BOOL)
 end
 
 -- Two operands, at least one of which is a node; the result has the larger rank.
 local function binary(op, a, b, what, bool)
   a, b = operand(a, what), operand(b, what)
-  local model, kind
+  local params, kind
   if type(a) == "number" then
-    model, kind = b.model, b.kind % BOOL
+    params, kind = b.params, b.kind % BOOL
   elseif type(b) == "number" then
-    model, kind = a.model, a.kind % BOOL
+    params, kind = a.params, a.kind % BOOL
   else
     same_model(what, a, b)
-    model, kind = a.model, math.max(a.kind % BOOL, b.kind % BOOL)
+    params, kind = a.params, math.max(a.kind % BOOL, b.kind % BOOL)
   end
-  return new(op, a, b, false, model, bool and kind + BOOL or kind)
+  return new(op, a, b, false, params, bool and kind + BOOL or kind)
 end
 
 local function is_bool(x)
@@ -102,7 +159,7 @@ local function reduce(op, group, a, b, what)
     end
     same_model(what, a, b)
   end
-  return new(op + code.GROUP * group, a, b or false, false, a.model, group == 0 and SCALAR or ROW)
+  return new(op + code.GROUP * group, a, b or false, false, a.params, group == 0 and SCALAR or ROW)
 end
 
 local reductions = {
@@ -120,7 +177,7 @@ local reductions = {
   end,
   mean = function(x, group)
     local sum = reduce(OP.SUM, group, x, false, "mean")
-    return binary(OP.DIV, sum, sum.model:element_count(group), "mean")
+    return binary(OP.DIV, sum, sum.params:element_count(group), "mean")
   end,
   min = function(x, group)
     return reduce(OP.LEAST, group, x, false, "min")
@@ -176,7 +233,7 @@ function methods.complement(x)
   if not is_bool(x) then
     fail("complement: a condition or mask is needed, got %s", describe(x))
   end
-  return new(OP.NOT, x, false, false, x.model, x.kind)
+  return new(OP.NOT, x, false, false, x.params, x.kind)
 end
 
 local Grouped = {}
@@ -217,7 +274,7 @@ function M.where(condition, x, y)
       kind = math.max(kind, value.kind % BOOL)
     end
   end
-  return new(OP.SELECT, condition, x, y, condition.model, bool and kind + BOOL or kind)
+  return new(OP.SELECT, condition, x, y, condition.params, bool and kind + BOOL or kind)
 end
 
 local function refuse(symbol, instead)
@@ -241,6 +298,62 @@ for _, mt in ipairs({ Node, Storage }) do
   mt.__concat = function(a, b) return tostring(a) .. tostring(b) end
 end
 
+-- -- reading scalars and rows ---------------------------------------------------------------------
+
+-- A scalar, row or number.
+local function below_vector(x, what)
+  x = operand(x, what)
+  if type(x) == "table" and x.kind % BOOL == VECTOR then
+    fail("%s: a scalar is needed, got %s; reduce it first (norm, sum, …)", what, describe(x))
+  end
+  return x
+end
+
+-- Where the value already stands, if it was computed or is a named scalar's present one.
+local function cell_of(x)
+  return x.cell or (x.op == code.LEAF and x.state == "memory" and x.storage.raw)
+end
+
+--- Computes the value of a scalar or row together with whatever runs next; returns it.
+function methods.request(x)
+  x = below_vector(x, "request")
+  M.use(x)
+  if type(x) == "table" and not cell_of(x) then
+    x.params.queue:request(x)
+  end
+  return x
+end
+
+--- The number now (of a row: a table of numbers in the order of params.parameters).
+function methods.read(x)
+  x = below_vector(x, "read")
+  if type(x) == "number" then
+    return x
+  end
+  methods.request(x)
+  x.params.queue:before_read(cell_of(x))
+  local cells = x.params:cells_of(x.kind)
+  local host = cells:read(cell_of(x))
+  if x.kind % BOOL == SCALAR then
+    return host[0]
+  end
+  local values = {}
+  for i = 1, cells.width do
+    values[i] = host[i - 1]
+  end
+  return values
+end
+
+--- Only named things can be set; as a function it sets those: vector.set(x, value).
+function methods.set(x, ...)
+  if getmetatable(x) == Storage then
+    return x:set(...)
+  end
+  return fail("set: only named vectors, masks and scalars can be set, not %s", describe(x))
+end
+
+-- -- what an expression refuses, and how it prints ------------------------------------------------
+
 --- The fallback of a table of methods: an error with the nearest name.
 function M.unknown(known, noun)
   return {
@@ -261,6 +374,17 @@ setmetatable(methods, M.unknown(methods, "an expression"))
 Node.__index = methods
 Node.__newindex = function(_, name)
   fail("%s cannot be set on an expression; only named vectors can, with v:set(…)", tostring(name))
+end
+
+function Node.__tostring(x)
+  M.use(x)
+  return show.expression(x)
+end
+
+--- What the REPL prints of an expression: rows whole, all else in a line.
+function Node.__show(x)
+  M.use(x)
+  return show.whole(x)
 end
 
 return M

@@ -1,21 +1,24 @@
 --- What only masks can do: choosing the largest of something, exactly, and counting. A mask is one
--- bit per parameter; as a value it is a condition (mask * x selects).
+-- bit per element; as a value it is a condition (mask * x selects).
+--
+-- Owns the selection (which parameters take part, how many bits each gets) and the counts. Each
+-- public function is a method of named things (storage.lua) and raises where its first argument is
+-- no mask.
 local C = require("fsam.C")
 local code = require("fsam.vector.instructions")
-local key = require("fsam.vector.compile.key")
-local node = require("fsam.vector.expression")
+local expression = require("fsam.vector.expression")
+local leaves = require("fsam.vector.leaf")
 local source_line = require("fsam.base.source_line")
-local queue = require("fsam.vector.queue")
-local storage = require("fsam.vector.storage")
 
 source_line.own()
 
 local ffi, lib, check = C.ffi, C.lib, C.check
 local fail = source_line.fail
-local methods = storage.methods
 local words = ffi.typeof("uint64_t *")
 local bytes, longs = ffi.typeof("uint8_t[?]"), ffi.typeof("int64_t[?]")
 local doubles = ffi.typeof("double[?]")
+
+local M = {}
 
 local function only_masks(self, what)
   if self.class ~= code.BITS then
@@ -24,10 +27,10 @@ local function only_masks(self, what)
 end
 
 -- pool[i] = 1 for the parameters that take part, and how many elements they have.
-local function pool_of(model, list)
-  local pool, size = bytes(#model.parameters), 0
-  for _, entry in ipairs(list or model.parameters) do
-    local parameter = model:parameter(entry)
+local function pool_of(params, list)
+  local pool, size = bytes(#params.parameters), 0
+  for _, entry in ipairs(list or params.parameters) do
+    local parameter = params:parameter(entry)
     if not parameter.frozen and pool[parameter.index] == 0 then
       pool[parameter.index] = 1
       size = size + parameter.count
@@ -37,11 +40,11 @@ local function pool_of(model, list)
 end
 
 -- How many are chosen: k[0] of the pool, or k[parameter] of each.
-local function sizes(model, ratio, per, size)
-  local k = longs(#model.parameters + 1)
+local function sizes(params, ratio, per, size)
+  local k = longs(#params.parameters + 1)
   k[0] = math.floor(ratio * size)
   if per then
-    for i, parameter in ipairs(model.parameters) do
+    for i, parameter in ipairs(params.parameters) do
       k[i - 1] = math.floor(ratio * parameter.count)
     end
   end
@@ -77,37 +80,29 @@ end
 --   of the parameters outside the pool
 -- @treturn table the new mask as an expression
 -- @raise when a value is negative or NaN
-function methods.top(self, values, options)
+function M.top(self, values, options)
   only_masks(self, "top")
-  local model = self.model
+  local params = self.params
   local ratio, per, dense = check_options(options or {})
-  values = node.operand(values, "top")
-  node.use(values)
+  values = expression.operand(values, "top")
+  expression.use(values)
   if type(values) == "number" or values.kind % code.BOOL ~= code.VECTOR then
-    fail("top: a vector is needed, got %s", node.describe(values))
-  elseif values.model ~= model then
+    fail("top: a vector is needed, got %s", expression.describe(values))
+  elseif values.params ~= params then
     fail("top: the values belong to another model")
   end
-  queue.run(model, false)
-  local pool, size = pool_of(model, options.pool)
+  params.queue:flush()
+  local pool, size = pool_of(params, options.pool)
   if not self.spare then
-    self.spare = model:new_bits(self.name)
+    self.spare = params:new_bits(self.name)
     self.spare_data = self.spare.data
   end
-  local program, binding = queue.program_of(model, (key.walk({}, {}, values)))
-  check(lib.fsam_select(ffi.cast(words, self.spare_data), program.handle, model.layout, binding,
-    pool, sizes(model, ratio, per, size), per and 1 or 0, dense and 1 or 0))
-  local leaf = storage.new_leaf(self, "spare", self.spare_data, source_line.here())
-  for _, older in ipairs(model.spares) do
-    if rawequal(older.storage, self) then
-      older.state, older.value, older.replaced_by = "gone", false, leaf.line
-    end
-  end
+  local program, binding = params.queue:selection(values)
+  check(lib.fsam_select(ffi.cast(words, self.spare_data), program.handle, params.layout, binding,
+    pool, sizes(params, ratio, per, size), per and 1 or 0, dense and 1 or 0))
+  local leaf = leaves.new(self, "spare", self.spare_data, source_line.here())
   self.now = leaf
-  model.spares[#model.spares + 1] = leaf
-  if not model.in_step then
-    queue.commit(model)
-  end
+  params.queue:add_spare(leaf)
   return leaf
 end
 
@@ -118,41 +113,41 @@ local function present(self, what)
   if leaf.state == "spare" then
     return ffi.cast(words, leaf.value)
   elseif leaf.state == "queued" then
-    queue.look(self.model, what .. " of " .. self.name)
+    self.params.queue:look(what .. " of " .. self.name)
   end
   return ffi.cast(words, self.data)
 end
 
 local function counts_of(self, other, what)
-  local counts = doubles(#self.model.parameters)
-  check(lib.fsam_mask_count(counts, self.model.layout, present(self, what),
+  local counts = doubles(#self.params.parameters)
+  check(lib.fsam_mask_count(counts, self.params.layout, present(self, what),
     other and present(other, what)))
   return counts
 end
 
 local function total(self, other, what)
   local counts, sum = counts_of(self, other, what), 0
-  for i = 0, #self.model.parameters - 1 do
+  for i = 0, #self.params.parameters - 1 do
     sum = sum + counts[i]
   end
   return sum
 end
 
 --- How many bits are set.
-function methods.count(self)
+function M.count(self)
   return total(self, nil, "count")
 end
 
 --- The share of set bits: of all trainable parameters, and of each parameter by name.
--- @treturn number of the model
+-- @treturn number of all trainable parameters
 -- @treturn table by parameter's name
-function methods.density(self)
+function M.density(self)
   local counts, by_name, sum = counts_of(self, nil, "density"), {}, 0
-  for i, parameter in ipairs(self.model.parameters) do
+  for i, parameter in ipairs(self.params.parameters) do
     by_name[parameter.name] = counts[i - 1] / math.max(parameter.count, 1)
     sum = sum + counts[i - 1]
   end
-  return sum / math.max(self.model.trainable, 1), by_name
+  return sum / math.max(self.params.trainable, 1), by_name
 end
 
 -- |a ∧ b| / max(|a|, |b|, 1) from the counts of both, a and b.
@@ -161,15 +156,15 @@ local function agreement(both, a, b)
 end
 
 --- How much two masks agree: |a ∧ b| / max(|a|, |b|, 1).
-function methods.overlap(self, other)
+function M.overlap(self, other)
   only_masks(other, "overlap")
   return agreement(total(self, other, "overlap"), total(self, nil, "overlap"),
     total(other, nil, "overlap"))
 end
 
 --- How much the mask that `top` chose in this step agrees with the one that it will replace.
-function methods.change(self)
-  local layout, n = self.model.layout, #self.model.parameters
+function M.change(self)
+  local layout, n = self.params.layout, #self.params.parameters
   local new, old = present(self, "change"), ffi.cast(words, self.data)
   local function count(a, b)
     local counts, sum = doubles(n), 0
@@ -182,4 +177,4 @@ function methods.change(self)
   return agreement(count(new, old), count(new, nil), count(old, nil))
 end
 
-return methods
+return M

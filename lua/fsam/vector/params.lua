@@ -19,25 +19,32 @@
 --                                        grad: f32 in `into` (default g); its `filled` is yours
 --     P:sync()                           c ← round(w) now, frozen parameters too (after loading)
 --     P:memory()                         bytes by owner
+--     P.queue:report()                   what has run (queue.lua)
 --
 -- For the one file that drives steps:
 --     P:begin_step()   from here until commit or discard, sets of persistent things wait
 --     P:flush()        runs queued sets of transient things (c, g, scratch) and requested scalars
---     P:touch(v)       somebody else has written v's memory (a model pass wrote g): a new value
---     P:commit()       runs everything queued, in as few passes as possible; ends the step
+--     P:touch(v)       v's memory was written outside the language (a pass wrote g): a new value
+--     P:commit()       runs everything queued, in as few sweeps as possible; ends the step
 --     P:discard()      drops everything queued: nothing persistent has changed; ends the step
 --     P:trace(on)      remember where expressions are built, for P:unused()
+--
+-- Owns: named things and their memory, views of single parameters, rows and random vectors. Leaves
+-- to others: the order of parameters (parameters.lua), what waits and runs (queue.lua), results
+-- without a use (trace.lua).
 local C = require("fsam.C")
 local Tensor = require("fsam.base.tensor")
 local cells = require("fsam.vector.cells")
 local code = require("fsam.vector.instructions")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
-local source_line = require("fsam.base.source_line")
-local layout = require("fsam.vector.parameters")
+local expression = require("fsam.vector.expression")
+local parameters = require("fsam.vector.parameters")
+local queues = require("fsam.vector.queue")
 local show = require("fsam.vector.show")
+local source_line = require("fsam.base.source_line")
 local storage = require("fsam.vector.storage")
-require("fsam.vector.mask")
+local traces = require("fsam.vector.trace")
 
 source_line.own()
 
@@ -47,11 +54,6 @@ local M = {}
 
 local Params = {}
 Params.__index = Params
-for _, part in ipairs({ "views", "values", "steps" }) do
-  for name, method in pairs(require("fsam.vector.params." .. part)) do
-    Params[name] = method
-  end
-end
 
 -- In elements: a page, and how much later within it the next vector begins (13 lines of 64 bytes).
 local PAGE, STAGGER = 1024, 13 * 16
@@ -77,8 +79,8 @@ end
 -- Vectors are read side by side, element by element. So that they do not all fall into the same few
 -- lines of the caches, each begins at another place within its page.
 local function new_vector(self, arena, name, persistent)
-  self.vectors = self.vectors + 1
-  local start = self.vectors * STAGGER % PAGE
+  self.vector_count = self.vector_count + 1
+  local start = self.vector_count * STAGGER % PAGE
   local whole = Tensor.new(arena, "f32", { self.total + PAGE }, name, true)
   local raw = whole:view({ self.total }, start)
   return storage.new(self, name, code.F32, persistent, raw, raw.data)
@@ -91,21 +93,21 @@ end
 -- @treturn table params
 -- @raise when a spec has no valid name, kind or shape
 function M.new(device, specs, options)
-  local self = setmetatable({ device = device, compute = options and options.compute or "f32",
-    parameters = {}, by_name = {}, count = 0, trainable = 0, act = 0,
-    queue = {}, requests = {}, spares = {}, programs = {}, passes = 0, in_step = false,
-    tracing = false, vectors = 0, named = { vectors = {}, masks = {}, scalars = {} }, names = {},
-    views = {} }, Params)
-  if not BYTES[self.compute] then
-    errors.raise("params: compute is %s, expected f32 or bf16", tostring(self.compute))
+  local compute = options and options.compute or "f32"
+  if not BYTES[compute] then
+    errors.raise("params: compute is %s, expected f32 or bf16", tostring(compute))
   end
-  layout.arrange(self, specs)
-  layout.number(self)
-  self.layout = layout.new(self)
-  self.parameter_arena, self.state_arena = devices.arena(device, "parameters"),
-    devices.arena(device, "state")
+  local all = parameters.arrange(specs)
+  local self = setmetatable({ device = device, compute = compute,
+    parameters = all.list, by_name = all.by_name, count = all.count, trainable = all.trainable,
+    act = all.act, total = all.total, vector_count = 0, names = {}, views = {}, tracing = false,
+    named = { vectors = {}, masks = {}, scalars = {} },
+    layout = parameters.layout(device, all, compute == "bf16"),
+    parameter_arena = devices.arena(device, "parameters"),
+    state_arena = devices.arena(device, "state") }, Params)
+  self.queue = queues.new(device, self.layout)
   self.scalar_cells = cells.new(self.state_arena, 1, "scalars")
-  self.row_cells = cells.new(self.state_arena, #self.parameters, "rows")
+  self.row_cells = cells.new(self.state_arena, #all.list, "rows")
   self.w = new_vector(self, self.parameter_arena, "w", true)
   self.c = new_working_copy(self)
   self.g = new_vector(self, self.state_arena, "g", false)
@@ -124,7 +126,7 @@ function M.matches(name, pieces)
   return false
 end
 
--- -- named things --------------------------------------------------------------------------
+-- -- named things ---------------------------------------------------------------------------------
 
 local function named(self, name, class, list, make)
   local found = self.names[name]
@@ -184,7 +186,214 @@ function Params:state()
   return self.named
 end
 
--- -- reports -------------------------------------------------------------------------------
+-- -- views of single parameters -------------------------------------------------------------------
+
+--- A parameter by name, or itself.
+-- @raise when there is none of that name, with the nearest
+function Params:parameter(entry)
+  if type(entry) == "table" and rawequal(self.by_name[entry.name], entry) then
+    return entry
+  end
+  local parameter = self.by_name[entry]
+  if not parameter then
+    local names = {}
+    for i, other in ipairs(self.parameters) do
+      names[i] = other.name
+    end
+    local near = errors.nearest(tostring(entry), names)
+    errors.raise("there is no parameter %s%s", tostring(entry),
+      near and "; did you mean " .. near .. "?" or "")
+  end
+  return parameter
+end
+
+-- A tensor over one parameter, or over neighbours that leave no gap (else nil).
+local function view(self, memory, from, entry, shape)
+  if type(entry) == "table" and not entry.name then
+    local first, last = self:parameter(entry[1]), nil
+    for _, other in ipairs(entry) do
+      other = self:parameter(other)
+      if last and last.offset + last.count ~= other.offset then
+        return nil
+      end
+      last = other
+    end
+    return memory:view(shape, first.offset - from, first.name)
+  end
+  local parameter = self:parameter(entry)
+  return memory:view(shape or parameter.shape, parameter.offset - from, parameter.name)
+end
+
+--- A view of a named thing's memory as it is: what waits is not run.
+function Params:view(vector, entry, shape)
+  if rawequal(vector, self.c) then
+    return self:weight(entry, shape)
+  end
+  return view(self, vector.raw, 0, entry, shape)
+end
+
+--- A parameter (or neighbours, given a shape) of the working copy, in its compute type.
+-- @treturn cdata|nil tensor; nil when neighbours do not follow each other without a gap
+function Params:weight(entry, shape)
+  local first = self:parameter(type(entry) == "table" and not entry.name and entry[1] or entry)
+  if self.c_rest and first.compute == "f32" then
+    return view(self, self.c_rest, self.act, entry, shape)
+  end
+  return view(self, self.c_act, 0, entry, shape)
+end
+
+--- A parameter of the master weights, f32.
+function Params:master(entry, shape)
+  return view(self, self.w.raw, 0, entry, shape)
+end
+
+--- A parameter of a gradient vector, f32: always the same tensor for the same parameter, so that
+-- its `filled` says whether this pass has written it.
+-- @tparam[opt] table into a vector; g without it
+function Params:grad(entry, into, shape)
+  into = into or self.g
+  local views = self.views[into.name]
+  if not views then
+    views = {}
+    self.views[into.name] = views
+  end
+  if type(entry) == "table" and not entry.name then
+    local names = table.concat({ tostring(entry[1].name or entry[1]), #entry }, "+")
+    views[names] = views[names] or view(self, into.raw, 0, entry, shape)
+    return views[names]
+  end
+  local name = type(entry) == "table" and entry.name or entry
+  views[name] = views[name] or view(self, into.raw, 0, entry, shape)
+  return views[name]
+end
+
+--- c ← round(w) for every parameter, at once. After weights were loaded.
+function Params:sync()
+  if self.c_rest then
+    local rest = self.total - self.act
+    if self.act > 0 then
+      self.c_act:copy(self.w.raw:view({ self.act }, 0))
+    end
+    if rest > 0 then
+      self.c_rest:copy(self.w.raw:view({ rest }, self.act))
+    end
+  else
+    self.c_act:copy(self.w.raw)
+  end
+  storage.touch(self.c, "params:sync")
+end
+
+-- -- values that are not stored -------------------------------------------------------------------
+
+--- A row: one number or boolean per parameter, asked for now.
+-- @tparam function fn gets a parameter: name, kind, layer, shape, decay, frozen, …
+function Params:each(fn)
+  if type(fn) ~= "function" then
+    source_line.fail("each: a function of a parameter is needed, got %s", expression.describe(fn))
+  end
+  local values, kind = {}, nil
+  for i, parameter in ipairs(self.parameters) do
+    local value = fn(parameter)
+    local bool = type(value) == "boolean"
+    if not bool and type(value) ~= "number" or value ~= value then
+      source_line.fail("each: the function gave %s for %s; a number or boolean is needed",
+        expression.describe(value), parameter.name)
+    end
+    local this = bool and code.ROW + code.BOOL or code.ROW
+    kind = (kind or this) == this and this or code.ROW
+    values[i] = bool and (value and 1 or 0) or value
+  end
+  local row = expression.new(code.CELL, false, false, false, self, kind or code.ROW)
+  row.cell = self.row_cells:take()
+  self.row_cells:write(row.cell, values)
+  return row
+end
+
+local function random(self, op, what, options)
+  for _, name in ipairs({ "seed", "step" }) do
+    if options == nil or options[name] == nil then
+      source_line.fail("%s: a %s is needed: params:%s{ seed =, step = }", what, name, what)
+    end
+  end
+  local operand = expression.operand
+  return expression.new(op, operand(options.seed, what), operand(options.step, what),
+    operand(options.stream or 0, what), self, code.VECTOR)
+end
+
+--- Standard normal numbers, one per element: functions of seed, step, stream (default 0) and the
+-- element's place, and of nothing else.
+function Params:normal(options)
+  return random(self, code.OP.NORMAL, "normal", options)
+end
+
+--- Uniform numbers k / 2^24 in [0, 1), likewise.
+function Params:uniform(options)
+  return random(self, code.OP.UNIFORM, "uniform", options)
+end
+
+--- How many elements a reduction runs over: a number, or a row for groups 1 (parameters), 2
+-- (layers).
+function Params:element_count(group)
+  if group == 0 then
+    return self.trainable
+  end
+  local counts = {}
+  for _, parameter in ipairs(self.parameters) do
+    local name = group == 1 and parameter.name or parameter.layer
+    counts[name] = (counts[name] or 0) + (parameter.frozen and 0 or parameter.count)
+  end
+  return self:each(function(parameter)
+    return counts[group == 1 and parameter.name or parameter.layer]
+  end)
+end
+
+--- The cells in which scalars (kind SCALAR) or rows (kind ROW) of this model stand.
+function Params:cells_of(kind)
+  return kind % code.BOOL == code.ROW and self.row_cells or self.scalar_cells
+end
+
+-- -- steps ----------------------------------------------------------------------------------------
+
+--- From here on, sets of persistent things wait for commit or discard.
+function Params:begin_step()
+  self.queue:begin_step()
+end
+
+--- Runs the queued sets of transient things, and computes requested scalars.
+function Params:flush()
+  self.queue:flush()
+end
+
+--- A pass has written this vector: what was built before reads a value that is gone.
+function Params:touch(vector)
+  if vector.params ~= self then
+    source_line.fail("touch: %s belongs to another model", vector.name)
+  end
+  storage.touch(vector)
+end
+
+--- Runs everything and ends the step.
+function Params:commit()
+  self.queue:commit()
+end
+
+--- Drops everything that waits and ends the step: no persistent thing has changed.
+function Params:discard()
+  self.queue:discard()
+end
+
+--- Remembers where expressions are built while on (slower), to find results without a use.
+function Params:trace(on)
+  self.tracing = on and traces.new() or false
+end
+
+--- Results built since trace(true) that no expression, set, request, read or print used.
+-- @treturn table list of { node =, line = position }, in the order in which they were built
+function Params:unused()
+  return self.tracing and self.tracing:unused() or {}
+end
+
+-- -- reports --------------------------------------------------------------------------------------
 
 --- Bytes of the parameters and of the state.
 function Params:memory()

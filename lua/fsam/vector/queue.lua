@@ -1,130 +1,193 @@
---- What waits, and running it. A model's sets wait in one queue, in the order in which they were
--- made. Sets of transient things (the working copy, gradients, scratch) run at the next flush;
--- those of persistent things (weights, moments, masks, named scalars) wait for the end of the
--- step, so that a step can be discarded. Outside a step, looking at anything runs everything.
+--- The queue of one params object: what waits, and running it. Sets wait in the order in which they
+-- were made. Those of transient things (the working copy, gradients, scratch) run at the next
+-- flush; those of persistent things (weights, moments, masks, named scalars) wait for the end of
+-- the step, so that a step can be discarded. Outside a step, looking at a value runs everything.
+--
+-- Owns what waits (sets, requested scalars and rows, masks in their second copies), whether a step
+-- is open, the compiled programs and what has run. No other file reads or writes these fields. How
+-- a program is compiled is compile/'s; the states of a value are leaf.lua's.
 local C = require("fsam.C")
-local key = require("fsam.vector.compile.key")
+local compile = require("fsam.vector.compile")
+local leaves = require("fsam.vector.leaf")
 local source_line = require("fsam.base.source_line")
-local program = require("fsam.vector.compile")
 
 source_line.own()
 
-local ffi, lib, check = C.ffi, C.lib, C.check
-local binding = ffi.new("fsam_binding")
+local lib, check = C.lib, C.check
 
 local M = {}
 
+local Queue = {}
+Queue.__index = Queue
+
+--- An empty queue.
+-- @tparam cdata device fsam_device
+-- @tparam cdata layout fsam_layout of the parameters
+function M.new(device, layout)
+  return setmetatable({ device = device, layout = layout, waiting = {}, requests = {}, spares = {},
+    in_step = false, programs = {}, sweeps = 0, last_program = false }, Queue)
+end
+
+-- -- what waits -----------------------------------------------------------------------------------
+
+--- A set waits from now on.
+-- @tparam table leaf the new value, in the state "queued"
+function Queue:add(leaf)
+  local waiting = self.waiting
+  waiting[#waiting + 1] = leaf
+end
+
+--- A scalar or row is computed with whatever runs next.
+function Queue:request(x)
+  local requests = self.requests
+  requests[#requests + 1] = x
+end
+
+--- A mask's new value stands in its second copy, until the end of the step. Outside a step: now.
+-- @tparam table leaf the new value, in the state "spare"
+function Queue:add_spare(leaf)
+  local spares = self.spares
+  for i = 1, #spares do
+    if rawequal(spares[i].storage, leaf.storage) then
+      leaves.replace(spares[i], leaf.line)
+    end
+  end
+  spares[#spares + 1] = leaf
+  if not self.in_step then
+    self:commit()
+  end
+end
+
 -- Takes the sets that may run out of the queue.
-local function take(model, everything)
-  local queue = model.queue
+local function take(self, everything)
+  local waiting = self.waiting
   if everything then
-    model.queue = {}
-    return queue
+    self.waiting = {}
+    return waiting
   end
   local sets, rest = {}, {}
-  for i = 1, #queue do
-    local leaf = queue[i]
+  for i = 1, #waiting do
+    local leaf = waiting[i]
     local list = leaf.storage.persistent and rest or sets
     list[#list + 1] = leaf
   end
-  model.queue = rest
+  self.waiting = rest
   return sets
 end
 
--- The leaf's value is what memory holds now.
-local function settle(leaf)
-  local storage = leaf.storage
-  local before = storage.memory
-  before.state, before.replaced_by, before.value = "gone", leaf.line, false
-  leaf.state, leaf.value = "memory", false
-  storage.memory = leaf
-end
-M.settle = settle
-
---- The compiled program of what key.walk has just recorded, from the model's cache if it is there.
-function M.program_of(model, structure)
-  local found = model.programs[structure]
-  local bound, numbers, cells, bound_count, number_count, cell_count = key.binding()
-  if not found then
-    local records, count = key.records()
-    found = program.compile(model.device, records, count, bound_count, number_count, cell_count)
-    model.programs[structure] = found
-  end
-  binding.bound, binding.numbers, binding.cells = bound, numbers, cells
-  return found, binding
-end
-
-local function run(model, sets, outs)
-  local structure, kept, handles = key.walk(sets, outs)
-  local found, bound = M.program_of(model, structure)
-  check(lib.fsam_program_run(found.handle, model.layout, bound))
-  model.last_program = found
-  model.passes = model.passes + found.passes
+local function drop(sets)
   for i = 1, #sets do
-    settle(sets[i])
+    leaves.drop(sets[i])
+  end
+end
+
+-- -- running --------------------------------------------------------------------------------------
+
+local function run_program(self, sets, requests)
+  local program, binding, kept, handles =
+    compile.program_of(self.programs, self.device, sets, requests)
+  check(lib.fsam_program_run(program.handle, self.layout, binding))
+  self.last_program = program
+  self.sweeps = self.sweeps + program.sweeps
+  for i = 1, #sets do
+    leaves.settle(sets[i])
   end
   for i = 1, #kept do
     kept[i].cell = handles[i]
   end
 end
 
---- Runs what may run now. When it fails, what it would have run is dropped.
--- @tparam table model from params.new
--- @tparam boolean everything persistent sets too
-function M.run(model, everything)
-  local requests = model.requests
-  local sets = take(model, everything)
+-- Runs what may run now: transient sets and requests, or everything. When it fails, what it would
+-- have run is dropped.
+local function run(self, everything)
+  local requests = self.requests
+  local sets = take(self, everything)
   if #sets == 0 and #requests == 0 then
     return
   end
-  model.requests = {}
-  local ok, err = pcall(run, model, sets, requests)
+  self.requests = {}
+  local ok, err = pcall(run_program, self, sets, requests)
   if not ok then
-    M.drop(sets)
+    drop(sets)
     error(err, 0)
   end
 end
 
---- Forgets sets that have not run.
-function M.drop(sets)
-  for i = 1, #sets do
-    local leaf = sets[i]
-    if leaf.state == "queued" or leaf.state == "spare" then
-      leaf.state, leaf.value = "dropped", false
-    end
-    leaf.storage.now = leaf.storage.memory
+--- Opens a step, after running what still waits: from here on persistent sets wait for `commit`.
+function Queue:begin_step()
+  if #self.waiting > 0 then
+    self:commit()
   end
+  self.in_step = true
 end
 
---- Looking at a value: outside a step everything runs; inside one it is an error.
-function M.look(model, what)
-  if model.in_step then
-    source_line.fail("%s is looked at inside a step; only scalars can be read there (s:read)", what)
-  end
-  M.commit(model)
+--- Is a step open?
+function Queue:is_in_step()
+  return self.in_step
 end
 
---- Runs everything, and ends the step.
-function M.commit(model)
-  model.in_step = false
-  M.run(model, true)
-  for i = 1, #model.spares do
-    local leaf = model.spares[i]
+--- Runs the sets of transient things and computes requested scalars and rows.
+function Queue:flush()
+  run(self, false)
+end
+
+--- Runs everything and ends the step.
+function Queue:commit()
+  self.in_step = false
+  run(self, true)
+  local spares = self.spares
+  for i = 1, #spares do
+    local leaf = spares[i]
     if rawequal(leaf.storage.now, leaf) then
       leaf.storage:swap_spare()
-      settle(leaf)
+      leaves.settle(leaf)
     elseif leaf.state == "spare" then
-      leaf.state, leaf.replaced_by, leaf.value = "gone", leaf.storage.now.line, false
+      leaves.replace(leaf, leaf.storage.now.line)
     end
   end
-  model.spares = {}
+  self.spares = {}
 end
 
---- Drops everything that waits, and ends the step.
-function M.discard(model)
-  M.drop(model.queue)
-  M.drop(model.spares)
-  model.queue, model.requests, model.spares, model.in_step = {}, {}, {}, false
+--- Drops everything that waits and ends the step: no persistent thing has changed.
+function Queue:discard()
+  drop(self.waiting)
+  drop(self.spares)
+  self.waiting, self.requests, self.spares, self.in_step = {}, {}, {}, false
+end
+
+--- Before memory is looked at: runs everything. Inside a step that is an error.
+-- @tparam string what the name that the error gives it
+function Queue:look(what)
+  if self.in_step then
+    source_line.fail("%s is looked at inside a step; only scalars can be read there (s:read)", what)
+  end
+  self:commit()
+end
+
+--- Before a scalar or row is read: outside a step everything runs; inside one the transient sets
+-- and requests, unless the value is known already.
+function Queue:before_read(known)
+  if not self.in_step then
+    self:commit()
+  elseif not known then
+    self:flush()
+  end
+end
+
+--- The program that computes the values that a selection looks at.
+-- @treturn table program
+-- @treturn cdata its fsam_binding, until the next program is asked for
+function Queue:selection(values)
+  return compile.program_of(self.programs, self.device, {}, {}, values)
+end
+
+-- -- reports --------------------------------------------------------------------------------------
+
+--- What has run, for benchmarks and specs.
+-- @treturn table { sweeps = sweeps over memory so far, programs = the compiled programs by key,
+--   last_program = the one that ran last, or false }
+function Queue:report()
+  return { sweeps = self.sweeps, programs = self.programs, last_program = self.last_program }
 end
 
 return M

@@ -1,12 +1,15 @@
---- Values as text for people: one line each, and a table of parameters.
+--- Values as text for people: one line each, and tables of parameters.
+--
+-- Owns the wording. It takes values of the language and calls their own methods; outside a step
+-- printing a value computes it, inside a step nothing runs for the sake of a message.
 local code = require("fsam.vector.instructions")
-local node = require("fsam.vector.expression")
-local storage = require("fsam.vector.storage")
 require("fsam.base.source_line").own()
+
+local M = {}
 
 local NOUN = { [code.SCALAR] = "scalar", [code.ROW] = "row", [code.VECTOR] = "vector" }
 
--- 4413442 → "4.4 M".
+--- 4413442 → "4.4 M".
 local function amount(n)
   if n >= 1e6 then
     return ("%.1f M"):format(n / 1e6)
@@ -15,37 +18,37 @@ local function amount(n)
   end
   return ("%d"):format(n)
 end
+M.amount = amount
 
--- An expression. Inside a step nothing is computed for the sake of a message.
-local function describe(x)
+--- An expression in one line.
+function M.expression(x)
   local rank = x.kind % code.BOOL
-  node.use(x)
-  if x.model.in_step then
+  if x.params.queue:is_in_step() then
     return ("%s expression (not computed yet)"):format(NOUN[rank])
   elseif rank == code.SCALAR then
     return ("%.9g"):format(x:read())
   elseif rank == code.ROW then
-    return ("row of %d parameters"):format(#x.model.parameters)
+    return ("row of %d parameters"):format(#x.params.parameters)
   elseif x.kind >= code.BOOL then
-    local size, count = amount(x.model.trainable), amount(x:sum():read())
+    local size, count = amount(x.params.trainable), amount(x:sum():read())
     return ("condition on %s, true for %s"):format(size, count)
   end
   return ("vector expression, norm %.5g"):format(x:norm():read())
 end
 
-node.Node.__tostring = describe
-
-function node.Storage.__tostring(self)
-  local model = self.model
+--- A named thing in one line.
+function M.storage(self)
+  local params = self.params
+  local in_step = params.queue:is_in_step()
   local head = self.name .. ": "
   if self.class == code.CELLS then
-    return head .. (model.in_step and "scalar" or ("%.9g"):format(self:read()))
+    return head .. (in_step and "scalar" or ("%.9g"):format(self:read()))
   elseif self.class == code.BITS then
-    head = head .. "mask of " .. amount(model.trainable) .. " bits"
-    return model.in_step and head or ("%s, %.2f %% set"):format(head, 100 * self:density())
+    head = head .. "mask of " .. amount(params.trainable) .. " bits"
+    return in_step and head or ("%s, %.2f %% set"):format(head, 100 * self:density())
   end
-  head = head .. amount(model.count) .. " " .. (self.class == code.ACT and "bf16 and f32" or "f32")
-  return model.in_step and head or ("%s, norm %.5g"):format(head, self:norm():read())
+  head = head .. amount(params.count) .. " " .. (self.class == code.ACT and "bf16 and f32" or "f32")
+  return in_step and head or ("%s, norm %.5g"):format(head, self:norm():read())
 end
 
 local function table_of(columns, rows)
@@ -66,10 +69,10 @@ local function table_of(columns, rows)
   return table.concat(lines, "\n")
 end
 
--- "embeddings", "layer 0", …, "head": what fsam.params numbers -1, 0, … and one past the last.
-local function layer_name(model, layer)
-  local last = model.parameters[#model.parameters].layer
-  for _, parameter in ipairs(model.parameters) do
+-- "embeddings", "layer 0", …, "head": what parameters.lua numbers -1, 0, … and one past the last.
+local function layer_name(params, layer)
+  local last = params.parameters[#params.parameters].layer
+  for _, parameter in ipairs(params.parameters) do
     last = math.max(last, parameter.layer)
   end
   return layer < 0 and "embeddings" or layer == last and "head" or "layer " .. layer
@@ -78,9 +81,9 @@ end
 -- A row's values: one line a layer if the parameters of each layer have the same, else one a
 -- parameter.
 local function show_row(x)
-  local model, values = x.model, x:read()
+  local params, values = x.params, x:read()
   local by_layer, layers, uniform = {}, {}, true
-  for i, parameter in ipairs(model.parameters) do
+  for i, parameter in ipairs(params.parameters) do
     local known = by_layer[parameter.layer]
     uniform = uniform and (known == nil or known == values[i])
     if known == nil then
@@ -91,28 +94,28 @@ local function show_row(x)
   if uniform then
     table.sort(layers)
     for i, layer in ipairs(layers) do
-      rows[i] = { layer_name(model, layer), ("%.5g"):format(by_layer[layer]) }
+      rows[i] = { layer_name(params, layer), ("%.5g"):format(by_layer[layer]) }
     end
   else
-    for i, parameter in ipairs(model.parameters) do
+    for i, parameter in ipairs(params.parameters) do
       rows[i] = { parameter.name, ("%.5g"):format(values[i]) }
     end
   end
   return table_of({ uniform and "layer" or "parameter", "value" }, rows)
 end
 
---- What the REPL prints of an expression: rows whole, all else in a line.
-function node.Node.__show(x)
-  if x.kind % code.BOOL == code.ROW and not x.model.in_step then
+--- An expression as the REPL prints it: rows whole, all else in a line.
+function M.whole(x)
+  if x.kind % code.BOOL == code.ROW and not x.params.queue:is_in_step() then
     return show_row(x)
   end
-  return describe(x)
+  return M.expression(x)
 end
 
 --- A table of parameters: shape, norm and largest magnitude, or of a mask the share of set bits.
 -- @treturn string several lines
-function storage.methods.show(self)
-  local model, rows = self.model, {}
+function M.parameters(self)
+  local params, rows = self.params, {}
   local mask = self.class == code.BITS
   local norms, largest, shares
   if mask then
@@ -123,7 +126,7 @@ function storage.methods.show(self)
   else
     return tostring(self)
   end
-  for i, parameter in ipairs(model.parameters) do
+  for i, parameter in ipairs(params.parameters) do
     rows[i] = { parameter.name, table.concat(parameter.shape, " x ") }
     if mask then
       rows[i][3] = ("%.2f %%"):format(100 * shares[parameter.name])
@@ -135,4 +138,4 @@ function storage.methods.show(self)
   return tostring(self) .. "\n" .. table_of(head, rows)
 end
 
-return { amount = amount, table_of = table_of }
+return M

@@ -245,7 +245,7 @@ describe("a mistake in a type is an error at its line:", function()
       end })
     assert.is_false(ok)
     assert.matches("errors_spec.lua:%d+: update of mistaken returned nothing", tostring(err))
-    assert.is_false(P.in_step)
+    assert.is_false(P.queue:is_in_step())
   end)
 end)
 

@@ -268,7 +268,7 @@ describe("--layer-decay", function()
         options = { momentum = 0, layer_decay = x, clip_norm = 0 } })
       model.step(P, optimizer, 0)
       local count = 0
-      for _ in pairs(P.programs) do
+      for _ in pairs(P.queue:report().programs) do
         count = count + 1
       end
       return count

@@ -65,7 +65,7 @@ describe("a mistake in an expression is an error at its line:", function()
       "complement: a condition or mask is needed" },
     ["where without a value"] = { function() return (vector.where(x:gt(0), x)) end,
       "where: expected" },
-    ["a minimum with a missing bound"] = { function() return (x:min(P.names.bound)) end,
+    ["a minimum with a missing bound"] = { function() return (x:min(P.by_name.bound)) end,
       "min: expected" },
   }
   for name, case in pairs(cases) do

@@ -4,10 +4,10 @@ local f32 = support.f32
 
 local model, constant = support.constants, support.constant
 
-local function passes(P, run)
-  local before = P.passes
+local function sweeps(P, run)
+  local before = P.queue:report().sweeps
   run()
-  return P.passes - before
+  return P.queue:report().sweeps - before
 end
 
 describe("an expression", function()
@@ -49,7 +49,7 @@ describe("an expression", function()
     v.a:set(b)
     v.b:set(c)
     v.c:set(a)
-    assert.equal(1, passes(P, function() P:commit() end))
+    assert.equal(1, sweeps(P, function() P:commit() end))
     assert.same({ 2, 3, 1 }, { constant(P, v.a), constant(P, v.b), constant(P, v.c) })
     local old = v.a + 0
     v.a:set(v.b)
@@ -80,7 +80,7 @@ describe("an expression", function()
     for _ = 1, 5 do
       v.b:set(v.b + v.a:set(v.a * 2))
     end
-    assert.equal(1, passes(P, function() P:commit() end))
+    assert.equal(1, sweeps(P, function() P:commit() end))
     assert.equal(32, constant(P, v.a))
     assert.equal(62, constant(P, v.b))
   end)
@@ -98,7 +98,7 @@ describe("an expression", function()
   it("takes the new value of a set that runs later by computing it anew", function()
     local P, v = model({ m = 1, g = 2, x = 0, y = 0 })
     local old = v.m + 0
-    local new = v.m:set(v.m + v.g)          -- must wait for y's pass: y reads the old m there
+    local new = v.m:set(v.m + v.g)          -- must wait for y's sweep: y reads the old m there
     v.x:set(new * (1 / new:max()))          -- 3 / 3
     v.y:set(old * (v.x:max() + new:max()))  -- 1 * (1 + 3)
     P:commit()
@@ -135,11 +135,11 @@ describe("an expression", function()
   end)
 end)
 
-describe("passes over memory:", function()
+describe("sweeps over memory:", function()
   it("Adam's four writes are one", function()
     local P, v = model({ exp_avg = 0, exp_avg_sq = 0 })
     support.fill(P, P.g, function() return 0.5 end)
-    assert.equal(1, passes(P, function()
+    assert.equal(1, sweeps(P, function()
       local m = v.exp_avg:set(0.9 * v.exp_avg + 0.1 * P.g)
       local s = v.exp_avg_sq:set(0.99 * v.exp_avg_sq + 0.01 * P.g * P.g)
       P.c:set(P.w:set(P.w - m / (s:sqrt() + 1e-8) * 0.1))
@@ -152,12 +152,12 @@ describe("passes over memory:", function()
   it("a perturbation with its norm takes two, with clipping and its report still two", function()
     local P = model({})
     support.fill(P, P.g, function(n) return support.finite(n, 1) end)
-    assert.equal(2, passes(P, function()
+    assert.equal(2, sweeps(P, function()
       local t = P.w:abs() + 0.01
       P.c:set(P.w + t * t * P.g * (0.5 / (t * P.g):norm()))
       P:commit()
     end))
-    assert.equal(2, passes(P, function()
+    assert.equal(2, sweeps(P, function()
       local norm = P.g:norm():request()
       local d = P.g * (1 / (norm + 1e-6)):min(1)
       d:norm():request()
@@ -173,7 +173,7 @@ describe("passes over memory:", function()
     v.b:set(v.b * 2)
     v.a:set(difference)
     P:commit()
-    assert.is_nil(program.describe(P.last_program):find("COPY"))
+    assert.is_nil(program.describe(P.queue:report().last_program):find("COPY"))
     assert.same({ -1, 4 }, { constant(P, v.a), constant(P, v.b) })
   end)
 
@@ -184,7 +184,7 @@ describe("passes over memory:", function()
       v.a:set(v.a * rate + rate)
       P:commit()
       count = 0
-      for _ in pairs(P.programs) do
+      for _ in pairs(P.queue:report().programs) do
         count = count + 1
       end
     end

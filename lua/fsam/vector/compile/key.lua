@@ -1,13 +1,15 @@
 --- The structure of what is about to run, as a key, and at the same time what the program will be
 -- bound to. One walk over the expressions, children first, writes a record of five integers per
 -- node; numbers become argument slots, storages bound vectors, computed scalars cells, each
--- numbered in the order of the walk. Equal records mean equal programs: schedule.lua compiles
--- from the records alone, so a program cannot depend on anything that is not in its key.
+-- numbered in the order of the walk. Equal records mean equal programs: plan.lua plans from the
+-- records alone, so a program cannot depend on anything that is not in its key.
 --
 -- Records: op, kind, a, b, c. An operand is a record's number (from 1), or minus an argument
 -- slot's, or 0. LEAF and QUEUED have their storage class as kind; LEAF's a is the bound vector or
 -- cell, QUEUED's a its value; SET: a its QUEUED record, b the bound vector or cell; OUT: a, and b
 -- its cell; CELL: a its cell.
+--
+-- Owns the records and the binding's arrays, until the next walk. Runs and keeps nothing.
 local C = require("fsam.C")
 local code = require("fsam.vector.instructions")
 local source_line = require("fsam.base.source_line")
@@ -16,7 +18,7 @@ source_line.own()
 
 local ffi = C.ffi
 local LEAF, QUEUED, CELL = code.LEAF, code.QUEUED, code.CELL
-local CELLS, ROW, GROUP = code.CELLS, code.ROW, code.GROUP
+local CELLS, GROUP = code.CELLS, code.GROUP
 local FIRST_REDUCTION, LAST_REDUCTION = code.OP.SUM, code.OP.GREATEST
 
 local M = {}
@@ -28,6 +30,8 @@ local pointers, cell_pointers = ffi.typeof("void *[?]"), ffi.typeof("double *[?]
 local capacity, base = 0, 0
 local records, numbers, bound, cells
 local count, number_count, bound_count, cell_count
+local reductions -- the nodes of the reductions in this walk
+local reader -- the position of the set whose value is being walked over
 
 local function reserve(want)
   capacity = want
@@ -86,7 +90,7 @@ local function too_late(leaf)
     source_line.fail("this uses the value that %s was set to at %s, but that step was discarded",
       storage.name, source_line.text(leaf.line))
   end
-  source_line.fail_at(M.reader or source_line.here(),
+  source_line.fail_at(reader or source_line.here(),
     "this reads %s as it was before %s set it, and "
     .. "that has already run; use it before, or keep what you need in a vector of its own",
     storage.name, source_line.text(leaf.replaced_by))
@@ -120,14 +124,13 @@ function visit(x)
   if op == LEAF then
     id = visit_leaf(x)
   elseif x.cell then
-    local pool = x.kind % 4 == ROW and x.model.row_cells or x.model.scalar_cells
-    id = record(CELL, x.kind, add_cell(pool:pointer(x.cell)), 0, 0)
+    id = record(CELL, x.kind, add_cell(x.params:cells_of(x.kind):pointer(x.cell)), 0, 0)
   else
     local a, b, c = visit(x.a), visit(x.b), visit(x.c)
     id = record(op, x.kind, a, b, c)
     local instruction = op % GROUP
     if instruction >= FIRST_REDUCTION and instruction <= LAST_REDUCTION then
-      M.reductions[#M.reductions + 1] = x
+      reductions[#reductions + 1] = x
     end
   end
   x.id = base + id
@@ -137,14 +140,14 @@ end
 local function walk(sets, outs, key)
   base = base + capacity + 1
   count, number_count, bound_count, cell_count = 0, 0, 0, 0
-  M.reductions, M.reader = {}, nil
+  reductions, reader = {}, nil
   for i = 1, #sets do
     local leaf = sets[i]
-    M.reader = leaf.line
+    reader = leaf.line
     local id = visit(leaf)
     record(code.SET, leaf.storage.class, id, slot_of(leaf.storage), 0)
   end
-  M.reader = nil
+  reader = nil
   for i = 1, #outs do
     visit(outs[i])
   end
@@ -155,7 +158,7 @@ end
 
 -- The cell that a reduction's or requested value will be kept in.
 local function keep(node)
-  local pool = node.kind % 4 == ROW and node.model.row_cells or node.model.scalar_cells
+  local pool = node.params:cells_of(node.kind)
   local handle = pool:take()
   record(code.OUT, node.kind, node.id - base, add_cell(pool:pointer(handle)), 0)
   return handle
@@ -176,9 +179,9 @@ function M.walk(sets, outs, key)
     end
     reserve(capacity * 2)
   end
-  local kept, handles = M.reductions, {}
+  local kept, handles = reductions, {}
   if key then
-    kept = {} -- a selection's last pass stores nothing
+    kept = {} -- a selection's last sweep stores nothing
   end
   for i = 1, #kept do
     handles[i] = keep(kept[i])

@@ -1,11 +1,13 @@
---- From a key's records to a plan: which sets and reductions run in which pass over memory.
+--- From a key's records to a plan: which sets and reductions run in which sweep over memory.
 --
--- A reduction's value is there one pass after its input can be computed: level. A set runs in the
--- first pass in which its value can be computed and all readers of the value it overwrites have run
--- or run beside it. A reader of a set's new value takes it from memory in a later pass, from the
--- register in the same pass, and computes it anew in an earlier one (its inputs are still in memory
--- then, because the set itself will read them later). Raising times until nothing changes ends,
--- because no time rises above the highest level.
+-- A value's level is how many sweeps must have run before it can be computed; a reduction's is one
+-- above its input's. A set runs in the first sweep in which its value can be computed and all
+-- readers of the value it overwrites have run or run beside it. A reader of a set's new value takes
+-- it from memory in a later sweep, from the register in the same sweep, and computes it anew in an
+-- earlier one (its inputs are still in memory then, because the set itself will read them later).
+-- Raising times until nothing changes ends, because no time rises above the highest level.
+--
+-- Owns the order of the work, and nothing of how it is done (emit.lua).
 local code = require("fsam.vector.instructions")
 require("fsam.base.source_line").own()
 
@@ -99,7 +101,7 @@ function Plan:classify(id)
   end
 end
 
--- How many passes must have run before this value can be computed.
+-- How many sweeps must have run before this value can be computed.
 local function find_levels(plan)
   local level = {}
   local function of(ref)
@@ -119,8 +121,8 @@ local function find_levels(plan)
   return of
 end
 
---- Calls fn(set) with every set that overwrites what the vector `ref` reads when computed in pass
--- `time`, and visit(id) for every record that is computed then.
+--- Calls fn(set) with every set that overwrites what the vector `ref` reads when computed in
+-- sweep `time`, and visit(id) for every record that is computed then.
 function Plan:reads(ref, time, fn, seen, visit)
   if ref <= 0 or seen[ref] or self:rank(ref) < code.VECTOR then
     return
@@ -181,7 +183,7 @@ end
 
 --- Plans what the records describe.
 -- @treturn table a plan: the records as arrays op, kind, a, b, c; sets, reductions and perhaps key,
---   each with its `time`; passes, the number of passes; cell_sets and outs, stored after the last
+--   each with its `time`; sweeps, the number of sweeps; cell_sets and outs, stored after the last
 function M.plan(records, count)
   local plan = parse(records, count)
   local level = find_levels(plan)
@@ -201,7 +203,7 @@ function M.plan(records, count)
     plan.key.time = level(plan.key.value)
     last = math.max(last, plan.key.time)
   end
-  plan.passes = last + 1
+  plan.sweeps = last + 1
   return plan
 end
 

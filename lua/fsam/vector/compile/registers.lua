@@ -1,4 +1,6 @@
---- Where the values of a pass live: in their vector itself, or in one of a few temporaries.
+--- Where the values of a sweep live: in their vector itself, or in one of a few temporaries.
+--
+-- Owns these places. It takes a sweep's finished list of instructions (values.lua) and its sets.
 local code = require("fsam.vector.instructions")
 require("fsam.base.source_line").own()
 
@@ -29,7 +31,7 @@ local function survey(list, sets, key)
     end
   end
   for _, set in ipairs(sets) do
-    read(set.operand, math.huge) -- stored at the pass's end
+    read(set.operand, math.huge) -- stored at the sweep's end
   end
   if key then
     read(key, math.huge)
@@ -38,7 +40,7 @@ local function survey(list, sets, key)
 end
 
 --- Finds the sets whose value's own instruction can write them, because no later instruction of the
--- pass reads what the vector held before: values computed in place, or rounded to the working copy
+-- sweep reads what the vector held before: values computed in place, or rounded to the working copy
 -- when nothing else reads them. Marks these sets `homed`.
 -- @tparam table list instructions: inputs, value
 -- @tparam table sets each with operand, slot, class
@@ -109,7 +111,7 @@ function M.assign(list, homes, bound)
       end
       register[value] = table.remove(free)
       if not last_use[value] then
-        free[#free + 1] = register[value] -- nobody reads it
+        free[#free + 1] = register[value] -- nothing reads it
       end
     end
     instruction.out = value and register[value] or instruction.out

@@ -1,94 +1,72 @@
---- Values within a program: what it takes to compute a scalar, a row or a vector, instruction by
--- instruction. Methods of emit.lua's emitter, whose list, known values and registers they fill.
--- Vector values are computed once per pass, children first; two arithmetic instructions become
--- one where the first has no other reader. Operands are { "m", slot } (a bound vector), { "v",
--- number } (a value of this pass), { "u", uniform } or { "s", scalar register }.
+--- The vector values of one sweep over memory: what it takes to compute them, instruction by
+-- instruction. Values are computed once per sweep, children first; two arithmetic instructions
+-- become one where the first has no other reader. Operands are { "m", slot } (a bound vector),
+-- { "v", number } (a value of this sweep), { "u", uniform } or { "s", scalar register }.
+--
+-- Owns the sweep's list of instructions while it grows, and how records become instructions. Which
+-- records a sweep computes is emit.lua's; where values live is registers.lua's; scalars and rows
+-- are scalars.lua's.
 local code = require("fsam.vector.instructions")
 require("fsam.base.source_line").own()
 
 local OP, NAME = code.OP, code.NAME
-local LEAF, QUEUED, CELL = code.LEAF, code.QUEUED, code.CELL
-local SCALAR, VECTOR = code.SCALAR, code.VECTOR
+local LEAF, QUEUED, VECTOR = code.LEAF, code.QUEUED, code.VECTOR
 
-local Emitter = {}
+local M = {}
 
--- -- scalars and rows ---------------------------------------------------------------------------
+local Values = {}
+Values.__index = Values
 
-function Emitter:new_register(space)
-  local register = self.used[space]
-  self.used[space] = register + 1
-  return register
+--- The values of one sweep.
+-- @tparam table plan from plan.lua
+-- @tparam table scalars of the program, from scalars.lua
+-- @tparam number time which sweep, from 0
+-- @treturn table its `list` holds the instructions: { op, inputs = operands, kinds, and the number
+--   of their `value` or the register `out` }
+function M.new(plan, scalars, time)
+  return setmetatable({ plan = plan, scalars = scalars, time = time, list = {}, known = {},
+    count = 0, uses = {} }, Values)
 end
 
-function Emitter:scalar_code(op, space, kinds, out, a, b, c)
-  self.scalar_list[#self.scalar_list + 1] =
-    { op = op, space = space, kinds = kinds, out = out, a = a or 0, b = b or 0, c = c or 0, d = 0 }
-end
-
--- The register of a scalar or row, and its space; emits what it takes to compute it.
-function Emitter:scalar(ref)
-  if ref < 0 then
-    return -ref - 1, SCALAR
-  end
-  local plan = self.plan
-  local op, space = plan.op[ref], plan:rank(ref)
-  if op == QUEUED then
-    return self:scalar(plan.a[ref])
-  elseif self.register_of[ref] then
-    return self.register_of[ref], space
-  end
-  local out
-  if op == LEAF or op == CELL then
-    out = self:new_register(space)
-    self:scalar_code(OP.LOAD, space, 0, out, plan.a[ref])
-  elseif plan:reduction(ref) then
-    out = self:new_register(space)
-  else
-    local inputs, kinds = {}, 0
-    for i, operand in ipairs({ plan.a[ref], plan.b[ref], plan.c[ref] }) do
-      if operand ~= 0 then
-        local register, operand_space = self:scalar(operand)
-        inputs[i] = register
-        if operand_space < space then
-          kinds = kinds + 2 ^ (i - 1)
-        end
-      end
+--- Counts, for every record that this sweep computes, how many operands read it. Called once,
+-- before the first value is asked for.
+-- @tparam table roots records whose values the sweep needs
+function Values:count_uses(roots)
+  local plan, seen = self.plan, {}
+  local function use(ref)
+    ref = ref and self:behind(ref)
+    if ref and ref > 0 then
+      self.uses[ref] = (self.uses[ref] or 0) + 1
     end
-    out = self:new_register(space)
-    self:scalar_code(op, space, kinds, out, inputs[1], inputs[2], inputs[3])
   end
-  self.register_of[ref] = out
-  return out, space
+  for _, ref in ipairs(roots) do
+    use(ref)
+    plan:reads(ref, self.time, function() end, seen, function(id)
+      use(plan.a[id])
+      use(plan.b[id])
+      use(plan.c[id])
+    end)
+  end
 end
 
-function Emitter:uniform(ref)
-  local register, space = self:scalar(ref)
-  local key = register * 2 + space
-  if not self.uniform_of[key] then
-    self.uniform_of[key] = self:new_register("uniform")
-    self:scalar_code(OP.SPREAD, space, 0, self.uniform_of[key], register)
-  end
-  return { "u", self.uniform_of[key] }
-end
+-- -- operands -------------------------------------------------------------------------------------
 
--- -- vectors --------------------------------------------------------------------------------------
-
--- Appends a vector instruction; returns its value.
-function Emitter:vector_code(op, ...)
-  self.values = self.values + 1
+--- Appends a vector instruction; returns its value as an operand.
+function Values:append(op, ...)
+  self.count = self.count + 1
   local inputs, kinds = { ... }, 0
   for i, input in ipairs(inputs) do
     if input[1] == "u" then
       kinds = kinds + 2 ^ (i - 1)
     end
   end
-  self.list[#self.list + 1] = { op = op, inputs = inputs, kinds = kinds, value = self.values }
-  return { "v", self.values }
+  self.list[#self.list + 1] = { op = op, inputs = inputs, kinds = kinds, value = self.count }
+  return { "v", self.count }
 end
 
--- The record that an operand stands for in this pass: the value behind a set that runs now or
+-- The record that an operand stands for in this sweep: the value behind a set that runs now or
 -- later, unless memory has it already.
-function Emitter:behind(ref)
+function Values:behind(ref)
   local plan = self.plan
   while ref > 0 and plan.op[ref] == QUEUED do
     local set = plan.set_of[ref]
@@ -103,22 +81,22 @@ function Emitter:behind(ref)
   return ref
 end
 
-function Emitter:from_memory(ref, slot)
+function Values:from_memory(ref, slot)
   local class = self.plan.kind[ref]
   if class == code.ACT then
-    return self:vector_code(OP.LOAD_ACT, { "m", slot })
+    return self:append(OP.LOAD_ACT, { "m", slot })
   elseif class == code.BITS then
-    return self:vector_code(OP.BITS, { "m", slot })
+    return self:append(OP.BITS, { "m", slot })
   end
   return { "m", slot }
 end
 
 -- An operand of a vector instruction: a vector or a uniform.
-function Emitter:operand(ref)
+function Values:operand(ref)
   local slot
   ref, slot = self:behind(ref)
   if self.plan:rank(ref) < VECTOR then
-    return self:uniform(ref)
+    return { "u", self.scalars:uniform(ref) }
   end
   local known = self.known[ref]
   if not known then
@@ -129,9 +107,9 @@ function Emitter:operand(ref)
 end
 
 -- As `operand`, but always a vector.
-function Emitter:vector(ref)
+function Values:vector(ref)
   local value = self:operand(ref)
-  return value[1] == "u" and self:vector_code(OP.COPY, value) or value
+  return value[1] == "u" and self:append(OP.COPY, value) or value
 end
 
 local ARITHMETIC = { [OP.ADD] = true, [OP.SUB] = true, [OP.MUL] = true, [OP.DIV] = true }
@@ -140,14 +118,14 @@ local COMMUTES = { [OP.ADD] = true, [OP.MUL] = true }
 local INPUTS = { [OP.KEEP] = 2, [OP.SELECT] = 3 }
 
 -- Is DIV by this operand a quotient by a scalar or row (with its rule for 0), not by a number?
-function Emitter:divides_by_reduction(ref)
+function Values:divides_by_reduction(ref)
   ref = self:behind(self.plan.b[ref])
   return ref > 0 and self.plan:rank(ref) < VECTOR
 end
 
 -- Can the record behind `ref`, one of `ops` (arithmetic), be fused into its only reader, which
 -- reads it `times` (1) times?
-function Emitter:fusible(ref, ops, times)
+function Values:fusible(ref, ops, times)
   local slot
   ref, slot = self:behind(ref)
   local plan = self.plan
@@ -160,11 +138,11 @@ end
 
 -- The two operands of an arithmetic record, a uniform last where the order is free; at least one is
 -- a vector.
-function Emitter:two_operands(ref)
+function Values:two_operands(ref)
   local op = self.plan.op[ref]
   local a, b = self:operand(self.plan.a[ref]), self:operand(self.plan.b[ref])
   if a[1] == "u" and b[1] == "u" then
-    a = self:vector_code(OP.COPY, a)
+    a = self:append(OP.COPY, a)
   end
   if a[1] == "u" and COMMUTES[op] then
     a, b = b, a
@@ -173,7 +151,7 @@ function Emitter:two_operands(ref)
 end
 
 -- The inputs of a reduction, and its instruction: that of x y with itself multiplies them as well.
-function Emitter:reduced(id)
+function Values:reduced(id)
   local plan = self.plan
   local op, a, b = plan:reduction(id), plan.a[id], plan.b[id]
   local product = op == OP.DOT and a == b and self:fusible(a, PRODUCT, 2)
@@ -187,7 +165,7 @@ function Emitter:reduced(id)
 end
 
 -- x y + z t in one instruction.
-function Emitter:fuse_products(ref, left, right)
+function Values:fuse_products(ref, left, right)
   local plan = self.plan
   if plan.op[left] ~= OP.MUL or plan.op[right] ~= OP.MUL
       or (plan.op[ref] ~= OP.ADD and plan.op[ref] ~= OP.SUB) then
@@ -195,10 +173,10 @@ function Emitter:fuse_products(ref, left, right)
   end
   local a, b = self:two_operands(left)
   local c, d = self:two_operands(right)
-  return self:vector_code(OP["MUL_MUL_" .. NAME[plan.op[ref]]], a, b, c, d)
+  return self:append(OP["MUL_MUL_" .. NAME[plan.op[ref]]], a, b, c, d)
 end
 
-function Emitter:fuse(ref)
+function Values:fuse(ref)
   local plan = self.plan
   local op, left, right = plan.op[ref], self:fusible(plan.a[ref]), self:fusible(plan.b[ref])
   if op == OP.DIV and self:divides_by_reduction(ref) or left == right then
@@ -215,22 +193,22 @@ function Emitter:fuse(ref)
     second = (COMMUTES[op] and "" or "R") .. second
   end
   local a, b = self:two_operands(inner)
-  return self:vector_code(OP[NAME[plan.op[inner]] .. "_" .. second], a, b, self:operand(outer))
+  return self:append(OP[NAME[plan.op[inner]] .. "_" .. second], a, b, self:operand(outer))
 end
 
 -- |x| + y in one instruction.
-function Emitter:fuse_magnitude(ref)
+function Values:fuse_magnitude(ref)
   local plan = self.plan
   local magnitude, other = self:fusible(plan.a[ref], MAGNITUDE), plan.b[ref]
   if not magnitude then
     magnitude, other = self:fusible(plan.b[ref], MAGNITUDE), plan.a[ref]
   end
   if magnitude and plan.op[ref] == OP.ADD then
-    return self:vector_code(OP.ABS_ADD, self:vector(plan.a[magnitude]), self:operand(other))
+    return self:append(OP.ABS_ADD, self:vector(plan.a[magnitude]), self:operand(other))
   end
 end
 
-function Emitter:arithmetic(ref)
+function Values:arithmetic(ref)
   local fused = self:fuse(ref) or self:fuse_magnitude(ref)
   if fused then
     return fused
@@ -240,35 +218,35 @@ function Emitter:arithmetic(ref)
   if op == OP.DIV and self:divides_by_reduction(ref) then
     op = OP.QUOTIENT
   end
-  return self:vector_code(op, a, b)
+  return self:append(op, a, b)
 end
 
 -- A mask in memory selects without being spread out first.
-function Emitter:keep_bits(ref)
+function Values:keep_bits(ref)
   local mask, slot = self:behind(self.plan.a[ref])
   if slot and self.plan.kind[mask] == code.BITS and not self.known[mask] then
-    return self:vector_code(OP.KEEP_BITS, { "m", slot }, self:operand(self.plan.b[ref]))
+    return self:append(OP.KEEP_BITS, { "m", slot }, self:operand(self.plan.b[ref]))
   end
 end
 
-function Emitter:compute(ref)
+function Values:compute(ref)
   local plan = self.plan
   local op = plan.op[ref]
   if ARITHMETIC[op] then
     return self:arithmetic(ref)
   elseif op == OP.UNIFORM or op == OP.NORMAL then
-    return self:vector_code(op, { "s", self:scalar(plan.a[ref]) },
-      { "s", self:scalar(plan.b[ref]) }, { "s", self:scalar(plan.c[ref]) })
+    return self:append(op, { "s", self.scalars:value(plan.a[ref]) },
+      { "s", self.scalars:value(plan.b[ref]) }, { "s", self.scalars:value(plan.c[ref]) })
   elseif op == OP.ROUND_RANDOM then
-    return self:vector_code(op, self:vector(plan.a[ref]), { "s", self:scalar(plan.b[ref]) },
-      { "s", self:scalar(plan.c[ref]) })
+    return self:append(op, self:vector(plan.a[ref]), { "s", self.scalars:value(plan.b[ref]) },
+      { "s", self.scalars:value(plan.c[ref]) })
   end
   local kept = op == OP.KEEP and self:keep_bits(ref)
   if kept then
     return kept
   end
   if plan.b[ref] == 0 then
-    return self:vector_code(op, self:vector(plan.a[ref]))
+    return self:append(op, self:vector(plan.a[ref]))
   end
   local inputs, all_uniform = {}, true
   for i, operand in ipairs({ plan.a[ref], plan.b[ref], plan.c[ref] }) do
@@ -278,9 +256,9 @@ function Emitter:compute(ref)
     end
   end
   if all_uniform then
-    inputs[1] = self:vector_code(OP.COPY, inputs[1])
+    inputs[1] = self:append(OP.COPY, inputs[1])
   end
-  return self:vector_code(op, unpack(inputs))
+  return self:append(op, unpack(inputs))
 end
 
-return Emitter
+return M
