@@ -35,7 +35,8 @@ end
 --- Memory holds this value now; the value before it is gone.
 function M.settle(leaf)
   local storage = leaf.storage
-  M.replace(storage.memory, leaf.line)
+  local before = storage.memory
+  before.state, before.replaced_by, before.value = "gone", leaf.line, false
   leaf.state, leaf.value = "memory", false
   storage.memory = leaf
 end

@@ -16,15 +16,15 @@ local ffi, lib, check = C.ffi, C.lib, C.check
 local instructions_of = ffi.typeof("fsam_instruction[?]")
 local size_of = ffi.typeof("fsam_program_size")
 local program_out = ffi.typeof("fsam_program *[1]")
-local binding = ffi.new("fsam_binding")
 
 local M = {}
 
 local FIELDS = { "op", "space", "kinds", "out", "a", "b", "c", "d" }
 
 -- Compiles what the last walk has recorded.
-local function compile(device, bound, numbers, cells)
+local function compile(device)
   local plan = plans.plan(keys.records())
+  local bound, numbers, cells = keys.binding_sizes()
   local list, size = emit.emit(plan, bound, numbers, cells)
   local array = instructions_of(math.max(#list, 1))
   for i, instruction in ipairs(list) do
@@ -54,13 +54,11 @@ end
 function M.program_of(programs, device, sets, outs, selection)
   local key, kept, handles = keys.walk(sets, outs, selection)
   local program = programs[key]
-  local bound, numbers, cells, bound_count, number_count, cell_count = keys.binding()
   if not program then
-    program = compile(device, bound_count, number_count, cell_count)
+    program = compile(device)
     programs[key] = program
   end
-  binding.bound, binding.numbers, binding.cells = bound, numbers, cells
-  return program, binding, kept, handles
+  return program, keys.binding(), kept, handles
 end
 
 --- A program as text, one instruction per line: for specs and curious people.

@@ -23,6 +23,7 @@ local FIRST_REDUCTION, LAST_REDUCTION = code.OP.SUM, code.OP.GREATEST
 
 local M = {}
 
+local binding = ffi.new("fsam_binding")
 local ints, doubles = ffi.typeof("int32_t[?]"), ffi.typeof("double[?]")
 local pointers, cell_pointers = ffi.typeof("void *[?]"), ffi.typeof("double *[?]")
 
@@ -37,6 +38,7 @@ local function reserve(want)
   capacity = want
   records, numbers = ints(5 * want), doubles(want)
   bound, cells = pointers(want), cell_pointers(want)
+  binding.bound, binding.numbers, binding.cells = bound, numbers, cells
 end
 reserve(512)
 
@@ -200,9 +202,14 @@ function M.walk(sets, outs, key)
   return ffi.string(records, count * 20), kept, handles
 end
 
---- What the walk was bound to: bound vectors, numbers and cells, and how many of each.
+--- What the last walk was bound to: fsam_binding.
 function M.binding()
-  return bound, numbers, cells, bound_count, number_count, cell_count
+  return binding
+end
+
+--- How many bound vectors, numbers and cells the binding has.
+function M.binding_sizes()
+  return bound_count, number_count, cell_count
 end
 
 --- The records and their number, until the next walk.
