@@ -1,10 +1,10 @@
---- The command line of fsam-lua: its options, running chunks and scripts, and what an error looks
--- like. engine/host/main.c calls this module with what only C can know; the REPL is
--- fsam.program.repl.
+--- The command line of fsam-lua: its options, running chunks and scripts, exit codes, and how a
+-- failure is printed: `script.lua: message`, or the message alone where it begins with a place in
+-- a file. engine/host/main.c calls `main` with what only C can know.
 --
--- An error made by fsam.errors (any error object that has a __tostring) is meant for the user: one
--- line, `script.lua: message`, or as it is where it begins with a place in a file. Every other
--- error is a fault and keeps its traceback, as does every error under FSAM_TRACE=1.
+-- Leaves to others: what an error becomes (failure.lua), the interactive session (repl.lua).
+local failures = require("fsam.program.failure")
+
 local M = {}
 
 local USAGE = [=[
@@ -26,62 +26,7 @@ Environment: FSAM_LUA_PATH (in front of package.path instead of our own folders;
 those), FSAM_TRACE=1 (tracebacks for every error), FSAM_ISA (generic, avx2, avx512).
 ]=]
 
---- What Ctrl-C raises in running Lua.
-M.INTERRUPTED = setmetatable({}, {
-  __tostring = function()
-    return "interrupted"
-  end,
-})
-
 local EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-
--- -- errors --------------------------------------------------------------------------------------
-
---- The traceback from the failing function down to the chunk, without the host's own frames.
-local function traceback(message, level)
-  local text = debug.traceback(message, level + 1)
-  local last = nil
-  for at in text:gmatch("()\n\t%[C%]: in function 'xpcall'") do
-    last = at
-  end
-  return last and text:sub(1, last - 1) or text
-end
-
---- Turns an error value into a failure {value, text, plain}; runs where the error was raised.
-local function on_error(value)
-  local meta = type(value) == "table" and getmetatable(value)
-  local text
-  if type(meta) == "table" and meta.__tostring then
-    text = tostring(value)
-    if os.getenv("FSAM_TRACE") == "1" then
-      text = traceback(text, 2)
-    end
-    return { value = value, text = text, plain = true }
-  elseif value == nil then
-    return { text = nil } -- error() without a value: the thrower has said it all
-  elseif type(value) == "string" or type(value) == "number" or type(value) == "cdata" then
-    text = traceback(tostring(value), 2)
-  else
-    text = traceback(("(the error is a %s value)"):format(type(value)), 2)
-  end
-  return { value = value, text = text }
-end
-
---- Calls a function; Ctrl-C stops it.
--- @tparam table sys what engine/host/main.c gave
--- @tparam function f
--- @param ... its arguments
--- @treturn boolean did it return?
--- @return its results, or a failure {value=, text=, plain=} where text is what to print (nil:
---   nothing) and plain tells that it is a message for the user
-function M.call(sys, f, ...)
-  sys.on_interrupt(M.INTERRUPTED)
-  local function finish(...)
-    sys.on_interrupt(nil)
-    return ...
-  end
-  return finish(xpcall(f, on_error, ...))
-end
 
 --- Prints a failure and returns the exit code that belongs to it.
 local function report(name, failure)
@@ -91,7 +36,7 @@ local function report(name, failure)
     local placed = failure.plain and rawget(failure.value, "placed")
     io.stderr:write(placed and "" or prefix .. ": ", failure.text, "\n")
   end
-  return failure.value == M.INTERRUPTED and EXIT_INTERRUPTED or EXIT_ERROR
+  return failure.value == failures.INTERRUPTED and EXIT_INTERRUPTED or EXIT_ERROR
 end
 
 -- -- options -------------------------------------------------------------------------------------
@@ -207,7 +152,7 @@ local function run_script(sys, path)
     io.stderr:write("fsam-lua: ", message, "\n")
     return EXIT_ERROR
   end
-  local ok, failure = M.call(sys, chunk, unpack(_G.arg))
+  local ok, failure = failures.call(sys, chunk, unpack(_G.arg))
   return ok and 0 or report(path and path:match("[^/]*$") or "stdin", failure)
 end
 
@@ -246,7 +191,7 @@ function M.main(sys)
     print(version_line(sys))
   end
   for _, action in ipairs(options.actions) do
-    local ok, failure = M.call(sys, ACTIONS[action[1]], action[2])
+    local ok, failure = failures.call(sys, ACTIONS[action[1]], action[2])
     if not ok then
       return report("fsam-lua", failure)
     end

@@ -1,6 +1,9 @@
 --- The interactive session: reads a chunk, runs it, prints what it gave, and survives whatever goes
--- wrong. Lines come from fsam.program.line_reader, values are printed by fsam.show.
-local host = require("fsam.program.command_line")
+-- wrong.
+--
+-- Owns when a chunk is complete and how it is compiled. Lines come from line_reader.lua, values are
+-- printed by show.lua, errors become text in failure.lua.
+local failures = require("fsam.program.failure")
 local readers = require("fsam.program.line_reader")
 local show = require("fsam.program.show")
 
@@ -94,11 +97,11 @@ local function evaluate(sys, width, lines, chunk)
   jit.off(chunk, true)
   local function finish(ok, ...)
     if ok then
-      return host.call(sys, print_results, width(), select("#", ...), ...)
+      return failures.call(sys, print_results, width(), select("#", ...), ...)
     end
     return ok, ...
   end
-  local ok, failure = finish(host.call(sys, chunk, pass))
+  local ok, failure = finish(failures.call(sys, chunk, pass))
   io.flush()
   if not ok then
     io.stderr:write(failure_text(failure), "\n")

@@ -1,8 +1,8 @@
 --- The vector language: arithmetic on the whole model, written as ordinary Lua, evaluated lazily.
 --
--- Values. A *vector* has one f32 per parameter; a *mask* one bit; a *row* one number per parameter
--- (named parameter); a *scalar* is one f64 on the device. Plain Lua numbers mix with all of them;
--- inside a program they are argument slots, so that another lr or rho compiles nothing.
+-- Values. A *vector* has one f32 per weight; a *mask* one bit per weight; a *row* one number per
+-- parameter (named tensor); a *scalar* is one f64 on the device. Plain Lua numbers mix with all of
+-- them; inside a program they are argument slots, so that another lr or rho compiles nothing.
 --
 --     x + y  x - y  x * y  x / y  x ^ y  -x       IEEE f32 on vectors, f64 on rows and scalars
 --     x:abs() x:sqrt() x:sign() x:exp() x:log()   each element
@@ -22,7 +22,7 @@
 --
 -- Reading. An expression reads every vector as it was when the expression was built. Changing:
 -- `x:set(expression)` queues and returns the new value as an expression. A queued set may run much
--- later (params:flush, params:commit); readers of the old value run before it or in its pass, and a
+-- later (params:flush, params:commit). Readers of the old value run before it or in its sweep; a
 -- reader that comes too late is an error that names both lines. Outside a step, looking at a value
 -- (`scalar:read()`, `tostring`, `vector:tensor()`) runs whatever is queued.
 --
@@ -33,27 +33,27 @@
 -- Not expressible in Lua, hence errors where they can be seen: `<`, `==` and `if` on expressions
 -- (use gt, eq, where, or read a scalar).
 --
--- Files: value.lua says what a value is, node.lua builds expressions; queue.lua runs what waits;
--- key.lua names structures, and schedule.lua, compute.lua and emit.lua compile them; storage.lua
--- and mask.lua own what is named; position.lua finds the user's lines for messages.
-local node = require("fsam.vector.expression")
+-- Owns: this face. In the room, params.lua is the model's parameters as one vector, with
+-- parameters.lua (their order), queue.lua (what waits and runs) and trace.lua (results without a
+-- use). expression.lua builds expressions; storage.lua is what has a name, leaf.lua its values one
+-- after another, mask.lua what only masks can do, cells.lua where scalars stand, show.lua the text
+-- for people. compile/ turns what waits into programs.
+local expression = require("fsam.vector.expression")
 local storage = require("fsam.vector.storage")
-require("fsam.vector.mask")
-require("fsam.vector.show")
 require("fsam.base.source_line").own()
 
 local M = {}
 
 --- x where the condition holds, else y.
-M.where = node.where
+M.where = expression.where
 
 --- Is this a value of the vector language?
 function M.is(x)
-  return getmetatable(x) == node.Node or storage.is(x)
+  return getmetatable(x) == expression.Node or storage.is(x)
 end
 
 --- The methods of expressions as functions: vector.sqrt(x), vector.min(x, y), …
-for name, method in pairs(node.methods) do
+for name, method in pairs(expression.methods) do
   if M[name] == nil then
     M[name] = method
   end

@@ -183,11 +183,12 @@ end
 
 -- -- reports --------------------------------------------------------------------------------------
 
---- What has run, for benchmarks and specs.
--- @treturn table { sweeps = sweeps over memory so far, programs = the compiled programs by key,
---   last_program = the one that ran last, or false }
+--- What waits and what has run, for benchmarks and specs.
+-- @treturn table { waiting = how many sets wait, sweeps = sweeps over memory so far, programs = the
+--   compiled programs by key, last_program = the one that ran last, or false }
 function Queue:report()
-  return { sweeps = self.sweeps, programs = self.programs, last_program = self.last_program }
+  return { waiting = #self.waiting, sweeps = self.sweeps, programs = self.programs,
+    last_program = self.last_program }
 end
 
 return M

@@ -1,0 +1,112 @@
+local support = require("spec.lua.vector.support")
+
+local function waiting(P)
+  return P.queue:report().waiting
+end
+
+-- The first element in memory, without running anything.
+local function in_memory(x)
+  return require("fsam.C").ffi.cast("float *", x.raw.data)[0]
+end
+
+describe("the queue of a params object", function()
+  it("holds sets in order until a flush takes the transient ones, and a commit the rest", function()
+    local P = support.model()
+    local m = P:vector("m")
+    P:begin_step()
+    assert.is_true(P.queue:is_in_step())
+    P.c:set(m + 2)
+    m:set(m + 1)
+    P.g:set(m * 4)
+    assert.equal(3, waiting(P))
+    P:flush()
+    assert.equal(1, waiting(P))
+    assert.same({ 2, 4, 0 }, { in_memory(P.c), in_memory(P.g), in_memory(m) })
+    P:commit()
+    assert.equal(0, waiting(P))
+    assert.is_false(P.queue:is_in_step())
+    assert.equal(1, in_memory(m))
+  end)
+
+  it("forgets everything at a discard, requests and masks' second copies too", function()
+    local P = support.model()
+    local m, k = P:vector("m"), P:mask("k")
+    P:begin_step()
+    m:set(m + 1)
+    m:norm():request()
+    k:top(P.g:abs() + 1, { keep_ratio = 1 })
+    P:discard()
+    assert.equal(0, waiting(P))
+    assert.is_false(P.queue:is_in_step())
+    local before = P.queue:report().sweeps
+    P:commit()
+    assert.equal(before, P.queue:report().sweeps)
+    assert.same({ 0, 0 }, { in_memory(m), k:count() })
+  end)
+
+  it("runs outside a step when a value is looked at, and at the beginning of a step", function()
+    local P = support.model()
+    local m = P:vector("m")
+    m:set(3)
+    assert.equal(1, waiting(P))
+    assert.equal(3, m:max():read())
+    assert.equal(0, waiting(P))
+    m:set(5)
+    P:begin_step()
+    assert.same({ 0, 5 }, { waiting(P), in_memory(m) })
+    P:discard()
+  end)
+
+  it("runs within a step what a read needs, once", function()
+    local P = support.model()
+    local m = P:vector("m")
+    P:begin_step()
+    local largest = m:set(m - 7):max_abs()
+    P.c:set(m * 2)
+    assert.equal(7, largest:read())
+    assert.same({ 1, 0 }, { waiting(P), in_memory(m) })
+    local sweeps = P.queue:report().sweeps
+    assert.equal(7, largest:read())
+    assert.equal(sweeps, P.queue:report().sweeps)
+    P:commit()
+    assert.equal(-7, in_memory(m))
+  end)
+
+  it("drops what it would have run when that fails, and keeps the rest", function()
+    local P = support.model()
+    local m = P:vector("m")
+    local old = P.g * 2
+    support.fill(P, P.g, function() return 1 end)
+    P:begin_step()
+    m:set(m + 1)
+    P.c:set(old)
+    assert.has_error(function() P:flush() end)
+    assert.equal(1, waiting(P))
+    P.c:set(P.g * 3)
+    P:commit()
+    assert.same({ 3, 1 }, { in_memory(P.c), in_memory(m) })
+  end)
+
+  it("compiles a structure once, whatever its numbers are", function()
+    local P = support.model()
+    local first
+    for i = 1, 3 do
+      P.c:set(P.w * i)
+      P:flush()
+      first = first or P.queue:report().last_program
+      assert.equal(first, P.queue:report().last_program)
+    end
+    assert.equal(3, P.queue:report().sweeps)
+  end)
+
+  it("belongs to one params object: another's sets do not run with it", function()
+    local P, Q = support.model(), support.model()
+    P:begin_step()
+    P.w:set(P.w + 1)
+    Q.w:set(Q.w + 2)
+    Q:commit()
+    assert.same({ 1, 0 }, { waiting(P), waiting(Q) })
+    assert.same({ 0, 2 }, { in_memory(P.w), in_memory(Q.w) })
+    P:discard()
+  end)
+end)
