@@ -1,4 +1,7 @@
---- Devices: opening one, what the machine can do, threads, arenas. The memory itself is C's.
+--- Devices: opening one, what the machine can do, threads, arenas.
+--
+-- Owns the devices that are open (one of each name) and the list of live arenas with their names.
+-- Leaves memory to C, tensors to tensor.lua.
 local C = require("fsam.C")
 local errors = require("fsam.errors")
 local ffi, lib, check = C.ffi, C.lib, C.check
@@ -6,7 +9,7 @@ local ffi, lib, check = C.ffi, C.lib, C.check
 local M = {}
 
 local opened = {}
-local arenas = setmetatable({}, { __mode = "k" }) -- arena → name, while somebody holds it
+local arenas = setmetatable({}, { __mode = "k" }) -- arena → name; forgotten with the arena
 
 --- Opens a device once; later calls give the same one.
 -- @tparam string name "cpu", "cuda", or "auto" (a GPU when there is one)
@@ -21,7 +24,9 @@ function M.open(name)
 end
 
 --- A new arena on a device, freed with its last reference.
--- @tparam cdata device; @tparam string name at most 15 characters, for messages
+-- @tparam cdata device
+-- @tparam string name at most 15 characters, for messages
+-- @treturn cdata fsam_arena
 function M.arena(device, name)
   local out = ffi.new("fsam_arena *[1]")
   check(lib.fsam_arena_new(out, device, name))

@@ -2,7 +2,7 @@
 --
 -- Owns: whole small files as strings, mapping large ones, the checked writer, and the few path
 -- operations that saving needs. Formats are their own modules'; replacing a folder safely is
--- folder.lua's.
+-- formats/atomic_folder.lua's.
 local C = require("fsam.C")
 local errors = require("fsam.errors")
 local lfs = require("lfs")
@@ -38,7 +38,7 @@ end
 local Writer = {}
 Writer.__index = Writer
 
---- Opens a file for writing, emptying it. Nothing is sure to be on the disk before `close`.
+--- Opens a file for writing, emptying it. Only `close` makes sure that all of it is on the disk.
 -- @tparam string path
 -- @treturn Writer its `written` counts bytes
 -- @raise when it cannot be opened
@@ -169,8 +169,9 @@ function M.sync(path)
   check(lib.fsam_path_sync(path))
 end
 
---- Locks a file, which is made when it is not there, until its handle is closed or collected or the
--- process ends, however it ends.
+--- Locks a file, and makes it where it does not exist. The lock ends when the handle is closed or
+-- collected, or the process ends in whatever way.
+-- @tparam string path
 -- @treturn ?userdata the handle; nil when another process holds it
 -- @treturn boolean held: another process holds it (false: no lock can be had there)
 function M.lock(path)

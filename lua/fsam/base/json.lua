@@ -1,7 +1,8 @@
---- JSON: `decode` (see json/reader.lua) and `encode`.
+--- JSON: `encode`, here, and `decode`, which is json_reader.lua's.
 --
--- Owns writing. The same value always gives the same bytes: keys are sorted, or follow a given
--- order, and numbers are the shortest text that reads back as the same double.
+-- Owns writing, and is the one module that others require for JSON. The same value always gives the
+-- same bytes: keys are sorted, or follow a given order, and numbers are the shortest text that
+-- reads back as the same double.
 local ffi = require("ffi")
 local errors = require("fsam.errors")
 local reader = require("fsam.base.json_reader")

@@ -1,9 +1,9 @@
---- Reading JSON (RFC 8259) strictly, from files that nobody vouches for.
+--- Reading JSON (RFC 8259) strictly, from files that are not trusted.
 --
--- Owns `fsam.json`'s decode and the two marks that its values carry. It walks the bytes once, which
--- makes a tokenizer.json of several megabytes a matter of tens of milliseconds; it bounds the
--- nesting, and its errors name line and column. Numbers are doubles: integers beyond 2^53 lose
--- digits.
+-- Owns `decode` and the two marks that its values carry (null, array); json.lua hands them on. It
+-- walks the bytes once: a tokenizer.json of several megabytes takes tens of milliseconds. It bounds
+-- the nesting, and its errors name line and column. Numbers are doubles: integers beyond 2^53 lose
+-- digits. Leaves to others: writing (json.lua), opening files (file.lua).
 local ffi = require("ffi")
 local errors = require("fsam.errors")
 local utf8 = require("fsam.base.utf8")

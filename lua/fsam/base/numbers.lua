@@ -1,4 +1,6 @@
 --- Numbers as people read them: the few forms that all reports share.
+--
+-- Owns these forms. Numbers that must read back as the same double are json.lua's.
 local M = {}
 
 --- 8551 → "8,551".
@@ -44,7 +46,7 @@ function M.millions(n)
   return ("%.1f M"):format(n / 1e6)
 end
 
---- A metric as people quote it: the accuracy in percent, the others as they are.
+--- A metric as people quote it: the accuracy in percent, the others plain.
 function M.metric(name, value)
   if value == nil then
     return "–"

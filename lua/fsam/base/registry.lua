@@ -1,12 +1,14 @@
---- A register of things defined by name. The built-in ones live in a file each, which is loaded
--- when somebody first asks for its name. Owns: nothing but names; what is registered is its
--- owner's.
+--- A register of things defined by name. The built-in ones live in a file each, which loads at the
+-- first request for its name.
+--
+-- Owns the names. What stands behind a name is its definer's.
 local Registry = {}
 Registry.__index = Registry
 
 local M = {}
 
---- @tparam[opt] string prefix of the built-in ones' modules ("fsam.optim.")
+--- A new register.
+-- @tparam[opt] string prefix of the built-in ones' modules ("fsam.optim.")
 -- @tparam[opt] table built_in their names; a dash in a name is an underscore in its file's
 function M.new(prefix, built_in)
   return setmetatable({ prefix = prefix, built_in = built_in or {}, defined = {} }, Registry)

@@ -1,6 +1,8 @@
---- Tensors: views of arena memory that a script can look into. A tensor is C's own struct
--- (fsam_tensor); arenas own the memory, Lua never does. Using one after its arena was reset is an
--- error that names it.
+--- Tensors: views of arena memory that a script can look into.
+--
+-- Owns the methods of C's struct fsam_tensor: making views, and moving values between the device
+-- and the host. Arenas own the memory, Lua never does. Using a tensor after its arena was reset is
+-- an error that names it.
 local C = require("fsam.C")
 local errors = require("fsam.errors")
 local ffi, lib, check = C.ffi, C.lib, C.check

@@ -2,7 +2,7 @@
 --
 -- Owns decoding with replacement, as Python's errors="replace" and Rust's from_utf8_lossy do: each
 -- longest prefix of a well-formed sequence that cannot be continued, and each byte that can start
--- none, becomes one U+FFFD. Nothing here knows what a code point means (see unicode.lua).
+-- none, becomes one U+FFFD. What a code point means is text/unicode.lua's.
 local ffi = require("ffi")
 
 local M = {}

@@ -1,6 +1,9 @@
 --- Completion of what stands before the cursor: names, fields and methods of live values, and paths
--- inside quotes. It looks at values without running code of theirs, except that a lazy table of
--- modules may list its names in a metafield `__names` (a table, or a function that returns one).
+-- inside quotes.
+--
+-- Owns finding the candidates and laying them out; keys and the line are line_reader.lua's. It
+-- looks at values without running their code, with one exception: a lazy table of modules may list
+-- its names in a metafield `__names` (a table, or a function that returns one).
 local registry = require("fsam.base.registry")
 
 local M = {}

@@ -33,7 +33,7 @@ local function on_error(value)
     end
     return { value = value, text = text, plain = true }
   elseif value == nil then
-    return { text = nil } -- error() without a value: the thrower has said it all
+    return { text = nil } -- error() without a value prints nothing
   elseif type(value) == "string" or type(value) == "number" or type(value) == "cdata" then
     text = traceback(tostring(value), 2)
   else
@@ -48,7 +48,7 @@ end
 -- @param ... its arguments
 -- @treturn boolean did it return?
 -- @return its results, or a failure {value=, text=, plain=} where text is what to print (nil:
---   nothing) and plain tells that it is a message for the user
+--   nothing) and plain means that it is a message for the user
 function M.call(sys, f, ...)
   sys.on_interrupt(M.INTERRUPTED)
   local function finish(...)

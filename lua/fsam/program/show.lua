@@ -2,7 +2,9 @@
 --
 -- An object says how it looks by a metamethod `__show(value)` or else `__tostring`; cdata of ours
 -- by a method `__show`. What has neither is shown as Lua would write it: tables sorted by key,
--- aligned, cut at a depth and a length, cycles marked. Nothing here is meant to be read back.
+-- aligned, cut at a depth and a length, cycles marked.
+--
+-- Owns the look of plain values, tables and tensors. Its text is for people; no program reads it.
 local M = {}
 
 local DEPTH = 3 -- tables inside tables
@@ -229,7 +231,7 @@ function show(value, state)
   return tostring(value)
 end
 
---- The text of a value; a string by itself stands as it is, inside tables it is quoted.
+--- The text of a value; a string by itself stands plain, inside tables it is quoted.
 -- @param value anything
 -- @tparam[opt] number width columns to fill (default 80)
 -- @treturn string one or more lines, no line end behind the last

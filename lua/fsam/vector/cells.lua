@@ -1,7 +1,10 @@
 --- Cells: the places on the device where computed scalars (one f64) and rows (one f64 per
--- parameter) stand until nobody refers to them. A cell is handed out as a small cdata handle that
--- its node holds; when the node is collected, the cell is used again. Work on a device is in
--- order, so a cell that is given out anew cannot be overwritten too early.
+-- parameter) stand. A node holds its cell by a small cdata handle; when the node is collected, the
+-- cell is used again. Work on a device is in order, so a cell that is used again cannot be
+-- overwritten too early.
+--
+-- Owns which cells are free, and moving numbers between cells and the host. What a cell means is
+-- its node's.
 local C = require("fsam.C")
 local Tensor = require("fsam.base.tensor")
 require("fsam.base.source_line").own()

@@ -224,7 +224,7 @@ local function view(self, memory, from, entry, shape)
   return memory:view(shape or parameter.shape, parameter.offset - from, parameter.name)
 end
 
---- A view of a named thing's memory as it is: what waits is not run.
+--- A view of a named thing's memory. What waits does not run.
 function Params:view(vector, entry, shape)
   if rawequal(vector, self.c) then
     return self:weight(entry, shape)
