@@ -1,99 +1,159 @@
---- The graph of BERT and RoBERTa with a classification head, as Transformers defines them (Devlin
--- et al. 2019; Liu et al. 2019): post-layer-norm encoder, first token, head. Owns: which op follows
--- which, and the numbers of the dropout sites. Leaves to others: parameters (fsam.pass.gradients),
--- kernels (fsam.ops).
+--- What families of BERT's kind share: configuration fields, the embedding block, the post-layer-norm
+-- encoder (Devlin et al. 2019, §3; Vaswani et al. 2017, §3.1) and a classification head. A block
+-- declares its parameters and returns a function that runs them. Owns: which op follows which inside
+-- a block, and the numbers of the dropout sites. Leaves to others: what a family makes of the blocks
+-- (families/), parameters (fsam.models.declaration), kernels (fsam.pass.ops).
+local errors = require("fsam.errors")
 local ops = require("fsam.pass.ops")
 
-local Encoder = {}
-Encoder.__index = Encoder
+local M = {}
+
+-- Configuration -----------------------------------------------------------------------------------
+
+--- Fields of config.json that every such family has: name, lowest, highest, default (none:
+-- required); `whole`: an integer; `below`: less than this. A bound or a default may be a function of
+-- the fields before it.
+-- @tparam table o pad_token_id, the default; more: a list of the family's own fields
+function M.fields(o)
+  local list = {
+    { "vocab_size", 1, 2 ^ 24, whole = true },
+    { "hidden_size", 1, 2 ^ 16, whole = true },
+    { "num_hidden_layers", 1, 1000, whole = true },
+    { "num_attention_heads", 1, 2 ^ 16, whole = true },
+    { "intermediate_size", 1, 2 ^ 20, whole = true },
+    { "max_position_embeddings", 1, 2 ^ 24, whole = true },
+    { "type_vocab_size", 1, 2 ^ 16, 2, whole = true },
+    { "layer_norm_eps", 0, 1, 1e-12 },
+    { "initializer_range", 0, 10, 0.02 },
+    { "hidden_dropout_prob", 0, 1, 0.1, below = 1 },
+    { "attention_probs_dropout_prob", 0, 1, 0.1, below = 1 },
+    { "classifier_dropout", 0, 1, function(c) return c.hidden_dropout_prob end, below = 1 },
+    { "pad_token_id", 0, function(c) return c.vocab_size - 1 end, o.pad_token_id, whole = true },
+  }
+  for _, field in ipairs(o.more or {}) do
+    table.insert(list, field)
+  end
+  return list
+end
+
+--- Checks what no single field shows.
+-- @tparam table config
+-- @tparam string source its path, for messages
+function M.check(config, source)
+  if config.hidden_size % config.num_attention_heads ~= 0 then
+    errors.raise("%s: hidden_size %d is not divisible by num_attention_heads %d", source,
+      config.hidden_size, config.num_attention_heads)
+  elseif config.layer_norm_eps == 0 then
+    errors.raise("%s: layer_norm_eps is 0", source)
+  end
+end
+
+--- Refuses a configuration whose embeddings have a width of their own.
+function M.check_one_width(config, source)
+  local width = config.raw.embedding_size
+  if width ~= nil and width ~= config.hidden_size then
+    errors.raise("%s: embedding_size is %s; it must equal hidden_size", source, tostring(width))
+  end
+end
+
+--- Patterns of names in files that no classifier uses: constant buffers, and `more`.
+function M.ignored(more)
+  local list = { "position_ids$", "embeddings%.token_type_ids$" }
+  for _, pattern in ipairs(more) do
+    table.insert(list, pattern)
+  end
+  return list
+end
+
+-- Blocks ------------------------------------------------------------------------------------------
 
 -- Dropout sites, numbered by the model and not by the order of calls (D7): 0 after the embeddings,
 -- 1 + 3i … for layer i (attention, its output, the feed-forward output), then the head's two.
-local function layer_site(i, k)
-  return 1 + 3 * i + k
+local function site(layer, k)
+  return 1 + 3 * layer + k
 end
 
---- @tparam table config normalised configuration (fsam.formats.huggingface)
--- @tparam table weights name → parameter (fsam.pass.gradients)
--- @tparam table dropout hidden, attention, pooler: probabilities
-function Encoder.new(config, weights, dropout)
-  local self = setmetatable({ config = config, p = dropout, layers = {} }, Encoder)
-  local prefix = config.model_type .. "."
-  local function get(name)
-    return weights:get(name)
-  end
-  local function norm(name)
-    local gamma, beta = get(name .. ".weight"), get(name .. ".bias")
-    return { gamma = gamma, beta = beta, eps = config.layer_norm_eps }
-  end
-  local function dense(name)
-    return { weight = get(name .. ".weight"), bias = get(name .. ".bias") }
-  end
-  local e = prefix .. "embeddings."
-  self.tables = {
-    word = get(e .. "word_embeddings.weight"),
-    position = get(e .. "position_embeddings.weight"),
-    token_type = get(e .. "token_type_embeddings.weight"),
+--- Word, position and token-type tables, layer norm, dropout: tape → [T, width].
+-- @tparam string base "bert.embeddings."
+function M.embeddings(d, config, base, width, dropout)
+  d:at(-1)
+  local tables = {
+    word = d:embedding(base .. "word_embeddings.weight", config.vocab_size, width,
+      config.pad_token_id),
+    position = d:embedding(base .. "position_embeddings.weight", config.max_position_embeddings,
+      width),
+    token_type = d:embedding(base .. "token_type_embeddings.weight", config.type_vocab_size, width),
   }
-  self.norm = norm(e .. "LayerNorm")
+  local norm = d:norm(base .. "LayerNorm", width, config.layer_norm_eps)
+  return function(tape)
+    return ops.embedding(tape, tables, norm, tape:dropout(dropout.hidden, 0), "embedding")
+  end
+end
+
+-- Layer i of the encoder: (tape, x[T,H]) → [T,H]. Query, key and value are declared one after
+-- another: one [3H,H] product reads all three.
+local function layer(d, config, base, i, p)
+  d:at(i)
+  local h, f, eps = config.hidden_size, config.intermediate_size, config.layer_norm_eps
+  local own, name = base .. i, "layer " .. i
+  local attention = own .. ".attention.self."
+  local qkv = d:group({ attention .. "query", attention .. "key", attention .. "value" }, h, h)
+  local projection = d:linear("matrix", own .. ".attention.output.dense", h, h)
+  local attention_norm = d:norm(own .. ".attention.output.LayerNorm", h, eps)
+  local up = d:linear("matrix", own .. ".intermediate.dense", f, h)
+  local down = d:linear("matrix", own .. ".output.dense", h, f)
+  local output_norm = d:norm(own .. ".output.LayerNorm", h, eps)
+  return function(tape, x)
+    local y = ops.linear_group(tape, x, qkv, name .. " qkv")
+    y = ops.attention(tape, y, config.num_attention_heads,
+      tape:dropout(p.attention, site(i, 0)), name .. " attention")
+    y = ops.linear(tape, y, projection.weight, nil, name .. " projection")
+    x = ops.residual_layernorm(tape, y, projection.bias, x, attention_norm,
+      tape:dropout(p.hidden, site(i, 1)), name .. " attention norm")
+    y = ops.linear(tape, x, up.weight, nil, name .. " up")
+    y = ops.gelu(tape, y, up.bias, config.gelu, name .. " gelu")
+    y = ops.linear(tape, y, down.weight, nil, name .. " down")
+    return ops.residual_layernorm(tape, y, down.bias, x, output_norm,
+      tape:dropout(p.hidden, site(i, 2)), name .. " output norm")
+  end
+end
+
+--- The layers, one after another: (tape, x[T,H]) → [T,H].
+-- @tparam string base "bert.encoder.layer."
+function M.encoder(d, config, base, dropout)
+  local layers = {}
   for i = 0, config.num_hidden_layers - 1 do
-    local base = prefix .. "encoder.layer." .. i
-    local attention = base .. ".attention.self."
-    self.layers[i + 1] = {
-      name = "layer " .. i,
-      qkv = weights:group({ attention .. "query", attention .. "key", attention .. "value" }),
-      projection = dense(base .. ".attention.output.dense"),
-      attention_norm = norm(base .. ".attention.output.LayerNorm"),
-      up = dense(base .. ".intermediate.dense"),
-      down = dense(base .. ".output.dense"),
-      output_norm = norm(base .. ".output.LayerNorm"),
-    }
+    layers[i + 1] = layer(d, config, base, i, dropout)
   end
-  if config.model_type == "bert" then
-    self.dense, self.out = dense(prefix .. "pooler.dense"), dense("classifier")
-  else
-    self.dense, self.out = dense("classifier.dense"), dense("classifier.out_proj")
+  return function(tape, x)
+    for _, run in ipairs(layers) do
+      x = run(tape, x)
+    end
+    return x
   end
-  return self
 end
 
--- One layer: x[T,H] → [T,H].
-local function layer_forward(self, tape, layer, i, x)
-  local config, p, name = self.config, self.p, layer.name
-  local qkv = ops.linear_group(tape, x, layer.qkv, name .. " qkv")
-  local attended = ops.attention(tape, qkv, config.num_attention_heads,
-    tape:dropout(p.attention, layer_site(i, 0)), name .. " attention")
-  local projected = ops.linear(tape, attended, layer.projection.weight, nil, name .. " projection")
-  x = ops.residual_layernorm(tape, projected, layer.projection.bias, x, layer.attention_norm,
-    tape:dropout(p.hidden, layer_site(i, 1)), name .. " attention norm")
-  local up = ops.linear(tape, x, layer.up.weight, nil, name .. " up")
-  local active = ops.gelu(tape, up, layer.up.bias, config.gelu, name .. " gelu")
-  local down = ops.linear(tape, active, layer.down.weight, nil, name .. " down")
-  return ops.residual_layernorm(tape, down, layer.down.bias, x, layer.output_norm,
-    tape:dropout(p.hidden, layer_site(i, 2)), name .. " output norm")
+--- Dropout in the head, on x[B,H].
+-- @tparam number k 0: of the head's input; 1: of what its dense layer gives
+function M.head_dropout(tape, config, dropout, k, x, name)
+  return ops.dropout(tape, x, tape:dropout(dropout.pooler, site(config.num_hidden_layers, k)), name)
 end
 
---- Hidden states of the last layer: [T,H].
-function Encoder:hidden(tape)
-  local x = ops.embedding(tape, self.tables, self.norm, tape:dropout(self.p.hidden, 0), "embedding")
-  for i, layer in ipairs(self.layers) do
-    x = layer_forward(self, tape, layer, i - 1, x)
+--- A head of two layers over the first token: dropout, dense, activation, dropout, out_proj.
+-- @tparam function activation (tape, x[B,H]) → [B,H]
+-- @treturn function (tape, x[T,H]) → logits [B,C] in f32
+function M.classification_head(d, config, dropout, activation)
+  local h = config.hidden_size
+  d:at(config.num_hidden_layers, "head")
+  local dense = d:linear("head", "classifier.dense", h, h)
+  local out = d:linear("head", "classifier.out_proj", config.num_labels, h)
+  return function(tape, x)
+    x = ops.gather(tape, x, "first token")
+    x = M.head_dropout(tape, config, dropout, 0, x, "head input")
+    x = activation(tape, ops.linear(tape, x, dense.weight, dense.bias, "pooler"))
+    x = M.head_dropout(tape, config, dropout, 1, x, "pooled, dropped")
+    return ops.linear(tape, x, out.weight, out.bias, "logits")
   end
-  return x
 end
 
---- Logits of the tape's batch: [B,C] in f32.
--- BERT: dense, tanh (the pooler), dropout, classifier. RoBERTa: dropout, dense, tanh, dropout,
--- classifier; fairseq's head is the same with pooler dropout 0.
-function Encoder:forward(tape)
-  local site = layer_site(#self.layers, 0)
-  local x = ops.gather(tape, self:hidden(tape), "first token")
-  if self.config.model_type == "roberta" then
-    x = ops.dropout(tape, x, tape:dropout(self.p.pooler, site), "head input")
-  end
-  x = ops.tanh(tape, ops.linear(tape, x, self.dense.weight, self.dense.bias, "pooler"), "pooled")
-  x = ops.dropout(tape, x, tape:dropout(self.p.pooler, site + 1), "pooled, dropped")
-  return ops.linear(tape, x, self.out.weight, self.out.bias, "logits")
-end
-
-return Encoder
+return M

@@ -1,47 +1,20 @@
---- config.json of a Hugging Face model: read into a checked table, and written back.
+--- A model's configuration: the fields of config.json, checked, and written back.
 --
--- Owns which models and values we support, their defaults, and the labels. Fields that we do not
--- know are kept for saving. A config is a plain table:
---   model_type ("bert", "roberta"), vocab_size, hidden_size, num_hidden_layers,
---   num_attention_heads, intermediate_size, max_position_embeddings, type_vocab_size, pad_token_id,
---   hidden_act and gelu ("erf", "tanh"), layer_norm_eps, initializer_range,
---   hidden_dropout_prob, attention_probs_dropout_prob, classifier_dropout (a number always),
---   labels (list of names: labels[1] is class 0), num_labels, problem_type (or nil),
---   prefix ("bert."), architecture (what the file named, or nil), raw (the fields as they were).
---
--- Defaults are those of Transformers' configuration classes.
+-- Owns reading and checking fields that a family declares (families/NAME.lua), and the labels.
+-- Fields that no family declares are kept for saving. A configuration is a plain table:
+--   model_type, family (fsam.models.families), the family's fields,
+--   hidden_act and gelu ("erf", "tanh"), labels (list of names: labels[1] is class 0), num_labels,
+--   problem_type (or nil), architecture (the class that the file names, or nil), raw (the fields
+--   of the file).
 local errors = require("fsam.errors")
+local families = require("fsam.models.families")
 local json = require("fsam.base.json")
 
 local M = {}
 
---- Supported model types: the prefix of their tensors, the class that they are saved under.
-M.MODELS = {
-  bert = { prefix = "bert.", class = "BertForSequenceClassification", pad_token_id = 0 },
-  roberta = { prefix = "roberta.", class = "RobertaForSequenceClassification", pad_token_id = 1 },
-}
-local SUPPORTED = "bert, roberta"
-
 -- hidden_act by name: the form of GELU that it means.
 local GELU = { gelu = "erf", gelu_python = "erf", gelu_new = "tanh", gelu_pytorch_tanh = "tanh",
   gelu_fast = "tanh" }
-
--- Name, lowest, highest, default (none: required).
-local INTEGERS = {
-  { "vocab_size", 1, 2 ^ 24 },
-  { "hidden_size", 1, 2 ^ 16 },
-  { "num_hidden_layers", 1, 1000 },
-  { "num_attention_heads", 1, 2 ^ 16 },
-  { "intermediate_size", 1, 2 ^ 20 },
-  { "max_position_embeddings", 1, 2 ^ 24 },
-  { "type_vocab_size", 1, 2 ^ 16, 2 },
-}
-local NUMBERS = {
-  { "layer_norm_eps", 0, 1, 1e-12 },
-  { "initializer_range", 0, 10, 0.02 },
-  { "hidden_dropout_prob", 0, 1, 0.1 },
-  { "attention_probs_dropout_prob", 0, 1, 0.1 },
-}
 
 local PROBLEM_TYPES = { regression = true, single_label_classification = true }
 
@@ -52,8 +25,8 @@ local function show(value)
   return type(value) == "table" and "a table" or tostring(value)
 end
 
---- A number of raw within its bounds; `integer` asks for a whole one.
-local function number(raw, source, field, low, high, default, integer)
+-- A number of raw within its bounds; `whole` asks for an integer.
+local function number(raw, source, field, low, high, default, whole)
   local value = raw[field]
   if value == nil then
     value = default
@@ -61,17 +34,27 @@ local function number(raw, source, field, low, high, default, integer)
   if value == nil then
     errors.raise("%s has no %s", source, field)
   elseif type(value) ~= "number" or not (value >= low and value <= high)
-      or (integer and value % 1 ~= 0) then
+      or (whole and value % 1 ~= 0) then
     errors.raise("%s: %s is %s, expected %s from %.17g to %.17g", source, field, show(value),
-      integer and "an integer" or "a number", low, high)
+      whole and "an integer" or "a number", low, high)
   end
   return value
 end
 
-local function check_dropout(config, source, field)
-  if config[field] >= 1 then
-    errors.raise("%s: %s is %g, expected less than 1", source, field, config[field])
+-- A bound or a default may follow from the fields before it.
+local function given(value, config)
+  if type(value) == "function" then
+    return value(config)
   end
+  return value
+end
+
+local function read_field(config, raw, source, f)
+  local value = number(raw, source, f[1], f[2], given(f[3], config), given(f[4], config), f.whole)
+  if f.below and value >= f.below then
+    errors.raise("%s: %s is %g, expected less than %g", source, f[1], value, f.below)
+  end
+  config[f[1]] = value
 end
 
 --- The label names in order of their ids.
@@ -106,6 +89,7 @@ local function labels_of(raw, source)
   return list
 end
 
+-- What no family computes.
 local function check_unsupported(raw, source)
   local kind = raw.position_embedding_type
   if kind ~= nil and kind ~= "absolute" then
@@ -113,60 +97,20 @@ local function check_unsupported(raw, source)
       show(kind))
   elseif raw.is_decoder == true or raw.add_cross_attention == true then
     errors.raise("%s describes a decoder; only encoders are supported", source)
-  elseif raw.embedding_size ~= nil and raw.embedding_size ~= raw.hidden_size then
-    errors.raise("%s: embedding_size is %s; it must equal hidden_size", source,
-      show(raw.embedding_size))
   end
 end
 
-local function check_fits(config, source)
-  if config.hidden_size % config.num_attention_heads ~= 0 then
-    errors.raise("%s: hidden_size %d is not divisible by num_attention_heads %d", source,
-      config.hidden_size, config.num_attention_heads)
-  elseif config.model_type == "roberta"
-      and config.max_position_embeddings <= config.pad_token_id + 1 then
-    errors.raise("%s: max_position_embeddings %d leaves no position after the padding's %d", source,
-      config.max_position_embeddings, config.pad_token_id)
-  elseif config.layer_norm_eps == 0 then
-    errors.raise("%s: layer_norm_eps is 0", source)
-  end
-end
-
---- Checks the fields of a configuration.
--- @tparam table raw as decoded from config.json, or written by hand
--- @tparam string source its path, or what else to call it in messages
--- @treturn table the config (see the head of this file)
--- @raise one line that names the source, the field, what it is and what it may be
-function M.check(raw, source)
-  if type(raw) ~= "table" or json.is_array(raw) then
-    errors.raise("%s is not a JSON object", source)
-  end
-  local model = M.MODELS[raw.model_type]
-  if not model then
-    errors.raise("%s: model_type is %s; supported are %s", source, show(raw.model_type), SUPPORTED)
-  end
-  local config = { model_type = raw.model_type, prefix = model.prefix, raw = raw,
-    problem_type = raw.problem_type, hidden_act = raw.hidden_act or "gelu" }
-  check_unsupported(raw, source)
-  for _, f in ipairs(INTEGERS) do
-    config[f[1]] = number(raw, source, f[1], f[2], f[3], f[4], true)
-  end
-  for _, f in ipairs(NUMBERS) do
-    config[f[1]] = number(raw, source, f[1], f[2], f[3], f[4])
-  end
-  config.pad_token_id = number(raw, source, "pad_token_id", 0, config.vocab_size - 1,
-    model.pad_token_id, true)
-  config.classifier_dropout = number(raw, source, "classifier_dropout", 0, 1,
-    config.hidden_dropout_prob)
-  for _, field in ipairs({ "hidden_dropout_prob", "attention_probs_dropout_prob",
-    "classifier_dropout" }) do
-    check_dropout(config, source, field)
-  end
+local function read_activation(config, raw, source)
+  config.hidden_act = raw.hidden_act or "gelu"
   config.gelu = GELU[config.hidden_act]
   if not config.gelu then
     errors.raise("%s: hidden_act is %s; supported are gelu and gelu_new", source,
       show(config.hidden_act))
   end
+end
+
+local function read_task(config, raw, source)
+  config.problem_type = raw.problem_type
   if config.problem_type ~= nil and not PROBLEM_TYPES[config.problem_type] then
     errors.raise("%s: problem_type is %s; supported are single_label_classification and regression",
       source, show(config.problem_type))
@@ -175,7 +119,32 @@ function M.check(raw, source)
   config.num_labels = #config.labels
   local class = type(raw.architectures) == "table" and raw.architectures[1]
   config.architecture = type(class) == "string" and class or nil
-  check_fits(config, source)
+end
+
+--- Checks the fields of a configuration. Defaults are those of Transformers' configuration classes.
+-- @tparam table raw as decoded from config.json, or written by hand
+-- @tparam string source its path, or what else to call it in messages
+-- @treturn table the configuration (see the head of this file)
+-- @raise one line that names the source, the field, what it is and what it may be
+function M.check(raw, source)
+  if type(raw) ~= "table" or json.is_array(raw) then
+    errors.raise("%s is not a JSON object", source)
+  end
+  local family = families.get(raw.model_type)
+  if not family then
+    errors.raise("%s: model_type is %s; supported are %s", source, show(raw.model_type),
+      table.concat(families.names(), ", "))
+  end
+  local config = { model_type = raw.model_type, family = family, raw = raw }
+  check_unsupported(raw, source)
+  for _, field in ipairs(family.fields) do
+    read_field(config, raw, source, field)
+  end
+  read_activation(config, raw, source)
+  read_task(config, raw, source)
+  if family.check then
+    family.check(config, source)
+  end
   return config
 end
 
@@ -194,7 +163,7 @@ function M.with_labels(config, labels)
   return copy
 end
 
---- The text of config.json: unknown fields as they were, ours as they are now, the labels, and the
+--- The text of config.json: unknown fields unchanged, ours with their present values, the labels, and the
 -- class that Transformers is to load.
 -- @tparam table config
 -- @treturn string
@@ -203,13 +172,10 @@ function M.encode(config)
   for key, value in pairs(config.raw) do
     out[key] = value
   end
-  for _, list in ipairs({ INTEGERS, NUMBERS }) do
-    for _, f in ipairs(list) do
-      out[f[1]] = config[f[1]]
-    end
+  for _, field in ipairs(config.family.fields) do
+    out[field[1]] = config[field[1]]
   end
-  for _, field in ipairs({ "model_type", "pad_token_id", "hidden_act", "classifier_dropout",
-    "problem_type" }) do
+  for _, field in ipairs({ "model_type", "hidden_act", "problem_type" }) do
     out[field] = config[field]
   end
   out.num_labels, out._num_labels = nil, nil -- Transformers counts id2label
@@ -218,7 +184,7 @@ function M.encode(config)
     out.id2label[tostring(i - 1)] = name
     out.label2id[name] = i - 1
   end
-  out.architectures = json.array({ M.MODELS[config.model_type].class })
+  out.architectures = json.array({ config.family.class })
   out.dtype, out.torch_dtype = nil, "float32" -- the name that every version reads
   return json.encode(out, { indent = true }) .. "\n"
 end
