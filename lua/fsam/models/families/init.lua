@@ -38,7 +38,7 @@ function M.define(name, family)
   end
   for _, part in ipairs(registry.sorted(PARTS)) do
     if type(family[part]) ~= PARTS[part] then
-      errors.raise("models.define(%q): %s is a %s, expected a %s", name, part, type(family[part]),
+      errors.raise("models.define(%q): %s is %s, expected a %s", name, part, type(family[part]),
         PARTS[part])
     end
   end
