@@ -1,8 +1,9 @@
---- What families of BERT's kind share: configuration fields, the embedding block, the post-layer-norm
--- encoder (Devlin et al. 2019, §3; Vaswani et al. 2017, §3.1) and a classification head. A block
--- declares its parameters and returns a function that runs them. Owns: which op follows which inside
--- a block, and the numbers of the dropout sites. Leaves to others: what a family makes of the blocks
--- (families/), parameters (fsam.models.declaration), kernels (fsam.pass.ops).
+--- What families of BERT's kind share: configuration fields, the embedding block, the encoder with
+-- layer norm after each residual (Devlin et al. 2019, §3; Vaswani et al. 2017, §3.1) and a
+-- classification head. A block declares its parameters and returns a function that runs them. Owns:
+-- which op follows which inside a block, and the numbers of the dropout sites. Leaves to others:
+-- what a family makes of the blocks (families/), parameters (fsam.models.declaration), kernels
+-- (fsam.pass.ops).
 local errors = require("fsam.errors")
 local ops = require("fsam.pass.ops")
 
@@ -11,8 +12,8 @@ local M = {}
 -- Configuration -----------------------------------------------------------------------------------
 
 --- Fields of config.json that every such family has: name, lowest, highest, default (none:
--- required); `whole`: an integer; `below`: less than this. A bound or a default may be a function of
--- the fields before it.
+-- required); `whole`: an integer; `below`: less than this. A bound or a default may be a function
+-- of the fields before it.
 -- @tparam table o pad_token_id, the default; more: a list of the family's own fields
 function M.fields(o)
   local list = {

@@ -163,8 +163,8 @@ function M.with_labels(config, labels)
   return copy
 end
 
---- The text of config.json: unknown fields unchanged, ours with their present values, the labels, and the
--- class that Transformers is to load.
+--- The text of config.json: unknown fields unchanged, ours with their present values, the labels,
+-- and the class that Transformers is to load.
 -- @tparam table config
 -- @treturn string
 function M.encode(config)

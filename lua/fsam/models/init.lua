@@ -79,8 +79,8 @@ end
 --- A model with random weights.
 -- @tparam table o device; arch (fsam.models.architectures) and config overrides, or config;
 --   labels (names) or regression = true (default: the configuration's); seed; precision = "fp32" |
---   "bf16"; head_init = "fairseq" | "hf"; freeze, no_decay (lists of plain text that a parameter's name contains); dropout,
---   attention_dropout, pooler_dropout (default: the configuration's)
+--   "bf16"; head_init = "fairseq" | "hf"; freeze, no_decay (lists of plain text that a parameter's
+--   name contains); dropout, attention_dropout, pooler_dropout (default: the configuration's)
 function M.new(o)
   local config = o.config or architectures.config(o.arch, {
     vocab_size = o.vocab_size,

@@ -1,6 +1,7 @@
 --- Tokenizers: `text.load(path)`, and `text.wordpiece` and `text.bpe` for vocabularies in memory.
 --
--- Owns reading vocabulary files, which a checkpoint's format finds (fsam.formats). What a tokenizer does is tokenizer.lua's.
+-- Owns reading vocabulary files, which a checkpoint's format finds (fsam.formats). What a tokenizer
+-- does is tokenizer.lua's.
 local bpe = require("fsam.text.bpe")
 local errors = require("fsam.errors")
 local files = require("fsam.text.files")

@@ -1,5 +1,5 @@
---- BERT (Devlin et al. 2019) with its classifier, as Transformers' BertForSequenceClassification has
--- it: encoder, pooler (first token, dense, tanh), dropout, linear map to the labels.
+--- BERT (Devlin et al. 2019) with its classifier, as Transformers' BertForSequenceClassification
+-- has it: encoder, pooler (first token, dense, tanh), dropout, linear map to the labels.
 local blocks = require("fsam.models.blocks")
 local families = require("fsam.models.families")
 local ops = require("fsam.pass.ops")

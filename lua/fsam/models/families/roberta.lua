@@ -40,7 +40,7 @@ families.define("roberta", {
   position_offset = position_offset,
   prefix = "roberta.",
   bare = { "^embeddings%.", "^encoder%.", "^pooler%." },
-  -- The head of pre-training; and the classifier has no pooler, which some files carry all the same.
+  -- The head of pre-training; and a pooler, which some files have and the classifier never reads.
   ignored = blocks.ignored({ "^lm_head%.", "^roberta%.pooler%." }),
   output = "classifier.out_proj.weight",
   fresh = { layer_norm_eps = 1e-5, max_position_embeddings = 514, type_vocab_size = 1,
