@@ -1,5 +1,5 @@
---- What our own runs write: a run's folder, and a checkpoint whose saving was interrupted. Both lead
--- to a complete checkpoint, which is a Hugging Face folder. Owns: finding it.
+--- What our own runs write: a run's folder, and a checkpoint whose saving was interrupted. Both
+-- lead to a complete checkpoint, which is a Hugging Face folder. Owns: finding it.
 local file = require("fsam.base.file")
 local folder = require("fsam.formats.atomic_folder")
 local huggingface = require("fsam.formats.huggingface")

@@ -3,7 +3,8 @@
 -- A family's `build(d, config, dropout)` runs twice with a declaration `d`. `list` notes name,
 -- shape and kind of each parameter, from which the model's vector is made. `graph` runs the same
 -- lines over that vector, and then each name gives its view. Owns: those two readings. Leaves to
--- others: memory (fsam.vector.params), the views (fsam.pass.gradients), values (fsam.models.initialize).
+-- others: memory (fsam.vector.params), the views (fsam.pass.gradients), values
+-- (fsam.models.initialize).
 local Declaration = {}
 Declaration.__index = Declaration
 

@@ -76,6 +76,20 @@ describe("config.json", function()
     assert.is_false((pcall(config_json.check, json.decode("[]"), "config.json")))
   end)
 
+  it("has ELECTRA's own width of embeddings, and takes fields that no classifier uses", function()
+    local config = check('"model_type": "electra", "summary_type": "first", '
+      .. '"summary_activation": "gelu", "summary_last_dropout": 0.1, "summary_use_proj": true')
+    assert.equal(128, config.embedding_size)
+    assert.equal("electra.", config.family.prefix)
+    assert.equal(24, check('"model_type": "electra", "embedding_size": 24').embedding_size)
+    assert.equal("config.json: embedding_size is 0, expected an integer from 1 to 65536",
+      refused('"model_type": "electra", "embedding_size": 0'))
+    local out = json.decode(config_json.encode(config))
+    assert.equal("first", out.summary_type)
+    assert.equal(128, out.embedding_size)
+    assert.equal("ElectraForSequenceClassification", out.architectures[1])
+  end)
+
   it("takes labels in the order of their ids, eleven too", function()
     local pairs_of, expected = {}, {}
     for i = 0, 10 do

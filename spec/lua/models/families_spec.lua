@@ -116,35 +116,6 @@ describe("families", function()
     end
   end)
 
-  it("start ELECTRA's head and projection by their own rules", function()
-    local config = config_of.check(raw("electra", { embedding_size = 24 }), "electra")
-    local function started(head_init)
-      return models.new({ device = devices.open("cpu"), config = config, head_init = head_init })
-    end
-    local function largest(model, name)
-      local most = 0
-      for _, x in ipairs(model.params:master(model.params.by_name[name]):read()) do
-        most = math.max(most, math.abs(x))
-      end
-      return most
-    end
-    local model, bound = started(), 1 / math.sqrt(32)
-    for _, name in ipairs({ "classifier.dense.weight", "classifier.dense.bias",
-      "classifier.out_proj.weight" }) do
-      local most = largest(model, name)
-      assert.is_true(most <= bound and most > 0.7 * bound, name)
-    end
-    assert.equal(0, largest(model, "electra.embeddings_project.bias"))
-    assert.is_true(largest(model, "electra.embeddings_project.weight") > 0.4) -- N(0, 0.2)
-    assert.equal(0, largest(started("hf"), "classifier.dense.bias"))
-    local row = model.params:master(
-      model.params.by_name["electra.embeddings.word_embeddings.weight"]):read()
-    for i = 1, 24 do
-      assert.equal(0, row[i]) -- the pad's
-    end
-    assert.is_true(math.abs(row[25]) > 0)
-  end)
-
   describe("of a user", function()
     -- The first token's embedding, straight to the labels.
     local bag = {
