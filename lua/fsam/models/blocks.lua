@@ -11,9 +11,14 @@ local M = {}
 
 -- Configuration -----------------------------------------------------------------------------------
 
---- Fields of config.json that every such family has: name, lowest, highest, default (none:
--- required); `whole`: an integer; `below`: less than this. A bound or a default may be a function
--- of the fields before it.
+-- hidden_act by name: the form of GELU that it means.
+local GELU = { gelu = "erf", gelu_python = "erf", gelu_new = "tanh", gelu_pytorch_tanh = "tanh",
+  gelu_fast = "tanh" }
+
+--- Fields of config.json that every such family has. A number: name, lowest, highest, default
+-- (none: required); `whole`: an integer; `below`: less than this; a bound or a default may be a
+-- function of the fields before it. A word: name, words (what each means), as (the field for that),
+-- default, supported (for messages).
 -- @tparam table o pad_token_id, the default; more: a list of the family's own fields
 function M.fields(o)
   local list = {
@@ -30,6 +35,8 @@ function M.fields(o)
     { "attention_probs_dropout_prob", 0, 1, 0.1, below = 1 },
     { "classifier_dropout", 0, 1, function(c) return c.hidden_dropout_prob end, below = 1 },
     { "pad_token_id", 0, function(c) return c.vocab_size - 1 end, o.pad_token_id, whole = true },
+    { "hidden_act", words = GELU, as = "gelu", default = "gelu",
+      supported = "gelu and gelu_new" },
   }
   for _, field in ipairs(o.more or {}) do
     table.insert(list, field)

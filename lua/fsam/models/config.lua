@@ -2,19 +2,14 @@
 --
 -- Owns reading and checking fields that a family declares (families/NAME.lua), and the labels.
 -- Fields that no family declares are kept for saving. A configuration is a plain table:
---   model_type, family (fsam.models.families), the family's fields,
---   hidden_act and gelu ("erf", "tanh"), labels (list of names: labels[1] is class 0), num_labels,
---   problem_type (or nil), architecture (the class that the file names, or nil), raw (the fields
---   of the file).
+--   model_type, family (fsam.models.families), the family's fields, labels (list of names:
+--   labels[1] is class 0), num_labels, problem_type (or nil), architecture (the class that the file
+--   names, or nil), raw (the fields of the file).
 local errors = require("fsam.errors")
 local families = require("fsam.models.families")
 local json = require("fsam.base.json")
 
 local M = {}
-
--- hidden_act by name: the form of GELU that it means.
-local GELU = { gelu = "erf", gelu_python = "erf", gelu_new = "tanh", gelu_pytorch_tanh = "tanh",
-  gelu_fast = "tanh" }
 
 local PROBLEM_TYPES = { regression = true, single_label_classification = true }
 
@@ -49,7 +44,16 @@ local function given(value, config)
   return value
 end
 
-local function read_field(config, raw, source, f)
+-- One of a few words; `as` names the field for what the word means.
+local function read_word(config, raw, source, f)
+  local value = raw[f[1]] or f.default
+  config[f[1]], config[f.as] = value, f.words[value]
+  if not f.words[value] then
+    errors.raise("%s: %s is %s; supported are %s", source, f[1], show(value), f.supported)
+  end
+end
+
+local function read_number(config, raw, source, f)
   local value = number(raw, source, f[1], f[2], given(f[3], config), given(f[4], config), f.whole)
   if f.below and value >= f.below then
     errors.raise("%s: %s is %g, expected less than %g", source, f[1], value, f.below)
@@ -100,15 +104,6 @@ local function check_unsupported(raw, source)
   end
 end
 
-local function read_activation(config, raw, source)
-  config.hidden_act = raw.hidden_act or "gelu"
-  config.gelu = GELU[config.hidden_act]
-  if not config.gelu then
-    errors.raise("%s: hidden_act is %s; supported are gelu and gelu_new", source,
-      show(config.hidden_act))
-  end
-end
-
 local function read_task(config, raw, source)
   config.problem_type = raw.problem_type
   if config.problem_type ~= nil and not PROBLEM_TYPES[config.problem_type] then
@@ -138,9 +133,9 @@ function M.check(raw, source)
   local config = { model_type = raw.model_type, family = family, raw = raw }
   check_unsupported(raw, source)
   for _, field in ipairs(family.fields) do
-    read_field(config, raw, source, field)
+    local read = field.words and read_word or read_number
+    read(config, raw, source, field)
   end
-  read_activation(config, raw, source)
   read_task(config, raw, source)
   if family.check then
     family.check(config, source)
@@ -148,7 +143,7 @@ function M.check(raw, source)
   return config
 end
 
---- The same model for another task: a new table, the given one is left as it is.
+--- The same model for another task: returns a new table and leaves the given one unchanged.
 -- @tparam table config
 -- @tparam ?{string,…} labels names in order of their ids; nil: regression, one number
 -- @treturn table config
@@ -175,9 +170,7 @@ function M.encode(config)
   for _, field in ipairs(config.family.fields) do
     out[field[1]] = config[field[1]]
   end
-  for _, field in ipairs({ "model_type", "hidden_act", "problem_type" }) do
-    out[field] = config[field]
-  end
+  out.model_type, out.problem_type = config.model_type, config.problem_type
   out.num_labels, out._num_labels = nil, nil -- Transformers counts id2label
   out.id2label, out.label2id = {}, {}
   for i, name in ipairs(config.labels) do

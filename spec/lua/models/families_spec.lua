@@ -173,6 +173,11 @@ describe("families", function()
       end
       half.build = "forward"
       assert.equal('models.define("x"): build is string, expected a function', refused("x", half))
+      half.build, half.bild = bag.build, bag.build
+      assert.matches('^models.define%("x"%): part bild is unknown; did you mean build%?',
+        refused("x", half))
+      half.bild, half.fields = nil, { bag.fields[1], bag.fields[2] }
+      assert.equal('models.define("x"): its fields lack num_hidden_layers', refused("x", half))
       assert.is_nil(families.get("x"))
     end)
   end)

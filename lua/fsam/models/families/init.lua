@@ -4,7 +4,8 @@
 --
 -- A family is a table:
 --   class            the class that Transformers loads it with ("BertForSequenceClassification")
---   fields           configuration fields with bounds and defaults (see fsam.models.blocks.fields)
+--   fields           configuration fields with bounds and defaults (see fsam.models.blocks.fields);
+--                    NEEDED are those that every model has
 --   check            optional, (config, source): refuses what no single field shows
 --   build            (d, config, dropout) → graph: declares the parameters and returns a table with
 --                    forward(self, tape) → logits [B,C] in f32 (see fsam.models.declaration)
@@ -25,6 +26,10 @@ local PARTS = { class = "string", fields = "table", build = "function",
   position_offset = "function", prefix = "string", bare = "table", ignored = "table",
   output = "string", fresh = "table", presets = "table" }
 
+local NEEDED = { "vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings",
+  "pad_token_id", "initializer_range", "hidden_dropout_prob", "attention_probs_dropout_prob",
+  "classifier_dropout" }
+
 local register = registry.new("fsam.models.families.", { "bert", "electra", "roberta" })
 
 --- Adds a family, or replaces one.
@@ -40,6 +45,21 @@ function M.define(name, family)
     if type(family[part]) ~= PARTS[part] then
       errors.raise("models.define(%q): %s is %s, expected a %s", name, part, type(family[part]),
         PARTS[part])
+    end
+  end
+  local what = ("models.define(%q)"):format(name)
+  for part in pairs(family) do
+    if not PARTS[part] and part ~= "check" then
+      errors.unknown(what .. ": part", part, registry.sorted(PARTS))
+    end
+  end
+  local fields = {}
+  for _, field in ipairs(family.fields) do
+    fields[field[1]] = true
+  end
+  for _, field in ipairs(NEEDED) do
+    if not fields[field] then
+      errors.raise("%s: its fields lack %s", what, field)
     end
   end
   register:define(name, family)
