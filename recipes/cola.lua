@@ -35,7 +35,7 @@ local corpus = options.data and fsam.data.cola.read(options.data)
   or fsam.data.acceptability.generate()
 
 -- Model: a checkpoint with its own vocabulary, or random weights over the corpus's.
-local tokenizer = run.source and fsam.text.load(run.source_folder)
+local tokenizer = run.source and fsam.text.load(run.source)
   or fsam.text.wordpiece({ vocab = corpus.vocab })
 local settings = {
   device = run.device, precision = options.precision, labels = corpus.train.labels,

@@ -5,11 +5,11 @@
 -- Modules load at first use, so that starting costs milliseconds.
 local MODULES = {
   compare = "compare", data = "data", device = "base.device", errors = "errors",
-  json = "base.json", landscape = "landscape", load = "models.predictor", metrics = "data.metrics",
-  models = "models", ops = "pass.ops", optim = "optim", options = "options",
-  params = "vector.params", pass = "pass", sam = "sam", schedule = "train.schedule",
-  show = "program.show", tape = "pass.tape", task = "data.task", tensor = "base.tensor",
-  text = "text", train = "train", vector = "vector",
+  formats = "formats", json = "base.json", landscape = "landscape", load = "models.predictor",
+  metrics = "data.metrics", models = "models", ops = "pass.ops", optim = "optim",
+  options = "options", params = "vector.params", pass = "pass", sam = "sam",
+  schedule = "train.schedule", show = "program.show", tape = "pass.tape", task = "data.task",
+  tensor = "base.tensor", text = "text", train = "train", vector = "vector",
 }
 
 local function names()

@@ -1,15 +1,17 @@
-"""Writes the golden models of spec/lua/models/models_spec.lua: small random BERT and RoBERTa classifiers, and
-for several batch shapes the logits, per-sample losses and every parameter's gradient that PyTorch and
-Transformers compute with dropout off in f32.
+"""Writes the golden models of spec/lua/models/models_spec.lua: small random classifiers of each
+family, and for several batch shapes the logits, per-sample losses and every parameter's gradient that
+PyTorch and Transformers compute with dropout off in f32.
 
-    python3 spec/golden/make_models.py        (needs torch, transformers, safetensors)
+    python3 spec/golden/make_models.py [NAME…]      (needs torch, transformers, safetensors)
 """
 import json
 import os
+import sys
 
 import torch
 from safetensors.torch import save_file
-from transformers import (BertConfig, BertForSequenceClassification, RobertaConfig,
+from transformers import (BertConfig, BertForSequenceClassification, ElectraConfig,
+                          ElectraForSequenceClassification, RobertaConfig,
                           RobertaForSequenceClassification)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -30,6 +32,23 @@ def roberta():
                            intermediate_size=96, max_position_embeddings=42, type_vocab_size=1,
                            pad_token_id=1, num_labels=2, layer_norm_eps=1e-5)
     return "roberta_small", RobertaForSequenceClassification(config)
+
+
+def electra():
+    # Embeddings narrower than the encoder, as the small discriminator has them.
+    config = ElectraConfig(vocab_size=50, embedding_size=24, hidden_size=32, num_hidden_layers=2,
+                           num_attention_heads=4, intermediate_size=48, max_position_embeddings=40,
+                           type_vocab_size=2, num_labels=3)
+    return "electra_small", ElectraForSequenceClassification(config)
+
+
+def electra_one_width():
+    # As the base and large discriminators: no projection. The layers' gelu is the tanh form, the head's
+    # stays the erf form.
+    config = ElectraConfig(vocab_size=40, embedding_size=32, hidden_size=32, num_hidden_layers=1,
+                           num_attention_heads=2, intermediate_size=48, max_position_embeddings=40,
+                           type_vocab_size=2, num_labels=2, hidden_act="gelu_new")
+    return "electra_one_width", ElectraForSequenceClassification(config)
 
 
 def randomize(model, generator):
@@ -71,9 +90,11 @@ def case(model, lengths, generator):
 
 def main():
     torch.set_num_threads(1)
-    for make in (bert, roberta):
+    for make in (bert, roberta, electra, electra_one_width):
         generator = torch.Generator().manual_seed(20221)
         name, model = make()
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
         model.eval()
         randomize(model, generator)
         folder = os.path.join(HERE, name)

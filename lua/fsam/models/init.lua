@@ -1,18 +1,22 @@
---- Models: loaded from a Hugging Face folder or started from random weights, sealed into one
--- vector. A model owns its configuration, parameters and graph; it knows nothing of training.
---   model.params   fsam.params: w, c, g and state      model.config   fsam.formats.config
+--- Models: loaded from a checkpoint or started from random weights, sealed into one vector. A model
+-- owns its configuration, parameters and graph; it knows nothing of training.
+--   model.params   fsam.params: w, c, g and state      model.config   fsam.models.config
 --   model.graph    forward(tape) → logits              model.count    parameters
 --   model.announcements  lines a user should see       model:save(folder), model:predict(text)
-local Encoder = require("fsam.models.encoder")
+--
+-- `define(name, family)` adds a family of models: fsam.models.families says what it is.
 local Weights = require("fsam.pass.gradients")
 local architectures = require("fsam.models.architectures")
-local config_json = require("fsam.formats.config")
+local config_of = require("fsam.models.config")
+local declaration = require("fsam.models.declaration")
+local families = require("fsam.models.families")
+local formats = require("fsam.formats")
 local huggingface = require("fsam.formats.huggingface")
-local layout = require("fsam.models.layout")
+local matching = require("fsam.models.matching")
 local params = require("fsam.vector.params")
 local starting = require("fsam.models.initialize")
 
-local M = {}
+local M = { define = families.define }
 
 local Model = {}
 Model.__index = Model
@@ -25,77 +29,84 @@ local function or_default(value, default)
 end
 
 -- Seals the parameters of a configuration and builds the graph over them; no values yet.
+-- Returns the model, and its parameters as declared.
 local function build(config, o)
-  local list = layout.parameters(config, config.num_labels)
+  local list = declaration.list(config)
   for _, parameter in ipairs(list) do
     parameter.frozen = params.matches(parameter.name, o.freeze)
     parameter.decay = not params.matches(parameter.name, o.no_decay)
   end
   local sealed = params.new(o.device, list, { compute = o.precision == "bf16" and "bf16" or "f32" })
   local weights = Weights.new(sealed)
-  local graph = Encoder.new(config, weights, {
-    hidden = or_default(o.dropout, config.hidden_dropout_prob),
-    attention = or_default(o.attention_dropout, config.attention_probs_dropout_prob),
-    pooler = or_default(o.pooler_dropout, config.classifier_dropout),
-  })
-  local roberta = config.model_type == "roberta"
+  local offset = config.family.position_offset(config)
   return setmetatable({
     device = o.device,
     config = config,
     params = sealed,
     weights = weights,
-    graph = graph,
+    graph = declaration.graph(config, weights, {
+      hidden = or_default(o.dropout, config.hidden_dropout_prob),
+      attention = or_default(o.attention_dropout, config.attention_probs_dropout_prob),
+      pooler = or_default(o.pooler_dropout, config.classifier_dropout),
+    }),
     count = sealed.count,
     pad_id = config.pad_token_id,
-    position_offset = roberta and config.pad_token_id + 1 or 0,
-    max_positions = config.max_position_embeddings - (roberta and config.pad_token_id + 1 or 0),
+    position_offset = offset,
+    max_positions = config.max_position_embeddings - offset,
     announcements = {},
-  }, Model)
+  }, Model), list
 end
 
--- The configuration for the labels, or for regression; as it is when o says neither.
+-- The configuration for the labels, or for regression; unchanged when o says neither.
 local function with_task(config, o)
-  return (o.labels or o.regression) and config_json.with_labels(config, o.labels) or config
+  return (o.labels or o.regression) and config_of.with_labels(config, o.labels) or config
+end
+
+-- Lines about what the checkpoint did not give, and what of it is not used.
+local function announce(model, report, o)
+  for _, reason in ipairs(report.reasons) do
+    table.insert(model.announcements, reason .. "; it starts from random values (seed "
+      .. (o.seed or 1) .. ", " .. (o.head_init or "fairseq") .. " initialisation)")
+  end
+  local unexpected = report.unexpected
+  if #unexpected > 0 then
+    table.insert(model.announcements, ("%d tensors of the file are not used: %s%s"):format(
+      #unexpected, table.concat(unexpected, ", ", 1, math.min(3, #unexpected)),
+      #unexpected > 3 and ", ..." or ""))
+  end
 end
 
 --- A model with random weights.
 -- @tparam table o device; arch (fsam.models.architectures) and config overrides, or config;
 --   labels (names) or regression = true (default: the configuration's); seed; precision = "fp32" |
--- "bf16"; head_init = "fairseq" | "hf";
---   freeze, no_decay (lists of plain text that a parameter's name contains); dropout,
---   attention_dropout, pooler_dropout (default: the configuration's)
+--   "bf16"; head_init = "fairseq" | "hf"; freeze, no_decay (lists of plain text that a parameter's
+--   name contains); dropout, attention_dropout, pooler_dropout (default: the configuration's)
 function M.new(o)
   local config = o.config or architectures.config(o.arch, {
     vocab_size = o.vocab_size,
     pad_token_id = o.pad_id,
     max_position_embeddings = o.max_position_embeddings,
   })
-  local model = build(with_task(config, o), o)
-  starting.fill(model.params, model.config, model.params.parameters, o)
+  local model, list = build(with_task(config, o), o)
+  starting.fill(model.params, model.config, list, o)
   return model
 end
 
---- A model from a Hugging Face folder or a .safetensors file.
--- @tparam table o path; the rest as for new
+--- A model from a checkpoint.
+-- @tparam table o path (what fsam.formats opens), or source (opened; its tensors are closed
+--   afterwards); the rest as for new
 -- @raise one line that names what is missing, broken or does not fit
 function M.load(o)
-  local source = huggingface.load(o.path)
-  local model = build(with_task(source.config, o), o)
+  local source = o.source or formats.open(o.path)
+  local config = config_of.check(source.config, source.config_path)
+  local model, list = build(with_task(config, o), o)
   local sealed = model.params
-  local report = huggingface.assign(source, sealed.parameters, function(parameter, entry)
-    entry:read_tensor(sealed:master(parameter))
+  local report = matching.assign(source.tensors, config, list, function(parameter, entry)
+    entry:read_tensor(sealed:master(sealed.by_name[parameter.name]))
   end)
   source.tensors:close()
   starting.fill(sealed, model.config, report.fresh, o)
-  for _, reason in ipairs(report.reasons) do
-    table.insert(model.announcements, reason .. "; it starts from random values (seed "
-      .. (o.seed or 1) .. ", " .. (o.head_init or "fairseq") .. " initialisation)")
-  end
-  if #report.unexpected > 0 then
-    table.insert(model.announcements, ("%d tensors of the file are not used: %s%s"):format(
-      #report.unexpected, table.concat(report.unexpected, ", ", 1, math.min(3, #report.unexpected)),
-      #report.unexpected > 3 and ", ..." or ""))
-  end
+  announce(model, report, o)
   return model
 end
 
@@ -106,7 +117,7 @@ function Model:save(folder)
     list[i] = { name = parameter.name, shape = parameter.shape,
       data = self.params:master(parameter) }
   end
-  huggingface.save(folder, self.config, list)
+  huggingface.save(folder, config_of.encode(self.config), list)
 end
 
 function Model:__tostring()

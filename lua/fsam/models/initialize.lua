@@ -7,17 +7,13 @@ local lib, check = C.lib, C.check
 
 local M = {}
 
-local function is_head(parameter)
-  return parameter.name:find("^classifier%.") ~= nil
-end
-
 -- How a parameter starts: normal or uniform, shift, scale.
-local function rule(parameter, parameters, config, head_init)
+local function rule(parameter, by_name, config, head_init)
   local name = parameter.name
   if parameter.kind == "norm" then
     return false, name:find("weight$") and 1 or 0, 0
-  elseif is_head(parameter) and head_init ~= "hf" then
-    local matrix = parameters[name:gsub("%.bias$", ".weight")]
+  elseif parameter.part == "head" and head_init ~= "hf" then
+    local matrix = by_name[name:gsub("%.bias$", ".weight")]
     local bound = 1 / math.sqrt(matrix.shape[2])
     return false, -bound, 2 * bound
   elseif name:find("bias$") then
@@ -27,18 +23,19 @@ local function rule(parameter, parameters, config, head_init)
 end
 
 --- Gives the listed parameters their starting values in w.
--- @tparam table params sealed parameters
--- @tparam table config fsam.formats.config
--- @tparam table list parameters that start fresh
+-- @tparam table params sealed parameters (fsam.vector.params)
+-- @tparam table config fsam.models.config
+-- @tparam table list parameters that start fresh, as declared (fsam.models.declaration)
 -- @tparam table o seed (default 1), head_init ("fairseq", default, or "hf")
 function M.fill(params, config, list, o)
   for _, parameter in ipairs(list) do
-    parameter = params.by_name[parameter.name]
+    local sealed = params.by_name[parameter.name]
     local normal, shift, scale = rule(parameter, params.by_name, config, o.head_init)
-    local t = params:master(parameter)
-    check(lib.fsam_tensor_random(t, normal and 1 or 0, shift, scale, o.seed or 1, parameter.index))
-    if parameter.name:find("word_embeddings") then
-      t:view({ 1, parameter.shape[2] }, config.pad_token_id * parameter.shape[2], "pad row"):fill(0)
+    local t = params:master(sealed)
+    check(lib.fsam_tensor_random(t, normal and 1 or 0, shift, scale, o.seed or 1, sealed.index))
+    if parameter.pad_row then
+      local width = parameter.shape[2]
+      t:view({ 1, width }, parameter.pad_row * width, "pad row"):fill(0)
     end
   end
   params:sync()

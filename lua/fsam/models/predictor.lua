@@ -4,7 +4,7 @@ local Pass = require("fsam.pass")
 local batches = require("fsam.data.packing")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
-local folder = require("fsam.formats.atomic_folder")
+local formats = require("fsam.formats")
 local models = require("fsam.models")
 local text = require("fsam.text")
 
@@ -83,18 +83,18 @@ local function predict(model, sentence, pair)
     labels = model.config.labels }, Prediction)
 end
 
---- Loads a Hugging Face folder or a run's checkpoint.
+--- Loads a checkpoint: what fsam.formats opens, a run's folder too.
 -- @tparam string path
 -- @tparam[opt] table o device ("auto"), precision ("fp32"), and what fsam.models.load takes
 -- @treturn table the model, with tokenizer, pass, predict(text[, pair]) and
 --   gradient(text, label[, pair])
 return function(path, o)
   o = o or {}
-  local where = folder.resolve(path) or path
+  local source = formats.open(path)
   local device = devices.open(o.device or "auto")
-  local model = models.load({ path = where, device = device, seed = o.seed,
+  local model = models.load({ source = source, device = device, seed = o.seed,
     precision = devices.precision(o.precision or "fp32", device), freeze = o.freeze })
-  model.tokenizer = text.load(where)
+  model.tokenizer = text.load(source)
   model.pass = Pass.new({ model = model })
   model.predict, model.gradient = predict, gradient
   return model

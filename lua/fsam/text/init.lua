@@ -1,10 +1,11 @@
---- Tokenizers: `text.load(folder)`, and `text.wordpiece` and `text.bpe` for vocabularies in memory.
+--- Tokenizers: `text.load(path)`, and `text.wordpiece` and `text.bpe` for vocabularies in memory.
 --
--- Owns finding and reading vocabulary files. What a tokenizer does is tokenizer.lua's.
-local lfs = require("lfs")
+-- Owns reading vocabulary files, which a checkpoint's format finds (fsam.formats). What a tokenizer
+-- does is tokenizer.lua's.
 local bpe = require("fsam.text.bpe")
 local errors = require("fsam.errors")
 local files = require("fsam.text.files")
+local formats = require("fsam.formats")
 local json = require("fsam.base.json")
 local merging = require("fsam.text.merging")
 local template = require("fsam.text.template")
@@ -86,10 +87,10 @@ local function lines_of(bytes)
   return lines
 end
 
-local function load_vocab_txt(path, bytes, config, kept)
+local function load_pieces(where, config, kept)
   return M.wordpiece({
-    name = path .. "/vocab.txt",
-    vocab = lines_of(bytes),
+    name = where,
+    vocab = lines_of(files.read(where)),
     lowercase = config.do_lower_case,
     strip_accents = config.strip_accents,
     chinese = config.tokenize_chinese_chars,
@@ -98,9 +99,8 @@ local function load_vocab_txt(path, bytes, config, kept)
   })
 end
 
-local function load_vocab_json(path, bytes, merge_bytes, config, kept)
-  local where = path .. "/vocab.json"
-  local ids = json.decode(bytes, where)
+local function load_ids(where, merges_path, config, kept)
+  local ids = json.decode(files.read(where), where)
   if type(ids) ~= "table" then
     errors.raise("%s: expected a JSON object", where)
   end
@@ -110,11 +110,11 @@ local function load_vocab_json(path, bytes, merge_bytes, config, kept)
     end
   end
   local merges = {}
-  for i, line in ipairs(lines_of(merge_bytes)) do
+  for i, line in ipairs(lines_of(files.read(merges_path))) do
     if line ~= "" and not (i == 1 and line:find("^#version")) then
       local left, right = line:match("^([^ ]+) ([^ ]+)$")
       if not left then
-        errors.raise("%s/merges.txt: line %d is not a pair of pieces", path, i)
+        errors.raise("%s: line %d is not a pair of pieces", merges_path, i)
       end
       merges[#merges + 1] = { left, right }
     end
@@ -123,41 +123,38 @@ local function load_vocab_json(path, bytes, merge_bytes, config, kept)
     add_prefix_space = config.add_prefix_space })
 end
 
---- Reads a tokenizer from a Hugging Face folder.
+--- Reads the tokenizer of a checkpoint.
 --
 -- It is tokenizer.json if there is one, else vocab.txt (BERT's WordPiece), else vocab.json with
 -- merges.txt (RoBERTa's BPE). With vocab.txt, text is lower-cased and accents are stripped unless
 -- tokenizer_config.json says otherwise (`do_lower_case`, `strip_accents`,
 -- `tokenize_chinese_chars`); that file may also rename the special tokens.
--- @tparam string path
+-- @param source a path (what fsam.formats opens; a folder may have no weights), or a source
 -- @treturn table tokenizer, see tokenizer.lua
 -- @raise one line, when there is none or it is not supported
-function M.load(path)
-  path = path:gsub("(.)/+$", "%1")
-  if lfs.attributes(path, "mode") ~= "directory" then
-    errors.raise("%s: no such folder, so no tokenizer", path)
+function M.load(source)
+  local vocabulary = type(source) == "table" and source.vocabulary or formats.vocabulary(source)
+  if not vocabulary then
+    errors.raise("%s: no such folder, so no tokenizer", (source:gsub("(.)/+$", "%1")))
   end
-  local kept = {}
+  local found, kept = vocabulary.files, {}
   local config
-  config, kept["tokenizer_config.json"] = files.read_object(path .. "/tokenizer_config.json")
-  kept["special_tokens_map.json"] = files.read(path .. "/special_tokens_map.json")
+  if found.config then
+    config, kept["tokenizer_config.json"] = files.read_object(found.config)
+  end
+  kept["special_tokens_map.json"] = found.specials and files.read(found.specials)
   config = config or {}
-  local bytes = files.read(path .. "/tokenizer.json")
-  if bytes then
+  if found.tokenizer then
+    local bytes = files.read(found.tokenizer)
     kept["tokenizer.json"] = bytes
-    return tokenizer_json.read(bytes, path .. "/tokenizer.json", config, kept)
-  end
-  bytes = files.read(path .. "/vocab.txt")
-  if bytes then
-    return load_vocab_txt(path, bytes, config, kept)
-  end
-  bytes = files.read(path .. "/vocab.json")
-  local merges = files.read(path .. "/merges.txt")
-  if bytes and merges then
-    return load_vocab_json(path, bytes, merges, config, kept)
+    return tokenizer_json.read(bytes, found.tokenizer, config, kept)
+  elseif found.pieces then
+    return load_pieces(found.pieces, config, kept)
+  elseif found.ids and found.merges then
+    return load_ids(found.ids, found.merges, config, kept)
   end
   return errors.raise("%s: no tokenizer in this folder (looked for tokenizer.json, vocab.txt, "
-    .. "vocab.json with merges.txt)", path)
+    .. "vocab.json with merges.txt)", vocabulary.where)
 end
 
 return M

@@ -15,7 +15,7 @@ local M = {}
 local function model_flags()
   return {
     { name = "restore_file", type = "string", metavar = "PATH", free = true,
-      help = "pretrained model: a Hugging Face folder or a .safetensors file" },
+      help = "pretrained model: " .. require("fsam.formats").KINDS },
     { name = "arch", type = "choice", choices = require("fsam.models.architectures").names(),
       help = "architecture for random weights" },
     { name = "head_init", type = "choice", choices = { "fairseq", "hf" }, default = "fairseq",

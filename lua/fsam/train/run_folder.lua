@@ -7,6 +7,7 @@
 local checkpoint = require("fsam.train.checkpoint")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
+local formats = require("fsam.formats")
 local lfs = require("lfs")
 local options_of = require("fsam.options")
 local values = require("fsam.options.values")
@@ -125,8 +126,8 @@ end
 -- @tparam table options from the command line
 -- @tparam[opt] string base name of fresh folders; default: the program's, without ".lua"
 -- @treturn table run: folder (nil with --no-save and --valid-only), resume { path, trainer } or
---   nil, finished (a sentence) or nil, source: the model to load (checkpoint or --restore-file; nil
---   for random weights), source_folder: where its vocabulary is
+--   nil, finished (a sentence) or nil, source: the path of the model and its vocabulary
+--   (checkpoint or --restore-file; nil for random weights)
 -- @raise when --restore-file does not exist; when the saved run was started with other mathematics
 function M.open(options, base)
   local run = setmetatable({ options = options }, Run)
@@ -148,13 +149,8 @@ function M.open(options, base)
     run.fresh = base or options.program:gsub("%.lua$", "")
   end
   run.source = run.resume and run.resume.path or options.restore_file
-  if run.source then
-    local kind = file.kind(run.source)
-    if not kind then
-      errors.raise("--restore-file %s does not exist; it is a Hugging Face folder or a "
-        .. ".safetensors file", run.source)
-    end
-    run.source_folder = kind == "directory" and run.source or file.parent(run.source)
+  if run.source and not formats.exists(run.source) then
+    errors.raise("--restore-file %s does not exist; it is %s", run.source, formats.KINDS)
   end
   return run
 end

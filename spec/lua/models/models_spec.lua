@@ -1,5 +1,5 @@
--- Models against Transformers: golden files of spec/golden/make_models.py (small random BERT and
--- RoBERTa classifiers, dropout off, f32 by PyTorch).
+-- Models against Transformers: golden files of spec/golden/make_models.py (small random classifiers
+-- of each family, dropout off, f32 by PyTorch).
 local C = require("fsam.C")
 local batches = require("fsam.data.packing")
 local devices = require("fsam.base.device")
@@ -100,7 +100,7 @@ local function check_gradients(model, file, list, tolerance, zero)
   end
 end
 
-for _, name in ipairs({ "bert_small", "roberta_small" }) do
+for _, name in ipairs({ "bert_small", "roberta_small", "electra_small", "electra_one_width" }) do
   describe(name .. " against Transformers", function()
     for _, case in ipairs({ "one", "equal", "mixed" }) do
       local function golden()

@@ -2,7 +2,7 @@
 -- sample's dropout follows it wherever it is packed.
 local Pass = require("fsam.pass")
 local batches = require("fsam.data.packing")
-local config_json = require("fsam.formats.config")
+local config_json = require("fsam.models.config")
 local devices = require("fsam.base.device")
 local helper = require("spec.helper")
 local models = require("fsam.models")

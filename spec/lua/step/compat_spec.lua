@@ -3,7 +3,7 @@
 -- dropout off). Then the switches one by one: each is needed, and each may be set alone.
 local Pass = require("fsam.pass")
 local batches = require("fsam.data.packing")
-local config_json = require("fsam.formats.config")
+local config_json = require("fsam.models.config")
 local devices = require("fsam.base.device")
 local flags = require("fsam.train.flags")
 local helper = require("spec.helper")

@@ -2,6 +2,7 @@
 -- the one line for what cannot be read.
 
 local errors = require("fsam.errors")
+local formats = require("fsam.formats")
 local helper = require("spec.helper")
 local json = require("fsam.base.json")
 local small = require("spec.lua.text.tokenizers")
@@ -81,6 +82,15 @@ describe("a tokenizer", function()
     local ids, token_types = tokenizer:encode_batch({ "the", { text = "key", pair = "are" } })
     assert.are.same({ { 2, 5, 3 }, { 2, 6, 3, 8, 3 } }, ids)
     assert.are.same({ { 0, 0, 0 }, { 0, 0, 0, 1, 1 } }, token_types)
+  end)
+
+  it("is that of a checkpoint: of a folder, of a file in it, or of a source", function()
+    local folder = folder_of("wordpiece")
+    local expected = text.load(folder):encode("the keys")
+    helper.write_file(folder .. "/model.safetensors", "")
+    assert.are.same(expected, (text.load(folder .. "/model.safetensors"):encode("the keys")))
+    local source = { vocabulary = formats.vocabulary(folder) }
+    assert.are.same(expected, (text.load(source):encode("the keys")))
   end)
 
   it("writes vocabulary files that it reads back as the same", function()

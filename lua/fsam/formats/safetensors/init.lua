@@ -67,7 +67,7 @@ function Entry:read_tensor(tensor)
   check(lib.fsam_file_read_tensor(tensor, mapping(self), self.dtype, self.offset))
 end
 
---- Copies the stored bytes as they are.
+--- Copies the stored bytes.
 -- @tparam cdata dest memory for at least `bytes` bytes
 -- @tparam number bytes must be the number of bytes
 function Entry:read_bytes(dest, bytes)
@@ -133,7 +133,7 @@ local function header_length(path, data, size)
   if size < 8 then
     errors.raise("%s has %d bytes: too short for a safetensors file", path, size)
   end
-  local length = ffi.cast(u64_at, data)[0] -- may exceed 2^53, so compared as it is
+  local length = ffi.cast(u64_at, data)[0] -- may exceed 2^53, so not converted
   if length > header.MAX_BYTES then
     errors.raise("%s: the header's length is %s, more than %d: not a safetensors file", path,
       tostring(length):gsub("ULL$", ""), header.MAX_BYTES)

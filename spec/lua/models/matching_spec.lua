@@ -1,11 +1,12 @@
---- Hugging Face folders: finding the files, matching names, what may be missing, and saving.
+--- Which tensors of a file become which parameters: names, what may be missing, what must fit.
 local C = require("fsam.C")
-local config_json = require("fsam.formats.config")
+local config_of = require("fsam.models.config")
+local formats = require("fsam.formats")
 local helper = require("spec.helper")
 local huggingface = require("fsam.formats.huggingface")
 local json = require("fsam.base.json")
+local matching = require("fsam.models.matching")
 local safetensors = require("fsam.formats.safetensors")
-local lfs = require("lfs")
 local ffi = C.ffi
 
 -- A configuration of a few numbers; its "model" is a handful of the real names.
@@ -25,12 +26,12 @@ local BODY = {
   { name = "bert.encoder.layer.0.output.LayerNorm.bias", shape = { 4 } },
 }
 local POOLER = {
-  { name = "bert.pooler.dense.weight", shape = { 4, 4 } },
-  { name = "bert.pooler.dense.bias", shape = { 4 } },
+  { name = "bert.pooler.dense.weight", shape = { 4, 4 }, part = "pooler" },
+  { name = "bert.pooler.dense.bias", shape = { 4 }, part = "pooler" },
 }
 local HEAD = {
-  { name = "classifier.weight", shape = { 2, 4 } },
-  { name = "classifier.bias", shape = { 2 } },
+  { name = "classifier.weight", shape = { 2, 4 }, part = "head" },
+  { name = "classifier.bias", shape = { 2 }, part = "head" },
 }
 
 local function joined(...)
@@ -53,7 +54,13 @@ local function names(list)
   return result
 end
 
-describe("Hugging Face folders", function()
+-- The source of a path, and its configuration.
+local function open(path)
+  local source = formats.open(path)
+  return source, config_of.check(source.config, source.config_path)
+end
+
+describe("tensors and parameters", function()
   local folder
 
   before_each(function()
@@ -96,60 +103,13 @@ describe("Hugging Face folders", function()
   -- Assigns MODEL (or `parameters`) from the folder: the values by name, and the report.
   local function assign(parameters)
     local values = {}
-    local source = huggingface.load(folder)
-    local report = huggingface.assign(source, parameters or MODEL, function(parameter, entry)
-      values[parameter.name] = entry:values()
-    end)
+    local source, config = open(folder)
+    local report = matching.assign(source.tensors, config, parameters or MODEL,
+      function(parameter, entry)
+        values[parameter.name] = entry:values()
+      end)
     return values, report
   end
-
-  describe("a path", function()
-    it("may be a folder, a file in it, or an index of shards", function()
-      write(tensors(MODEL))
-      for _, path in ipairs({ folder, folder .. "/", folder .. "/model.safetensors" }) do
-        local source = huggingface.load(path)
-        assert.equal(folder, source.folder)
-        assert.equal(folder .. "/model.safetensors", source.path)
-        assert.equal("bert", source.config.model_type)
-        assert.equal(#MODEL, #source.tensors.names)
-      end
-      assert(os.rename(folder .. "/model.safetensors", folder .. "/1.safetensors"))
-      local map = {}
-      for _, parameter in ipairs(MODEL) do
-        map[parameter.name] = "1.safetensors"
-      end
-      helper.write_file(folder .. "/model.safetensors.index.json",
-        json.encode({ weight_map = map }))
-      assert.equal(#MODEL, #huggingface.load(folder).tensors.names)
-    end)
-
-    it("is refused with what it lacks", function()
-      assert.equal("<>none does not exist; give a Hugging Face folder or a .safetensors file",
-        message_of(huggingface.load, folder .. "/none"))
-      assert.equal("<> has no config.json: not a Hugging Face folder",
-        message_of(huggingface.load, folder))
-      helper.write_file(folder .. "/alone.safetensors", "")
-      assert.equal("<>alone.safetensors has no config.json beside it, which describes its model",
-        message_of(huggingface.load, folder .. "/alone.safetensors"))
-      helper.write_file(folder .. "/config.json", json.encode(raw()))
-      assert.equal("<> has no model.safetensors", message_of(huggingface.load, folder))
-      helper.write_file(folder .. "/pytorch_model.bin", "")
-      assert.equal("<> has its weights in pytorch_model.bin only; save them as model.safetensors",
-        message_of(huggingface.load, folder))
-      assert.equal("<>config.json is neither a Hugging Face folder nor a .safetensors file",
-        message_of(huggingface.load, folder .. "/config.json"))
-    end)
-
-    it("may name a checkpoint whose saving was interrupted", function()
-      write(tensors(MODEL))
-      helper.write_file(folder .. "/trainer.json", "{}")
-      local name = folder .. "-checkpoint"
-      assert(os.rename(folder, name .. ".old"))
-      finally(function() helper.remove_dir(name .. ".old") end)
-      assert.equal(name .. ".old", huggingface.load(name).folder)
-      assert(lfs.mkdir(folder))
-    end)
-  end)
 
   describe("names", function()
     local expected
@@ -254,7 +214,8 @@ describe("Hugging Face folders", function()
       end
       write(list, fields)
       local copied = 0
-      local message = message_of(huggingface.assign, huggingface.load(folder), MODEL, function()
+      local source, config = open(folder)
+      local message = message_of(matching.assign, source.tensors, config, MODEL, function()
         copied = copied + 1
       end)
       assert.equal(0, copied) -- nothing is copied before all is checked
@@ -277,15 +238,16 @@ describe("Hugging Face folders", function()
   it("come back as they were saved, with labels and unknown fields", function()
     write(tensors(MODEL))
     local expected = assign()
-    local config = config_json.with_labels(huggingface.load(folder).config, { "bad", "good" })
-    huggingface.save(folder, config, tensors(MODEL))
+    local text = config_of.encode(config_of.with_labels(select(2, open(folder)),
+      { "bad", "good" }))
+    huggingface.save(folder, text, tensors(MODEL))
     assert.same(expected, (assign()))
-    local source = huggingface.load(folder)
-    assert.same({ "bad", "good" }, source.config.labels)
-    assert.equal("single_label_classification", source.config.problem_type)
-    assert.equal("two", source.config.raw.unknown_field[2])
+    local _, config = open(folder)
+    assert.same({ "bad", "good" }, config.labels)
+    assert.equal("single_label_classification", config.problem_type)
+    assert.equal("two", config.raw.unknown_field[2])
     local before = helper.read_file(folder .. "/model.safetensors")
-    huggingface.save(folder, config, tensors(MODEL))
+    huggingface.save(folder, text, tensors(MODEL))
     assert.equal(before, helper.read_file(folder .. "/model.safetensors"))
   end)
 end)

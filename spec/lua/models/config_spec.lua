@@ -1,5 +1,5 @@
 --- config.json: defaults, what is refused and how, labels, and what is written back.
-local config_json = require("fsam.formats.config")
+local config_json = require("fsam.models.config")
 local json = require("fsam.base.json")
 
 local BERT = [[{"model_type": "bert", "vocab_size": 100, "hidden_size": 8, "num_hidden_layers": 2,
@@ -30,19 +30,19 @@ describe("config.json", function()
     assert.equal("erf", config.gelu)
     assert.same({ "LABEL_0", "LABEL_1" }, config.labels)
     assert.equal(2, config.num_labels)
-    assert.equal("bert.", config.prefix)
+    assert.equal("bert.", config.family.prefix)
     local roberta = check('"model_type": "roberta", "classifier_dropout": null, '
       .. '"hidden_dropout_prob": 0.3, "hidden_act": "gelu_new"')
     assert.equal(1, roberta.pad_token_id)
-    assert.equal("roberta.", roberta.prefix)
+    assert.equal("roberta.", roberta.family.prefix)
     assert.equal(0.3, roberta.classifier_dropout)
     assert.equal("tanh", roberta.gelu)
   end)
 
   it("is refused with field, value and what is possible", function()
     for fields, message in pairs({
-      ['"model_type": "gpt2"'] = 'model_type is "gpt2"; supported are bert, roberta',
-      ['"model_type": null'] = "model_type is nil; supported are bert, roberta",
+      ['"model_type": "gpt2"'] = 'model_type is "gpt2"; supported are bert, electra, roberta',
+      ['"model_type": null'] = "model_type is nil; supported are bert, electra, roberta",
       ['"hidden_size": 9'] = "hidden_size 9 is not divisible by num_attention_heads 2",
       ['"hidden_size": 0'] = "hidden_size is 0, expected an integer from 1 to 65536",
       ['"num_hidden_layers": 1.5'] = "num_hidden_layers is 1.5, expected an integer from 1 to 1000",
@@ -74,6 +74,20 @@ describe("config.json", function()
     assert.equal("config.json describes a decoder; only encoders are supported",
       refused('"is_decoder": true'))
     assert.is_false((pcall(config_json.check, json.decode("[]"), "config.json")))
+  end)
+
+  it("has ELECTRA's own width of embeddings, and takes fields that no classifier uses", function()
+    local config = check('"model_type": "electra", "summary_type": "first", '
+      .. '"summary_activation": "gelu", "summary_last_dropout": 0.1, "summary_use_proj": true')
+    assert.equal(128, config.embedding_size)
+    assert.equal("electra.", config.family.prefix)
+    assert.equal(24, check('"model_type": "electra", "embedding_size": 24').embedding_size)
+    assert.equal("config.json: embedding_size is 0, expected an integer from 1 to 65536",
+      refused('"model_type": "electra", "embedding_size": 0'))
+    local out = json.decode(config_json.encode(config))
+    assert.equal("first", out.summary_type)
+    assert.equal(128, out.embedding_size)
+    assert.equal("ElectraForSequenceClassification", out.architectures[1])
   end)
 
   it("takes labels in the order of their ids, eleven too", function()

@@ -1,0 +1,185 @@
+--- A model's configuration: the fields of config.json, checked, and written back.
+--
+-- Owns reading and checking fields that a family declares (families/NAME.lua), and the labels.
+-- Fields that no family declares are kept for saving. A configuration is a plain table:
+--   model_type, family (fsam.models.families), the family's fields, labels (list of names:
+--   labels[1] is class 0), num_labels, problem_type (or nil), architecture (the class that the file
+--   names, or nil), raw (the fields of the file).
+local errors = require("fsam.errors")
+local families = require("fsam.models.families")
+local json = require("fsam.base.json")
+
+local M = {}
+
+local PROBLEM_TYPES = { regression = true, single_label_classification = true }
+
+local function show(value)
+  if type(value) == "string" then
+    return '"' .. value:sub(1, 60):gsub("%c", "?") .. '"'
+  end
+  return type(value) == "table" and "a table" or tostring(value)
+end
+
+-- A number of raw within its bounds; `whole` asks for an integer.
+local function number(raw, source, field, low, high, default, whole)
+  local value = raw[field]
+  if value == nil then
+    value = default
+  end
+  if value == nil then
+    errors.raise("%s has no %s", source, field)
+  elseif type(value) ~= "number" or not (value >= low and value <= high)
+      or (whole and value % 1 ~= 0) then
+    errors.raise("%s: %s is %s, expected %s from %.17g to %.17g", source, field, show(value),
+      whole and "an integer" or "a number", low, high)
+  end
+  return value
+end
+
+-- A bound or a default may follow from the fields before it.
+local function given(value, config)
+  if type(value) == "function" then
+    return value(config)
+  end
+  return value
+end
+
+-- One of a few words; `as` names the field for what the word means.
+local function read_word(config, raw, source, f)
+  local value = raw[f[1]] or f.default
+  config[f[1]], config[f.as] = value, f.words[value]
+  if not f.words[value] then
+    errors.raise("%s: %s is %s; supported are %s", source, f[1], show(value), f.supported)
+  end
+end
+
+local function read_number(config, raw, source, f)
+  local value = number(raw, source, f[1], f[2], given(f[3], config), given(f[4], config), f.whole)
+  if f.below and value >= f.below then
+    errors.raise("%s: %s is %g, expected less than %g", source, f[1], value, f.below)
+  end
+  config[f[1]] = value
+end
+
+--- The label names in order of their ids.
+local function labels_of(raw, source)
+  local names = raw.id2label
+  if names == nil then
+    local count = number(raw, source, "num_labels", 1, 2 ^ 16, 2, true)
+    local list = {}
+    for i = 1, count do
+      list[i] = "LABEL_" .. (i - 1)
+    end
+    return list
+  end
+  if type(names) ~= "table" or json.is_array(names) or next(names) == nil then
+    errors.raise("%s: id2label is not an object of label names", source)
+  end
+  local list, count = {}, 0
+  for id, name in pairs(names) do
+    local index = type(id) == "string" and id:match("^%d+$") and tonumber(id)
+    if not index or type(name) ~= "string" then
+      errors.raise("%s: id2label has %s: %s, expected an id and a name", source, show(id),
+        show(name))
+    end
+    list[index + 1] = name
+    count = count + 1
+  end
+  if #list ~= count then
+    errors.raise("%s: the ids of id2label are not 0 to %d", source, count - 1)
+  elseif raw.num_labels ~= nil and raw.num_labels ~= count then
+    errors.raise("%s: num_labels is %s, id2label has %d names", source, show(raw.num_labels), count)
+  end
+  return list
+end
+
+-- What no family computes.
+local function check_unsupported(raw, source)
+  local kind = raw.position_embedding_type
+  if kind ~= nil and kind ~= "absolute" then
+    errors.raise("%s: position_embedding_type is %s; only absolute is supported", source,
+      show(kind))
+  elseif raw.is_decoder == true or raw.add_cross_attention == true then
+    errors.raise("%s describes a decoder; only encoders are supported", source)
+  end
+end
+
+local function read_task(config, raw, source)
+  config.problem_type = raw.problem_type
+  if config.problem_type ~= nil and not PROBLEM_TYPES[config.problem_type] then
+    errors.raise("%s: problem_type is %s; supported are single_label_classification and regression",
+      source, show(config.problem_type))
+  end
+  config.labels = labels_of(raw, source)
+  config.num_labels = #config.labels
+  local class = type(raw.architectures) == "table" and raw.architectures[1]
+  config.architecture = type(class) == "string" and class or nil
+end
+
+--- Checks the fields of a configuration. Defaults are those of Transformers' configuration classes.
+-- @tparam table raw as decoded from config.json, or written by hand
+-- @tparam string source its path, or what else to call it in messages
+-- @treturn table the configuration (see the head of this file)
+-- @raise one line that names the source, the field, what it is and what it may be
+function M.check(raw, source)
+  if type(raw) ~= "table" or json.is_array(raw) then
+    errors.raise("%s is not a JSON object", source)
+  end
+  local family = families.get(raw.model_type)
+  if not family then
+    errors.raise("%s: model_type is %s; supported are %s", source, show(raw.model_type),
+      table.concat(families.names(), ", "))
+  end
+  local config = { model_type = raw.model_type, family = family, raw = raw }
+  check_unsupported(raw, source)
+  for _, field in ipairs(family.fields) do
+    local read = field.words and read_word or read_number
+    read(config, raw, source, field)
+  end
+  read_task(config, raw, source)
+  if family.check then
+    family.check(config, source)
+  end
+  return config
+end
+
+--- The same model for another task: returns a new table and leaves the given one unchanged.
+-- @tparam table config
+-- @tparam ?{string,…} labels names in order of their ids; nil: regression, one number
+-- @treturn table config
+function M.with_labels(config, labels)
+  local copy = {}
+  for key, value in pairs(config) do
+    copy[key] = value
+  end
+  copy.labels = labels or { "LABEL_0" }
+  copy.num_labels = #copy.labels
+  copy.problem_type = labels and "single_label_classification" or "regression"
+  return copy
+end
+
+--- The text of config.json: unknown fields unchanged, ours with their present values, the labels,
+-- and the class that Transformers is to load.
+-- @tparam table config
+-- @treturn string
+function M.encode(config)
+  local out = {}
+  for key, value in pairs(config.raw) do
+    out[key] = value
+  end
+  for _, field in ipairs(config.family.fields) do
+    out[field[1]] = config[field[1]]
+  end
+  out.model_type, out.problem_type = config.model_type, config.problem_type
+  out.num_labels, out._num_labels = nil, nil -- Transformers counts id2label
+  out.id2label, out.label2id = {}, {}
+  for i, name in ipairs(config.labels) do
+    out.id2label[tostring(i - 1)] = name
+    out.label2id[name] = i - 1
+  end
+  out.architectures = json.array({ config.family.class })
+  out.dtype, out.torch_dtype = nil, "float32" -- the name that every version reads
+  return json.encode(out, { indent = true }) .. "\n"
+end
+
+return M

@@ -1,0 +1,112 @@
+--- formats.open: what a path may be, what a source has, and what is refused.
+local ffi = require("fsam.C").ffi
+local formats = require("fsam.formats")
+local helper = require("spec.helper")
+local json = require("fsam.base.json")
+local safetensors = require("fsam.formats.safetensors")
+local lfs = require("lfs")
+
+local CONFIG = { model_type = "anything", odd = { 1, "two" } }
+
+describe("formats.open", function()
+  local folder
+
+  before_each(function()
+    folder = helper.temp_dir()
+  end)
+
+  after_each(function()
+    helper.remove_dir(folder)
+  end)
+
+  local function message_of(path)
+    local ok, err = pcall(formats.open, path)
+    assert.is_false(ok)
+    return (tostring(err):gsub(folder .. "/?", "<>"))
+  end
+
+  -- Three tensors, of which the first holds `value`.
+  local function write(path, value)
+    helper.write_file(path .. "/config.json", json.encode(CONFIG))
+    local list = {}
+    for i, name in ipairs({ "a", "b", "c" }) do
+      list[i] = { name = name, dtype = "F32", shape = { 1 },
+        data = ffi.new("float[1]", (value or 0) + i) }
+    end
+    safetensors.write(path .. "/model.safetensors", list)
+  end
+
+  local function checkpoint(path, value)
+    assert(lfs.mkdir(path))
+    write(path, value)
+    helper.write_file(path .. "/trainer.json", "{}")
+  end
+
+  it("takes a folder, a file in it, or an index of shards", function()
+    write(folder)
+    for _, path in ipairs({ folder, folder .. "/", folder .. "/model.safetensors" }) do
+      local source = formats.open(path)
+      assert.equal(folder, source.where)
+      assert.equal(folder .. "/model.safetensors", source.path)
+      assert.equal(folder .. "/config.json", source.config_path)
+      assert.same(CONFIG, source.config)
+      assert.same({ "a", "b", "c" }, source.tensors.names)
+      assert.same({ 2 }, source.tensors:get("b"):values())
+    end
+    assert(os.rename(folder .. "/model.safetensors", folder .. "/1.safetensors"))
+    helper.write_file(folder .. "/model.safetensors.index.json",
+      json.encode({ weight_map = { a = "1.safetensors", b = "1.safetensors",
+        c = "1.safetensors" } }))
+    for _, path in ipairs({ folder, folder .. "/model.safetensors.index.json" }) do
+      assert.equal(3, #formats.open(path).tensors.names)
+    end
+  end)
+
+  it("refuses a path with what it lacks", function()
+    assert.equal("<>none does not exist; give a Hugging Face folder or a .safetensors file",
+      message_of(folder .. "/none"))
+    assert.equal("<> has no config.json: not a Hugging Face folder", message_of(folder))
+    helper.write_file(folder .. "/alone.safetensors", "")
+    assert.equal("<>alone.safetensors has no config.json beside it, which describes its model",
+      message_of(folder .. "/alone.safetensors"))
+    helper.write_file(folder .. "/config.json", json.encode(CONFIG))
+    assert.equal("<> has no model.safetensors", message_of(folder))
+    helper.write_file(folder .. "/pytorch_model.bin", "")
+    assert.equal("<> has its weights in pytorch_model.bin only; save them as model.safetensors",
+      message_of(folder))
+    assert.equal("<>config.json is neither a Hugging Face folder nor a .safetensors file",
+      message_of(folder .. "/config.json"))
+  end)
+
+  it("takes a checkpoint whose saving was interrupted", function()
+    checkpoint(folder .. "/name.old")
+    assert.equal(folder .. "/name.old", formats.open(folder .. "/name").where)
+    assert.is_true(formats.exists(folder .. "/name"))
+    assert.is_false(formats.exists(folder .. "/other"))
+  end)
+
+  it("takes a run's folder: its best checkpoint, else its last", function()
+    checkpoint(folder .. "/checkpoint_last", 10)
+    assert.equal(folder .. "/checkpoint_last", formats.open(folder).where)
+    checkpoint(folder .. "/checkpoint_best", 20)
+    local source = formats.open(folder .. "/")
+    assert.equal(folder .. "/checkpoint_best", source.where)
+    assert.same({ 21 }, source.tensors:get("a"):values())
+    helper.write_file(folder .. "/checkpoint_best/vocab.txt", "[PAD]\n")
+    assert.equal(folder .. "/checkpoint_best/vocab.txt", formats.vocabulary(folder).files.pieces)
+  end)
+
+  it("finds a vocabulary by the roles of its files, without weights too", function()
+    for _, name in ipairs({ "vocab.json", "merges.txt", "tokenizer_config.json" }) do
+      helper.write_file(folder .. "/" .. name, "{}")
+    end
+    local vocabulary = formats.vocabulary(folder .. "/")
+    assert.equal(folder, vocabulary.where)
+    assert.same({ ids = folder .. "/vocab.json", merges = folder .. "/merges.txt",
+      config = folder .. "/tokenizer_config.json" }, vocabulary.files)
+    write(folder)
+    assert.same(vocabulary, formats.open(folder).vocabulary)
+    assert.same(vocabulary, formats.vocabulary(folder .. "/model.safetensors"))
+    assert.is_nil(formats.vocabulary(folder .. "/none"))
+  end)
+end)
