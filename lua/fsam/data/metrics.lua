@@ -133,7 +133,7 @@ local METRICS = {
 
 local ORDER = { "mcc", "accuracy", "f1", "pearson", "spearman", "loss" }
 
---- The metrics that a task has, in the order they are shown.
+--- The metrics that a task can have; which it has, and in which order, its row says (tasks.lua).
 -- @tparam ?integer classes number of classes; nil for regression
 -- @treturn {string,…}
 function M.of_task(classes)
@@ -166,11 +166,6 @@ function M.check(name, names, maximize)
     errors.raise("--maximize-best-checkpoint-metric does not go with %s, which is better when it "
       .. "is smaller; leave the flag out", name)
   end
-end
-
---- Is the larger value the better one?
-function M.maximized(name)
-  return METRICS[name].maximize
 end
 
 --- The value as it is compared with others.

@@ -44,14 +44,14 @@ local function split(source, name, size, seen)
     pairs_left = pairs_left - count
     for _ = 1, count do
       local good, bad = new_pair(source, phenomenon, seen)
-      samples[#samples + 1] = { text = good, label = 1, phenomenon = phenomenon }
-      samples[#samples + 1] = { text = bad, label = 0, phenomenon = phenomenon }
+      samples[#samples + 1] = { text = good, label = 1, group = phenomenon }
+      samples[#samples + 1] = { text = bad, label = 0, group = phenomenon }
     end
   end
   if size % 2 == 1 then
     local phenomenon = M.phenomena[#M.phenomena]
     local good = new_pair(source, phenomenon, seen)
-    samples[#samples + 1] = { text = good, label = 1, phenomenon = phenomenon }
+    samples[#samples + 1] = { text = good, label = 1, group = phenomenon }
   end
   return {
     name = "acceptability " .. name, samples = source.random:shuffle(samples), labels = M.labels,
@@ -62,7 +62,7 @@ end
 -- @tparam[opt] table options seed (default 1), train and dev: numbers of samples (defaults 8551
 --   and 1043, CoLA's)
 -- @treturn table { train = dataset, dev = dataset, vocab = {piece, …} in order of ids }; a dataset
---   is { name, samples = { { text, label, phenomenon }, … }, labels }
+--   is { name, samples = { { text, label, group = phenomenon }, … }, labels }
 -- @raise when the grammar has too few sentences for the sizes
 function M.generate(options)
   options = options or {}
