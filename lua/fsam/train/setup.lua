@@ -132,8 +132,8 @@ local function own_part(t, name, own)
     part = own(t)
   end
   if type(part) ~= "table" then
-    errors.raise("setup: the recipe's %s is a %s, expected a table, or a function that returns one",
-      name, type(part))
+    errors.raise("setup: the recipe's %s is %s, expected a table, or a function that returns one",
+      name, part == nil and "nil" or "a " .. type(part))
   end
   t[name] = part
   if CHECK[name] then
