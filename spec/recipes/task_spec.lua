@@ -99,7 +99,7 @@ describe("a task of one's own", function()
 end)
 
 describe("the guide", function()
-  it("prints CoLA's row as it is", function()
+  it("prints CoLA's row word for word", function()
     local row = blocks()[1]
     assert.is_truthy(helper.read_file("lua/fsam/data/tasks.lua"):find(row, 1, true))
   end)

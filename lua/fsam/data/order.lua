@@ -140,7 +140,7 @@ function M.batches(lengths, options)
   return M.batch_by_size(kept, lengths, options), skipped
 end
 
---- The batches in the order of one epoch. The given list is left as it is.
+--- The batches in the order of one epoch. The given list stays as it was.
 -- @tparam {table,…} batches frozen batches
 -- @tparam integer seed
 -- @tparam integer epoch from 1

@@ -132,7 +132,7 @@ end
 
 --- Adds a task, or replaces one.
 -- @tparam string name
--- @tparam table row see above; kept as it is, with title filled in
+-- @tparam table row see above; it is kept, with title filled in
 -- @treturn table the row
 -- @raise one line that names the task and what its row lacks
 function M.define(name, row)

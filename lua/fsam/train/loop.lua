@@ -52,7 +52,7 @@ function Loop:update(batches, steps)
   return r
 end
 
--- A step that changed nothing is said; too many in a row end the run.
+-- Warns of a step that changed nothing; too many of them in a row end the run.
 function Loop:check_skipped(r)
   local p = self.progress
   if not r.skipped then

@@ -6,6 +6,7 @@
 local checkpoint = require("fsam.train.checkpoint")
 local file = require("fsam.base.file")
 local json = require("fsam.base.json")
+local metrics = require("fsam.data.metrics")
 local report = require("fsam.report")
 
 local M = {}
@@ -22,9 +23,13 @@ local function score(at)
   return fields
 end
 
-local ORDER = { "command", "task", "seed", "finished", "best", "last", "epoch", "step", "mcc",
-  "accuracy", "f1", "pearson", "spearman", "loss", "by_kind", "updates", "skipped", "samples",
-  "evaluations", "seconds" }
+local ORDER = { "command", "task", "seed", "finished", "best", "last", "epoch", "step" }
+for _, list in ipairs({ metrics.names,
+  { "by_kind", "updates", "skipped", "samples", "evaluations", "seconds" } }) do
+  for _, name in ipairs(list) do
+    ORDER[#ORDER + 1] = name
+  end
+end
 
 --- Writes them.
 -- @tparam string path
