@@ -37,8 +37,8 @@ setup(function()
   file.make_folder(data)
   local rows = { HEADER }
   for i = 1, 24 do
-    rows[i + 1] = ("the key is %s .\tthe key is here .\t%s\n"):format(i % 2 == 0 and "here" or "lost",
-      i % 2 == 0 and "yes" or "no")
+    rows[i + 1] = ("the key is %s .\tthe key is here .\t%s\n"):format(
+      i % 2 == 0 and "here" or "lost", i % 2 == 0 and "yes" or "no")
   end
   helper.write_file(data .. "/train.tsv", table.concat(rows))
   helper.write_file(data .. "/dev.tsv", table.concat(rows, "", 1, 9))

@@ -4,7 +4,7 @@
 --     corpus.split(row, path, "test")  one split
 --
 -- A corpus is { name, train = dataset, dev = dataset, vocab }; vocab, the word pieces in order of
--- ids, stands where no pretrained model is needed. A dataset is { name, samples, labels }, a sample
+-- ids, stands where no pretrained model is needed. A dataset is { samples, labels }, a sample
 -- { text, pair, label, group }: pair is the second text or nil; label a class from 0, or a
 -- regression's number from 0 to 1; group, or nil, a kind of sample whose accuracy is reported.
 --
@@ -98,7 +98,7 @@ function M.split(row, folder, split)
   if #samples == 0 then
     errors.raise("%s has no samples", path)
   end
-  return { name = row.title:lower() .. " " .. split, samples = samples, labels = row.labels }
+  return { samples = samples, labels = row.labels }
 end
 
 -- A label is a class of the row's, or a number.

@@ -103,7 +103,7 @@ end
 -- @tparam string path
 -- @tparam table loop options, mathematics, progress, plan, model, task, optimizer
 -- @raise when it cannot be written; the message says that the one before is intact
-function M.save_loop(path, loop)
+function M.save_run(path, loop)
   loop.optimizer:prepare_evaluation()
   local ok, err = pcall(M.save, path, {
     model = loop.model, params = loop.model.params, tokenizer = loop.task.tokenizer,
@@ -168,7 +168,7 @@ end
 -- @tparam string path a complete checkpoint
 -- @tparam table trainer what it says
 -- @tparam table loop model, optimizer
-function M.restore_loop(path, trainer, loop)
+function M.restore_run(path, trainer, loop)
   M.restore(path, loop.model.params)
   loop.optimizer:restore(trainer.optimizer)
 end

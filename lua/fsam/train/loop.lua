@@ -79,7 +79,7 @@ function Loop:save(name)
   end
   local p, started = self.progress, clock()
   local path = self.run:path(name)
-  checkpoint.save_loop(path, self)
+  checkpoint.save_run(path, self)
   tuning.keep(self)
   local at = p.last and p.last.values[self.options.best_checkpoint_metric]
   self.report:saved({ path = path, epoch = p.epoch, step = p.step, score = at,
@@ -179,7 +179,7 @@ local function begin(self)
     return
   end
   self.task:check_same(saved.trainer, run.folder)
-  checkpoint.restore_loop(saved.path, saved.trainer, self)
+  checkpoint.restore_run(saved.path, saved.trainer, self)
   for _, line in ipairs(checkpoint.remarks(saved.trainer, self)) do
     self.report:warn(line)
   end

@@ -56,7 +56,7 @@ describe("CoLA's corpus", function()
     }, data.train.samples)
     assert.same({ { text = "It rained.", label = 1 } }, data.dev.samples)
     assert.same({ "unacceptable", "acceptable" }, data.train.labels)
-    assert.equal("cola dev", data.dev.name)
+    assert.equal(folder .. "/", data.name)
   end)
 
   it("reads test without labels and without its header", function()

@@ -207,8 +207,8 @@ describe("samples that no file holds", function()
 
   it("are checked, one by one", function()
     local label = "toy, sample 2 of train: got the label %s, expected 0 to 2 (no, maybe, yes)"
-    for shown, value in pairs({ ["3"] = 3, ["-1"] = -1, ["0.5"] = 0.5, yes = "yes", [""] = false }) do
-      fails(label:format(shown == "" and "false" or shown), function(data)
+    for _, value in ipairs({ 3, -1, 0.5, "yes", false }) do
+      fails(label:format(tostring(value)), function(data)
         data.train.samples[2].label = value
       end)
     end
