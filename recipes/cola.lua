@@ -13,8 +13,7 @@ local options = fsam.options.parse(arg, fsam.train.flags.spec({
   name = "cola.lua",
   usage = "fsam-lua recipes/cola.lua [DATA] [flags]",
   summary = "Fine-tunes a language model on linguistic acceptability.",
-  data = "GLUE's CoLA folder (train.tsv, dev.tsv); none: a built-in corpus",
-  metrics = { "mcc", "accuracy", "f1", "loss" },
+  task = "cola", -- its files, labels and metrics are a row of fsam.data.tasks
   profiles = {
     {
       label = "without --restore-file",
@@ -24,51 +23,16 @@ local options = fsam.options.parse(arg, fsam.train.flags.spec({
     },
   },
 }))
-local run = fsam.train.open(options)
-if run.finished then
-  print(run.finished)
+
+-- Parts: the run folder, the corpus (DATA, or the built-in one), tokenizer and model (a checkpoint
+-- with its vocabulary, or random weights), the task's batches, the pass, and the optimizer, plain
+-- or wrapped by a sam-type. One of your own: fsam.train.setup(options, { corpus = mine }).
+local parts, finished = fsam.train.setup(options)
+if not parts then
+  print(finished)
   return
 end
 
--- Data: samples of text and label.
-local corpus = options.data and fsam.data.cola.read(options.data)
-  or fsam.data.acceptability.generate()
-
--- Model: a checkpoint with its own vocabulary, or random weights over the corpus's.
-local tokenizer = run.source and fsam.text.load(run.source)
-  or fsam.text.wordpiece({ vocab = corpus.vocab })
-local settings = {
-  device = run.device, precision = options.precision, labels = corpus.train.labels,
-  seed = options.seed, head_init = options.head_init,
-  freeze = options.freeze, no_decay = options.no_decay, dropout = options.dropout,
-  attention_dropout = options.attention_dropout, pooler_dropout = options.pooler_dropout,
-}
-local model
-if run.source then
-  settings.path = run.source
-  model = fsam.models.load(settings)
-else
-  settings.arch, settings.vocab_size = options.arch, tokenizer.vocab_size
-  settings.pad_id = tokenizer.pad_id
-  model = fsam.models.new(settings)
-end
-local task = fsam.task.new({
-  name = options.data or "built-in acceptability", train = corpus.train, dev = corpus.dev,
-  tokenizer = tokenizer, model = model, options = options,
-})
-
--- Optimizer: a base, plain or wrapped by a sam-type; both are mathematics on model.params.
-local pass = fsam.pass.new({
-  model = model, loss = "cross_entropy", seed = options.seed, dropout_rng = options.dropout_rng,
-})
-local optimizer = fsam.optim.build({
-  params = model.params, pass = pass, options = options, seed = options.seed,
-  optimizer = options.optimizer, base_optimizer = options.base_optimizer,
-  sam_type = options.sam_type, sampler = task:sampler(),
-})
-
 -- Train: epochs, validation, checkpoints, reports.
-local result = fsam.train.run({
-  options = options, run = run, task = task, model = model, pass = pass, optimizer = optimizer,
-})
+local result = fsam.train.run(parts)
 os.exit(result.interrupted and 130 or 0)

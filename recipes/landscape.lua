@@ -18,11 +18,10 @@ local options = fsam.options.parse(arg, landscape.flags.spec({
 -- Model and samples; everything is computed in fp32, without dropout.
 fsam.device.threads(options.threads)
 local model = fsam.load(options.checkpoint, { device = options.device, seed = options.seed })
-local corpus = options.data and fsam.data.cola.read(options.data)
-  or fsam.data.acceptability.generate()
+local row = fsam.data.tasks.get("cola")
 local task = fsam.task.new({
-  name = options.data or "built-in acceptability", train = corpus.train, dev = corpus.dev,
-  tokenizer = model.tokenizer, model = model, options = options,
+  row = row, corpus = fsam.data.corpus.open(row, options.data), tokenizer = model.tokenizer,
+  model = model, options = options,
 })
 local batches, count = task:first(options.split, options.samples)
 local view = landscape.new({ model = model, pass = model.pass, batches = batches,

@@ -3,8 +3,9 @@
 -- Output: { epochs: [ [ [row, …], … ], … ] }, rows of train.tsv from 0 (fairseq's order; samples
 -- are not filtered by length, because CoLA's longest has 47 tokens).
 local order = require("fsam.data.order")
-local cola = require("fsam.data.cola")
+local corpus = require("fsam.data.corpus")
 local json = require("fsam.base.json")
+local tasks = require("fsam.data.tasks")
 
 local data, seed, epochs, size = arg[1], tonumber(arg[2]), tonumber(arg[3]), tonumber(arg[4])
 if not size then
@@ -13,7 +14,7 @@ if not size then
 end
 
 local lengths = {}
-for i = 1, #cola.split(data, "train").samples do
+for i = 1, #corpus.split(tasks.get("cola"), data, "train").samples do
   lengths[i] = 1
 end
 local frozen = order.batches(lengths, { seed = seed, max_sentences = size, split = "train" })

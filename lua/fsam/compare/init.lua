@@ -8,7 +8,8 @@
 -- Evaluations are counted by the step: the samples whose gradient it computed, mask policies'
 -- included. The budget of evaluations is what sam takes in the epochs, two per sample; how many an
 -- optimizer takes is read from its run of equal epochs with the first seed, and its other updates
--- follow from that. Whoever takes as many as sam within 2 % has the same runs under both budgets.
+-- follow from that. An optimizer that takes as many as sam within 2 % has the same runs under both
+-- budgets.
 --
 -- Owns which runs there are, and their order. One run is runs.lua's, tables are report.lua's.
 local C = require("fsam.C")
@@ -108,7 +109,7 @@ local function finished(list, entry)
   return found
 end
 
--- How long an entry trains for as many evaluations as sam takes: nil where that is as it is.
+-- How long an entry trains for as many evaluations as sam takes: nil where its own length is that.
 local function length_of(pilot)
   local r = pilot.results
   local factor = SAM / (r.evaluations / r.samples)

@@ -4,6 +4,7 @@
 -- Owns scores, differences to the baseline and how they look. The tests are statistics.lua's.
 local file = require("fsam.base.file")
 local format = require("fsam.base.numbers")
+local metrics = require("fsam.data.metrics")
 local statistics = require("fsam.compare.statistics")
 
 local M = {}
@@ -189,13 +190,11 @@ local function csv(path, names, rows)
   file.write(path, table.concat(lines, "\n") .. "\n")
 end
 
-local METRICS = { "mcc", "accuracy", "f1", "pearson", "spearman", "loss" }
-
 local function run_names()
   local names = { "budget", "optimizer", "seed" }
   for _, at in ipairs({ "best", "last" }) do
     names[#names + 1] = at .. "_epoch"
-    for _, metric in ipairs(METRICS) do
+    for _, metric in ipairs(metrics.names) do
       names[#names + 1] = at .. "_" .. metric
     end
   end
@@ -214,7 +213,7 @@ local function run_row(budget, run)
     folder = run.folder }
   for _, at in ipairs({ "best", "last" }) do
     row[at .. "_epoch"] = r[at].epoch
-    for _, metric in ipairs(METRICS) do
+    for _, metric in ipairs(metrics.names) do
       row[at .. "_" .. metric] = r[at][metric]
     end
   end

@@ -1,6 +1,6 @@
 --- The runs of a comparison: each is a child process of this program, the recipe with a run folder
--- of its own, so that it can be resumed and repeated by hand, a failing one ends nobody else, and
--- all memory is free again after each. What waits is one process; nothing runs side by side.
+-- of its own. So a run can be resumed and repeated by hand, a failing one does not end the others,
+-- and all memory is free again after each. They run one after the other.
 --
 -- Owns starting children and reading what they leave. What a run folder holds is fsam.train's.
 local errors = require("fsam.errors")

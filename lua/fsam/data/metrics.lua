@@ -131,14 +131,15 @@ local METRICS = {
   },
 }
 
-local ORDER = { "mcc", "accuracy", "f1", "pearson", "spearman", "loss" }
+--- The names, in the order in which files list them.
+M.names = { "mcc", "accuracy", "f1", "pearson", "spearman", "loss" }
 
---- The metrics that a task has, in the order they are shown.
+--- The metrics that a task can have; which it has, and in which order, its row says (tasks.lua).
 -- @tparam ?integer classes number of classes; nil for regression
 -- @treturn {string,…}
 function M.of_task(classes)
   local names = {}
-  for _, name in ipairs(ORDER) do
+  for _, name in ipairs(M.names) do
     local kind = METRICS[name].kind
     local fits = kind == "any" or kind == (classes and "classes" or "regression")
       or (kind == "two classes" and classes == 2)
@@ -166,11 +167,6 @@ function M.check(name, names, maximize)
     errors.raise("--maximize-best-checkpoint-metric does not go with %s, which is better when it "
       .. "is smaller; leave the flag out", name)
   end
-end
-
---- Is the larger value the better one?
-function M.maximized(name)
-  return METRICS[name].maximize
 end
 
 --- The value as it is compared with others.

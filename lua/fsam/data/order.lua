@@ -3,7 +3,7 @@
 -- Owns: one permutation of the samples from the seed, fixed for all epochs; batches cut from it
 -- once and frozen; the shuffle of the batch list at each epoch from seed + epoch; groups of
 -- micro-batches for accumulation. A batch here is a list of sample indices, 1-based as Lua's.
--- Packing them into arrays is batch.lua's.
+-- Packing them into arrays is packing.lua's.
 --
 -- Source: fairseq's data_utils, iterators and sentence_prediction task.
 
@@ -11,9 +11,6 @@ local errors = require("fsam.errors")
 local mt19937 = require("fsam.data.mt19937")
 
 local M = {}
-
---- NumPy's generator of that seed; see mt19937.lua.
-M.RandomState = mt19937.new
 
 --- The order in which samples are cut into batches. fairseq sorts the rows by the values of a
 -- permutation, so this is that permutation's inverse.
@@ -143,7 +140,7 @@ function M.batches(lengths, options)
   return M.batch_by_size(kept, lengths, options), skipped
 end
 
---- The batches in the order of one epoch. The given list is left as it is.
+--- The batches in the order of one epoch. The given list stays as it was.
 -- @tparam {table,…} batches frozen batches
 -- @tparam integer seed
 -- @tparam integer epoch from 1

@@ -1,5 +1,5 @@
 --- Draws without replacement that a seed and a step decide: the same on every machine and rank.
--- Owns the rule; who draws, and under which stream, is the callers' affair.
+-- Owns the rule; callers decide when they draw, and under which stream.
 local C = require("fsam.C")
 local mt19937 = require("fsam.data.mt19937")
 

@@ -1,8 +1,8 @@
---- A task: a data set under a tokenizer, as batches that a pass can run.
+--- A task at work: a corpus under a tokenizer, as batches that a pass can run.
 --
 -- Owns encoding, the limits on length, the frozen batches and their epoch order, the samples that a
--- Fisher policy draws, and judging predictions. Rules of order are data/order.lua's, packing is
--- data/batch.lua's; files and models are their own modules'.
+-- Fisher policy draws, and judging predictions. What the task is, its row says (tasks.lua); reading
+-- samples is corpus.lua's, rules of order are order.lua's, packing is packing.lua's.
 
 local bit = require("bit")
 local draw = require("fsam.data.sampling")
@@ -21,7 +21,7 @@ local function encode(dataset, tokenizer, most)
   for i = 1, math.min(#dataset.samples, most or math.huge) do
     local raw = dataset.samples[i]
     local ids, token_types = tokenizer:encode(raw.text, raw.pair)
-    samples[i] = { ids = ids, token_types = token_types, label = raw.label, group = raw.phenomenon }
+    samples[i] = { ids = ids, token_types = token_types, label = raw.label, group = raw.group }
     lengths[i] = #ids
   end
   return samples, lengths
@@ -47,20 +47,18 @@ local function fingerprint(...)
 end
 
 --- Encodes the data and cuts its batches.
--- @tparam table t name, train and dev (datasets), tokenizer; model (max_positions,
---   position_offset, pad_id); options (seed, batch_size, max_tokens, max_positions,
---   max_train_samples, update_freq, required_batch_size_multiple)
+-- @tparam table t row (labels, nil: regression; metrics), corpus (name, train and dev), tokenizer;
+--   model (max_positions, position_offset, pad_id); options (seed, batch_size, max_tokens,
+--   max_positions, max_train_samples, update_freq, required_batch_size_multiple)
 -- @treturn table task: name, labels, classes (nil: regression), metrics, train and dev samples,
 --   skipped (training samples that were too long), fingerprint
 -- @raise when a development sample is too long, or no training sample is left
 function M.new(t)
-  local o = t.options
+  local o, labels = t.options, t.row.labels
   local self = setmetatable({
-    name = t.name or t.train.name,
-    labels = t.train.labels, classes = t.train.labels and #t.train.labels,
+    name = t.corpus.name, labels = labels, classes = labels and #labels, metrics = t.row.metrics,
     tokenizer = t.tokenizer, update_freq = o.update_freq or 1, seed = o.seed,
   }, Task)
-  self.metrics = metrics.of_task(self.classes)
   self.packing = {
     pad_id = t.model.pad_id, position_offset = t.model.position_offset,
     regression = self.classes == nil,
@@ -71,9 +69,9 @@ function M.new(t)
     max_positions = math.min(o.max_positions or math.huge, t.model.max_positions),
   }
   local lengths
-  self.train, lengths = encode(t.train, t.tokenizer, o.max_train_samples)
+  self.train, lengths = encode(t.corpus.train, t.tokenizer, o.max_train_samples)
   self.batches, self.skipped = order.batches(lengths, limits)
-  self.dev, lengths = encode(t.dev, t.tokenizer)
+  self.dev, lengths = encode(t.corpus.dev, t.tokenizer)
   limits.split = "dev"
   self.dev_batches = order.batches(lengths, limits)
   self.usable = {}
@@ -162,7 +160,7 @@ local function argmax(row)
   return best - 1
 end
 
--- Share of right predictions by the samples' group (the built-in corpus's phenomena), or nil.
+-- Share of right predictions by the samples' groups, or nil where they have none.
 local function by_group(samples, predictions)
   local right, count = {}, {}
   for i, sample in ipairs(samples) do

@@ -1,7 +1,7 @@
 --- Tab-separated files as GLUE uses them: no quoting, a double quote is a character like any other.
 --
 -- Owns reading a file into rows and the messages about malformed ones. What the columns mean is the
--- caller's (cola.lua, …). Both line endings are accepted, a byte order mark and a missing last
+-- caller's (corpus.lua). Both line endings are accepted, a byte order mark and a missing last
 -- newline too.
 
 local errors = require("fsam.errors")
@@ -33,10 +33,19 @@ local function split(line)
   return fields
 end
 
+local function check_header(path, fields, names)
+  for i, name in ipairs(names) do
+    if fields[i] ~= name then
+      errors.raise("%s, line 1: got the header \"%s\" for column %d, expected \"%s\"", path,
+        fields[i], i, name)
+    end
+  end
+end
+
 --- Reads a file of rows that all have the same number of columns.
 -- @tparam string path
 -- @tparam integer columns expected in every row, the header's included
--- @tparam[opt=false] boolean header the first line is a header, which is checked and left out
+-- @tparam[opt] {string,…} header names that the first line must have; it is left out
 -- @treturn {{string,…,line=integer},…} rows of fields with their line number, from 1
 -- @raise when the file cannot be read or a row has another number of columns
 function M.read(path, columns, header)
@@ -52,7 +61,9 @@ function M.read(path, columns, header)
       errors.raise("%s, line %d: got %d tab-separated columns, expected %d", path, number, #fields,
         columns)
     end
-    if not (header and number == 1) then
+    if header and number == 1 then
+      check_header(path, fields, header)
+    else
       fields.line = number
       rows[#rows + 1] = fields
     end

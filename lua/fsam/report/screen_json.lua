@@ -8,7 +8,7 @@
 -- Source: fairseq's progress_bar.py, trainer.py and sentence_prediction criterion.
 
 local json = require("fsam.base.json")
-local meters = require("fsam.train.meter")
+local running_sums = require("fsam.report.running_sums")
 
 local M = {}
 
@@ -36,7 +36,7 @@ local VALID = { "epoch", "valid_loss", "valid_nll_loss", "valid_accuracy", "vali
 function M.new(o)
   return setmetatable({
     out = o.out, interval = o.interval, clip = o.clip_norm > 0, clock = o.clock,
-    inner = meters.new(), started = o.clock(),
+    inner = running_sums.new(), started = o.clock(),
   }, Screen)
 end
 
@@ -58,8 +58,8 @@ function Screen:put(tag, fields, order)
 end
 
 -- What train_inner and train share.
-function Screen:fields(prefix, meter, r)
-  local a = meter:averages()
+function Screen:fields(prefix, sums, r)
+  local a = sums:averages()
   local function per_bit(loss)
     return loss and loss / LN2
   end
@@ -75,7 +75,7 @@ function Screen:fields(prefix, meter, r)
     [prefix .. "lr"] = text(r.lr),
     [prefix .. "gnorm"] = text(a.gnorm, 3),
     [prefix .. "clip"] = self.clip and text(a.clipped and a.clipped * 100, 1) or nil,
-    [prefix .. "train_wall"] = text(meter.seconds, 0),
+    [prefix .. "train_wall"] = text(sums.seconds, 0),
     [prefix .. "wall"] = text(self.clock() - self.started, 0),
   }
 end
@@ -88,7 +88,7 @@ function Screen:step(r)
     fields.epoch = r.epoch
     fields.update = tonumber(("%.3f"):format(r.epoch - 1 + r.done / r.steps))
     self:put("train_inner", fields, INNER)
-    self.inner = meters.new()
+    self.inner = running_sums.new()
   end
 end
 
@@ -99,7 +99,7 @@ end
 Screen.warn, Screen.note = Screen.line, Screen.line
 
 function Screen:epoch(r)
-  local train = self:fields("train_", r.meter, { step = r.step - 1, lr = r.lr })
+  local train = self:fields("train_", r.sums, { step = r.step - 1, lr = r.lr })
   train.epoch = r.epoch
   self:put("train", train, TRAIN)
   local function percent(value)

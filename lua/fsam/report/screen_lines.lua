@@ -3,7 +3,7 @@
 -- Owns how `--log-format bar` and `simple` look. The two differ only in what they show within an
 -- epoch: bar redraws one line, simple writes one every --log-interval updates.
 
-local diagnoses = require("fsam.train.diagnoses")
+local diagnosed_steps = require("fsam.report.diagnosed_steps")
 local format = require("fsam.base.numbers")
 
 local M = {}
@@ -110,7 +110,7 @@ function Screen:epoch(r)
     r.averages.loss or 0 / 0, self:values(r.values), format.duration(r.seconds),
     r.is_best and "   best" or ""))
   if r.diagnosed then
-    self:line("diagnose   " .. diagnoses.text(r.diagnosed))
+    self:line("diagnose   " .. diagnosed_steps.text(r.diagnosed))
   end
 end
 

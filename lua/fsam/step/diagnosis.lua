@@ -2,7 +2,7 @@
 -- gradients agree, the noise of the gradient, the mask. It adds passes that write nothing the step
 -- reads, and draws no random number, so a diagnosed step gives the same weights bit for bit. Owns
 -- what is measured, and when within the step (fsam.step calls it); averages over an epoch are
--- train/diagnoses.lua's.
+-- report/diagnosed_steps.lua's.
 --
 -- Both losses are means over all samples of the step under one dropout. The passes of the step
 -- serve where they can; a forward pass is added at w where the first pass was elsewhere (explore)

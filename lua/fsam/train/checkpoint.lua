@@ -1,18 +1,23 @@
---- Checkpoints: a Hugging Face folder with two files more.
+--- Checkpoints of a run: a Hugging Face folder with two files more.
 --
 --   config.json, model.safetensors, tokenizer files  the model as others read it; w in f32
 --   state.safetensors                                every vector, mask and scalar of the optimizer
 --   trainer.json                                     where the run stands; written last
 --
--- Owns that pairing, and writing it whole or not at all (formats/folder.lua). Bytes of the two
--- safetensors files depend on the run alone: no dates, no paths.
+-- Owns that pairing, what trainer.json says, writing all of it or nothing (formats/atomic_folder),
+-- and putting a run back where a checkpoint left it. When a run saves is the loop's decision, which
+-- options are mathematics the run folder's. Bytes of the two safetensors files depend on the run
+-- alone: no dates, no paths.
 
+local C = require("fsam.C")
 local errors = require("fsam.errors")
-local ffi = require("fsam.C").ffi
 local file = require("fsam.base.file")
 local folder = require("fsam.formats.atomic_folder")
 local json = require("fsam.base.json")
+local report = require("fsam.report")
 local safetensors = require("fsam.formats.safetensors")
+
+local ffi = C.ffi
 
 local M = {}
 
@@ -50,7 +55,7 @@ local function state_tensors(params)
   return tensors
 end
 
---- Writes a checkpoint, or fails and leaves the one that was there.
+--- Writes a checkpoint from its parts, or fails and leaves the one that was there.
 -- @tparam string path the folder, NAME
 -- @tparam table parts model (save), params (state), tokenizer (save) or nil, labels, trainer: a
 --   plain table for trainer.json
@@ -65,6 +70,51 @@ function M.save(path, parts)
     parts.trainer.format = FORMAT
     return json.encode(parts.trainer, { indent = true }) .. "\n"
   end)
+end
+
+--- What decides about bits besides the options: resuming under the same of these gives the same.
+-- @tparam table options device_name, precision
+function M.environment(options)
+  return {
+    version = ffi.string(C.lib.fsam_version()),
+    instruction_set = ffi.string(C.lib.fsam_isa()),
+    threads = C.lib.fsam_threads(),
+    device = options.device_name or "cpu",
+    precision = options.precision,
+  }
+end
+
+local function trainer_of(loop)
+  local p, task = loop.progress, loop.task
+  return {
+    progress = report.finite(p:state()),
+    plan = loop.plan,
+    optimizer = loop.optimizer:state(),
+    options = loop.mathematics,
+    data = { name = task.name, train = #task.train, dev = #task.dev,
+      fingerprint = task.fingerprint },
+    environment = M.environment(loop.options),
+    step = p.step, epochs_done = p.epochs_done,
+    stopped = p:finished(loop.options), patience_used = loop.options.patience,
+  }
+end
+
+--- Writes a checkpoint of the loop's present state.
+-- @tparam string path
+-- @tparam table loop options, mathematics, progress, plan, model, task, optimizer
+-- @raise when it cannot be written; the message says that the one before is intact
+function M.save_run(path, loop)
+  loop.optimizer:prepare_evaluation()
+  local ok, err = pcall(M.save, path, {
+    model = loop.model, params = loop.model.params, tokenizer = loop.task.tokenizer,
+    labels = loop.task.labels, trainer = trainer_of(loop),
+  })
+  if not ok then
+    if errors.is(err) and M.find(path) then
+      errors.raise("%s; the checkpoint before it is intact: %s", tostring(err), path)
+    end
+    error(err, 0)
+  end
 end
 
 --- The complete checkpoint to read for NAME, also after a crash while saving.
@@ -112,6 +162,40 @@ function M.restore(path, params)
     end
   end
   source:close()
+end
+
+--- Puts a loop's optimizer back where a checkpoint left it.
+-- @tparam string path a complete checkpoint
+-- @tparam table trainer what it says
+-- @tparam table loop model, optimizer
+function M.restore_run(path, trainer, loop)
+  M.restore(path, loop.model.params)
+  loop.optimizer:restore(trainer.optimizer)
+end
+
+--- What a user should know when a run continues elsewhere or longer than it began.
+-- @tparam table trainer of the checkpoint
+-- @tparam table loop options, plan
+-- @treturn {string,…} sentences
+function M.remarks(trainer, loop)
+  local lines, differ = {}, {}
+  local now = M.environment(loop.options)
+  for _, name in ipairs({ "version", "instruction_set", "threads", "device", "precision" }) do
+    local before = trainer.environment[name]
+    if before ~= now[name] then
+      differ[#differ + 1] = ("%s %s, now %s"):format(name:gsub("_", " "), tostring(before),
+        tostring(now[name]))
+    end
+  end
+  if #differ > 0 then
+    lines[1] = ("the run began with %s; it continues, but not bit for bit")
+      :format(table.concat(differ, "; "))
+  end
+  if trainer.plan.total ~= loop.plan.total then
+    lines[#lines + 1] = ("the decay of the learning rate ended at update %d, now at %d")
+      :format(trainer.plan.total, loop.plan.total)
+  end
+  return lines
 end
 
 return M

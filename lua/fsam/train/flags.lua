@@ -9,6 +9,7 @@ local errors = require("fsam.errors")
 local metrics = require("fsam.data.metrics")
 local owned = require("fsam.train.flags_of_types")
 local schedule = require("fsam.train.schedule")
+local tasks = require("fsam.data.tasks")
 
 local M = {}
 
@@ -216,19 +217,20 @@ local function check(flags, names, o)
 end
 
 --- What options.parse wants, for a training recipe.
--- @tparam table recipe name, usage, summary; data, help text of the positional DATA; metrics, names
---   in the order shown, the first being the default; profiles (see options.read)
+-- @tparam table recipe name, usage, summary; task, the name of its row (fsam.data.tasks), which
+--   says what DATA is and has the metrics; profiles (see options.read)
 -- @treturn table spec, with `flags`
 function M.spec(recipe)
-  local flags = collect(recipe.metrics)
+  local task = tasks.get(recipe.task)
+  local flags = collect(task.metrics)
   return {
     name = recipe.name, usage = recipe.usage, summary = recipe.summary, flags = flags,
-    positional = { name = "data", metavar = "DATA", help = recipe.data },
+    positional = { name = "data", metavar = "DATA", help = task.data },
     profiles = recipe.profiles,
     check = function(o)
-      check(flags, recipe.metrics, o)
+      check(flags, task.metrics, o)
       o.flags = flags
-      o.program = recipe.name
+      o.program, o.task = recipe.name, recipe.task
     end,
   }
 end

@@ -1,14 +1,13 @@
---- fsam.train: the loop that recipes share, and the three things around it.
+--- fsam.train: the loop that recipes share, and what stands before it.
 --
 --     train.flags.spec{…}      the command line's declarations
+--     train.setup(options)     the parts of a run: corpus, tokenizer, model, …, optimizer
+--     train.run(parts)         trains; with --valid-only only validates
 --     train.open(options)      the run folder: begins, continues or is finished
 --     train.report(options, task.metrics)
---     train.run{…}             trains; with --valid-only only validates
 --
--- Each part is its own file; a recipe may use the parts and write its own loop instead.
+-- Each is its own file; a recipe may use some of them and write its own loop instead.
 
-local devices = require("fsam.base.device")
-local folder = require("fsam.train.run_folder")
 local header = require("fsam.report.header")
 local loop = require("fsam.train.loop")
 local report = require("fsam.report")
@@ -19,31 +18,16 @@ local M = {
   header = header.lines,
 }
 
---- Opens the device, settles what `auto` means there, and finds where the run begins.
--- @tparam table options; its precision becomes "fp32" or "bf16"
--- @treturn table run, see folder.open; device
-function M.open(options)
-  local device = devices.open(options.device)
-  options.device_name = devices.gpu(device)
-  local unused = options.device == "auto" and devices.unused_gpu(device)
-  if unused then
-    options.notes = options.notes or {}
-    table.insert(options.notes, "a GPU is here but not used: " .. unused)
+-- Half of the library stands behind setup.lua; --help and a mistyped flag need none of it.
+for name, part in pairs({ setup = "parts", open = "open" }) do
+  M[name] = function(...)
+    return require("fsam.train.setup")[part](...)
   end
-  options.precision = devices.precision(options.precision, device)
-  devices.threads(options.threads)
-  if options.rounding == "stochastic" and options.precision == "fp32" then
-    options.notes = options.notes or {}
-    table.insert(options.notes, "--rounding stochastic has no effect in fp32: passes read the "
-      .. "weights as they are")
-  end
-  local run = folder.open(options)
-  run.device = device
-  return run
 end
 
 --- Trains, or validates with --valid-only; prints the header first.
--- @tparam table t options, run, task, model, pass, optimizer; report (default: by the options)
+-- @tparam table t of setup: options, run, task, model, pass, optimizer; report (default: by the
+--   options)
 -- @treturn table summary, see loop.run
 function M.run(t)
   t.report = t.report or report.new(t.options, t.task.metrics)

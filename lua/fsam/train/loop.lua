@@ -5,11 +5,12 @@
 -- updates.
 
 local C = require("fsam.C")
+local checkpoint = require("fsam.train.checkpoint")
 local errors = require("fsam.errors")
+local folder = require("fsam.train.run_folder")
 local format = require("fsam.base.numbers")
-local metrics = require("fsam.data.metrics")
 local progress = require("fsam.train.progress")
-local saving = require("fsam.train.saving")
+local results = require("fsam.train.results")
 local schedule = require("fsam.train.schedule")
 local tuning = require("fsam.train.tuning")
 
@@ -44,14 +45,14 @@ function Loop:update(batches, steps)
   local norm = o.clip_at == "first" and r.gnorm or r.dnorm
   r.clipped = o.clip_norm > 0 and norm ~= nil and norm > o.clip_norm
   p:add(r)
-  r.epoch_averages = p.meter:averages()
+  r.epoch_averages = p.sums:averages()
   self.session = self.session + 1
   self.session_seconds = self.session_seconds + r.seconds
   r.seconds_left = (self.plan.updates - p.step) * self.session_seconds / self.session
   return r
 end
 
--- A step that changed nothing is said; too many in a row end the run.
+-- Warns of a step that changed nothing; too many of them in a row end the run.
 function Loop:check_skipped(r)
   local p = self.progress
   if not r.skipped then
@@ -78,7 +79,7 @@ function Loop:save(name)
   end
   local p, started = self.progress, clock()
   local path = self.run:path(name)
-  saving.checkpoint(path, self)
+  checkpoint.save_run(path, self)
   tuning.keep(self)
   local at = p.last and p.last.values[self.options.best_checkpoint_metric]
   self.report:saved({ path = path, epoch = p.epoch, step = p.step, score = at,
@@ -102,10 +103,10 @@ function Loop:validate()
   p.valid_seconds = p.valid_seconds + seconds
   local is_best = p:judge(metric, result)
   self.report:epoch({
-    epoch = p.epoch, step = p.step, lr = self.rate(math.max(p.step - 1, 0)), meter = p.meter,
-    averages = p.meter:averages(), values = result.values, groups = result.groups,
-    diagnosed = p.diagnoses:averages(),
-    is_best = is_best, seconds = p.meter.seconds, valid_seconds = seconds,
+    epoch = p.epoch, step = p.step, lr = self.rate(math.max(p.step - 1, 0)), sums = p.sums,
+    averages = p.sums:averages(), values = result.values, groups = result.groups,
+    diagnosed = p.diagnosed:averages(),
+    is_best = is_best, seconds = p.sums.seconds, valid_seconds = seconds,
     dev_samples = #self.task.dev, dev_tokens = result.tokens,
     dev_batches = #self.task.dev_batches, best_metric = metric,
     best_value = p.best and p.best.values[metric],
@@ -178,8 +179,8 @@ local function begin(self)
     return
   end
   self.task:check_same(saved.trainer, run.folder)
-  saving.restore(saved.path, saved.trainer, self)
-  for _, line in ipairs(saving.remarks(saved.trainer, self)) do
+  checkpoint.restore_run(saved.path, saved.trainer, self)
+  for _, line in ipairs(checkpoint.remarks(saved.trainer, self)) do
     self.report:warn(line)
   end
 end
@@ -193,12 +194,12 @@ function M.run(t)
   local o, run = t.options, t.run
   local saved = run.resume and run.resume.trainer
   local self = setmetatable({
-    options = o, run = run, task = t.task, model = t.model, pass = t.pass, optimizer = t.optimizer,
-    report = t.report, progress = progress.new(saved and saved.progress),
+    options = o, mathematics = folder.mathematics(o), run = run, task = t.task, model = t.model,
+    pass = t.pass, optimizer = t.optimizer, report = t.report,
+    progress = progress.new(saved and saved.progress),
     plan = progress.plan(o, t.task.steps_per_epoch, saved and saved.plan),
     session = 0, session_seconds = 0, was_interrupted = false,
   }, Loop)
-  metrics.check(o.best_checkpoint_metric, t.task.metrics, o.maximize_best_checkpoint_metric)
   self.rate = schedule.new(o.lr_scheduler, {
     lr = o.lr, total_num_update = self.plan.total, warmup_updates = self.plan.warmup,
     end_learning_rate = o.end_learning_rate, power = o.power,
@@ -214,7 +215,7 @@ function M.run(t)
   end
   local result = summary(self, why)
   if run.folder then
-    saving.results(run:path("results.json"), self, result)
+    results.write(run:path("results.json"), self, result)
   end
   self.report:finish(result)
   if result.last and result.last.collapsed and not result.interrupted then

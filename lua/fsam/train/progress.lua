@@ -3,9 +3,9 @@
 -- Owns the counters, the best and last scores, patience, and their form in trainer.json. Knows
 -- nothing of models, files or screens.
 
-local diagnoses = require("fsam.train.diagnoses")
-local meters = require("fsam.train.meter")
+local diagnosed_steps = require("fsam.report.diagnosed_steps")
 local metrics = require("fsam.data.metrics")
+local running_sums = require("fsam.report.running_sums")
 
 local M = {}
 
@@ -38,14 +38,14 @@ function M.new(saved)
       self[field] = saved[field]
     end
   end
-  self.meter = meters.new(saved and saved.meter)
-  self.diagnoses = diagnoses.new(saved and saved.diagnoses)
+  self.sums = running_sums.new(saved and saved.meter)
+  self.diagnosed = diagnosed_steps.new(saved and saved.diagnoses)
   return self
 end
 
 --- Everything, as a plain table for trainer.json.
 function Progress:state()
-  local state = { meter = self.meter:state(), diagnoses = self.diagnoses:state() }
+  local state = { meter = self.sums:state(), diagnoses = self.diagnosed:state() }
   for _, field in ipairs(FIELDS) do
     state[field] = self[field]
   end
@@ -68,8 +68,8 @@ end
 -- @tparam table r loss, samples, tokens, seconds, evaluations, skipped (a reason) or nil, diagnosis
 --   or nil, …
 function Progress:add(r)
-  self.meter:add(r)
-  self.diagnoses:add(r.diagnosis or {})
+  self.sums:add(r)
+  self.diagnosed:add(r.diagnosis or {})
   self.step, self.done = self.step + 1, self.done + 1
   self.train_seconds = self.train_seconds + r.seconds
   self.samples, self.tokens = self.samples + r.samples, self.tokens + r.tokens
@@ -112,7 +112,7 @@ end
 function Progress:next_epoch()
   self.epochs_done = self.epoch
   self.epoch, self.done = self.epoch + 1, 0
-  self.meter, self.diagnoses = meters.new(), diagnoses.new()
+  self.sums, self.diagnosed = running_sums.new(), diagnosed_steps.new()
 end
 
 --- Why no update should follow, or nil.

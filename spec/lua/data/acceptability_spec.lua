@@ -11,7 +11,7 @@ local FEATURES, regress, words_of = bag.FEATURES, bag.regress, bag.words_of
 local function joined(dataset)
   local lines = {}
   for i, sample in ipairs(dataset.samples) do
-    lines[i] = sample.label .. "\t" .. sample.phenomenon .. "\t" .. sample.text
+    lines[i] = sample.label .. "\t" .. sample.group .. "\t" .. sample.text
   end
   return table.concat(lines, "\n")
 end
@@ -24,7 +24,7 @@ describe("the acceptability corpus", function()
     for _, dataset in ipairs({ corpus.train, corpus.dev }) do
       local count = {}
       for _, sample in ipairs(dataset.samples) do
-        count[sample.phenomenon] = (count[sample.phenomenon] or 0) + 1
+        count[sample.group] = (count[sample.group] or 0) + 1
       end
       for _, phenomenon in ipairs(acceptability.phenomena) do
         assert.is_true(math.abs(count[phenomenon] - #dataset.samples / 6) <= 2)
@@ -38,7 +38,7 @@ describe("the acceptability corpus", function()
     for _, dataset in ipairs({ corpus.train, corpus.dev }) do
       local surplus = {}
       for _, sample in ipairs(dataset.samples) do
-        local phenomenon = sample.phenomenon
+        local phenomenon = sample.group
         surplus[phenomenon] = (surplus[phenomenon] or 0) + (sample.label == 1 and 1 or -1)
       end
       local total = 0

@@ -34,7 +34,7 @@ describe("classification", function()
       predictions = { 0, 2, 2, 2, 1, 0, 1 }, classes = 3 }), 1e-12)
   end)
 
-  it("f1 is that of class 1, and 0 where nobody says 1", function()
+  it("f1 is that of class 1, and 0 where no prediction is 1", function()
     assert.near(2 * 3 / (2 * 3 + 2 + 1), compute("f1", some), 1e-12)
     assert.equal(0, compute("f1", binary({ 0, 0 }, { 0, 0 })))
   end)

@@ -16,9 +16,9 @@ local tokenizer = {
 local function dataset(texts)
   local samples = {}
   for i, text in ipairs(texts) do
-    samples[i] = { text = text, label = i % 2, phenomenon = i <= 2 and "first" or "rest" }
+    samples[i] = { text = text, label = i % 2, group = i <= 2 and "first" or "rest" }
   end
-  return { name = "numbers", samples = samples, labels = { "even", "odd" } }
+  return { samples = samples }
 end
 
 local TRAIN = { "1 2", "3", "4 5 6", "7", "8 9", "10", "11 12 13 14 15", "16" }
@@ -28,7 +28,9 @@ local function new(options, train, dev)
   options.seed = options.seed or 1
   options.batch_size = options.batch_size or 3
   return tasks.new({
-    name = "numbers", train = dataset(train or TRAIN), dev = dataset(dev or { "1", "2", "3 4" }),
+    row = { labels = { "even", "odd" }, metrics = { "mcc", "accuracy", "f1", "loss" } },
+    corpus = { name = "numbers", train = dataset(train or TRAIN),
+      dev = dataset(dev or { "1", "2", "3 4" }) },
     tokenizer = tokenizer, options = options,
     model = { max_positions = 4, position_offset = 2, pad_id = 9 },
   })

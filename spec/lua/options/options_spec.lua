@@ -151,8 +151,7 @@ end)
 
 describe("the flags of a training recipe", function()
   local spec = flags.spec({
-    name = "cola.lua", usage = "cola.lua", data = "a folder",
-    metrics = { "mcc", "accuracy", "f1", "loss" },
+    name = "cola.lua", usage = "cola.lua", task = "cola",
     profiles = {
       { label = "for the built-in corpus", values = { lr = 7e-4, rho = 0.02 },
         when = function(given)
@@ -212,7 +211,7 @@ describe("the flags of a training recipe", function()
     fsam_sam.define("spec-type", { options = { rho = 0.5, eta = 0.01 }, ascend = function(s)
       return s.g * s.rho
     end })
-    local own = flags.spec({ name = "own.lua", data = "none", metrics = { "loss" } })
+    local own = flags.spec({ name = "own.lua", task = "cola" })
     local o = options.read({ "--sam-type", "fisher-spec-type", "--eta", "0.2" }, own)
     assert.equal(0.5, o.rho)
     assert.equal(0.2, o.eta)

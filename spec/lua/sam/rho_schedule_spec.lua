@@ -104,7 +104,7 @@ describe("rho over time", function()
 end)
 
 describe("the flags of rho", function()
-  local spec = flags.spec({ name = "own.lua", data = "none", metrics = { "loss" } })
+  local spec = flags.spec({ name = "own.lua", task = "cola" })
 
   local function read(...)
     return options.read({ ... }, spec)

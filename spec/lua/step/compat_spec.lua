@@ -17,7 +17,7 @@ local TOLERANCE = 1e-5
 
 -- What a training recipe makes of a command line.
 local function read(words)
-  return options.read(words, flags.spec({ name = "spec", data = "none", metrics = { "loss" } }))
+  return options.read(words, flags.spec({ name = "spec", task = "cola" }))
 end
 
 -- The command of a golden case, with more words after it.

@@ -12,7 +12,7 @@ local file = require("fsam.base.file")
 local helper = require("spec.helper")
 local json = require("fsam.base.json")
 local options = require("fsam.options")
-local order = require("fsam.data.order")
+local mt19937 = require("fsam.data.mt19937")
 local safetensors = require("fsam.formats.safetensors")
 local tasks = require("fsam.data.task")
 local train = require("fsam.train")
@@ -41,7 +41,7 @@ end
 
 local arena = devices.arena(devices.open("cpu"), "words")
 
--- A vector as fsam.params keeps one: a name and a tensor, whose memory the stand-ins use as it is.
+-- A vector as fsam.params keeps one: a name and a tensor, whose memory the stand-ins use directly.
 local function vector(name)
   local tensor = Tensor.new(arena, "f32", { WORDS + 1 }, name, true)
   return {
@@ -164,7 +164,7 @@ end
 
 -- Texts of numbers; label 1 where small numbers outweigh.
 local function dataset(n, seed)
-  local random, samples = order.RandomState(seed), {}
+  local random, samples = mt19937.new(seed), {}
   for i = 1, n do
     local words, sum = {}, 0
     for k = 1, 3 + random:interval(4) do
@@ -172,10 +172,12 @@ local function dataset(n, seed)
       words[k], sum = id, sum + (id < 6 and 1 or -1)
     end
     samples[i] = { text = table.concat(words, " "), label = sum > 0 and 1 or 0,
-      phenomenon = i % 2 == 0 and "even" or "odd" }
+      group = i % 2 == 0 and "even" or "odd" }
   end
-  return { name = "numbers", samples = samples, labels = { "large", "small" } }
+  return { samples = samples }
 end
+
+local ROW = { labels = { "large", "small" }, metrics = { "mcc", "accuracy", "f1", "loss" } }
 
 -- Checkpoints wait for the disk; memory is quicker, where the system has it as a folder.
 function M.temp_dir()
@@ -186,8 +188,7 @@ function M.temp_dir()
   return name
 end
 
-local SPEC = train.flags.spec({ name = "numbers.lua", usage = "numbers.lua", data = "none",
-  metrics = { "mcc", "accuracy", "f1", "loss" } })
+local SPEC = train.flags.spec({ name = "numbers.lua", usage = "numbers.lua", task = "cola" })
 
 -- Runs the loop as a recipe would. Returns summary (nil when finished before), run, model, screen.
 function M.go(words, hooks)
@@ -203,8 +204,8 @@ function M.go(words, hooks)
     return nil, run
   end
   local model = new_model(run.source)
-  local task = tasks.new({ train = dataset(hooks.samples or 60, 0), dev = dataset(20, 1),
-    tokenizer = M.tokenizer, model = model, options = o })
+  local task = tasks.new({ row = ROW, tokenizer = M.tokenizer, model = model, options = o,
+    corpus = { name = "numbers", train = dataset(hooks.samples or 60, 0), dev = dataset(20, 1) } })
   local path = os.tmpname()
   local out = assert(io.open(path, "w"))
   local ok, result = pcall(train.run, {

@@ -36,7 +36,7 @@ end
 
 -- Pairs are shared out evenly. An odd size has one acceptable sentence more, whose other half is
 -- not used anywhere.
-local function split(source, name, size, seen)
+local function split(source, size, seen)
   local samples = {}
   local pairs_left = math.floor(size / 2)
   for i, phenomenon in ipairs(M.phenomena) do
@@ -44,32 +44,30 @@ local function split(source, name, size, seen)
     pairs_left = pairs_left - count
     for _ = 1, count do
       local good, bad = new_pair(source, phenomenon, seen)
-      samples[#samples + 1] = { text = good, label = 1, phenomenon = phenomenon }
-      samples[#samples + 1] = { text = bad, label = 0, phenomenon = phenomenon }
+      samples[#samples + 1] = { text = good, label = 1, group = phenomenon }
+      samples[#samples + 1] = { text = bad, label = 0, group = phenomenon }
     end
   end
   if size % 2 == 1 then
     local phenomenon = M.phenomena[#M.phenomena]
     local good = new_pair(source, phenomenon, seen)
-    samples[#samples + 1] = { text = good, label = 1, phenomenon = phenomenon }
+    samples[#samples + 1] = { text = good, label = 1, group = phenomenon }
   end
-  return {
-    name = "acceptability " .. name, samples = source.random:shuffle(samples), labels = M.labels,
-  }
+  return { samples = source.random:shuffle(samples), labels = M.labels }
 end
 
 --- Generates the corpus. The same options give the same sentences on every machine.
 -- @tparam[opt] table options seed (default 1), train and dev: numbers of samples (defaults 8551
 --   and 1043, CoLA's)
 -- @treturn table { train = dataset, dev = dataset, vocab = {piece, …} in order of ids }; a dataset
---   is { name, samples = { { text, label, phenomenon }, … }, labels }
+--   is { samples = { { text, label, group = phenomenon }, … }, labels }
 -- @raise when the grammar has too few sentences for the sizes
 function M.generate(options)
   options = options or {}
   local source = draw.new(options.seed or 1)
   local seen = {}
-  local dev = split(source, "dev", options.dev or 1043, seen)
-  local train = split(source, "train", options.train or 8551, seen)
+  local dev = split(source, options.dev or 1043, seen)
+  local train = split(source, options.train or 8551, seen)
   return { train = train, dev = dev, vocab = lexicon.pieces() }
 end
 

@@ -1,20 +1,21 @@
 --- Running sums of what steps report: over an epoch, or between two log lines.
 --
--- Owns sums and the averages made of them. The loss and accuracy are those of the first pass, per
--- sample; skipped steps count as time and nothing else.
+-- Owns the sums, the averages made of them, and their form in trainer.json. When they begin anew is
+-- decided by their users (progress.lua and the screens). The loss and accuracy are those of the
+-- first pass, per sample; a skipped step counts as time and nothing else.
 
 local M = {}
 
-local Meter = {}
-Meter.__index = Meter
+local Sums = {}
+Sums.__index = Sums
 
 local FIELDS = { "loss", "samples", "tokens", "correct", "judged", "updates", "gnorm", "clipped",
   "seconds" }
 
---- A meter at zero, or with the sums that `state` gave.
+--- Sums at zero, or those that `state` gave.
 -- @tparam[opt] table state
 function M.new(state)
-  local self = setmetatable({}, Meter)
+  local self = setmetatable({}, Sums)
   for _, field in ipairs(FIELDS) do
     self[field] = state and state[field] or 0
   end
@@ -24,7 +25,7 @@ end
 --- Adds a step.
 -- @tparam table r loss (mean), samples, tokens, correct (nil: regression) of the `seen` samples of
 --   the first pass, gnorm, clipped, seconds, skipped
-function Meter:add(r)
+function Sums:add(r)
   self.seconds = self.seconds + r.seconds
   if r.skipped then
     return
@@ -48,7 +49,7 @@ end
 --- Averages; each nil while there is nothing to average.
 -- @treturn table loss, accuracy, gnorm, clipped (share of updates), tokens_per_second,
 --   updates_per_second, tokens_per_update, samples_per_update, loss_per_token
-function Meter:averages()
+function Sums:averages()
   return {
     loss = ratio(self.loss, self.samples),
     loss_per_token = ratio(self.loss, self.tokens),
@@ -63,7 +64,7 @@ function Meter:averages()
 end
 
 --- The sums as a plain table, for trainer.json.
-function Meter:state()
+function Sums:state()
   local state = {}
   for _, field in ipairs(FIELDS) do
     state[field] = self[field]

@@ -1,25 +1,26 @@
---- Averages of diagnosed steps (fsam.step.diagnosis) over an epoch, and the line that tells them.
+--- The diagnosed steps of an epoch: sums of what they say, averages, and the line that shows them.
 --
--- Owns sums by name, their form in trainer.json, and the line's words. The noise scale is the ratio
--- of two averages: that of a single step is biased.
+-- Owns sums by name, their form in trainer.json, and the line's words; a diagnosis itself is
+-- fsam.step.diagnosis. The noise scale is the ratio of two averages: that of a single step is
+-- biased.
 
 local format = require("fsam.base.numbers")
 
 local M = {}
 
-local Diagnoses = {}
-Diagnoses.__index = Diagnoses
+local Diagnosed = {}
+Diagnosed.__index = Diagnosed
 
 --- Nothing yet, or the sums that `state` gave.
 -- @tparam[opt] table state
 function M.new(state)
   return setmetatable({ sums = state and state.sums or {}, counts = state and state.counts or {} },
-    Diagnoses)
+    Diagnosed)
 end
 
 --- Adds what a step's diagnosis says; numbers that are not finite are left out.
 -- @tparam table d name → number
-function Diagnoses:add(d)
+function Diagnosed:add(d)
   for name, value in pairs(d) do
     if value == value and math.abs(value) < math.huge then
       self.sums[name] = (self.sums[name] or 0) + value
@@ -30,7 +31,7 @@ end
 
 --- Mean of each name, and the noise scale made of them.
 -- @treturn ?table with `count`, the number of diagnosed steps; nil when there was none
-function Diagnoses:averages()
+function Diagnosed:averages()
   if not next(self.counts) then
     return nil
   end
@@ -46,7 +47,7 @@ function Diagnoses:averages()
 end
 
 --- The sums as a plain table, for trainer.json.
-function Diagnoses:state()
+function Diagnosed:state()
   return { sums = self.sums, counts = self.counts }
 end
 

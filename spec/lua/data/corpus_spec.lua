@@ -1,11 +1,22 @@
 --- GLUE's CoLA folder: what is read, and the one line that each malformed input gets.
 
-local cola = require("fsam.data.cola")
+local corpus = require("fsam.data.corpus")
+local tasks = require("fsam.data.tasks")
 local lfs = require("lfs")
 
 local REAL = "../shared/data/cola"
 
-describe("cola", function()
+local COLA = tasks.get("cola")
+
+local function read(folder)
+  return corpus.open(COLA, folder)
+end
+
+local function split(folder, name)
+  return corpus.split(COLA, folder, name)
+end
+
+describe("CoLA's corpus", function()
   local folder
 
   local function write(name, text)
@@ -38,57 +49,57 @@ describe("cola", function()
   end)
 
   it("reads sentences and labels, quotes as characters", function()
-    local data = cola.read(folder .. "/")
+    local data = read(folder .. "/")
     assert.same({
       { text = "The sailors rode the breeze.", label = 1 },
       { text = "The \"sailors\" rode breeze the.", label = 0 },
     }, data.train.samples)
     assert.same({ { text = "It rained.", label = 1 } }, data.dev.samples)
     assert.same({ "unacceptable", "acceptable" }, data.train.labels)
-    assert.equal("cola dev", data.dev.name)
+    assert.equal(folder .. "/", data.name)
   end)
 
   it("reads test without labels and without its header", function()
-    assert.same({ { text = "Bill whistled." } }, cola.split(folder, "test").samples)
+    assert.same({ { text = "Bill whistled." } }, split(folder, "test").samples)
   end)
 
   it("accepts CRLF and a byte order mark", function()
     write("dev.tsv", "\239\187\191ks08\t1\t\tIt rained.\r\nks08\t0\t*\tIt rain.\r\n")
     assert.same({ { text = "It rained.", label = 1 }, { text = "It rain.", label = 0 } },
-      cola.split(folder, "dev").samples)
+      split(folder, "dev").samples)
   end)
 
   it("names file, line, got and expected when columns are wrong", function()
     write("train.tsv", "gj04\t1\t\tFine.\nonly one\n")
     assert.equal(folder .. "/train.tsv, line 2: got 1 tab-separated columns, expected 4",
-      message_of(cola.read, folder))
+      message_of(read, folder))
     write("train.tsv", "gj04\t1\t\tFine.\n\ngj04\t1\t\tFine.\n")
     assert.equal(folder .. "/train.tsv, line 2: got 1 tab-separated columns, expected 4",
-      message_of(cola.read, folder))
+      message_of(read, folder))
     write("test.tsv", "sentence\nBill whistled.\n")
     assert.equal(folder .. "/test.tsv, line 1: got 1 tab-separated columns, expected 2",
-      message_of(cola.split, folder, "test"))
+      message_of(split, folder, "test"))
   end)
 
   it("refuses labels other than 0 and 1", function()
     write("dev.tsv", "source\tlabel\tmark\tsentence\nks08\t1\t\tIt rained.\n")
     assert.equal(folder .. "/dev.tsv, line 1: got the label \"label\", expected 0 or 1 (column 2; "
-      .. "the file has no header)", message_of(cola.read, folder))
+      .. "the file has no header)", message_of(read, folder))
   end)
 
   it("refuses a missing folder, a missing file, a file for a folder, an empty file", function()
     assert.equal("the data folder " .. folder .. "/none does not exist; expected a folder with "
-      .. "train.tsv and dev.tsv", message_of(cola.read, folder .. "/none"))
+      .. "train.tsv and dev.tsv", message_of(read, folder .. "/none"))
     assert.equal(folder .. "/dev.tsv is a file; expected a folder with train.tsv and dev.tsv",
-      message_of(cola.read, folder .. "/dev.tsv"))
+      message_of(read, folder .. "/dev.tsv"))
     write("train.tsv", "")
-    assert.equal(folder .. "/train.tsv has no samples", message_of(cola.read, folder))
+    assert.equal(folder .. "/train.tsv has no samples", message_of(read, folder))
     os.remove(folder .. "/dev.tsv")
     assert.equal(folder .. "/dev.tsv does not exist; a CoLA folder has train.tsv and dev.tsv",
-      message_of(cola.split, folder, "dev"))
+      message_of(split, folder, "dev"))
     lfs.mkdir(folder .. "/dev.tsv")
     assert.equal(folder .. "/dev.tsv is a folder, expected a file",
-      message_of(cola.split, folder, "dev"))
+      message_of(split, folder, "dev"))
     lfs.rmdir(folder .. "/dev.tsv")
   end)
 
@@ -97,7 +108,7 @@ describe("cola", function()
       pending("no " .. REAL)
       return
     end
-    local data = cola.read(REAL)
+    local data = read(REAL)
     local acceptable = 0
     for _, sample in ipairs(data.train.samples) do
       acceptable = acceptable + sample.label
@@ -106,6 +117,6 @@ describe("cola", function()
     assert.equal(6023, acceptable)
     assert.equal(1043, #data.dev.samples)
     assert.equal("The mechanical doll wriggled itself loose.", data.dev.samples[3].text)
-    assert.equal(1063, #cola.split(REAL, "test").samples)
+    assert.equal(1063, #split(REAL, "test").samples)
   end)
 end)

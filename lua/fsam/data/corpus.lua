@@ -1,0 +1,158 @@
+--- The samples of a task: read from its files, made by the task, or a recipe's own.
+--
+--     corpus.open(row, path)           from the folder, or without one what is built in
+--     corpus.split(row, path, "test")  one split
+--
+-- A corpus is { name, train = dataset, dev = dataset, vocab }; vocab, the word pieces in order of
+-- ids, stands where no pretrained model is needed. A dataset is { samples, labels }, a sample
+-- { text, pair, label, group }: pair is the second text or nil; label a class from 0, or a
+-- regression's number from 0 to 1; group, or nil, a kind of sample whose accuracy is reported.
+--
+-- Owns what the columns of a file mean, by the task's row (tasks.lua), and the messages about wrong
+-- ones. Lines and columns are tsv.lua's, tokens and batches task.lua's.
+
+local errors = require("fsam.errors")
+local lfs = require("lfs")
+local tasks = require("fsam.data.tasks")
+local tsv = require("fsam.data.tsv")
+
+local M = {}
+
+local function check_folder(row, folder)
+  if not row.files then
+    errors.raise("%s makes its own data; leave %s out", row.title, folder)
+  end
+  local mode = lfs.attributes(folder, "mode")
+  local expected = ("expected a folder with %s and %s"):format(row.files.train.name,
+    row.files.dev.name)
+  if not mode then
+    errors.raise("the data folder %s does not exist; %s", folder, expected)
+  elseif mode ~= "directory" then
+    errors.raise("%s is a file; %s", folder, expected)
+  end
+end
+
+-- "a or b", "a, b or c".
+local function either(words)
+  return table.concat(words, ", ", 1, #words - 1) .. " or " .. words[#words]
+end
+
+-- What turns a field into a class: fn(text) → number or nil; and what it expects, in words.
+local function class_reader(row)
+  local words, class = row.words or row.labels, {}
+  for i, word in ipairs(words) do
+    class[word] = i - 1
+  end
+  return function(text)
+    return class[text]
+  end, "label", either(words)
+end
+
+-- The same for scores, which become numbers from 0 to 1.
+local function score_reader(row)
+  local min, max = row.scores.min, row.scores.max
+  return function(text)
+    local score = tonumber(text)
+    return score and score >= min and score <= max and (score - min) / (max - min) or nil
+  end, "score", ("a number from %g to %g"):format(min, max)
+end
+
+-- Samples of a file's rows.
+local function samples_of(row, file, path)
+  local text, pair = tasks.place(file, row.text), row.pair and tasks.place(file, row.pair)
+  local label = tasks.place(file, row.label)
+  local read, noun, expected = (row.labels and class_reader or score_reader)(row)
+  local samples = {}
+  for i, fields in ipairs(tsv.read(path, #file.columns, file.header and file.columns)) do
+    local sample = { text = fields[text], pair = pair and fields[pair] }
+    if label then
+      sample.label = read(fields[label])
+      if not sample.label then
+        errors.raise("%s, line %d: got the %s \"%s\", expected %s (column %d%s)", path, fields.line,
+          noun, fields[label], expected, label, file.header and "" or "; the file has no header")
+      end
+    end
+    samples[i] = sample
+  end
+  return samples
+end
+
+--- Reads one split of a folder.
+-- @tparam table row of tasks.lua
+-- @tparam string folder
+-- @tparam string split one of the row's files: "train", "dev", "test"
+-- @treturn table dataset; samples of a split without the label's column have no label
+-- @raise one line naming the file (and line) when it is missing, malformed or empty
+function M.split(row, folder, split)
+  check_folder(row, folder)
+  local file = row.files[split]
+  if not file then
+    errors.raise("%s has no %s samples", row.title, split)
+  end
+  local path = folder:gsub("(.)/+$", "%1") .. "/" .. file.name
+  if not lfs.attributes(path, "mode") then
+    errors.raise("%s does not exist; a %s folder has %s and %s", path, row.title,
+      row.files.train.name, row.files.dev.name)
+  end
+  local samples = samples_of(row, file, path)
+  if #samples == 0 then
+    errors.raise("%s has no samples", path)
+  end
+  return { samples = samples, labels = row.labels }
+end
+
+-- A label is a class of the row's, or a number.
+local function check_label(row, split, i, label)
+  local good = type(label) == "number" and label == label
+  if row.labels then
+    good = good and label % 1 == 0 and label >= 0 and label < #row.labels
+  end
+  if not good then
+    errors.raise("%s, sample %d of %s: got the label %s, expected %s", row.title, i, split,
+      tostring(label), row.labels and ("0 to %d (%s)"):format(#row.labels - 1,
+      table.concat(row.labels, ", ")) or "a number")
+  end
+end
+
+--- Checks samples that no file's reader has checked: made by the task, or a recipe's own.
+-- @tparam table row of tasks.lua
+-- @tparam table corpus name, train, dev
+-- @treturn table the corpus
+-- @raise one line that names split and sample
+function M.check(row, corpus)
+  for _, split in ipairs({ "train", "dev" }) do
+    local dataset = corpus[split]
+    if type(dataset) ~= "table" or type(dataset.samples) ~= "table" or #dataset.samples == 0 then
+      errors.raise("%s: the corpus has no %s samples; it is { name = …, train = { samples = … }, "
+        .. "dev = { samples = … } }", row.title, split)
+    end
+    for i, sample in ipairs(dataset.samples) do
+      if type(sample.text) ~= "string" then
+        errors.raise("%s, sample %d of %s has no text", row.title, i, split)
+      end
+      check_label(row, split, i, sample.label)
+    end
+  end
+  if type(corpus.name) ~= "string" then
+    errors.raise("%s: the corpus has no name, which reports show", row.title)
+  end
+  return corpus
+end
+
+--- The corpus of a folder, or without one what the task has built in.
+-- @tparam table row of tasks.lua
+-- @tparam ?string path a folder
+-- @treturn table corpus
+-- @raise as `split`; when there is neither a folder nor anything built in
+function M.open(row, path)
+  if path then
+    return { name = path, train = M.split(row, path, "train"), dev = M.split(row, path, "dev") }
+  elseif not row.built_in then
+    errors.raise("%s needs its data: give %s", row.title, row.data)
+  end
+  local corpus = row.built_in.generate()
+  corpus.name = corpus.name or row.built_in.name
+  return M.check(row, corpus)
+end
+
+return M

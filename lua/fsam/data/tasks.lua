@@ -1,0 +1,200 @@
+--- Tasks: what each is, as a row of a table.
+--
+--     tasks.define("pets", {                         -- does the second sentence follow?
+--       data = "a folder with train.tsv and dev.tsv",
+--       files = {
+--         train = { name = "train.tsv", header = true, columns = { "first", "second", "answer" } },
+--         dev   = { name = "dev.tsv", header = true, columns = { "first", "second", "answer" } },
+--       },
+--       text = "first", pair = "second", label = "answer",
+--       labels = { "no", "yes" },
+--       metrics = { "accuracy", "mcc", "loss" },
+--     })
+--
+-- Owns the rows and what a row must have; corpus.lua reads the samples that a row describes.
+--
+--   data      help text of the recipe's positional DATA
+--   files     by split: train and dev, and others that some later use wants (test). Each has a name
+--             in the folder, the names of its columns from left to right, and header = true where
+--             its first line is these names. A split without the label's column has no labels.
+--   text, pair, label   the columns of the text, of the second one (a single text: none), and of
+--             the label
+--   labels    names of the classes, whose order gives their numbers; words: how the files write
+--             them, where that is not by name
+--   scores    in place of labels, for a regression: { min =, max = } of what the files write. The
+--             model learns it on the scale from 0 to 1
+--   metrics   those of a validation, in the order shown; the first is the default of
+--             --best-checkpoint-metric
+--   built_in  what there is without DATA: { name =, generate = function() return corpus end }
+--   title     the task's name in messages; default: the name it is defined by
+
+local errors = require("fsam.errors")
+local metrics = require("fsam.data.metrics")
+local registry = require("fsam.base.registry")
+
+local M = {}
+
+local rows = registry.new()
+
+local FIELDS = { "title", "data", "files", "text", "pair", "label", "labels", "words", "scores",
+  "metrics", "built_in" }
+
+-- -- what a row must have -------------------------------------------------------------------------
+
+local function refuse(name, format, ...)
+  errors.raise("%s", ("the task %s: "):format(name) .. format:format(...))
+end
+
+local function is_list(value)
+  if type(value) ~= "table" or #value == 0 then
+    return false
+  end
+  for _, item in ipairs(value) do
+    if type(item) ~= "string" then
+      return false
+    end
+  end
+  return true
+end
+
+--- The place of a column in a file.
+-- @tparam table file of a row's files
+-- @tparam string column its name
+-- @treturn ?integer from 1
+function M.place(file, column)
+  for i, name in ipairs(file.columns) do
+    if name == column then
+      return i
+    end
+  end
+end
+
+-- A split's file has a name and columns, those of the texts among them.
+local function check_file(name, row, split, file)
+  if type(file) ~= "table" or type(file.name) ~= "string" or not is_list(file.columns) then
+    refuse(name, "files.%s needs a name and columns, a list of the columns' names", split)
+  end
+  for _, role in ipairs({ "text", "pair", "label" }) do
+    local needed = role ~= "label" or split == "train" or split == "dev"
+    if row[role] and needed and not M.place(file, row[role]) then
+      refuse(name, "%s has no column %s, which is its %s (%s)", file.name, row[role], role,
+        table.concat(file.columns, ", "))
+    end
+  end
+end
+
+local function check_files(name, row)
+  if type(row.files) ~= "table" or not (row.files.train and row.files.dev) then
+    refuse(name, "files needs at least train and dev")
+  elseif not (row.text and row.label) then
+    refuse(name, "text and label name the columns of its files that hold these")
+  elseif type(row.data) ~= "string" then
+    refuse(name, "data, the help text of DATA, is missing")
+  end
+  for split, file in pairs(row.files) do
+    check_file(name, row, split, file)
+  end
+end
+
+-- Classes or scores, one of the two.
+local function check_problem(name, row)
+  if (row.labels ~= nil) == (row.scores ~= nil) then
+    refuse(name, "it needs labels (names of the classes) or scores ({ min =, max = }), one of them")
+  elseif row.scores then
+    local s = row.scores
+    if type(s) ~= "table" or not (tonumber(s.min) and tonumber(s.max) and s.min < s.max) then
+      refuse(name, "scores needs min and max, two numbers with min below max")
+    end
+  elseif not is_list(row.labels) or #row.labels < 2 then
+    refuse(name, "labels is a list of two names or more")
+  elseif row.words and not (is_list(row.words) and #row.words == #row.labels) then
+    refuse(name, "words needs one word for each of the %d labels", #row.labels)
+  end
+end
+
+local function check_metrics(name, row)
+  if not is_list(row.metrics) then
+    refuse(name, "metrics is a list of at least one name")
+  end
+  local fitting = metrics.of_task(row.labels and #row.labels)
+  for _, metric in ipairs(row.metrics) do
+    local found = false
+    for _, valid in ipairs(fitting) do
+      found = found or valid == metric
+    end
+    if not found then
+      errors.unknown(("the task %s: the metric"):format(name), metric, fitting)
+    end
+  end
+end
+
+-- -- rows -----------------------------------------------------------------------------------------
+
+--- Adds a task, or replaces one.
+-- @tparam string name
+-- @tparam table row see above; it is kept, with title filled in
+-- @treturn table the row
+-- @raise one line that names the task and what its row lacks
+function M.define(name, row)
+  if type(name) ~= "string" or type(row) ~= "table" then
+    errors.raise("tasks.define needs a name and a table, got %s and %s", type(name), type(row))
+  end
+  for field in pairs(row) do
+    local known = false
+    for _, valid in ipairs(FIELDS) do
+      known = known or valid == field
+    end
+    if not known then
+      errors.unknown(("the task %s: the field"):format(name), field, FIELDS)
+    end
+  end
+  if row.files then
+    check_files(name, row)
+  elseif type(row.built_in) ~= "table" or type(row.built_in.name) ~= "string"
+      or type(row.built_in.generate) ~= "function" then
+    refuse(name, "it needs files, or built_in with a name and a function generate")
+  end
+  check_problem(name, row)
+  check_metrics(name, row)
+  row.title = row.title or name
+  rows:define(name, row)
+  return row
+end
+
+--- The row of a name.
+-- @tparam string name
+-- @treturn table
+-- @raise one line with the nearest name and the list
+function M.get(name)
+  return rows:get(name) or errors.unknown("the task", name, M.names())
+end
+
+--- The names, sorted.
+-- @treturn {string,…}
+function M.names()
+  return rows:names()
+end
+
+-- The Corpus of Linguistic Acceptability (Warstadt et al. 2019) in GLUE's layout. Without a folder:
+-- sentences of our own, of as many samples.
+local LABELLED = { "source", "label", "mark", "sentence" }
+M.define("cola", {
+  title = "CoLA",
+  data = "GLUE's CoLA folder (train.tsv, dev.tsv); none: a built-in corpus",
+  files = {
+    train = { name = "train.tsv", columns = LABELLED },
+    dev = { name = "dev.tsv", columns = LABELLED },
+    test = { name = "test.tsv", header = true, columns = { "index", "sentence" } },
+  },
+  text = "sentence", label = "label",
+  labels = { "unacceptable", "acceptable" }, words = { "0", "1" },
+  metrics = { "mcc", "accuracy", "f1", "loss" },
+  built_in = {
+    name = "built-in acceptability",
+    generate = function()
+      return require("fsam.data.acceptability").generate()
+    end,
+  },
+})
+
+return M

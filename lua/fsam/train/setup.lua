@@ -1,0 +1,174 @@
+--- The parts of a run, made from the options as most recipes want them.
+--
+--     local parts, finished = fsam.train.setup(options)
+--     local parts = fsam.train.setup(options, { corpus = my_corpus })
+--     local parts = fsam.train.setup(options, { model = function(t) return … end })
+--
+-- Owns the order in which the parts are made, and from what. What a part is, is its own room's; a
+-- recipe that wants another one hands it over, or a function that makes it.
+
+local corpora = require("fsam.data.corpus")
+local devices = require("fsam.base.device")
+local errors = require("fsam.errors")
+local folder = require("fsam.train.run_folder")
+local metrics = require("fsam.data.metrics")
+local models = require("fsam.models")
+local optim = require("fsam.optim")
+local passes = require("fsam.pass")
+local tasks = require("fsam.data.task")
+local rows = require("fsam.data.tasks")
+local text = require("fsam.text")
+
+local M = {}
+
+local function note(options, sentence)
+  options.notes = options.notes or {}
+  table.insert(options.notes, sentence)
+end
+
+--- Opens the device, settles what `auto` means there, and finds where the run begins.
+-- @tparam table options; its precision becomes "fp32" or "bf16"
+-- @treturn table run, see run_folder.open; device
+function M.open(options)
+  local device = devices.open(options.device)
+  options.device_name = devices.gpu(device)
+  local unused = options.device == "auto" and devices.unused_gpu(device)
+  if unused then
+    note(options, "a GPU is here but not used: " .. unused)
+  end
+  options.precision = devices.precision(options.precision, device)
+  devices.threads(options.threads)
+  if options.rounding == "stochastic" and options.precision == "fp32" then
+    note(options, "--rounding stochastic has no effect in fp32: passes read the "
+      .. "weights as they are")
+  end
+  local run = folder.open(options)
+  run.device = device
+  return run
+end
+
+-- The parts in the order of making. Each function gets the parts made so far, with options and row.
+local ORDER = { "run", "corpus", "tokenizer", "model", "task", "pass", "optimizer" }
+local MAKE = {}
+
+-- Where the run writes, and whether it begins or continues.
+function MAKE.run(t)
+  return M.open(t.options)
+end
+
+-- Samples of text and label.
+function MAKE.corpus(t)
+  return corpora.open(t.row, t.options.data)
+end
+
+-- The checkpoint's own vocabulary, or the corpus's for a model from random weights.
+function MAKE.tokenizer(t)
+  if t.run.source then
+    return text.load(t.run.source)
+  elseif not t.corpus.vocab then
+    errors.raise("%s has no vocabulary of its own; give --restore-file, a pretrained model",
+      t.corpus.name)
+  end
+  return text.wordpiece({ vocab = t.corpus.vocab })
+end
+
+-- The checkpoint, or random weights, with a head for the task.
+function MAKE.model(t)
+  local o = t.options
+  local settings = {
+    device = t.run.device, precision = o.precision, seed = o.seed, head_init = o.head_init,
+    labels = t.row.labels, regression = t.row.labels == nil, freeze = o.freeze,
+    no_decay = o.no_decay, dropout = o.dropout, attention_dropout = o.attention_dropout,
+    pooler_dropout = o.pooler_dropout,
+  }
+  if t.run.source then
+    settings.path = t.run.source
+    return models.load(settings)
+  end
+  settings.arch, settings.vocab_size = o.arch, t.tokenizer.vocab_size
+  settings.pad_id = t.tokenizer.pad_id
+  return models.new(settings)
+end
+
+-- The corpus in tokens and batches.
+function MAKE.task(t)
+  return tasks.new({
+    row = t.row, corpus = t.corpus, tokenizer = t.tokenizer, model = t.model, options = t.options,
+  })
+end
+
+-- Forward and backward.
+function MAKE.pass(t)
+  return passes.new({
+    model = t.model, loss = t.row.labels and "cross_entropy" or "mse", seed = t.options.seed,
+    dropout_rng = t.options.dropout_rng,
+  })
+end
+
+-- A base, plain or wrapped by a sam-type; both are mathematics on model.params.
+function MAKE.optimizer(t)
+  local o = t.options
+  return optim.build({
+    params = t.model.params, options = o, seed = o.seed, optimizer = o.optimizer,
+    base_optimizer = o.base_optimizer, sam_type = o.sam_type, sampler = t.task:sampler(),
+  })
+end
+
+-- What only a recipe's own part can get wrong.
+local CHECK = {
+  corpus = function(t)
+    corpora.check(t.row, t.corpus)
+  end,
+  task = function(t)
+    local o = t.options
+    metrics.check(o.best_checkpoint_metric, t.task.metrics, o.maximize_best_checkpoint_metric)
+  end,
+}
+
+-- A part of the recipe's: the part itself, or what its function makes of those before it.
+local function own_part(t, name, own)
+  local part = own
+  if type(own) == "function" then
+    part = own(t)
+  end
+  if type(part) ~= "table" then
+    errors.raise("setup: the recipe's %s is %s, expected a table, or a function that returns one",
+      name, part == nil and "nil" or "a " .. type(part))
+  end
+  t[name] = part
+  if CHECK[name] then
+    CHECK[name](t)
+  end
+end
+
+--- Makes the parts of a run.
+-- @tparam table options of train.flags.spec; its task names the row (fsam.data.tasks)
+-- @tparam[opt] table own parts that the recipe makes: run, corpus, tokenizer, model, task, pass,
+--   optimizer. Each is the part itself, or a function that gets the parts made before it (with
+--   options, and row, the task's) and returns the part
+-- @treturn ?table options, row and those parts, as train.run takes them; nil when nothing is left
+--   to train in --save-dir
+-- @treturn ?string then a sentence that says so
+-- @raise one line about the part that cannot be made
+function M.parts(options, own)
+  own = own or {}
+  for name in pairs(own) do
+    if not MAKE[name] then
+      errors.unknown("setup: the part", name, ORDER)
+    end
+  end
+  local t = { options = options, row = rows.get(options.task) }
+  for _, name in ipairs(ORDER) do
+    if own[name] ~= nil then
+      own_part(t, name, own[name])
+    else
+      t[name] = MAKE[name](t)
+    end
+    if t.run.finished then
+      return nil, t.run.finished
+    end
+  end
+  return t
+end
+
+return M
