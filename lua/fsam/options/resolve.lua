@@ -62,7 +62,7 @@ function M.profiled(entry, d, owner)
   if not is_rule(entry) then
     return entry
   elseif entry.times then
-    return d.default and d.default * entry.times
+    return d.default and tonumber(("%.10g"):format(d.default * entry.times)) -- 0.02 to the bit
   end
   local own = owner and entry[owner]
   if own == nil and owner then
