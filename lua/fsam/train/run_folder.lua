@@ -118,8 +118,8 @@ end
 -- @tparam table options from options.read
 -- @tparam string precision of the passes, "fp32" or "bf16"
 -- @treturn table run: options, precision, folder (nil with --no-save and --valid-only), resume
---   { path, trainer } or nil, finished (a sentence) or nil, source: the model to load (checkpoint or
---   --restore-file; nil for random weights), source_folder: where its vocabulary is
+--   { path, trainer } or nil, finished (a sentence) or nil, source: the model to load (checkpoint
+--   or --restore-file; nil for random weights), source_folder: where its vocabulary is
 -- @raise when --restore-file does not exist; when the saved run was started with other mathematics
 function M.open(options, precision)
   local run = setmetatable({ options = options, precision = precision }, Run)
