@@ -73,27 +73,28 @@ function M.save(path, parts)
 end
 
 --- What decides about bits besides the options: resuming under the same of these gives the same.
--- @tparam table options device_name, precision
-function M.environment(options)
+-- @tparam table run device_name, precision
+function M.environment(run)
   return {
     version = ffi.string(C.lib.fsam_version()),
     instruction_set = ffi.string(C.lib.fsam_isa()),
     threads = C.lib.fsam_threads(),
-    device = options.device_name or "cpu",
-    precision = options.precision,
+    device = run.device_name,
+    precision = run.precision,
   }
 end
 
 local function trainer_of(loop)
   local p, task = loop.progress, loop.task
+  local options, origin = loop.run:mathematics()
   return {
     progress = report.finite(p:state()),
     plan = loop.plan,
     optimizer = loop.optimizer:state(),
-    options = loop.mathematics,
+    options = options, origin = origin,
     data = { name = task.name, train = #task.train, dev = #task.dev,
       fingerprint = task.fingerprint },
-    environment = M.environment(loop.options),
+    environment = M.environment(loop.run),
     step = p.step, epochs_done = p.epochs_done,
     stopped = p:finished(loop.options), patience_used = loop.options.patience,
   }
@@ -101,7 +102,7 @@ end
 
 --- Writes a checkpoint of the loop's present state.
 -- @tparam string path
--- @tparam table loop options, mathematics, progress, plan, model, task, optimizer
+-- @tparam table loop options, run, progress, plan, model, task, optimizer
 -- @raise when it cannot be written; the message says that the one before is intact
 function M.save_run(path, loop)
   loop.optimizer:prepare_evaluation()
@@ -179,7 +180,7 @@ end
 -- @treturn {string,…} sentences
 function M.remarks(trainer, loop)
   local lines, differ = {}, {}
-  local now = M.environment(loop.options)
+  local now = M.environment(loop.run)
   for _, name in ipairs({ "version", "instruction_set", "threads", "device", "precision" }) do
     local before = trainer.environment[name]
     if before ~= now[name] then

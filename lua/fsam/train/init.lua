@@ -32,8 +32,10 @@ end
 function M.run(t)
   t.report = t.report or report.new(t.options, t.task.metrics)
   t.report:header(header.lines(t))
-  for _, note in ipairs(t.options.notes or {}) do
-    t.report:warn(note)
+  for _, notes in ipairs({ t.options.notes, t.run.notes }) do
+    for _, note in ipairs(notes) do
+      t.report:warn(note)
+    end
   end
   if #t.task.skipped > 0 then
     t.report:warn(("%d training samples are longer than the limit and left out")

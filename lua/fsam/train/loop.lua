@@ -7,7 +7,6 @@
 local C = require("fsam.C")
 local checkpoint = require("fsam.train.checkpoint")
 local errors = require("fsam.errors")
-local folder = require("fsam.train.run_folder")
 local format = require("fsam.base.numbers")
 local progress = require("fsam.train.progress")
 local results = require("fsam.train.results")
@@ -194,7 +193,7 @@ function M.run(t)
   local o, run = t.options, t.run
   local saved = run.resume and run.resume.trainer
   local self = setmetatable({
-    options = o, mathematics = folder.mathematics(o), run = run, task = t.task, model = t.model,
+    options = o, run = run, task = t.task, model = t.model,
     pass = t.pass, optimizer = t.optimizer, report = t.report,
     progress = progress.new(saved and saved.progress),
     plan = progress.plan(o, t.task.steps_per_epoch, saved and saved.plan),

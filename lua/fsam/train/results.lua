@@ -33,7 +33,7 @@ end
 
 --- Writes them.
 -- @tparam string path
--- @tparam table loop options, mathematics, task, model
+-- @tparam table loop options, run, task, model
 -- @tparam table result the summary of loop.run
 function M.write(path, loop, result)
   local fields = {
@@ -47,7 +47,7 @@ function M.write(path, loop, result)
     tokens_per_second = result.tokens_per_second,
     model = { parameters = loop.model.count, type = loop.model.config.model_type },
     data = { train = #loop.task.train, dev = #loop.task.dev, fingerprint = loop.task.fingerprint },
-    options = loop.mathematics, environment = checkpoint.environment(loop.options),
+    options = loop.run:mathematics(), environment = checkpoint.environment(loop.run),
   }
   file.write(path, json.encode(report.finite(fields), { indent = true, order = ORDER }) .. "\n")
 end

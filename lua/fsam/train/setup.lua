@@ -16,34 +16,34 @@ local models = require("fsam.models")
 local optim = require("fsam.optim")
 local passes = require("fsam.pass")
 local tasks = require("fsam.data.task")
-local rows = require("fsam.data.tasks")
 local text = require("fsam.text")
 
 local M = {}
 
-local function note(options, sentence)
-  options.notes = options.notes or {}
-  table.insert(options.notes, sentence)
+-- What a run cannot follow of its options on this machine.
+local function remarks(options, run)
+  local notes = {}
+  local unused = options.device == "auto" and devices.unused_gpu(run.device)
+  if unused then
+    notes[1] = "a GPU is here but not used: " .. unused
+  end
+  if options.rounding == "stochastic" and run.precision == "fp32" then
+    notes[#notes + 1] = "--rounding stochastic has no effect in fp32: passes read the weights "
+      .. "unrounded"
+  end
+  return notes
 end
 
 --- Opens the device, settles what `auto` means there, and finds where the run begins.
--- @tparam table options; its precision becomes "fp32" or "bf16"
--- @treturn table run, see run_folder.open; device
+-- @tparam table options from options.read; not changed
+-- @treturn table run, see run_folder.open; device; device_name ("cpu", or what the GPU is);
+--   precision, "fp32" or "bf16": options.precision says what was asked for; notes, remarks
 function M.open(options)
   local device = devices.open(options.device)
-  options.device_name = devices.gpu(device)
-  local unused = options.device == "auto" and devices.unused_gpu(device)
-  if unused then
-    note(options, "a GPU is here but not used: " .. unused)
-  end
-  options.precision = devices.precision(options.precision, device)
   devices.threads(options.threads)
-  if options.rounding == "stochastic" and options.precision == "fp32" then
-    note(options, "--rounding stochastic has no effect in fp32: passes read the "
-      .. "weights as they are")
-  end
-  local run = folder.open(options)
-  run.device = device
+  local run = folder.open(options, devices.precision(options.precision, device))
+  run.device, run.device_name = device, devices.gpu(device) or "cpu"
+  run.notes = remarks(options, run)
   return run
 end
 
@@ -76,7 +76,7 @@ end
 function MAKE.model(t)
   local o = t.options
   local settings = {
-    device = t.run.device, precision = o.precision, seed = o.seed, head_init = o.head_init,
+    device = t.run.device, precision = t.run.precision, seed = o.seed, head_init = o.head_init,
     labels = t.row.labels, regression = t.row.labels == nil, freeze = o.freeze,
     no_decay = o.no_decay, dropout = o.dropout, attention_dropout = o.attention_dropout,
     pooler_dropout = o.pooler_dropout,
@@ -142,7 +142,7 @@ local function own_part(t, name, own)
 end
 
 --- Makes the parts of a run.
--- @tparam table options of train.flags.spec; its task names the row (fsam.data.tasks)
+-- @tparam table options read by train.flags.spec, which has the task's row (fsam.data.tasks)
 -- @tparam[opt] table own parts that the recipe makes: run, corpus, tokenizer, model, task, pass,
 --   optimizer. Each is the part itself, or a function that gets the parts made before it (with
 --   options, and row, the task's) and returns the part
@@ -157,7 +157,7 @@ function M.parts(options, own)
       errors.unknown("setup: the part", name, ORDER)
     end
   end
-  local t = { options = options, row = rows.get(options.task) }
+  local t = { options = options, row = options.spec.task }
   for _, name in ipairs(ORDER) do
     if own[name] ~= nil then
       own_part(t, name, own[name])

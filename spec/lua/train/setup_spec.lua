@@ -27,17 +27,18 @@ tasks.define("weather", {
   built_in = { name = "built-in weather", generate = generate },
 })
 
+local PROFILES = { { label = "always", when = function() return true end,
+  values = { arch = "tiny", dropout = 0, attention_dropout = 0 } } }
 local SPEC = fsam.train.flags.spec({ name = "weather.lua", usage = "weather.lua", task = "weather",
-  profiles = { { label = "always", when = function() return true end,
-    values = { arch = "tiny", dropout = 0, attention_dropout = 0 } } } })
+  profiles = PROFILES })
 
-local function read(words)
+local function read(words, spec)
   local all = { "--max-update", "3", "--batch-size", "8", "--threads", "1", "--log-format", "none",
     "--num-samples", "4", "--lr", "1e-3", "--device", helper.device }
   for _, word in ipairs(words or { "--no-save" }) do
     all[#all + 1] = word
   end
-  return options.read(all, SPEC)
+  return options.read(all, spec or SPEC)
 end
 
 local function fails(message, own)
@@ -132,9 +133,8 @@ describe("setup", function()
         return { train = numbers(24), dev = numbers(8), vocab = VOCAB }
       end },
     })
-    local o = read()
-    o.task, o.best_checkpoint_metric = "amount", "pearson"
-    local parts = fsam.train.setup(o)
+    local parts = fsam.train.setup(read(nil, fsam.train.flags.spec({ name = "amount.lua",
+      usage = "amount.lua", task = "amount", profiles = PROFILES })))
     assert.equal("mse", parts.pass.loss)
     assert.equal(1, parts.model.config.num_labels)
     local result = fsam.train.run(parts)
