@@ -16,6 +16,8 @@ local tasks = require("fsam.data.tasks")
 
 local M = {}
 
+local IMITATING = "Imitating the released code" -- a group of --help
+
 local function model_flags()
   return {
     { name = "restore_file", type = "string", metavar = "PATH", free = true,
@@ -146,7 +148,7 @@ local function collect(metric_names)
     { "Checkpoints", "train", saving_flags(metric_names) },
     { nil, nil, foreign.options },
     { "Reports and machine", "train", report_flags() },
-    { "Imitating the released code", "step", compat.options() },
+    { IMITATING, "step", compat.options() },
   }
   local taken = {}
   for _, list in ipairs(lists) do
@@ -155,11 +157,14 @@ local function collect(metric_names)
     end
   end
   table.insert(lists, 4, { nil, nil, owned.collect(taken) }) -- with groups and owners of their own
-  local flags = {}
+  local flags, imitating = {}, {}
   for _, list in ipairs(lists) do
     for _, d in ipairs(list[3]) do
-      flags[#flags + 1] = d
+      table.insert(d.group == IMITATING and imitating or flags, d)
     end
+  end
+  for _, d in ipairs(imitating) do -- the last group, wherever they are declared
+    flags[#flags + 1] = d
   end
   return flags
 end
