@@ -8,6 +8,7 @@ local devices = require("fsam.base.device")
 local dot = require("spec.lua.logistic").dot
 local models = require("fsam.models")
 local optim = require("fsam.optim")
+local optimizers = require("fsam.step")
 local sam = require("fsam.sam")
 
 local ffi = C.ffi
@@ -45,7 +46,7 @@ local function setup(o)
   for name, value in pairs(o.options or {}) do
     options[name] = value
   end
-  local optimizer = optim.build({ params = params, optimizer = o.optimizer or "sam",
+  local optimizer = optimizers.build({ params = params, optimizer = o.optimizer or "sam",
     sam_type = o.sam_type, options = options, seed = 5, sampler = function(n, seed, step, first)
       local list = {}
       for i = 1, n do
@@ -239,7 +240,7 @@ describe("what a diagnosed step says", function()
   it("leaves out what a single sample cannot tell, and what is not finite", function()
     local model = new_model()
     local pass = Pass.new({ model = model, seed = 5 })
-    local optimizer = optim.build({ params = model.params, optimizer = "sgd",
+    local optimizer = optimizers.build({ params = model.params, optimizer = "sgd",
       options = { momentum = 0, weight_decay = 0 } })
     local info = optimizer:step({ evaluate = pass:bind({ step = 0, training = true,
       batches = { pack(model, 0, 1) } }), step = 0, lr = 0, samples = 1, diagnose = true })
