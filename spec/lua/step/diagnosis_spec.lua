@@ -123,6 +123,25 @@ describe("a diagnosed step", function()
     end)
   end
 
+  it("stores nothing of the step elsewhere: it has one vector of its own", function()
+    local PAGE = 1024 -- elements between vectors
+    for name, of_g2 in pairs({ sam = false, gsam = true, ["fisher-sam"] = false }) do
+      local plain, step = setup({ sam_type = name })
+      local looked_at, diagnosed = setup({ sam_type = name })
+      for n = 0, 1 do
+        step(n)
+        diagnosed(n, true)
+      end
+      assert.equal(of_g2, looked_at.names.g2 ~= nil)
+      looked_at.names.diagnosis = nil
+      for entry in pairs(looked_at.names) do
+        assert.is_truthy(plain.names[entry], entry)
+      end
+      assert.near(4 * (plain.total + PAGE), looked_at:memory().state - plain:memory().state, 64)
+      assert.same(snapshot(plain), snapshot(looked_at))
+    end
+  end)
+
   it("has the loss at w and at w + e under one dropout, also where the passes do not", function()
     for _, o in ipairs({ { sam_type = "sam", dropout_rng = "fresh", options = { rho = 0 } },
       { sam_type = "esam", options = { rho = 0 } } }) do
