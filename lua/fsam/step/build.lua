@@ -15,8 +15,6 @@ local view = require("fsam.step.view")
 
 local M = {}
 
-local SHARPNESS = "Sharpness (--optimizer sam)"
-
 -- Of an optimizer without a sam-type: one pass and nothing else.
 local PLAIN = { name = "plain", passes = 1, options = {} }
 
@@ -33,7 +31,7 @@ function M.type_options(name)
   end
   add(compat.widened(t))
   for _, declared in ipairs(step_options) do
-    list[#list + 1] = declared.group == SHARPNESS and declared or nil
+    list[#list + 1] = declared.only == "sam" and declared or nil
   end
   if t.masked then
     add(policies.options)

@@ -1,7 +1,8 @@
 --- The options of a step, whatever its sam-type and base optimizer. Owns their declarations. Leaves
 -- to others: reading them from a command line (fsam.options), what they do (the step's files).
 --
--- Declarations are as fsam.options describes them. Those of types, base optimizers and mask
+-- Declarations are as fsam.options describes them; only = "sam": read only where a sam-type wraps
+-- the base optimizer. Those of types, base optimizers and mask
 -- policies stand in their own definitions, those that imitate the released code in step/compat.lua.
 return {
   { name = "weight_decay", type = "number", default = 0.01, min = 0, alias = { "wd" },
@@ -15,11 +16,11 @@ return {
     group = "Model", help = "of the bf16 weights that passes read: to nearest, or up or down at "
       .. "random so that small perturbations act on average" },
   { name = "ascent_fraction", type = "number", default = 1, above = 0, max = 1, metavar = "SHARE",
-    group = "Sharpness (--optimizer sam)",
+    only = "sam", group = "Sharpness (--optimizer sam)",
     help = "share of an update's samples that the first pass sees" },
   { name = "m_sharpness", type = "integer", default = 1, min = 1, metavar = "K",
-    group = "Sharpness (--optimizer sam)",
+    only = "sam", group = "Sharpness (--optimizer sam)",
     help = "groups of an update's samples, each perturbed by its own gradient" },
-  { name = "ascent_decay", type = "flag", group = "Sharpness (--optimizer sam)",
+  { name = "ascent_decay", type = "flag", only = "sam", group = "Sharpness (--optimizer sam)",
     help = "the perturbation follows the gradient with weight decay, g + weight_decay w" },
 }

@@ -1,5 +1,6 @@
--- What a definition may hold: names that s has already are refused, whatever declares them, and mask
--- policies are checked as types and optimizers are. (Mistakes within parts: sam/errors_spec.lua.)
+-- What a definition may hold: names that s has already are refused, whatever declares them, and
+-- mask policies are checked as types and optimizers are. (Mistakes within parts:
+-- sam/errors_spec.lua.)
 local fields = require("fsam.define.fields")
 local mask = require("fsam.mask")
 local masked = require("spec.lua.mask.masked")
