@@ -1,5 +1,5 @@
 --- A register of things defined by name. The built-in ones live in a file each, which is loaded
--- when somebody first asks for its name. Owns: nothing but names; what is registered is its
+-- when its name is first asked for. Owns: nothing but names; what is registered is its
 -- owner's.
 local Registry = {}
 Registry.__index = Registry

@@ -122,16 +122,20 @@ local NAMES = { "state", "scratch", "scalars" }
 -- @tparam string name
 -- @tparam table spec what the author wrote
 -- @tparam table kinds part → the Lua type that it must have
+-- @tparam[opt] function complete adds to the declarations of its options
 -- @raise with the author's line
-function M.definition(what, name, spec, kinds)
+function M.definition(what, name, spec, kinds, complete)
   check_kinds(what, spec, kinds)
   local definition, taken = { name = name }, {}
   for part, value in pairs(spec) do
     definition[part] = kinds[part] == "function" and M.wrap(name, part, value) or value
   end
-  definition.options = options.declare(spec.options or {})
-  for _, d in ipairs(definition.options) do
+  local declared = options.declare(spec.options or {})
+  for _, d in ipairs(declared) do
     check_option(what, d)
+  end
+  definition.options = complete and complete(declared) or declared
+  for _, d in ipairs(definition.options) do
     take(what, taken, "options", d.name)
   end
   for _, part in ipairs(NAMES) do

@@ -53,7 +53,7 @@ function M.define(name, spec)
     source_line.fail("sam.define: a name without fisher- and a table of parts are needed")
   end
   local what = ("sam.define(%q)"):format(name)
-  local sam_type = define.definition(what, name, spec, PARTS)
+  local sam_type = define.definition(what, name, spec, PARTS, radius.complete)
   local active = false
   for _, part in ipairs(ACTIVE) do
     active = active or spec[part] ~= nil
@@ -63,7 +63,9 @@ function M.define(name, spec)
       table.concat(ACTIVE, ", "))
   end
   sam_type.passes = sam_type.passes or 2
-  sam_type.options = radius.complete(sam_type.options)
+  if sam_type.passes ~= 1 and sam_type.passes ~= 2 then
+    source_line.fail("%s: passes is %g, expected 1 or 2", what, sam_type.passes)
+  end
   register:define(name, sam_type)
 end
 

@@ -116,6 +116,14 @@ function Imitation:first(g, norm)
   return clip(g, norm, self.first_clip_norm)
 end
 
+--- Was a gradient clipped?
+-- @tparam number gnorm
+-- @tparam number dnorm
+function Imitation:clipped(gnorm, dnorm)
+  local first, last = self.first_clip_norm, self.clip_norm
+  return first > 0 and gnorm > first or last > 0 and dnorm > last
+end
+
 --- The second gradient as the type sees it: a mean over `samples`, or their sum.
 function Imitation:second(g2, samples)
   return self.sums and g2 * samples or g2

@@ -142,8 +142,8 @@ end
 local function decay_of(params, value)
   for _, parameter in ipairs(params.parameters) do
     if not parameter.decay then
-      return (params:each(function(each)
-        return each.decay and value or 0
+      return (params:each(function(one)
+        return one.decay and value or 0
       end))
     end
   end
@@ -170,6 +170,7 @@ local function run(self, o, passes)
   update(self, s, passes, d)
   local t = self.type
   info.rho = (t.ascend or t.explore) and view.get(s, "rho") or nil
+  info.clipped = self.compat:clipped(info.gnorm, info.dnorm)
   info.mask = self.masking:report()
   return info
 end
@@ -185,7 +186,7 @@ end
 --   (true: look closer, fsam.step.diagnosis; the weights do not change by it); observers (a list of
 --   others: fsam.step.observe)
 -- @treturn table loss, losses, correct (or nil), seen (samples) of the first pass; perturbed (mean
---   loss at w + e); gnorm, dnorm, enorm; rho; mask (a report, on the steps that made one);
+--   loss at w + e); gnorm, dnorm, enorm; clipped; rho; mask (a report, on the steps that made one);
 --   diagnosis; or skipped (the reason: nothing has changed); and always evaluations, the number of
 --   samples' gradients it took
 function Optimizer:step(o)

@@ -153,7 +153,7 @@ function Masking:restore(state)
   self.due, self.made, self.overlap = state.due, state.made, state.overlap
 end
 
---- Of a step without a mask: leaves e as it is.
+--- Of a step without a mask: e stays whole.
 M.NONE = {
   before_gradient = function() end,
   needs_all = function() return false end,

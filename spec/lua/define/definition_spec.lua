@@ -49,6 +49,10 @@ describe("a name that s has", function()
       refusal(function()
         sam.define("x", { options = { m = 1 }, state = { "m" }, ascend = ascend })
       end))
+    assert.equal('sam.define("x"): state: s.rho_min is taken by its options; choose another name',
+      refusal(function()
+        sam.define("x", { options = { rho = 1 }, state = { "rho_min" }, ascend = ascend })
+      end))
     assert.equal('sam.define("x"): scalars: s.m is taken by its state; choose another name',
       refusal(function()
         sam.define("x", { state = { "m" }, scalars = { "m" }, ascend = ascend })

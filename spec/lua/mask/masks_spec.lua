@@ -89,7 +89,7 @@ describe("the policy", function()
     assert.same(masks[0], places(again))
   end)
 
-  it("is the sample's, with its defaults, when nothing is said", function()
+  it("is the sample's, with its defaults, when no option is given", function()
     local P = model.new_params()
     local drawn
     local optimizer = optimizers.build({ params = P, optimizer = "sam", base_optimizer = "sgd",

@@ -134,7 +134,7 @@ describe("the flags of rho", function()
       read("--optimizer", "adam", "--rho-min", "1").notes)
   end)
 
-  it("are told at the start of a run", function()
+  it("stand at the start of a run", function()
     local function line(...)
       local o = read(...)
       return header.lines({ options = o, task = { name = "t", train = {}, dev = {} },

@@ -64,7 +64,7 @@ local function weights_of(model)
   return all
 end
 
--- Runs a command; each(step, info, weights) is told of every update. Returns the last weights.
+-- Runs a command; each(step, info, weights) comes after every update. Returns the last weights.
 local function train(words, each)
   local o = read(words)
   local model = new_model(o)

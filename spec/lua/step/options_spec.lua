@@ -277,3 +277,21 @@ describe("--layer-decay", function()
     assert.equal(programs(0.5), programs(0.9))
   end)
 end)
+
+describe("--clip-norm", function()
+  it("says whether it clipped, at the update direction or the first gradient", function()
+    local function clipped(options)
+      local P = model.new_params()
+      return model.step(P, optimizers.build({ params = P, optimizer = "sgd", options = options }),
+        0).clipped
+    end
+    local P = model.new_params()
+    local _, g = logistic(model.read(P, "master"), 0, ALL)
+    local norm = model.norm(g)
+    for _, at in ipairs({ "update", "first" }) do
+      assert.is_false(clipped({ clip_at = at }))
+      assert.is_false(clipped({ clip_at = at, clip_norm = norm * 1.01 }))
+      assert.is_true(clipped({ clip_at = at, clip_norm = norm * 0.99 }))
+    end
+  end)
+end)
