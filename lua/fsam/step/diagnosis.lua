@@ -51,7 +51,7 @@ end
 
 -- The same, from a pass of the step if it saw all samples under that dropout.
 local function loss_of(self, result)
-  local whole = result.samples == (self.s.N or result.samples)
+  local whole = result.samples == self.s.N
   return whole and result.draw == self.draw and result:mean() or loss_here(self)
 end
 

@@ -78,11 +78,12 @@ end
 -- @treturn {table,…} each: first, second = the ordinals that its two passes see (nil: all of the
 --   step); of = N, add = false for the first, when the second gradient is the groups' sum
 function M.of(options, s, seed)
-  local fraction, count = options.ascent_fraction, math.min(options.m_sharpness, s.N or 1)
+  local fraction, count = options.ascent_fraction, options.m_sharpness
   if fraction == 1 and count == 1 then
     return { {} }
   end
   local groups = {}
+  count = math.min(count, s.N)
   for k = 1, count do
     local all = range(math.floor((k - 1) * s.N / count), math.floor(k * s.N / count) - 1)
     local first = part_of(all, fraction, { seed = seed, step = s.step, stream = STREAM + k })

@@ -29,13 +29,16 @@ local function missing(view, name)
   local field = fields.of[name]
   if field and field.absent or view.own[name] then
     return nil
+  elseif field and field.by == "declarations" then
+    source_line.fail("s.%s is unknown in %s; declare it: options = { %s = … }", name, view.name,
+      name)
   end
   local names = {}
   for known in pairs(view.values) do
     names[#names + 1] = known
   end
   for _, known in ipairs(fields.list) do
-    names[#names + 1] = known.absent and known.name or nil
+    names[#names + 1] = known.name
   end
   table.sort(names)
   local nearest = errors.nearest(tostring(name), names)

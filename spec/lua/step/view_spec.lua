@@ -92,6 +92,14 @@ describe("s", function()
     assert.matches("s.momentum is unknown in curious", refusal(model.by_engine, "curious", {}))
   end)
 
+  it("says where rho comes from to a type that declares none", function()
+    sam.define("curious", { ascend = function(s)
+      return s.g * s.rho
+    end })
+    assert.matches("s.rho is unknown in curious; declare it: options = { rho = … }",
+      refusal(model.by_engine, "curious", {}), 1, true)
+  end)
+
   it("reaches nothing of the optimizer", function()
     for _, name in ipairs({ "optimizer", "params", "spec", "own", "values", "handed", "evaluate",
       "begin", "set", "declared" }) do
