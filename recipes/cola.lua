@@ -19,8 +19,9 @@ local options = fsam.options.parse(arg, fsam.train.flags.spec({
     {
       label = "without --restore-file",
       when = function(given) return not given.restore_file end,
-      values = { arch = "tiny", lr = 7e-4, rho = 0.02, max_epoch = 8, dropout = 0,
-        attention_dropout = 0 },
+      values = { arch = "tiny", lr = 7e-4, max_epoch = 8, dropout = 0, attention_dropout = 0,
+        rho = { sam = 0.02, esam = 0.02, gsam = 0.02, aesam = 0.02, friendly = 0.02,
+          looksam = 0.02, rst = 0.02, ["sam-k"] = 0.02, stable = 0.02, wsam = 0.02 } },
     },
   },
 }))
@@ -38,7 +39,7 @@ local corpus = options.data and fsam.data.cola.read(options.data)
 local tokenizer = run.source and fsam.text.load(run.source_folder)
   or fsam.text.wordpiece({ vocab = corpus.vocab })
 local settings = {
-  device = run.device, precision = options.precision, labels = corpus.train.labels,
+  device = run.device, precision = run.precision, labels = corpus.train.labels,
   seed = options.seed, head_init = options.head_init,
   freeze = options.freeze, no_decay = options.no_decay, dropout = options.dropout,
   attention_dropout = options.attention_dropout, pooler_dropout = options.pooler_dropout,

@@ -1,8 +1,10 @@
 --- Flags that users of other programs will type: each is answered on purpose.
 --
--- Owns two lists. Hugging Face's names are answered with ours. Flags of fairseq and of the FSAM
+-- Owns three lists. Hugging Face's names are answered with ours. Flags of fairseq and of the FSAM
 -- fork that say what is true here anyway are accepted, so that their commands work; what is not
--- offered says so and what to do instead.
+-- offered says so and what to do instead. Two more are options, which --help does not show. Some
+-- answers depend on the recipe's task: { name, classes (nil: scores) }, or nil where the recipe
+-- says nothing of it.
 
 local errors = require("fsam.errors")
 
@@ -46,7 +48,18 @@ local HUGGING_FACE = {
   ["--resume-from-checkpoint"] = "the same command again: a run in --save-dir continues by itself",
 }
 
+--- Options for fairseq's sake.
+M.options = {
+  { name = "required_batch_size_multiple", type = "integer", default = 1, min = 1, hidden = true,
+    owner = "task",
+    group = "Batches", help = "cut batches at multiples of this" },
+  { name = "maximize_best_checkpoint_metric", type = "flag", hidden = true, free = true,
+    owner = "train", group = "Checkpoints",
+    help = "each metric knows its direction; refused where it is the other one" },
+}
+
 -- takes: number of values (0 or 1). only: the values that are accepted. answer: an error sentence.
+-- Either may be a function of the task.
 local function flag(answer)
   return { takes = 0, answer = answer }
 end
@@ -67,7 +80,9 @@ local FAIRSEQ = {
   ["--criterion"] = only("sentence_prediction"),
   ["--init-token"] = only("0"),
   ["--separator-token"] = only("2"),
-  ["--num-classes"] = only("2"),
+  ["--num-classes"] = { takes = 1, only = function(task)
+    return task and { tostring(task.classes or 1) }
+  end },
   ["--shorten-method"] = only("none"),
   ["--valid-subset"] = only("valid"),
   ["--train-subset"] = only("train"),
@@ -95,7 +110,10 @@ local FAIRSEQ = {
   ["--bf16"] = flag("is --precision bf16 here"),
   ["--cpu"] = flag("is --device cpu here"),
   ["--tf32"] = flag("is not offered; use --precision bf16 or fp32"),
-  ["--regression-target"] = flag("belongs to tasks with scores, such as STS-B; CoLA has classes"),
+  ["--regression-target"] = flag(function(task)
+    return task and task.classes
+      and "belongs to tasks with scores, such as STS-B; " .. task.name .. " has classes"
+  end),
   ["--truncate-sequence"] = flag("is not offered: too long training texts are left out, and "
     .. "too long validation texts are an error"),
   ["--skip-invalid-size-inputs-valid-test"] = flag("is not offered: the score would be of "
@@ -122,13 +140,22 @@ local function accepted(list, text)
   return false
 end
 
+-- What a task makes of `only` or `answer`.
+local function of_task(entry, task)
+  if type(entry) == "function" then
+    return entry(task)
+  end
+  return entry
+end
+
 --- Answers a flag that the recipe does not declare.
 -- @tparam string name with dashes
 -- @tparam string typed as the user wrote it
 -- @tparam ?string text the value that follows, if any
+-- @tparam ?table task name, classes (nil: scores)
 -- @treturn ?string "flag" (accepted), "value" (accepted with its value), nil when it is in no list
 -- @raise the answer, for all that is not accepted
-function M.answer(name, typed, text)
+function M.answer(name, typed, text, task)
   local ours = HUGGING_FACE[name]
   if ours then
     errors.raise("%s is Hugging Face's name; here it is %s", typed, ours)
@@ -136,14 +163,16 @@ function M.answer(name, typed, text)
   local known = FAIRSEQ[name]
   if not known then
     return nil
-  elseif known.answer then
-    errors.raise("%s %s", typed, known.answer)
+  end
+  local answer, only_these = of_task(known.answer, task), of_task(known.only, task)
+  if answer then
+    errors.raise("%s %s", typed, answer)
   elseif known.takes == 0 then
     return "flag"
   elseif not text then
     errors.raise("%s needs a value", typed)
-  elseif known.only and not accepted(known.only, text) then
-    errors.raise("%s %s is not offered here (%s)", typed, text, table.concat(known.only, ", "))
+  elseif only_these and not accepted(only_these, text) then
+    errors.raise("%s %s is not offered here (%s)", typed, text, table.concat(only_these, ", "))
   end
   return "value"
 end

@@ -1,7 +1,7 @@
 --- The command line of a recipe: flags declared as one table, checked before anything is loaded.
 --
--- Owns the way from `arg` to a table of values: spelling (fairseq's, with underscores tolerated),
--- defaults, and the order in which they apply. One value's type and range are
+-- Owns the way from `arg` to a table of values, and spelling (fairseq's, with underscores
+-- tolerated). Which source decides a value is options/resolve.lua's, one value's type and range
 -- options/values.lua's, the layout of --help options/parser.lua's, answers to other programs' names
 -- options/foreign.lua's. What the flags mean is their users' business.
 --
@@ -10,13 +10,14 @@
 --     group = "Masks", help = "share of the weights that are perturbed", alias = { "keep" } }
 -- types: number, integer, string, flag, choice (choices, same = { other spelling → choice }),
 -- list (of = "number" | "string", count). Bounds: min, max inclusive, above, below exclusive.
--- `implies` gives, for each choice, defaults of other flags, or a function from the options so far
--- to them; `free` marks what a continued run may change. The short form { rho = 0.5, eta = 0.01 }
--- declares numbers with defaults.
+-- `owner` says whose table the value is in; `implies` gives values of other flags for each choice,
+-- or a function to them from the values of the flags with one owner; `free` marks what a continued
+-- run may change. The short form { rho = 0.5, eta = 0.01 } declares numbers with defaults.
 
 local errors = require("fsam.errors")
 local foreign = require("fsam.options.foreign")
 local parsing = require("fsam.options.parser")
+local resolve = require("fsam.options.resolve")
 local values = require("fsam.options.values")
 
 local M = {}
@@ -49,35 +50,20 @@ function M.declare(list, extra)
   return declared
 end
 
---- One owner's values: a new table with a value for each declaration that has one.
--- @tparam {table,…} declarations
--- @tparam table values name → value: what was decided already; what is missing gets its declared
---   default, a flag without one false
--- @treturn table name → value
-function M.complete(declarations, values)
-  local complete = {}
-  for _, d in ipairs(declarations) do
-    local value = values[d.name]
-    if value == nil then
-      value = d.default
-    end
-    if value == nil and d.type == "flag" then
-      value = false
-    end
-    complete[d.name] = value
-  end
-  return complete
-end
+M.flag, M.default, M.complete, M.in_use = resolve.flag, resolve.default, resolve.complete,
+  resolve.in_use
 
---- "keep_ratio" → "--keep-ratio".
-function M.flag(name)
-  return "--" .. name:gsub("_", "-")
-end
+-- What a table of options holds beside the values.
+local RESERVED = { command = true, given = true, help = true, notes = true, origin = true,
+  owned = true, spec = true }
 
 -- flag spelling → declaration, for every name and alias.
 local function index(flags)
   local by_flag, spellings = {}, {}
   for _, d in ipairs(flags) do
+    if RESERVED[d.name] then
+      errors.raise("an option cannot have the name %s", d.name)
+    end
     for _, name in ipairs({ d.name, unpack(d.alias or {}) }) do
       by_flag[M.flag(name)] = d
       spellings[#spellings + 1] = M.flag(name)
@@ -94,7 +80,7 @@ end
 
 -- Words as argparse wants them: names with dashes, negative numbers joined to their flag, foreign
 -- flags answered or dropped.
-local function normalise(arguments, by_flag, spellings)
+local function normalise(arguments, by_flag, spellings, task)
   local words, i = {}, 1
   while i <= #arguments do
     local word = arguments[i]
@@ -105,7 +91,7 @@ local function normalise(arguments, by_flag, spellings)
       local d = by_flag[flag]
       local next_word = value == nil and arguments[i + 1] or nil
       if not d then
-        local used = foreign.answer(flag, name, value or next_word)
+        local used = foreign.answer(flag, name, value or next_word, task)
         if not used then
           unknown(flag, name, spellings)
         end
@@ -140,77 +126,45 @@ local function reword(message)
   return (message:gsub("\n", " "):gsub("unknown option '(.-)'", "%1 is unknown"))
 end
 
--- Takes values for what is not set yet.
-local function underlay(options, defaults)
-  for name, value in pairs(defaults or {}) do
-    if options[name] == nil then
-      options[name] = value
-    end
-  end
-end
-
--- Choices may set the defaults of other flags (--preset).
-local function imply(options, flags)
-  for _, d in ipairs(flags) do
-    if d.implies and options[d.name] ~= nil then
-      local implied = d.implies[options[d.name]]
-      underlay(options, type(implied) == "function" and implied(options) or implied)
-    end
-  end
-end
-
--- What was typed wins over what typed choices imply, that over the profile, that over defaults.
-local function fill_defaults(options, spec, given)
-  imply(options, spec.flags)
-  for _, profile in ipairs(spec.profiles or {}) do
-    if profile.when(given) then
-      underlay(options, profile.values)
-    end
-  end
-  for _, d in ipairs(spec.flags) do
-    if d.implies and options[d.name] == nil then
-      options[d.name] = d.default
-    end
-  end
-  imply(options, spec.flags)
-  for _, d in ipairs(spec.flags) do
-    if options[d.name] == nil then
-      options[d.name] = d.default
-      if d.type == "flag" and d.default == nil then
-        options[d.name] = false
-      end
-    end
-  end
-end
-
 --- Reads a command line.
 -- @tparam {string,…} arguments the words after the program's name
 -- @tparam table spec name, usage, summary, epilog; positional { name, metavar, help } or nil;
---   flags; profiles { { label, when = fn(given) → boolean, values = { name → default } }, … };
---   check, called with the options
--- @treturn table options: name → value; given: name → true for what was typed; help: the text
---   of --help if it was asked for (nothing is checked then)
+--   flags; profiles { { label, when = fn(typed) → boolean, values = { name → value or rule } }, … }
+--   (resolve.profiled has the rules); in_use, see resolve.resolve; task (see options/foreign.lua);
+--   check(options), which may add to options.notes
+-- @treturn table options: name → value, and beside the values
+--   given   name → true for what was typed
+--   origin  name → where the value comes from, see resolve.resolve
+--   owned   role → that owner's own values
+--   notes   remarks for the user
+--   spec    the spec
+--   help    the text of --help if it was asked for (nothing is decided then)
 -- @raise one line that names the flag, what is wrong and what is valid
 function M.read(arguments, spec)
   local by_flag, spellings = index(spec.flags)
-  local parser = parsing.parser(spec, M.flag)
+  resolve.check_profiles(spec)
+  local parser = parsing.parser(spec)
   for _, word in ipairs(arguments) do
     if word == "--help" or word == "-h" then
       return { help = parser:get_help() }
     end
   end
-  local ok, raw = parser:pparse(normalise(arguments, by_flag, spellings))
+  local ok, raw = parser:pparse(normalise(arguments, by_flag, spellings, spec.task))
   if not ok then
     errors.raise("%s", reword(raw))
   end
-  local options, given = {}, {}
+  local typed, given = {}, {}
   for name, text in pairs(raw) do
     local d = by_flag[M.flag(name)]
-    options[name] = d and values.convert(d, text, M.flag(name)) or text
+    typed[name] = d and values.convert(d, text, M.flag(name)) or text
     given[name] = true
   end
-  fill_defaults(options, spec, given)
-  options.given = given
+  local options, origin, owned = resolve.resolve(spec, typed)
+  if spec.positional then
+    options[spec.positional.name] = typed[spec.positional.name]
+  end
+  options.given, options.origin, options.owned = given, origin, owned
+  options.notes, options.spec = {}, spec
   if spec.check then
     spec.check(options)
   end

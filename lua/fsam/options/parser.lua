@@ -5,9 +5,49 @@
 -- options/values.lua converts them.
 
 local argparse = require("argparse")
+local registry = require("fsam.base.registry")
+local resolve = require("fsam.options.resolve")
 local values = require("fsam.options.values")
 
 local M = {}
+
+-- Who declares a flag: name → declaration. A fisher- form is left out, since it has its plain
+-- type's default; a flag with one owner has that one, without a name.
+local function owners_of(d)
+  local owners = {}
+  for _, by_name in pairs(d.declared or { { [""] = d } }) do
+    for name, declared in pairs(by_name) do
+      owners[name] = not name:find("^fisher%-") and declared or nil
+    end
+  end
+  return owners
+end
+
+-- What a profile says of a flag: "0.02 without --restore-file". A value that does not hold for all
+-- that have the usual default names those it holds for.
+local function profile_text(d, profile)
+  local order, names, usual, total = {}, {}, {}, 0
+  local owners = owners_of(d)
+  for _, name in ipairs(registry.sorted(owners)) do
+    local own = values.show(d, owners[name].default)
+    local value = resolve.profiled(profile.values[d.name], owners[name], name)
+    local text = value == nil and own or values.show(d, value)
+    if text ~= own and not names[text] then
+      order[#order + 1], names[text] = text, {}
+    end
+    if text ~= own then
+      table.insert(names[text], name)
+    end
+    if own == values.show(d, d.default) then
+      usual[text], total = (usual[text] or 0) + 1, total + 1
+    end
+  end
+  for i, text in ipairs(order) do
+    order[i] = usual[text] == total and text
+      or text .. " with " .. table.concat(names[text], ", ")
+  end
+  return #order > 0 and table.concat(order, ", ") .. " " .. profile.label or nil
+end
 
 local function default_text(d, profiles)
   local parts = {}
@@ -15,10 +55,7 @@ local function default_text(d, profiles)
     parts[1] = "default " .. values.show(d, d.default)
   end
   for _, profile in ipairs(profiles) do
-    local value = profile.values[d.name]
-    if value ~= nil and values.show(d, value) ~= values.show(d, d.default) then
-      parts[#parts + 1] = values.show(d, value) .. " " .. profile.label
-    end
+    parts[#parts + 1] = profile_text(d, profile)
   end
   return #parts > 0 and " (" .. table.concat(parts, "; ") .. ")" or ""
 end
@@ -30,14 +67,14 @@ local function label(d)
   return d.metavar or ({ integer = "N", number = "X", list = "A,B" })[d.type] or "NAME"
 end
 
-local function add_flag(parser, d, profiles, flag_of)
+local function add_flag(parser, d, profiles)
   local kind = d.type == "flag" and "flag" or "option"
-  local element = parser[kind](parser, flag_of(d.name))
+  local element = parser[kind](parser, resolve.flag(d.name))
   local help = d.help or ""
   -- argparse lays several names of an option with a value out over several lines.
   for _, alias in ipairs(d.alias or {}) do
-    element:hidden_name(flag_of(alias))
-    help = ("%s; also %s"):format(help, flag_of(alias))
+    element:hidden_name(resolve.flag(alias))
+    help = ("%s; also %s"):format(help, resolve.flag(alias))
   end
   if d.type == "choice" and label(d) == "NAME" then
     help = help .. ": " .. table.concat(d.choices, ", ")
@@ -51,9 +88,8 @@ end
 
 --- A parser for a recipe's flags.
 -- @tparam table spec see options.read
--- @tparam function flag_of name → its spelling
 -- @treturn table an argparse parser; get_help() lays out --help, pparse(words) splits words
-function M.parser(spec, flag_of)
+function M.parser(spec)
   local parser = argparse(spec.name, spec.summary, spec.epilog):add_help(false)
   parser:usage("usage: " .. (spec.usage or spec.name)):help_max_width(100)
     :help_description_margin(30):help_usage_margin(2)
@@ -68,13 +104,12 @@ function M.parser(spec, flag_of)
       groups[name] = {}
       order[#order + 1] = name
     end
-    table.insert(groups[name], add_flag(parser, d, spec.profiles or {}, flag_of))
+    table.insert(groups[name], add_flag(parser, d, spec.profiles or {}))
   end
-  local help = parser:flag("-h --help", "show this and stop"):target("help")
-  table.insert(groups[order[#order]], help)
   for _, name in ipairs(order) do
     parser:group(name, unpack(groups[name]))
   end
+  parser:group("Help", parser:flag("-h --help", "show this and stop"):target("help"))
   return parser
 end
 

@@ -1,11 +1,16 @@
---- The lines at the start of a run: machine, method, data, model.
+--- The lines at the start of a run: machine, method, data, model, and which values neither the
+-- command nor a default made.
 
 local C = require("fsam.C")
 local devices = require("fsam.base.device")
 local format = require("fsam.base.numbers")
+local options = require("fsam.options")
 local radius = require("fsam.sam.radius")
+local values = require("fsam.options.values")
 
 local M = {}
+
+local WIDTH, INDENT = 100, (" "):rep(9)
 
 -- "fisher-sam, rho 0.02, keep 10 %, mask every 100" or "adam".
 local function method(o)
@@ -13,10 +18,10 @@ local function method(o)
     return o.optimizer
   end
   local parts = { o.sam_type }
-  if o.rho then
+  if o.owned.sam.rho then
     parts[#parts + 1] = radius.describe(o)
   end
-  if o.sam_type:find("^fisher%-") and o.keep_ratio then
+  if o.owned.mask then
     parts[#parts + 1] = ("keep %g %%"):format(o.keep_ratio * 100)
     parts[#parts + 1] = ("mask every %d"):format(o.mask_iter_e)
   end
@@ -27,6 +32,40 @@ local function method(o)
     parts[#parts + 1] = "on " .. o.base_optimizer
   end
   return table.concat(parts, ", ")
+end
+
+-- Values that neither a default nor the command made: { source, its values as text }, ….
+local function elsewhere(o)
+  local list, by_source = {}, {}
+  for _, d in ipairs(o.spec.flags) do
+    local source, declared = o.origin[d.name], options.in_use(o, d)
+    local text = values.show(d, o[d.name])
+    if declared and source ~= "default" and source ~= "command line"
+        and text ~= values.show(d, options.default(declared)) then
+      if not by_source[source] then
+        by_source[source] = { source = (source:gsub("^profile: ", "")) }
+        list[#list + 1] = by_source[source]
+      end
+      table.insert(by_source[source], d.name:gsub("_", "-") .. " " .. text)
+    end
+  end
+  return list
+end
+
+-- "options  lr 0.0007, rho 0.02 (without --restore-file)", broken into lines.
+local function sources(o)
+  local lines, line = {}, "options  "
+  for _, texts in ipairs(elsewhere(o)) do
+    for i, text in ipairs(texts) do
+      text = text .. (i < #texts and ", " or " (" .. texts.source .. ")")
+      if #line + #text > WIDTH then
+        lines[#lines + 1], line = line:gsub(" $", ""), INDENT
+      end
+      line = line .. text
+    end
+    lines[#lines + 1], line = line, INDENT
+  end
+  return lines
 end
 
 -- Which samples the training loss is of, where it is not all of them.
@@ -41,20 +80,24 @@ local function model_name(t)
   return t.options.restore_file or t.options.arch or t.model.config.model_type
 end
 
---- @tparam table t options, task, model
+--- @tparam table t options, run (precision), task, model
 -- @treturn {string,…}
 function M.lines(t)
   local o, config = t.options, t.model.config
   local lines = {
     ("fsam-lua %s · %s, %s · %s · seed %d"):format(C.ffi.string(C.lib.fsam_version()),
-      t.model.device and devices.describe(t.model.device) or "cpu", o.precision, method(o), o.seed),
+      t.model.device and devices.describe(t.model.device) or "cpu", t.run.precision, method(o),
+      o.seed),
     ("data     %s, %s train, %s dev"):format(t.task.name, format.count(#t.task.train),
       format.count(#t.task.dev)),
     ("model    %s, %d layers, %d wide, %s parameters"):format(model_name(t),
       config.num_hidden_layers, config.hidden_size, format.millions(t.model.count)),
   }
   for _, line in ipairs(t.model.announcements or {}) do
-    lines[#lines + 1] = "         " .. line
+    lines[#lines + 1] = INDENT .. line
+  end
+  for _, line in ipairs(sources(o)) do
+    lines[#lines + 1] = line
   end
   lines[#lines + 1] = losses(o)
   return lines

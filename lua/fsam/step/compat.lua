@@ -76,9 +76,8 @@ function M.widened(t)
 end
 
 --- The flag itself, and the switches that every step reads.
--- @tparam string default_type the sam-type of a command that names none
 -- @treturn {table,…} declarations
-function M.options(default_type)
+function M.options()
   return {
     { name = "compat", type = "choice", choices = { "none", "fsam4plm" }, default = "none",
       group = GROUP,
@@ -86,7 +85,7 @@ function M.options(default_type)
       implies = {
         none = {},
         fsam4plm = function(o)
-          return M.implied(o.sam_type or default_type)
+          return M.implied(o.sam_type)
         end,
       } },
     unpack(OF_STEPS),

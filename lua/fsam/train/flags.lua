@@ -1,16 +1,34 @@
 --- The flags that every training recipe has, with fairseq's names, and the checks between them.
 --
 -- Owns the declarations; what a flag does is its reader's. Options of optimizers, sam-types and
--- mask policies come from their own definitions (owned_flags.lua), so a user's new type has its
--- flags in --help without a word here.
+-- mask policies come from their own definitions (flags_of_types.lua), so a user's new type has its
+-- flags in --help without a word here. The step's come from step/options.lua, those that imitate
+-- the released code from step/compat.lua.
 
+local choice = require("fsam.step.choice")
 local compat = require("fsam.step.compat")
 local errors = require("fsam.errors")
+local foreign = require("fsam.options.foreign")
 local metrics = require("fsam.data.metrics")
+local options = require("fsam.options")
 local owned = require("fsam.train.flags_of_types")
 local schedule = require("fsam.train.schedule")
 
 local M = {}
+
+-- What step/choice.lua declares of a name, as a flag; with the names that may be chosen.
+local function chosen(name, choices)
+  local flag = {}
+  for _, declared in ipairs(choice) do
+    if declared.name == name then
+      for key, value in pairs(declared) do
+        flag[key] = value
+      end
+    end
+  end
+  flag.type, flag.choices = choices and "choice" or flag.type, choices
+  return flag
+end
 
 local function model_flags()
   return {
@@ -32,9 +50,6 @@ local function model_flags()
     { name = "precision", type = "choice", choices = { "fp32", "bf16", "auto" }, default = "auto",
       help = "of the passes; auto: bf16 where the machine multiplies it natively. Master weights "
         .. "are always fp32" },
-    { name = "rounding", type = "choice", choices = { "nearest", "stochastic" },
-      default = "nearest", help = "of the bf16 weights that passes read: to nearest, or up or down "
-        .. "at random so that small perturbations act on average" },
   }
 end
 
@@ -44,48 +59,28 @@ local function batch_flags()
       help = "most samples in a batch" },
     { name = "max_tokens", type = "integer", min = 1,
       help = "most tokens in a batch, counted as samples × longest" },
-    { name = "required_batch_size_multiple", type = "integer", default = 1, min = 1, hidden = true,
-      help = "cut batches at multiples of this" },
     { name = "max_positions", type = "integer", min = 1,
       help = "longest sample in tokens; default: what the model takes" },
     { name = "max_train_samples", type = "integer", min = 1,
       help = "use only the first N training samples" },
-    { name = "seed", type = "integer", default = 1, min = 0, max = 4294967295,
-      help = "of order, dropout, new weights, masks" },
+    chosen("seed"),
   }
 end
 
-local SAM_TYPE = "fisher-sam" -- of a command that names none
-
 local function optimizer_flags(optimizers, sam_types)
-  local flags = {
-    { name = "optimizer", type = "choice", choices = optimizers, default = "sam",
-      same = { samsgd = "sam" }, help = "sam wraps --base-optimizer; the others are plain" },
-    { name = "base_optimizer", type = "string", default = "adam", metavar = "NAME",
-      help = "what --optimizer sam wraps" },
-    { name = "sam_type", type = "choice", choices = sam_types, default = SAM_TYPE,
-      help = "kind of sharpness-aware step" },
-    { name = "weight_decay", type = "number", default = 0.01, min = 0, alias = { "wd" },
-      help = "weight decay" },
-    { name = "no_decay", type = "list", default = {}, metavar = "NAMES",
+  return {
+    chosen("optimizer", optimizers), chosen("base_optimizer"), chosen("sam_type", sam_types),
+    { name = "no_decay", type = "list", default = {}, metavar = "NAMES", owner = "model",
       help = "parameters without decay, by pieces of their names (bias,LayerNorm; none)" },
-    { name = "layer_decay", type = "number", default = 1, above = 0, max = 1, metavar = "X",
-      help = "each layer's learning rate, as a multiple of the next one's; the head has --lr" },
-    { name = "clip_norm", type = "number", default = 0, min = 0,
-      help = "longest update direction; 0: only measure" },
-    unpack(compat.options(SAM_TYPE)), -- before --preset, over which it wins
+    { name = "preset", type = "choice", choices = { "fairseq", "hf" }, default = "fairseq",
+      help = "sets --adam-form, --no-decay, --head-init and --pooler-dropout as that program does",
+      implies = {
+        fairseq = { adam_form = "fairseq", no_decay = {}, head_init = "fairseq",
+          pooler_dropout = 0 },
+        hf = { adam_form = "torch", no_decay = { "bias", "LayerNorm" }, head_init = "hf",
+          pooler_dropout = 0.1 },
+      } },
   }
-  flags[#flags + 1] = {
-    name = "preset", type = "choice", choices = { "fairseq", "hf" }, default = "fairseq",
-    help = "sets --adam-form, --no-decay, --head-init and --pooler-dropout as that program does",
-    implies = {
-      fairseq = { adam_form = "fairseq", no_decay = {}, head_init = "fairseq",
-        pooler_dropout = 0 },
-      hf = { adam_form = "torch", no_decay = { "bias", "LayerNorm" }, head_init = "hf",
-        pooler_dropout = 0.1 },
-    },
-  }
-  return flags
 end
 
 local function rate_flags()
@@ -120,8 +115,6 @@ local function saving_flags(names)
       help = "write checkpoint_last also every N updates" },
     { name = "best_checkpoint_metric", type = "string", default = names[1], metavar = "METRIC",
       help = "what makes a checkpoint the best: " .. table.concat(names, ", ") },
-    { name = "maximize_best_checkpoint_metric", type = "flag", free = true,
-      help = "accepted for fairseq's sake; each metric knows its direction" },
     { name = "no_save", type = "flag", free = true, help = "write nothing" },
     { name = "restart", type = "flag", free = true, help = "begin anew in --save-dir" },
     { name = "valid_only", type = "flag", free = true,
@@ -148,27 +141,31 @@ local function report_flags()
   }
 end
 
--- All declarations of a recipe, in groups.
+-- All declarations of a recipe, in the order of --help: { group, owner, declarations }. A group or
+-- owner that a declaration names itself wins.
 local function collect(metric_names)
   local optim, sam = require("fsam.optim"), require("fsam.sam")
-  local groups = {
-    { "Model", model_flags() },
-    { "Optimizer", optimizer_flags({ "sam", unpack(optim.names()) }, sam.names()) },
-    { "Batches", batch_flags() },
-    { "Learning rate and length", rate_flags() },
-    { "Checkpoints", saving_flags(metric_names) },
-    { "Reports and machine", report_flags() },
+  local lists = {
+    { "Model", "model", model_flags() },
+    { "Optimizer", "step", optimizer_flags({ "sam", unpack(optim.names()) }, sam.names()) },
+    { nil, "step", owned.step_options(false) },
+    { "Batches", "task", batch_flags() },
+    { "Learning rate and length", "train", rate_flags() },
+    { "Checkpoints", "train", saving_flags(metric_names) },
+    { nil, nil, foreign.options },
+    { "Reports and machine", "train", report_flags() },
+    { "Imitating the released code", "step", compat.options() },
   }
   local taken = {}
-  for _, group in ipairs(groups) do
-    for _, d in ipairs(group[2]) do
-      d.group, taken[d.name] = d.group or group[1], true
+  for _, list in ipairs(lists) do
+    for _, d in ipairs(options.declare(list[3], { group = list[1], owner = list[2] })) do
+      taken[d.name] = true
     end
   end
-  table.insert(groups, 3, { "", owned.collect(taken) }) -- with groups of their own
+  table.insert(lists, 4, { nil, nil, owned.collect(taken) }) -- with groups and owners of their own
   local flags = {}
-  for _, group in ipairs(groups) do
-    for _, d in ipairs(group[2]) do
+  for _, list in ipairs(lists) do
+    for _, d in ipairs(list[3]) do
       flags[#flags + 1] = d
     end
   end
@@ -176,7 +173,7 @@ local function collect(metric_names)
 end
 
 -- Checks between flags, before anything is loaded.
-local function check(flags, names, o)
+local function check(names, o)
   metrics.check(o.best_checkpoint_metric, names, o.maximize_best_checkpoint_metric)
   local plain = require("fsam.optim").names()
   local known = {}
@@ -199,7 +196,7 @@ local function check(flags, names, o)
   if o.fisher then
     require("fsam.mask").get(o.fisher)
   end
-  o.notes = owned.settle(flags, o)
+  o.notes = owned.remarks(o)
   if o.optimizer == "sam" then
     require("fsam.step").check(o, o)
   end
@@ -216,19 +213,23 @@ local function check(flags, names, o)
 end
 
 --- What options.parse wants, for a training recipe.
--- @tparam table recipe name, usage, summary; data, help text of the positional DATA; metrics, names
---   in the order shown, the first being the default; profiles (see options.read)
+-- @tparam table recipe name, usage, summary; task, what is trained for: a row of a table of tasks,
+--   or metrics and data in the recipe itself
+--     data     help text of the positional DATA
+--     metrics  names in the order shown, the first being the default of --best-checkpoint-metric
+--     labels   words (none: scores), and name, for answers to other programs' flags
+--   profiles (see options.read)
 -- @treturn table spec, with `flags`
 function M.spec(recipe)
-  local flags = collect(recipe.metrics)
+  local task = recipe.task or recipe
   return {
-    name = recipe.name, usage = recipe.usage, summary = recipe.summary, flags = flags,
-    positional = { name = "data", metavar = "DATA", help = recipe.data },
+    name = recipe.name, usage = recipe.usage, summary = recipe.summary,
+    flags = collect(task.metrics), in_use = owned.in_use,
+    task = recipe.task and { name = task.name, classes = task.labels and #task.labels },
+    positional = { name = "data", metavar = "DATA", help = task.data },
     profiles = recipe.profiles,
     check = function(o)
-      check(flags, recipe.metrics, o)
-      o.flags = flags
-      o.program = recipe.name
+      check(task.metrics, o)
     end,
   }
 end

@@ -1,16 +1,20 @@
---- Flags that belong to optimizers, sam-types and mask policies, gathered from their definitions.
+--- Flags that belong to base optimizers, sam-types, masks and the steps of sam-types, gathered from
+-- their definitions.
 --
--- Owns what happens when several declare one name (rho): it is one flag, and its default is that of
--- the optimizer and type that are chosen. The declarations are their owners'.
+-- Owns making one flag of a name that several declare (rho): --help shows the default that most
+-- have, then who has another. Owns also which definitions a command uses. The declarations are
+-- their owners'; what value each gets is decided in options/resolve.lua.
 
+local compat = require("fsam.step.compat")
 local options = require("fsam.options")
+local step_options = require("fsam.step.options")
 local values = require("fsam.options.values")
 
 local M = {}
 
 -- d as a flag of its own, without owners yet.
 local function new_flag(d)
-  local flag = { owners = {}, defaults = {} }
+  local flag = { declared = {}, owners = {}, defaults = {} }
   for key, value in pairs(d) do
     flag[key] = value
   end
@@ -48,64 +52,86 @@ local function describe(flag)
   end
 end
 
---- The flags of all optimizers and sam-types, those of the latter with their mask policies'.
+-- role → name → declarations, in the order of --help. What every masked type shares is one
+-- definition, and so is what every step of a sam-type shares.
+local function definitions()
+  local optim, sam = require("fsam.optim"), require("fsam.sam")
+  local list = {}
+  for _, name in ipairs(optim.names()) do
+    list[#list + 1] = { "base", name, optim.options(name), "Optimizer" }
+  end
+  for _, name in ipairs(sam.names()) do
+    list[#list + 1] = { "sam", name, compat.widened(sam.get(name)), "Sharpness (--optimizer sam)" }
+  end
+  list[#list + 1] = { "step", "sam", M.step_options(true) }
+  list[#list + 1] = { "mask", "mask", require("fsam.mask").options, "Masks" }
+  list[#list + 1] = { "mask", "mask", compat.of_masks }
+  return list
+end
+
+--- The step's own options: those of every step, or those of steps with a sam-type.
+-- @tparam boolean sharp
+-- @treturn {table,…} declarations
+function M.step_options(sharp)
+  local list = {}
+  for _, d in ipairs(step_options) do
+    if (d.only == "sam") == sharp then
+      list[#list + 1] = d
+    end
+  end
+  return list
+end
+
+--- The flags of all definitions.
 -- @tparam table taken name → true: flags of the recipe itself, which win
--- @treturn {table,…} declarations with owners (names) and defaults (owner → value)
+-- @treturn {table,…} declarations with `declared`: role → name → the definition's own declaration
 function M.collect(taken)
   local flags, by_name = {}, {}
-  local function add(register, group)
-    for _, owner in ipairs(register.names()) do
-      for _, d in ipairs(options.declare(register.options(owner) or {}, { group = group })) do
-        local flag = by_name[d.name]
-        if not flag and not taken[d.name] then
-          flag = new_flag(d)
-          by_name[d.name], flags[#flags + 1] = flag, flag
-        end
-        if flag then
-          flag.owners[#flag.owners + 1], flag.defaults[owner] = owner, d.default
-        end
+  for _, definition in ipairs(definitions()) do
+    local role, name, declarations, group = unpack(definition)
+    for _, d in ipairs(options.declare(declarations or {}, { group = group })) do
+      local flag = by_name[d.name]
+      if not flag and not taken[d.name] then
+        flag = new_flag(d)
+        by_name[d.name], flags[#flags + 1] = flag, flag
+      end
+      if flag then
+        flag.declared[role] = flag.declared[role] or {}
+        flag.declared[role][name] = d
+        flag.owners[#flag.owners + 1], flag.defaults[name] = name, d.default
       end
     end
   end
-  add(require("fsam.optim"), "Optimizer")
-  add({ names = require("fsam.sam").names, options = require("fsam.step.build").type_options },
-    "Sharpness (--optimizer sam)")
   for _, flag in ipairs(flags) do
     describe(flag)
   end
   return flags
 end
 
-local function has(list, name)
-  for _, item in ipairs(list) do
-    if item == name then
-      return true
-    end
+--- The definitions that a command uses.
+-- @tparam table o optimizer, base_optimizer, sam_type
+-- @treturn {{role,name},…}
+function M.in_use(o)
+  if o.optimizer ~= "sam" then
+    return { { "base", o.optimizer } }
   end
-  return false
+  local list = { { "base", o.base_optimizer }, { "sam", o.sam_type }, { "step", "sam" } }
+  if require("fsam.sam").get(o.sam_type).masked then
+    list[#list + 1] = { "mask", "mask" }
+  end
+  return list
 end
 
---- Gives each flag the default of the optimizer and type in use. One that neither reads is
--- remarked, not refused: commands made for other types name it.
--- @tparam {table,…} flags all of the recipe
--- @tparam table o options
--- @treturn {string,…} remarks
-function M.settle(flags, o)
-  local active = o.optimizer == "sam" and { o.base_optimizer, o.sam_type } or { o.optimizer }
+--- Remarks on flags that were typed and that nothing in use reads. They are not refused: commands
+-- made for other types name them.
+-- @tparam table o options as read
+-- @treturn {string,…}
+function M.remarks(o)
+  local active = o.optimizer == "sam" and o.base_optimizer .. " + " .. o.sam_type or o.optimizer
   local remarks = {}
-  for _, flag in ipairs(flags) do
-    local used = false
-    for _, owner in ipairs(active) do
-      if flag.owners and has(flag.owners, owner) then
-        used = true
-        if not o.given[flag.name] and o[flag.name] == flag.default then
-          o[flag.name] = flag.defaults[owner]
-        end
-      end
-    end
-    if flag.owners and not used and o.given[flag.name] then
-      remarks[#remarks + 1] = ("%s has no effect with %s"):format(options.flag(flag.name),
-        table.concat(active, " + "))
+  for _, flag in ipairs(o.spec.flags) do
+    if o.given[flag.name] and not options.in_use(o, flag) then
+      remarks[#remarks + 1] = ("%s has no effect with %s"):format(options.flag(flag.name), active)
     end
   end
   return remarks

@@ -19,26 +19,30 @@ local M = {
   header = header.lines,
 }
 
+-- What a run cannot follow of its options on this machine.
+local function remarks(options, run)
+  local notes = {}
+  local unused = options.device == "auto" and devices.unused_gpu(run.device)
+  if unused then
+    notes[1] = "a GPU is here but not used: " .. unused
+  end
+  if options.rounding == "stochastic" and run.precision == "fp32" then
+    notes[#notes + 1] = "--rounding stochastic has no effect in fp32: passes read the weights as "
+      .. "they are"
+  end
+  return notes
+end
+
 --- Opens the device, settles what `auto` means there, and finds where the run begins.
--- @tparam table options; its precision becomes "fp32" or "bf16"
--- @treturn table run, see folder.open; device
+-- @tparam table options from options.read; not changed
+-- @treturn table run, see folder.open; device; device_name ("cpu", or what the GPU is); precision,
+--   "fp32" or "bf16": options.precision says what was asked for; notes, remarks
 function M.open(options)
   local device = devices.open(options.device)
-  options.device_name = devices.gpu(device)
-  local unused = options.device == "auto" and devices.unused_gpu(device)
-  if unused then
-    options.notes = options.notes or {}
-    table.insert(options.notes, "a GPU is here but not used: " .. unused)
-  end
-  options.precision = devices.precision(options.precision, device)
   devices.threads(options.threads)
-  if options.rounding == "stochastic" and options.precision == "fp32" then
-    options.notes = options.notes or {}
-    table.insert(options.notes, "--rounding stochastic has no effect in fp32: passes read the "
-      .. "weights as they are")
-  end
-  local run = folder.open(options)
-  run.device = device
+  local run = folder.open(options, devices.precision(options.precision, device))
+  run.device, run.device_name = device, devices.gpu(device) or "cpu"
+  run.notes = remarks(options, run)
   return run
 end
 
@@ -48,8 +52,10 @@ end
 function M.run(t)
   t.report = t.report or report.new(t.options, t.task.metrics)
   t.report:header(header.lines(t))
-  for _, note in ipairs(t.options.notes or {}) do
-    t.report:warn(note)
+  for _, notes in ipairs({ t.options.notes, t.run.notes }) do
+    for _, note in ipairs(notes) do
+      t.report:warn(note)
+    end
   end
   if #t.task.skipped > 0 then
     t.report:warn(("%d training samples are longer than the limit and left out")

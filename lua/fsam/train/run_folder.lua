@@ -41,41 +41,36 @@ local function fresh_folder(base)
   return errors.raise("runs/ has no free name for %s; give --save-dir", base)
 end
 
--- Those of the flags that decide what is computed, as text: name → value_of(declaration).
-local function texts_of(flags, value_of)
-  local texts = {}
-  for _, d in ipairs(flags) do
-    local value = value_of(d)
-    if not d.free and value ~= nil then
+--- The options that decide what is computed, as text; --precision as it is used.
+-- @treturn table name → text; a flag without a value is left out
+-- @treturn table name → where the value comes from, for those that are not defaults
+function Run:mathematics()
+  local o, texts, origin = self.options, {}, {}
+  for _, d in ipairs(o.spec.flags) do
+    local value = o[d.name]
+    if d.name == "precision" then
+      value = self.precision
+    end
+    if value ~= nil and not d.free and options_of.in_use(o, d) then
       texts[d.name] = values.show(d, value)
+      origin[d.name] = o.origin[d.name] ~= "default" and o.origin[d.name] or nil
     end
   end
-  return texts
-end
-
---- The options that decide what is computed, as text.
--- @tparam table options from options.read, with `flags`
--- @treturn table name → text; a flag without a value is left out
-function M.mathematics(options)
-  return texts_of(options.flags, function(d)
-    return options[d.name]
-  end)
+  return texts, origin
 end
 
 -- "--lr 1e-05 (now 2e-05), …" for all that differ, or nil. A run that knew nothing of a flag did
--- what the flag's default does.
-local function differences(saved, now, defaults)
-  local names, parts = {}, {}
-  for name in pairs(saved) do
-    names[name] = true
-  end
-  for name in pairs(now) do
-    names[name] = true
-  end
-  for name in pairs(names) do
-    if saved[name] ~= now[name] and not (saved[name] == nil and now[name] == defaults[name]) then
-      parts[#parts + 1] = ("%s %s (now %s)"):format(options_of.flag(name),
-        saved[name] or "not given", now[name] or "not given")
+-- what the flag's default does. What nothing reads now does not count: runs of earlier versions
+-- wrote down all flags.
+local function differences(saved, now, o)
+  local parts = {}
+  for _, d in ipairs(o.spec.flags) do
+    local declared = not d.free and options_of.in_use(o, d)
+    local before, after = saved[d.name], now[d.name]
+    if declared and before ~= after
+        and not (before == nil and after == values.show(d, options_of.default(declared))) then
+      parts[#parts + 1] = ("%s %s (now %s)"):format(options_of.flag(d.name), before or "not given",
+        after or "not given")
     end
   end
   table.sort(parts)
@@ -96,9 +91,7 @@ end
 
 local function continue(run, o, path)
   local trainer = checkpoint.trainer(path)
-  local old = differences(trainer.options, M.mathematics(o), texts_of(o.flags, function(d)
-    return d.default
-  end))
+  local old = differences(trainer.options, run:mathematics(), o)
   if old then
     errors.raise("the run in %s was started with %s; give the same flags, another --save-dir, or "
       .. "--restart to begin anew", run.folder, old)
@@ -122,14 +115,14 @@ local function lock(run)
 end
 
 --- Finds out where a run writes and where it starts. Writes nothing but a fresh folder in runs/.
--- @tparam table options from the command line
--- @tparam[opt] string base name of fresh folders; default: the program's, without ".lua"
--- @treturn table run: folder (nil with --no-save and --valid-only), resume { path, trainer } or
---   nil, finished (a sentence) or nil, source: the model to load (checkpoint or --restore-file; nil
---   for random weights), source_folder: where its vocabulary is
+-- @tparam table options from options.read
+-- @tparam string precision of the passes, "fp32" or "bf16"
+-- @treturn table run: options, precision, folder (nil with --no-save and --valid-only), resume
+--   { path, trainer } or nil, finished (a sentence) or nil, source: the model to load (checkpoint
+--   or --restore-file; nil for random weights), source_folder: where its vocabulary is
 -- @raise when --restore-file does not exist; when the saved run was started with other mathematics
-function M.open(options, base)
-  local run = setmetatable({ options = options }, Run)
+function M.open(options, precision)
+  local run = setmetatable({ options = options, precision = precision }, Run)
   if not options.no_save and not options.valid_only then
     run.folder = options.save_dir and options.save_dir:gsub("(.)/+$", "%1")
   end
@@ -145,7 +138,7 @@ function M.open(options, base)
       continue(run, options, last)
     end
   elseif not options.no_save and not options.valid_only then
-    run.fresh = base or options.program:gsub("%.lua$", "")
+    run.fresh = options.spec.name:gsub("%.lua$", "")
   end
   run.source = run.resume and run.resume.path or options.restore_file
   if run.source then

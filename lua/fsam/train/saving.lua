@@ -8,7 +8,6 @@ local checkpoint = require("fsam.train.checkpoint")
 local errors = require("fsam.errors")
 local ffi = C.ffi
 local file = require("fsam.base.file")
-local folder = require("fsam.train.run_folder")
 local json = require("fsam.base.json")
 local report = require("fsam.report")
 
@@ -20,18 +19,19 @@ local function environment(loop)
     version = ffi.string(C.lib.fsam_version()),
     instruction_set = ffi.string(C.lib.fsam_isa()),
     threads = C.lib.fsam_threads(),
-    device = loop.options.device_name or "cpu",
-    precision = loop.options.precision,
+    device = loop.run.device_name,
+    precision = loop.run.precision,
   }
 end
 
 local function trainer(loop)
   local p, task = loop.progress, loop.task
+  local options, origin = loop.run:mathematics()
   return {
     progress = report.finite(p:state()),
     plan = loop.plan,
     optimizer = loop.optimizer:state(),
-    options = folder.mathematics(loop.options),
+    options = options, origin = origin,
     data = { name = task.name, train = #task.train, dev = #task.dev,
       fingerprint = task.fingerprint },
     environment = environment(loop),
@@ -119,7 +119,7 @@ function M.results(path, loop, result)
     tokens_per_second = result.tokens_per_second,
     model = { parameters = loop.model.count, type = loop.model.config.model_type },
     data = { train = #loop.task.train, dev = #loop.task.dev, fingerprint = loop.task.fingerprint },
-    options = folder.mathematics(loop.options), environment = environment(loop),
+    options = loop.run:mathematics(), environment = environment(loop),
   }
   file.write(path, json.encode(report.finite(fields), { indent = true, order = ORDER }) .. "\n")
 end

@@ -137,7 +137,7 @@ end
 
 -- The value of a flag under these options, as one would type it.
 local function shown(o, name)
-  for _, d in ipairs(o.flags) do
+  for _, d in ipairs(o.spec.flags) do
     if d.name == name then
       return require("fsam.options.values").show(d, o[name])
     end

@@ -1,6 +1,7 @@
 --- Run folders over stand-ins (words.lua): continuing, finishing, refusing; failed saves.
 
 local helper = require("spec.helper")
+local json = require("fsam.base.json")
 local lfs = require("lfs")
 local words = require("spec.lua.train.words")
 
@@ -110,6 +111,38 @@ describe("a run folder", function()
     end, "the run in " .. run .. " was started with --update-freq not given (now 2); give the same "
       .. "flags, another --save-dir, or --restart to begin anew")
     local _, _, _, screen = words.go({ "--save-dir", run, "--max-epoch", "2" })
+    assert.matches("continued after update 8", screen, 1, true)
+  end)
+
+  -- earlier_run was written by version 0.1.0 of November 2026, which wrote down every flag, also
+  -- those that nothing read, and no origins: eleven updates of this command.
+  it("that an earlier version wrote continues and ends with the same bytes", function()
+    local function go(save_dir)
+      return words.go({ "--total-num-update", "100", "--warmup-updates", "6", "--save-dir",
+        save_dir })
+    end
+    go(folder .. "/whole")
+    assert.equal(0, helper.shell("cp -r spec/lua/train/earlier_run " .. helper.quote(run)))
+    local _, _, _, screen = go(run)
+    assert.matches("continued after update 11 of 32", screen, 1, true)
+    words.same_bytes(folder .. "/whole", run)
+  end)
+
+  it("keeps where the values come from that are no defaults", function()
+    words.go({ "--save-dir", run, "--max-epoch", "1", "--preset", "hf", "--momentum", "0.5",
+      "--alpha", "0.3" })
+    local path = run .. "/checkpoint_last/trainer.json"
+    local trainer = json.decode(helper.read_file(path), path)
+    assert.same({ batch_size = "command line", head_init = "preset hf", lr = "command line",
+      momentum = "command line", no_decay = "preset hf", optimizer = "command line",
+      pooler_dropout = "preset hf", preset = "command line" }, trainer.origin)
+    assert.equal("bias,LayerNorm", trainer.options.no_decay)
+    assert.is_nil(trainer.options.alpha) -- nothing read it
+  end)
+
+  it("continues whatever flags say that nothing reads", function()
+    words.go({ "--save-dir", run, "--max-epoch", "1", "--rho", "0.3" })
+    local _, _, _, screen = words.go({ "--save-dir", run, "--max-epoch", "2", "--rho", "0.1" })
     assert.matches("continued after update 8", screen, 1, true)
   end)
 

@@ -1,0 +1,242 @@
+--- Decides each option's value, once.
+--
+-- Owns the order of the sources, each of which overrides those before it:
+--
+--     declared default → profile of the recipe → --preset → --compat → command line
+--
+-- and `origin`, which remembers the source of each value. Leaves to others: reading the command
+-- line (options/init.lua), ranges (options/values.lua), the declarations (their owners).
+--
+-- A flag belongs to one owner (`owner = "train"`), or to several definitions that declare the same
+-- name, by role and name: `declared = { sam = { asam = declaration, … }, base = { … } }`. Which of
+-- these a command uses is known before defaults are filled in, so that each gets its own default.
+local errors = require("fsam.errors")
+local values = require("fsam.options.values")
+
+local M = {}
+
+--- "keep_ratio" → "--keep-ratio".
+function M.flag(name)
+  return "--" .. name:gsub("_", "-")
+end
+
+--- The declared default; that of a flag is false.
+-- @tparam table d declaration
+function M.default(d)
+  if d.default == nil and d.type == "flag" then
+    return false
+  end
+  return d.default
+end
+
+--- The values of one owner, for callers without a command line.
+-- @tparam {table,…} declarations
+-- @tparam table decided name → value; what is missing gets its declared default
+-- @treturn table name → value
+function M.complete(declarations, decided)
+  local complete = {}
+  for _, d in ipairs(declarations) do
+    complete[d.name] = decided[d.name]
+    if complete[d.name] == nil then
+      complete[d.name] = M.default(d)
+    end
+  end
+  return complete
+end
+
+-- -- profiles -------------------------------------------------------------------------------------
+
+-- { times = 0.4 } or { sam = 0.02, … }, and not a list.
+local function is_rule(entry)
+  return type(entry) == "table" and type(next(entry)) == "string"
+end
+
+--- What a profile makes of a declaration.
+-- @param entry of the profile's `values`: a value; { times = F }, a factor of the declared default;
+--   or { NAME = either, … }, for each optimizer or sam-type of these names its own. A fisher- form
+--   follows its plain type
+-- @tparam table d the owner's declaration
+-- @tparam[opt] string owner the optimizer's or sam-type's name
+-- @return the value, or nil where the profile says nothing
+function M.profiled(entry, d, owner)
+  if not is_rule(entry) then
+    return entry
+  elseif entry.times then
+    return d.default and tonumber(("%.10g"):format(d.default * entry.times)) -- 0.02 to the bit
+  end
+  local own = owner and entry[owner]
+  if own == nil and owner then
+    own = entry[owner:match("^fisher%-(.+)")]
+  end
+  return M.profiled(own, d, owner)
+end
+
+-- -- sources --------------------------------------------------------------------------------------
+
+-- Those that are a table name → value, as functions with one signature.
+local function of_table(origin, list)
+  return { origin = origin, get = function(d)
+    return list[d.name]
+  end }
+end
+
+local function add_profiles(list, spec, typed)
+  for _, profile in ipairs(spec.profiles or {}) do
+    if profile.when(typed) then
+      list[#list + 1] = { origin = "profile: " .. profile.label, get = function(d, owner)
+        return M.profiled(profile.values[d.name], d, owner)
+      end }
+    end
+  end
+end
+
+-- Choices that set other flags, in the order of their declarations. A choice that nothing but its
+-- declared default made sets nothing.
+local function add_implied(list, spec, first)
+  for _, d in ipairs(spec.flags) do
+    local implied = d.implies and first.origin[d.name] ~= "default" and d.implies[first[d.name]]
+    if implied then
+      list[#list + 1] = of_table(d.name .. " " .. first[d.name],
+        type(implied) == "function" and implied(first) or implied)
+    end
+  end
+end
+
+-- The last source that has a value. Typed values were checked as they were read.
+local function decide(sources, d, owner)
+  local value, origin
+  for _, source in ipairs(sources) do
+    local found = source.get(d, owner)
+    if found ~= nil then
+      value, origin = found, source.origin
+    end
+  end
+  if value ~= nil and origin ~= "default" and origin ~= "command line" then
+    values.convert(d, d.type == "flag" or values.show(d, value), ("%s: %s"):format(origin,
+      M.flag(d.name)))
+  end
+  return value, origin or "default"
+end
+
+local DEFAULT = { origin = "default", get = M.default }
+
+-- Flags of one owner each: they decide which of the others are in use.
+local function decide_plain(sources, spec)
+  local first = { origin = {} }
+  for _, d in ipairs(spec.flags) do
+    if not d.declared then
+      first[d.name], first.origin[d.name] = decide(sources, d)
+    end
+  end
+  return first
+end
+
+-- -- checks of what a recipe wrote ----------------------------------------------------------------
+
+-- An entry of a profile, for its flag: names of owners exist.
+local function check_entry(label, d, entry)
+  if is_rule(entry) and entry.times and d.type ~= "number" and d.type ~= "integer" then
+    errors.raise("profile %s: %s is a %s, which has no multiple", label, M.flag(d.name), d.type)
+  elseif not is_rule(entry) or entry.times then
+    return
+  end
+  local known = {}
+  for _, owners in pairs(d.declared or {}) do
+    for name in pairs(owners) do
+      known[#known + 1] = name
+    end
+  end
+  table.sort(known)
+  for name in pairs(entry) do
+    local found = false
+    for _, other in ipairs(known) do
+      found = found or other == name
+    end
+    if not found then
+      local nearest = errors.nearest(name, known)
+      errors.raise("profile %s: %s has a value for %s, which does not declare it%s", label,
+        M.flag(d.name), name, nearest and "; did you mean " .. nearest .. "?" or "")
+    end
+  end
+end
+
+--- Raises for a profile that names what does not exist.
+-- @tparam table spec
+function M.check_profiles(spec)
+  local by_name, names = {}, {}
+  for _, d in ipairs(spec.flags) do
+    by_name[d.name], names[#names + 1] = d, d.name
+  end
+  for _, profile in ipairs(spec.profiles or {}) do
+    for name, entry in pairs(profile.values) do
+      if not by_name[name] then
+        errors.unknown(("profile %s: option"):format(profile.label), name, names)
+      end
+      check_entry(profile.label, by_name[name], entry)
+    end
+  end
+end
+
+-- -- the decision ---------------------------------------------------------------------------------
+
+--- Decides all values of a command.
+-- @tparam table spec flags; profiles; in_use(values) → { { role, name }, … }, the definitions that
+--   a command uses, from the values of the flags that have one owner
+-- @tparam table typed name → value, from the command line; profiles' `when` sees it
+-- @treturn table name → value. Of a flag that several in use declare, the last one's; of a flag
+--   that none declares, what it would be for most
+-- @treturn table origin: name → "default", "profile: LABEL", "preset hf", "compat fsam4plm", or
+--   "command line"
+-- @treturn table owned: role → name → value, each owner's own
+function M.resolve(spec, typed)
+  local profiles, typed_source = {}, of_table("command line", typed)
+  add_profiles(profiles, spec, typed)
+  local before = { DEFAULT, unpack(profiles) }
+  before[#before + 1] = typed_source
+  local first = decide_plain(before, spec)
+  local in_use = spec.in_use and spec.in_use(first) or {}
+  local sources = { DEFAULT, unpack(profiles) }
+  add_implied(sources, spec, first)
+  sources[#sources + 1] = typed_source
+
+  local decided, origin, owned = {}, {}, {}
+  local function own(role, d, owner)
+    decided[d.name], origin[d.name] = decide(sources, d, owner)
+    owned[role] = owned[role] or {}
+    owned[role][d.name] = decided[d.name]
+  end
+  for _, use in ipairs(in_use) do
+    owned[use[1]] = owned[use[1]] or {}
+  end
+  for _, d in ipairs(spec.flags) do
+    if d.declared then
+      decided[d.name], origin[d.name] = decide(sources, d)
+    else
+      own(d.owner or "recipe", d)
+    end
+    for _, use in ipairs(d.declared and in_use or {}) do
+      local role, name = unpack(use)
+      if d.declared[role] and d.declared[role][name] then
+        own(role, d.declared[role][name], name)
+      end
+    end
+  end
+  return decided, origin, owned
+end
+
+--- The declaration of a flag that a command's value follows.
+-- @tparam table options as read
+-- @tparam table d one of options.spec.flags
+-- @treturn ?table d itself, or that of the definition in use; nil: nothing in use reads the flag
+function M.in_use(options, d)
+  if not d.declared then
+    return d
+  end
+  local found
+  for _, use in ipairs(options.spec.in_use(options)) do
+    found = (d.declared[use[1]] or {})[use[2]] or found
+  end
+  return found
+end
+
+return M
