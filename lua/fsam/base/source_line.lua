@@ -44,7 +44,7 @@ end
 
 -- -- calls that leave no frame --------------------------------------------------------------------
 
--- `return x:norm()` gives its frame away, so the stack no longer has the line. M.call remembers
+-- `return x:norm()` gives its frame away, and with it the line. M.call remembers
 -- whose function it has called; if that has one such return, its line is the one that is meant.
 local function last_instruction(func)
   return bit.band(util.funcbc(func, util.funcinfo(func).bytecodes - 1), 0xff)

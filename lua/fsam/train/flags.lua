@@ -5,6 +5,7 @@
 -- flags in --help without a word here. The step's come from step/options.lua, those that imitate
 -- the released code from step/compat.lua.
 
+local choice = require("fsam.step.choice")
 local compat = require("fsam.step.compat")
 local errors = require("fsam.errors")
 local foreign = require("fsam.options.foreign")
@@ -17,6 +18,20 @@ local tasks = require("fsam.data.tasks")
 local M = {}
 
 local IMITATING = "Imitating the released code" -- a group of --help
+
+-- What step/choice.lua declares of a name, as a flag; with the names that may be chosen.
+local function chosen(name, choices)
+  local flag = {}
+  for _, declared in ipairs(choice) do
+    if declared.name == name then
+      for key, value in pairs(declared) do
+        flag[key] = value
+      end
+    end
+  end
+  flag.type, flag.choices = choices and "choice" or flag.type, choices
+  return flag
+end
 
 local function model_flags()
   return {
@@ -51,19 +66,13 @@ local function batch_flags()
       help = "longest sample in tokens; default: what the model takes" },
     { name = "max_train_samples", type = "integer", min = 1,
       help = "use only the first N training samples" },
-    { name = "seed", type = "integer", default = 1, min = 0, max = 4294967295,
-      help = "of order, dropout, new weights, masks" },
+    chosen("seed"),
   }
 end
 
 local function optimizer_flags(optimizers, sam_types)
   return {
-    { name = "optimizer", type = "choice", choices = optimizers, default = "sam",
-      same = { samsgd = "sam" }, help = "sam wraps --base-optimizer; the others are plain" },
-    { name = "base_optimizer", type = "string", default = "adam", metavar = "NAME",
-      help = "what --optimizer sam wraps" },
-    { name = "sam_type", type = "choice", choices = sam_types, default = "fisher-sam",
-      help = "kind of sharpness-aware step" },
+    chosen("optimizer", optimizers), chosen("base_optimizer"), chosen("sam_type", sam_types),
     { name = "no_decay", type = "list", default = {}, metavar = "NAMES", owner = "model",
       help = "parameters without decay, by pieces of their names (bias,LayerNorm; none)" },
     { name = "preset", type = "choice", choices = { "fairseq", "hf" }, default = "fairseq",
@@ -195,7 +204,7 @@ local function check(names, o)
   end
   o.notes = owned.remarks(o)
   if o.optimizer == "sam" then
-    require("fsam.sam").check(o.sam_type, o.base_optimizer, o)
+    require("fsam.step").check(o, o)
   end
   for _, note in ipairs(compat.notes(o)) do
     table.insert(o.notes, note)

@@ -5,6 +5,7 @@
 -- have, then who has another. Owns also which definitions a command uses. The declarations are
 -- their owners'; what value each gets is decided in options/resolve.lua.
 
+local compat = require("fsam.step.compat")
 local options = require("fsam.options")
 local step_options = require("fsam.step.options")
 local values = require("fsam.options.values")
@@ -60,10 +61,11 @@ local function definitions()
     list[#list + 1] = { "base", name, optim.options(name), "Optimizer" }
   end
   for _, name in ipairs(sam.names()) do
-    list[#list + 1] = { "sam", name, sam.get(name).options, "Sharpness (--optimizer sam)" }
+    list[#list + 1] = { "sam", name, compat.widened(sam.get(name)), "Sharpness (--optimizer sam)" }
   end
   list[#list + 1] = { "step", "sam", M.step_options(true) }
   list[#list + 1] = { "mask", "mask", require("fsam.mask").options, "Masks" }
+  list[#list + 1] = { "mask", "mask", compat.of_masks }
   return list
 end
 

@@ -39,10 +39,8 @@ function Loop:update(batches, steps)
     tokens = tokens, loss = info.loss, correct = info.correct, seen = info.seen or samples,
     gnorm = info.gnorm, dnorm = info.dnorm, enorm = info.enorm, rho = info.rho, mask = info.mask,
     diagnosis = info.diagnosis, skipped = info.skipped, evaluations = info.evaluations,
-    seconds = clock() - started,
+    clipped = info.clipped or false, seconds = clock() - started,
   }
-  local norm = o.clip_at == "first" and r.gnorm or r.dnorm
-  r.clipped = o.clip_norm > 0 and norm ~= nil and norm > o.clip_norm
   p:add(r)
   r.epoch_averages = p.sums:averages()
   self.session = self.session + 1

@@ -13,8 +13,8 @@ local errors = require("fsam.errors")
 local folder = require("fsam.train.run_folder")
 local metrics = require("fsam.data.metrics")
 local models = require("fsam.models")
-local optim = require("fsam.optim")
 local passes = require("fsam.pass")
+local step = require("fsam.step")
 local tasks = require("fsam.data.task")
 local text = require("fsam.text")
 
@@ -108,7 +108,7 @@ end
 -- A base, plain or wrapped by a sam-type; both are mathematics on model.params.
 function MAKE.optimizer(t)
   local o = t.options
-  return optim.build({
+  return step.build({
     params = t.model.params, options = o, seed = o.seed, optimizer = o.optimizer,
     base_optimizer = o.base_optimizer, sam_type = o.sam_type, sampler = t.task:sampler(),
   })

@@ -3,6 +3,7 @@
 local errors = require("fsam.errors")
 local model = require("spec.lua.logistic")
 local optim = require("fsam.optim")
+local optimizers = require("fsam.step")
 local sam = require("fsam.sam")
 local support = require("spec.lua.vector.support")
 
@@ -114,7 +115,7 @@ local cases = {
         return s.g
       end })
     end },
-  ["a result that nobody uses"] = { 2, "a vector is computed here and never used; return it, keep "
+  ["a result that is not used"] = { 2, "a vector is computed here and never used; return it, keep "
     .. "it with s.NAME:set%(…%), or leave it out", function()
       train({ ascend = function(s)
         s.g:clamp(-1, 1)
@@ -136,7 +137,7 @@ local cases = {
         return s.g2
       end })
     end },
-  ["a call that is returned as it is"] = { 3, "a vector has no nrom; did you mean norm%?",
+  ["a call that is returned"] = { 3, "a vector has no nrom; did you mean norm%?",
     function()
       train({ ascend = function(s)
         local d = s.g
@@ -164,7 +165,7 @@ local cases = {
   ["a tensor among vectors"] = { 2, "%*: expected a vector, mask, scalar or number, got a tensor",
     function()
       train({ ascend = function(s)
-        return s.g * s.params:weight("a")
+        return s.g * model.new_params():weight("a")
       end })
     end },
   ["looking at a vector"] = { 2, "g is looked at inside a step; only scalars can be read there",
@@ -205,6 +206,10 @@ local cases = {
     function()
       sam.define("x", { ascend = sam_ascent, passes = "1" })
     end },
+  ["as many passes as no step has"] = { 1, 'sam.define%("x"%): passes is 3, expected 1 or 2',
+    function()
+      sam.define("x", { ascend = sam_ascent, passes = 3 })
+    end },
   ["an option's default that is no number"] = { 1, 'sam.define%("x"%): option rho: the default big '
     .. "is no number; declare", function()
       sam.define("x", { ascend = sam_ascent, options = { rho = "big" } })
@@ -236,7 +241,7 @@ describe("a mistake in a type is an error at its line:", function()
   it("and of a base optimizer too", function()
     optim.define("mistaken", { update = function() end })
     local P = support.model()
-    local optimizer = optim.build({ params = P, optimizer = "mistaken" })
+    local optimizer = optimizers.build({ params = P, optimizer = "mistaken" })
     local ok, err = pcall(optimizer.step, optimizer, { step = 0, lr = 1, samples = 1,
       evaluate = function()
         P:touch(P.g)
@@ -263,7 +268,7 @@ describe("what is no mistake", function()
     end, descend = function(s)
       return s.g * s.length
     end })
-    assert.is_false(ok) -- the second step has no ascend, so nobody handed it
+    assert.is_false(ok) -- the second step has no ascend, so no part handed it
     assert.matches("s.length is unknown in mistake%d+$", tostring(err))
   end)
 
