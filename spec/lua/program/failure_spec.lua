@@ -36,7 +36,7 @@ describe("a call of the user's code", function()
 
   it("keeps a fault's traceback, down to the user's own code", function()
     local ok, failure = failures.call(system(), function()
-      local missing
+      local missing = ({}).nothing
       return missing.field
     end)
     assert.is_false(ok)
