@@ -44,7 +44,7 @@ end
 
 -- -- calls that leave no frame --------------------------------------------------------------------
 
--- `return x:norm()` gives its frame away, so the stack no longer has the line. M.call remembers
+-- `return x:norm()` gives its frame away, so nobody can be asked for the line. M.call remembers
 -- whose function it has called; if that has one such return, its line is the one that is meant.
 local function last_instruction(func)
   return bit.band(util.funcbc(func, util.funcinfo(func).bytecodes - 1), 0xff)
@@ -107,7 +107,7 @@ function M.of(func)
   return { func = func, currentline = getinfo(func, "S").linedefined }
 end
 
---- A position as "file:line"; a text stays what it is.
+--- A position as "file:line", or a text as it is.
 function M.text(position)
   if not position then
     return "?"
