@@ -1,7 +1,6 @@
---- A register of things defined by name. The built-in ones live in a file each, which loads at the
--- first request for its name.
---
--- Owns the names. What stands behind a name is its definer's.
+--- A register of things defined by name. The built-in ones live in a file each, which is loaded
+-- when its name is first asked for. Owns: nothing but names; what is registered is its
+-- owner's.
 local Registry = {}
 Registry.__index = Registry
 

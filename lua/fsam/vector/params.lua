@@ -57,7 +57,7 @@ Params.__index = Params
 
 -- In elements: a page, and how much later within it the next vector begins (13 lines of 64 bytes).
 local PAGE, STAGGER = 1024, 13 * 16
-local BYTES = { f32 = 4, bf16 = 2 }
+local COMPUTE = { f32 = true, bf16 = true }
 
 -- -- sealing --------------------------------------------------------------------------------------
 
@@ -94,7 +94,7 @@ end
 -- @raise when a spec has no valid name, kind or shape
 function M.new(device, specs, options)
   local compute = options and options.compute or "f32"
-  if not BYTES[compute] then
+  if not COMPUTE[compute] then
     errors.raise("params: compute is %s, expected f32 or bf16", tostring(compute))
   end
   local all = parameters.arrange(specs)
