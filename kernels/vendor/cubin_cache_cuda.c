@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "kernels/vector/programs_cuda.h"
+#include "kernels/vendor/nvrtc_cuda.h"
 
 typedef struct header {
   char magic[8];

@@ -32,7 +32,7 @@ describe("cuda", function()
     counts = true,
     used = function() -- by the stand-in of spec/simt/cudnn_attention.cpp
       local before = counted
-      counted = lib.fsam_simt_sdpa_runs()
+      counted = lib.fsam_simt_cudnn_attentions()
       return counted > before
     end,
   }, { __index = runs }))

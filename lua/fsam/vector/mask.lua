@@ -95,8 +95,8 @@ function methods.top(self, values, options)
     self.spare_data = self.spare.data
   end
   local program, binding = queue.program_of(model, (key.walk({}, {}, values)))
-  check(lib.fsam_select(ffi.cast(words, self.spare_data), program.handle, model.layout, binding,
-    pool, sizes(model, ratio, per, size), per and 1 or 0, dense and 1 or 0))
+  check(lib.fsam_program_select(ffi.cast(words, self.spare_data), program.handle, model.layout,
+    binding, pool, sizes(model, ratio, per, size), per and 1 or 0, dense and 1 or 0))
   local leaf = storage.new_leaf(self, "spare", self.spare_data, source_line.here())
   for _, older in ipairs(model.spares) do
     if rawequal(older.storage, self) then
