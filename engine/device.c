@@ -110,8 +110,12 @@ static int open_cpu(fsam_device **out) {
   d->kernels = best_level().kernels;
   d->memory = &cpu_memory;
   d->refs = 1;
-  *out = d;
-  return FSAM_OK;
+  const int rc = d->kernels->device_check(d);
+  if (rc < 0)
+    free(d);
+  else
+    *out = d;
+  return rc;
 }
 
 int fsam_device_open(fsam_device **out, const char *name) {

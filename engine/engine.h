@@ -54,7 +54,7 @@ typedef struct fsam_memory {
   int (*copy_in)(fsam_device *device, void *to, const void *from, size_t bytes);
   int (*copy_out)(fsam_device *device, void *to, const void *from, size_t bytes);
   /* A GPU's; NULL on the CPU. A copy to the host that waits for what is queued now, not for what
-   * comes later: *ticket is ended once, with `to` = NULL when nobody wants the data any more. */
+   * comes later: *ticket is ended once, with `to` = NULL when the data is not wanted any more. */
   int (*read_begin)(fsam_device *device, void **ticket, const void *from, size_t bytes);
   int (*read_end)(fsam_device *device, void *ticket, void *to);
   void (*reuse)(fsam_device *device); /* an arena took memory back: later work may overwrite it */

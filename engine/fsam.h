@@ -76,15 +76,13 @@ const char *fsam_device_text(const fsam_device *device);
 /* How many GPUs the driver reports; 0 without a driver. */
 int fsam_gpus(void);
 
-/* An arena hands out memory from its top and takes it back in reverse order. `name`
- * (at most 15 characters) appears in messages. */
+/* An arena hands out memory piece by piece and takes it back all at once. `name` (at most 15
+ * characters) appears in messages. */
 int fsam_arena_new(fsam_arena **out, fsam_device *device, const char *name);
 void fsam_arena_free(fsam_arena *arena);
 int64_t fsam_arena_live(const fsam_arena *arena); /* bytes handed out now */
 int64_t fsam_arena_peak(const fsam_arena *arena); /* the most ever handed out */
-int64_t fsam_arena_mark(const fsam_arena *arena);
-void fsam_arena_release(fsam_arena *arena, int64_t mark); /* frees all that came after the mark */
-void fsam_arena_reset(fsam_arena *arena);                 /* frees everything */
+void fsam_arena_reset(fsam_arena *arena);         /* frees everything */
 
 /* A dense row-major array in an arena. Plain data: copying the struct makes another view. */
 typedef struct fsam_tensor {
@@ -112,9 +110,9 @@ int fsam_tensor_check(const fsam_tensor *t);
  * gives every NaN the same bits, because LuaJIT cannot hold others. */
 int fsam_tensor_write(fsam_tensor *t, const void *host, int64_t count);
 int fsam_tensor_read(const fsam_tensor *t, void *host, int64_t count);
-/* Reading in two halves: the first says that t (f32 or i32) will be wanted as it is now, the second
- * waits for it, not for what has been queued since, and takes it; `host` has room for all of t.
- * Either ends with fsam_readback_free. */
+/* Reading in two halves: the first says that t (f32 or i32) will be wanted with its present values,
+ * the second waits for it, not for what has been queued since, and takes it; `host` has room for
+ * all of t. Either ends with fsam_readback_free. */
 typedef struct fsam_readback fsam_readback;
 int fsam_readback_begin(fsam_readback **out, const fsam_tensor *t);
 int fsam_readback_end(fsam_readback *read, void *host, int64_t count);

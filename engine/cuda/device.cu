@@ -42,7 +42,7 @@ struct early_read {
   piece buffer;
   size_t capacity, bytes;
   cudaEvent_t ready; /* the data is what it was when the read began */
-  early_read *next;  /* of those nobody uses */
+  early_read *next;  /* of those that are free */
 };
 
 /* The device that the engine knows, and what is ours alone behind it. */
@@ -194,7 +194,7 @@ void close_read(early_read *r) {
   free(r);
 }
 
-/* One that nobody uses any more and that is large enough, or a new one. */
+/* One that is free and large enough, or a new one. */
 int take_read(gpu *g, early_read **out, size_t bytes) {
   for (early_read **at = &g->free_reads; *at; at = &(*at)->next) {
     if ((*at)->capacity < bytes) continue;
