@@ -20,11 +20,16 @@ int fsam_dropout_apply(fsam_tensor *y, const fsam_tensor *x, const fsam_batch *b
 FSAM_INLINE void drop_row(int dtype, fsam_tensor *y, const fsam_tensor *x, int64_t b,
                           uint32_t ordinal, const drop_site *site) {
   const int64_t n = x->shape[1], x_at = b * x->row_stride, y_at = b * y->row_stride;
-  row_drop dropping = {.site = site->threshold ? site : NULL, .ordinal = ordinal, .row = 0};
-  for (int64_t c = 0; c < n; c += LANES) {
-    vf v = drop_columns(&dropping, c, v_load_act(dtype, x->data, x_at + c, n - c));
-    if (y->filled) v += v_load_act(dtype, y->data, y_at + c, n - c);
-    v_store_act(dtype, y->data, y_at + c, v, n - c);
+  uint16_t bits[DROP_BATCH];
+  for (int64_t first = 0; first < n; first += DROP_BATCH) {
+    int64_t end = first + DROP_BATCH < n ? first + DROP_BATCH : n;
+    if (site->threshold) drop_bits_row(bits, site, ordinal, 0, first);
+    for (int64_t c = first; c < end; c += LANES) {
+      vf v = v_load_act(dtype, x->data, x_at + c, n - c);
+      if (site->threshold) v = drop(site, bits + (c - first), v);
+      if (y->filled) v += v_load_act(dtype, y->data, y_at + c, n - c);
+      v_store_act(dtype, y->data, y_at + c, v, n - c);
+    }
   }
 }
 

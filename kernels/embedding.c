@@ -101,12 +101,20 @@ FSAM_INLINE void forward_row(int dtype, const forward *a, int64_t r) {
   }
   normalize_stats(dtype, stats, a->z->data, z_at, n, a->eps);
 
-  row_drop dropping;
-  row_drop_begin(&dropping, &a->site, a->batch, r);
-  for (int64_t c = 0; c < n; c += LANES) {
-    vf h = normalized(dtype, stats, a->z->data, z_at + c, n - c);
-    vf v = h * v_load_n(gamma + c, n - c) + v_load_n(beta + c, n - c);
-    v_store_act(dtype, a->y->data, y_at + c, drop_columns(&dropping, c, v), n - c);
+  const int32_t sample = a->batch->sample[r];
+  const bool drops = a->site.threshold && sample >= 0;
+  uint16_t bits[DROP_BATCH];
+  for (int64_t first = 0; first < n; first += DROP_BATCH) {
+    int64_t end = first + DROP_BATCH < n ? first + DROP_BATCH : n;
+    if (drops)
+      drop_bits_row(bits, &a->site, (uint32_t)a->batch->ordinals[sample],
+                    (uint32_t)(r - a->batch->starts[sample]), first);
+    for (int64_t c = first; c < end; c += LANES) {
+      vf h = normalized(dtype, stats, a->z->data, z_at + c, n - c);
+      vf v = h * v_load_n(gamma + c, n - c) + v_load_n(beta + c, n - c);
+      if (drops) v = drop(&a->site, bits + (c - first), v);
+      v_store_act(dtype, a->y->data, y_at + c, v, n - c);
+    }
   }
 }
 
@@ -141,14 +149,21 @@ typedef struct backward {
   drop_site site;
 } backward;
 
-/* dz[stride] of row r, which belongs to a sample; adds to its block's sums for dgamma and dbeta. */
-FSAM_INLINE void backward_row(int dtype, const backward *a, int64_t r, float *dz, float *sums,
-                              int64_t stride) {
+/* dz[stride] of row r, which belongs to `sample`; adds to its block's sums for dgamma and dbeta. */
+FSAM_INLINE void backward_row(int dtype, const backward *a, int64_t r, int32_t sample, float *dz,
+                              float *sums, int64_t stride) {
   const int64_t n = a->z->shape[1], dy_at = r * a->dy->row_stride;
-  row_drop dropping;
-  row_drop_begin(&dropping, &a->site, a->batch, r);
-  for (int64_t c = 0; c < n; c += LANES)
-    v_store(dz + c, drop_columns(&dropping, c, v_load_act(dtype, a->dy->data, dy_at + c, n - c)));
+  uint16_t bits[DROP_BATCH];
+  for (int64_t first = 0; first < n; first += DROP_BATCH) {
+    int64_t end = first + DROP_BATCH < n ? first + DROP_BATCH : n;
+    if (a->site.threshold)
+      drop_bits_row(bits, &a->site, (uint32_t)a->batch->ordinals[sample],
+                    (uint32_t)(r - a->batch->starts[sample]), first);
+    for (int64_t c = first; c < end; c += LANES) {
+      vf v = v_load_act(dtype, a->dy->data, dy_at + c, n - c);
+      v_store(dz + c, a->site.threshold ? drop(&a->site, bits + (c - first), v) : v);
+    }
+  }
   normalize_backward(dtype, dz, sums, sums + stride, FSAM_F32, dz, 0, a->z->data,
                      r * a->z->row_stride, (const float *)a->stats->data + r * a->stats->row_stride,
                      a->gamma->data, n);
@@ -222,13 +237,14 @@ int FSAM_CPU(embedding_backward)(fsam_tensor *dword, fsam_tensor *dposition,
     float *own = sums + block * step;
     memset(own, 0, (size_t)step * sizeof *own);
     for (int64_t r = block * blocks.rows; r < rows && r < (block + 1) * blocks.rows; r++) {
+      int32_t sample = batch->sample[r];
       float *row = dz + r * blocks.stride;
-      if (batch->sample[r] < 0)
+      if (sample < 0)
         memset(row, 0, (size_t)blocks.stride * sizeof *row);
       else if (bf16)
-        backward_row(FSAM_BF16, &a, r, row, own, blocks.stride);
+        backward_row(FSAM_BF16, &a, r, sample, row, own, blocks.stride);
       else
-        backward_row(FSAM_F32, &a, r, row, own, blocks.stride);
+        backward_row(FSAM_F32, &a, r, sample, row, own, blocks.stride);
     }
   }
   row_blocks_sum(dgamma, blocks, sums, step, n);

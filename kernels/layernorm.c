@@ -73,17 +73,24 @@ typedef struct forward {
 
 /* Row r of z. */
 FSAM_INLINE void add_row(int dtype, const forward *a, int64_t r, int64_t n) {
+  const int32_t sample = a->batch->sample[r];
+  const bool drops = a->site.threshold && sample >= 0;
   const float *b = a->b ? a->b->data : NULL;
   const int64_t x_at = r * a->x->row_stride, z_at = r * a->z->row_stride;
   const int64_t residual_at = a->residual ? r * a->residual->row_stride : 0;
-  row_drop dropping;
-  row_drop_begin(&dropping, &a->site, a->batch, r);
-  for (int64_t c = 0; c < n; c += LANES) {
-    vf v = v_load_act(dtype, a->x->data, x_at + c, n - c);
-    if (b) v += v_load_n(b + c, n - c);
-    v = drop_columns(&dropping, c, v);
-    if (a->residual) v += v_load_act(dtype, a->residual->data, residual_at + c, n - c);
-    v_store_act(dtype, a->z->data, z_at + c, v, n - c);
+  uint16_t bits[DROP_BATCH];
+  for (int64_t first = 0; first < n; first += DROP_BATCH) {
+    int64_t end = first + DROP_BATCH < n ? first + DROP_BATCH : n;
+    if (drops)
+      drop_bits_row(bits, &a->site, (uint32_t)a->batch->ordinals[sample],
+                    (uint32_t)(r - a->batch->starts[sample]), first);
+    for (int64_t c = first; c < end; c += LANES) {
+      vf v = v_load_act(dtype, a->x->data, x_at + c, n - c);
+      if (b) v += v_load_n(b + c, n - c);
+      if (drops) v = drop(&a->site, bits + (c - first), v);
+      if (a->residual) v += v_load_act(dtype, a->residual->data, residual_at + c, n - c);
+      v_store_act(dtype, a->z->data, z_at + c, v, n - c);
+    }
   }
 }
 
@@ -135,31 +142,38 @@ FSAM_INLINE void give(int dtype, fsam_tensor *out, int64_t r, int64_t c, vf v, i
   v_store_act(dtype, out->data, at, v, n);
 }
 
-/* From dz[n] of row r to dx and dresidual, and its share of db. In the tail dz is 0 everywhere. */
+/* From dz[n] of row r to dx and dresidual, and its share of db. sample < 0: dz is 0 everywhere. */
 FSAM_INLINE void spread_row(int dtype, const backward *a, int64_t r, const float *dz, float *db,
-                            int64_t n) {
-  row_drop dropping;
-  row_drop_begin(&dropping, &a->site, a->batch, r);
-  for (int64_t c = 0; c < n; c += LANES) {
-    vf v = v_load(dz + c);
-    if (a->dresidual) give(dtype, a->dresidual, r, c, v, n - c);
-    v = drop_columns(&dropping, c, v);
-    v_store(db + c, v_load(db + c) + v);
-    if (a->dx) give(dtype, a->dx, r, c, v, n - c);
+                            int64_t n, int32_t sample) {
+  const bool drops = a->site.threshold && sample >= 0;
+  uint16_t bits[DROP_BATCH];
+  for (int64_t first = 0; first < n; first += DROP_BATCH) {
+    int64_t end = first + DROP_BATCH < n ? first + DROP_BATCH : n;
+    if (drops)
+      drop_bits_row(bits, &a->site, (uint32_t)a->batch->ordinals[sample],
+                    (uint32_t)(r - a->batch->starts[sample]), first);
+    for (int64_t c = first; c < end; c += LANES) {
+      vf v = v_load(dz + c);
+      if (a->dresidual) give(dtype, a->dresidual, r, c, v, n - c);
+      if (drops) v = drop(&a->site, bits + (c - first), v);
+      v_store(db + c, v_load(db + c) + v);
+      if (a->dx) give(dtype, a->dx, r, c, v, n - c);
+    }
   }
 }
 
 FSAM_INLINE void backward_row(int dtype, const backward *a, int64_t r, float *dz, float *sums,
                               int64_t stride) {
   const int64_t n = a->z->shape[1];
+  const int32_t sample = a->batch->sample[r];
   const float *stats = (const float *)a->stats->data + r * a->stats->row_stride;
-  if (a->batch->sample[r] < 0)
+  if (sample < 0)
     memset(dz, 0, (size_t)stride * sizeof *dz);
   else
     normalize_backward(dtype, dz, sums + stride, sums + 2 * stride, dtype, a->dy->data,
                        r * a->dy->row_stride, a->z->data, r * a->z->row_stride, stats,
                        a->gamma->data, n);
-  spread_row(dtype, a, r, dz, sums, n);
+  spread_row(dtype, a, r, dz, sums, n, sample);
 }
 
 int FSAM_CPU(layernorm_backward)(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db,

@@ -59,29 +59,4 @@ static inline void drop_bits_row(uint16_t *bits, const drop_site *d, uint32_t or
   drop_bits(bits, d, ordinal, row, 1, (uint32_t)(column / 8), DROP_BATCH / 8);
 }
 
-/* -- a row, LANES columns at a time ------------------------------------------------------------ */
-
-typedef struct row_drop {
-  const drop_site *site; /* NULL: nothing is dropped */
-  uint32_t ordinal, row; /* of the counter */
-  uint16_t bits[DROP_BATCH];
-} row_drop;
-
-/* For row r of a batch; rows of the tail are not dropped. */
-FSAM_INLINE void row_drop_begin(row_drop *d, const drop_site *site, const fsam_batch *batch,
-                                int64_t r) {
-  const int32_t sample = batch->sample[r];
-  d->site = site->threshold && sample >= 0 ? site : NULL;
-  if (!d->site) return;
-  d->ordinal = (uint32_t)batch->ordinals[sample];
-  d->row = (uint32_t)(r - batch->starts[sample]);
-}
-
-/* dropout(x) of the columns c … c + LANES - 1; the caller goes through the row from 0 on. */
-FSAM_INLINE vf drop_columns(row_drop *d, int64_t c, vf x) {
-  if (!d->site) return x;
-  if (c % DROP_BATCH == 0) drop_bits_row(d->bits, d->site, d->ordinal, d->row, c);
-  return drop(d->site, d->bits + c % DROP_BATCH, x);
-}
-
 #endif
