@@ -35,9 +35,11 @@ if(NOT FSAM_CUDA STREQUAL OFF)
     foreach(source IN LISTS FSAM_CUDA_SOURCES FSAM_CUDA_ENGINE)
       get_filename_component(name ${source} NAME_WE)
       set(object ${CMAKE_BINARY_DIR}/cuda/${name}.o)
-      add_custom_command(OUTPUT ${object} DEPENDS ${source} ${FSAM_CUDA_HEADERS}
+      add_custom_command(OUTPUT ${object}
+        DEPENDS ${source} ${FSAM_CUDA_HEADERS} ${FSAM_PUBLIC_KERNELS}
         COMMAND sh -c "log=$1; shift; \"$@\" >$log 2>&1 || { cat $log; exit 1; }" sh ${object}.log
-                ${NVCC} -std=c++17 -O3 -I${CMAKE_SOURCE_DIR} -c -o ${object} ${source} -Werror all-warnings
+                ${NVCC} -std=c++17 -O3 -I${CMAKE_SOURCE_DIR} -I${FSAM_GENERATED} -c -o ${object} ${source}
+                -Werror all-warnings
                 -DFSAM_VERSION=\"${PROJECT_VERSION}\" --resource-usage
                 -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-fno-exceptions
                 -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90
@@ -50,7 +52,7 @@ if(NOT FSAM_CUDA STREQUAL OFF)
       set(all)
     endif()
     add_library(fsam-cuda SHARED ${all} ${FSAM_CUDA_HOST_SOURCES} ${FSAM_CUDA_OBJECTS})
-    add_dependencies(fsam-cuda cuda-kernels program-texts)
+    add_dependencies(fsam-cuda cuda-kernels program-texts fsam_generated)
     set_source_files_properties(${FSAM_CUDA_OBJECTS} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
     set_target_properties(fsam-cuda PROPERTIES LINKER_LANGUAGE C BUILD_RPATH "$ORIGIN"
       INSTALL_RPATH_USE_LINK_PATH TRUE

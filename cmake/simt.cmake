@@ -8,12 +8,12 @@ if(CMAKE_CXX_COMPILER)
   set(FSAM_SIMT_SOURCES ${FSAM_CUDA_SOURCES} ${CMAKE_SOURCE_DIR}/spec/simt/broken.cu)
   list(REMOVE_ITEM FSAM_SIMT_SOURCES ${CMAKE_SOURCE_DIR}/kernels/vector/module.cu)
   set_source_files_properties(${FSAM_SIMT_SOURCES} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
-  add_library(fsam-simt SHARED EXCLUDE_FROM_ALL spec/simt/simt.cpp spec/simt/matmul.cpp
-    spec/simt/module.cpp spec/simt/recorder.cpp spec/simt/recording.cpp spec/simt/sdpa.cpp
+  add_library(fsam-simt SHARED EXCLUDE_FROM_ALL spec/simt/simt.cpp spec/simt/cublaslt.cpp
+    spec/simt/module.cpp spec/simt/recorder.cpp spec/simt/recording.cpp spec/simt/cudnn_attention.cpp
     ${FSAM_SIMT_SOURCES} kernels/vector/programs_cuda.c
     kernels/vector/source_cuda.c kernels/vendor/nvrtc_cuda.c kernels/vendor/cubin_cache_cuda.c)
   set_target_properties(fsam-simt PROPERTIES CXX_STANDARD 17 CXX_VISIBILITY_PRESET hidden)
-  target_include_directories(fsam-simt PRIVATE spec/simt ${CMAKE_SOURCE_DIR})
+  target_include_directories(fsam-simt PRIVATE spec/simt ${CMAKE_SOURCE_DIR} ${FSAM_GENERATED})
   target_compile_definitions(fsam-simt PRIVATE FSAM_SIMT=1 FSAM_VERSION="${PROJECT_VERSION}")
   # The device itself, on a runtime that puts everything off.
   set_source_files_properties(${FSAM_CUDA_ENGINE} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
@@ -23,5 +23,5 @@ if(CMAKE_CXX_COMPILER)
     $<$<BOOL:${FSAM_AUTO_VAR_INIT}>:-ftrivial-auto-var-init=pattern>
     $<$<BOOL:${FSAM_WERROR}>:-Werror>)
   target_link_libraries(fsam-simt PRIVATE fsam ${CMAKE_DL_LIBS})
-  add_dependencies(fsam-simt program-texts)
+  add_dependencies(fsam-simt program-texts fsam_generated)
 endif()

@@ -1,6 +1,7 @@
-/* arena.c: memory with explicit lifetimes. An arena is a stack of blocks inside large chunks; a
- * tensor remembers its block's slot and serial number, so that using it after the block was taken
- * back is an error that names it. What device a chunk lies on is the device's business. */
+/* arena.c: memory with explicit lifetimes. An arena lays blocks one after another inside large
+ * chunks and takes all of them back at once; a tensor remembers its block's slot and serial number,
+ * so that using it after a reset is an error that names it. What device a chunk lies on is the
+ * device's business. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,19 +15,12 @@ typedef struct chunk {
   int64_t bytes, used;
 } chunk;
 
-typedef struct block {
-  uint64_t serial;
-  int64_t bytes;
-  int chunk;      /* which chunk it lies in */
-  int64_t offset; /* where in it: the chunk's `used` before this block */
-} block;
-
 struct fsam_arena {
   fsam_device *device;
   char name[16];
   chunk *chunks;
   int chunk_count;
-  block *blocks;
+  uint64_t *serials; /* of the blocks handed out */
   int64_t block_count, block_capacity;
   int64_t live, peak;
   uint64_t serial; /* the last one given out */
@@ -46,7 +40,7 @@ void fsam_arena_free(fsam_arena *a) {
   if (!a) return;
   for (int i = 0; i < a->chunk_count; i++) a->device->memory->free(a->device, a->chunks[i].base);
   free(a->chunks);
-  free(a->blocks);
+  free(a->serials);
   fsam_device_close(a->device);
   free(a);
 }
@@ -55,22 +49,13 @@ int64_t fsam_arena_live(const fsam_arena *a) { return a->live; }
 
 int64_t fsam_arena_peak(const fsam_arena *a) { return a->peak; }
 
-int64_t fsam_arena_mark(const fsam_arena *a) { return a->block_count; }
-
-void fsam_arena_release(fsam_arena *a, int64_t mark) {
-  if (a->block_count > mark && a->device->memory->reuse) a->device->memory->reuse(a->device);
-  while (a->block_count > mark) {
-    block *b = &a->blocks[--a->block_count];
-    a->chunks[b->chunk].used = b->offset;
-    a->live -= b->bytes;
-    b->serial = 0;
-  }
-}
-
 /* After a reset an arena that had grown by pieces becomes one chunk of the whole size, so that the
  * next pass finds its memory in one piece and at the same offsets. */
 void fsam_arena_reset(fsam_arena *a) {
-  fsam_arena_release(a, 0);
+  if (a->block_count && a->device->memory->reuse) a->device->memory->reuse(a->device);
+  a->block_count = 0;
+  a->live = 0;
+  for (int i = 0; i < a->chunk_count; i++) a->chunks[i].used = 0;
   if (a->chunk_count < 2) return;
   int64_t total = 0;
   a->device->moves++;
@@ -104,17 +89,16 @@ static void *push(fsam_arena *a, int64_t bytes, uint32_t *slot, uint64_t *serial
   int64_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
   if (a->block_count == a->block_capacity) {
     int64_t capacity = a->block_capacity ? 2 * a->block_capacity : 256;
-    block *grown = realloc(a->blocks, (size_t)capacity * sizeof *grown);
+    uint64_t *grown = realloc(a->serials, (size_t)capacity * sizeof *grown);
     if (!grown) return NULL;
-    a->blocks = grown;
+    a->serials = grown;
     a->block_capacity = capacity;
   }
   int c = chunk_for(a, rounded);
   if (c < 0) return NULL;
   chunk *ch = &a->chunks[c];
-  a->blocks[a->block_count] = (block){++a->serial, rounded, c, ch->used};
+  *serial = a->serials[a->block_count] = ++a->serial;
   *slot = (uint32_t)a->block_count++;
-  *serial = a->serial;
   void *p = ch->base + ch->used;
   ch->used += rounded;
   a->live += rounded;
@@ -161,7 +145,7 @@ int fsam_tensor_new(fsam_tensor *out, fsam_arena *a, int dtype, int rank, const 
 
 int fsam_tensor_check(const fsam_tensor *t) {
   const fsam_arena *a = t->arena;
-  if (a && t->slot < a->block_count && a->blocks[t->slot].serial == t->serial) return FSAM_OK;
+  if (a && t->slot < a->block_count && a->serials[t->slot] == t->serial) return FSAM_OK;
   return fsam__fail(FSAM_ESTALE, "tensor %s: its memory was taken back (the %s arena was reset)",
                     t->name[0] ? t->name : "unnamed", a ? a->name : "freed");
 }

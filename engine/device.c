@@ -110,8 +110,12 @@ static int open_cpu(fsam_device **out) {
   d->kernels = best_level().kernels;
   d->memory = &cpu_memory;
   d->refs = 1;
-  *out = d;
-  return FSAM_OK;
+  const int rc = d->kernels->device_check(d);
+  if (rc < 0)
+    free(d);
+  else
+    *out = d;
+  return rc;
 }
 
 int fsam_device_open(fsam_device **out, const char *name) {
@@ -122,10 +126,40 @@ int fsam_device_open(fsam_device **out, const char *name) {
   return fsam__fail(FSAM_EINVAL, "device %s is unknown (cpu, cuda, auto)", name);
 }
 
+/* -- what the kernels' libraries keep ---------------------------------------------------------- */
+
+typedef struct fsam_slot {
+  void *kept;
+  void (*free_kept)(void *kept);
+  struct fsam_slot *next;
+} fsam_slot;
+
+int fsam__device_slot(void ***slot, fsam_device *d, void (*free_kept)(void *kept)) {
+  fsam_slot *s = d->slots;
+  while (s && s->free_kept != free_kept) s = s->next;
+  if (!s) {
+    s = malloc(sizeof *s);
+    if (!s) return fsam__fail(FSAM_ENOMEM, "device %s: no memory", d->name);
+    *s = (fsam_slot){NULL, free_kept, d->slots};
+    d->slots = s;
+  }
+  *slot = &s->kept;
+  return FSAM_OK;
+}
+
+static void free_slots(fsam_device *d) {
+  for (fsam_slot *s = d->slots, *next; s; s = next) {
+    next = s->next;
+    if (s->kept) s->free_kept(s->kept);
+    free(s);
+  }
+}
+
+/* -- opening and closing ----------------------------------------------------------------------- */
+
 void fsam_device_close(fsam_device *d) {
   if (!d || --d->refs > 0) return;
-  if (d->matmul) d->matmul_free(d->matmul);
-  if (d->sdpa) d->sdpa_free(d->sdpa);
+  free_slots(d);
   if (d->workspace) d->memory->free(d, d->workspace);
   if (d->memory->close) d->memory->close(d);
   free(d);
@@ -142,13 +176,4 @@ const char *fsam__room(fsam_device *d, char text[64]) {
   d->memory->room(d, &left, &total);
   snprintf(text, 64, "; the GPU has %.1f of %.1f GB left", (double)left / 1e9, (double)total / 1e9);
   return text;
-}
-
-int fsam_tuning_begin(fsam_device *d, const char *known) {
-  return d->tuning_begin ? d->tuning_begin(d, known) : FSAM_OK;
-}
-
-int fsam_tuning_text(fsam_device *d, const char **text) {
-  *text = "";
-  return d->tuning_text ? d->tuning_text(d, text) : FSAM_OK;
 }

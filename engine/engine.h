@@ -1,5 +1,6 @@
 /* engine.h: what kernels and the engine's own files may use of the engine beyond fsam.h. Private to
- * the library. Owns: the device struct with its kernel table, error raising, argument checks. */
+ * the library. Owns: the device struct with its kernel table, raising errors, checks of arguments.
+ * Leaves to others: vector programs (program.h), how dropout counts (drop_site.h). */
 #ifndef FSAM_ENGINE_H
 #define FSAM_ENGINE_H
 
@@ -25,6 +26,11 @@ const char *fsam__room(fsam_device *device, char text[64]);
  * kernel calls this once, before its parallel part. FSAM_ENOMEM. */
 int fsam__workspace(void **out, fsam_device *device, size_t bytes);
 
+/* Where a library of mathematics keeps what it has for this device: **slot is its pointer, NULL at
+ * first. A slot belongs to the function that frees it; the device calls that function once, when it
+ * closes, unless the pointer is still NULL. FSAM_ENOMEM. */
+int fsam__device_slot(void ***slot, fsam_device *device, void (*free_kept)(void *kept));
+
 /* Fails while the device's work is being recorded: "cannot `what` …". */
 int fsam__not_recording(const fsam_device *device, const char *what);
 
@@ -48,7 +54,7 @@ typedef struct fsam_memory {
   int (*copy_in)(fsam_device *device, void *to, const void *from, size_t bytes);
   int (*copy_out)(fsam_device *device, void *to, const void *from, size_t bytes);
   /* A GPU's; NULL on the CPU. A copy to the host that waits for what is queued now, not for what
-   * comes later: *ticket is ended once, with `to` = NULL when nobody wants the data any more. */
+   * comes later: *ticket is ended once, with `to` = NULL when the data is not wanted any more. */
   int (*read_begin)(fsam_device *device, void **ticket, const void *from, size_t bytes);
   int (*read_end)(fsam_device *device, void *ticket, void *to);
   void (*reuse)(fsam_device *device); /* an arena took memory back: later work may overwrite it */
@@ -75,18 +81,12 @@ struct fsam_device {
   const fsam_recorder *recorder; /* NULL where nothing can be recorded */
   void *recording;               /* what the recorder keeps while work is recorded, else NULL */
   int64_t moves;                 /* how often memory was moved that a recording may name */
-  void *matmul; /* the matrix library's cache (kernels/linear.c) */
-  void (*matmul_free)(void *matmul);
-  /* A GPU's; NULL on the CPU: fsam_tuning_begin, fsam_tuning_text. */
-  int (*tuning_begin)(fsam_device *device, const char *known);
-  int (*tuning_text)(fsam_device *device, const char **text);
-  void *workspace; /* workspace.c */
+  struct fsam_slot *slots;       /* fsam__device_slot */
+  void *workspace;               /* workspace.c */
   size_t workspace_bytes;
   void *stream;   /* a GPU's queue of launches (cudaStream_t) */
   int32_t *fault; /* a GPU's word for what its kernels find wrong, in its memory; 0: nothing */
   int refs;       /* arenas that live on it, and the opener */
-  void *sdpa;     /* a GPU's: cuDNN's plans (kernels/vendor/cudnn_attention_cuda.c) */
-  void (*sdpa_free)(void *sdpa);
 };
 
 /* FAULT_IDS, … in the order of faults.def. */
@@ -108,6 +108,8 @@ typedef struct fsam_cuda_half {
   int (*open)(fsam_device **out);
 } fsam_cuda_half;
 
+/* -- checks of arguments (check.c) ------------------------------------------------------------- */
+
 /* Checks that t is alive, of dtype (or any float with dtype < 0) and has exactly this shape
  * (-1 = any); NULL t fails. `op` and `arg` name the place. */
 int fsam__expect(const char *op, const char *arg, const fsam_tensor *t, int dtype, int rank,
@@ -117,6 +119,13 @@ int fsam__expect_optional(const char *op, const char *arg, const fsam_tensor *t,
                           int rank, int64_t d0, int64_t d1);
 /* Fails unless the rows of t follow each other without gaps. */
 int fsam__expect_dense(const char *op, const char *arg, const fsam_tensor *t);
+/* Fails without a batch, or with one of negative sizes. Tensors are then held against its sizes. */
+int fsam__check_batch(const char *op, const fsam_batch *batch);
+/* Fails for a batch without a pass. */
+int fsam__check_pass(const char *op, const fsam_batch *batch);
+/* Fails unless dropout is NULL or its p is in [0, 1) and stays so when rounded; something to drop
+ * needs the batch's pass. */
+int fsam__check_dropout(const char *op, const fsam_dropout *dropout, const fsam_batch *batch);
 
 /* Checks that stop at the first failure: `FSAM_TRY(fsam__expect(…));` */
 #define FSAM_TRY(call)       \

@@ -1,8 +1,7 @@
-/* error.c: the one error message, and the argument checks that write it. A message is set once,
- * where the fault is seen; callers pass the code up unchanged. */
+/* error.c: the one error message, and the version of the library. A message is set once, where the
+ * fault is seen; callers pass the code up unchanged. */
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "engine/engine.h"
 
@@ -20,48 +19,4 @@ int fsam__fail(int code, const char *format, ...) {
   vsnprintf(message, sizeof message, format, args);
   va_end(args);
   return code;
-}
-
-static const char *dtype_name(int dtype) {
-  static const char *const names[] = {"f32", "bf16", "i32"};
-  return dtype >= 0 && dtype < 3 ? names[dtype] : "float";
-}
-
-/* "[384, 128] f32" into text. */
-static void describe(char *text, size_t size, const fsam_tensor *t) {
-  size_t used = (size_t)snprintf(text, size, "[");
-  for (int i = 0; i < t->rank && i < 4 && used < size; i++)
-    used +=
-        (size_t)snprintf(text + used, size - used, i ? ", %lld" : "%lld", (long long)t->shape[i]);
-  if (used < size) snprintf(text + used, size - used, "] %s", dtype_name(t->dtype));
-}
-
-int fsam__expect_optional(const char *op, const char *arg, const fsam_tensor *t, int dtype,
-                          int rank, int64_t d0, int64_t d1) {
-  if (!t) return FSAM_OK;
-  FSAM_TRY(fsam_tensor_check(t));
-  const int64_t want[2] = {d0, d1};
-  bool fits = t->rank == rank && (dtype < 0 ? t->dtype != FSAM_I32 : t->dtype == dtype);
-  for (int i = 0; i < 2 && i < rank; i++) fits = fits && (want[i] < 0 || t->shape[i] == want[i]);
-  if (fits) return FSAM_OK;
-  char got[96], expected[96];
-  fsam_tensor wanted = {.rank = rank, .dtype = dtype, .shape = {d0, d1, 1, 1}};
-  describe(got, sizeof got, t);
-  describe(expected, sizeof expected, &wanted);
-  return fsam__fail(FSAM_EINVAL, "%s: %s (%s) is %s, expected %s%s", op, arg,
-                    t->name[0] ? t->name : "unnamed", got, expected,
-                    strstr(expected, "-1") ? " (-1: any)" : "");
-}
-
-int fsam__expect(const char *op, const char *arg, const fsam_tensor *t, int dtype, int rank,
-                 int64_t d0, int64_t d1) {
-  if (!t) return fsam__fail(FSAM_EINVAL, "%s: %s is missing", op, arg);
-  return fsam__expect_optional(op, arg, t, dtype, rank, d0, d1);
-}
-
-int fsam__expect_dense(const char *op, const char *arg, const fsam_tensor *t) {
-  if (!t || t->rank < 2 || t->row_stride == fsam__elements(t) / (t->shape[0] ? t->shape[0] : 1))
-    return FSAM_OK;
-  return fsam__fail(FSAM_EINVAL, "%s: %s (%s) is a column slice; whole rows are needed", op, arg,
-                    t->name);
 }

@@ -76,22 +76,13 @@ const char *fsam_device_text(const fsam_device *device);
 /* How many GPUs the driver reports; 0 without a driver. */
 int fsam_gpus(void);
 
-/* From now on each new matrix product of a GPU is timed once, to choose among its algorithms;
- * without this the library's own choice stands. `known`: the text of an earlier run, whose choices
- * are kept, or NULL. The text is for a file; it lives until the next call, and is "" for the CPU,
- * which has nothing to tune. */
-int fsam_tuning_begin(fsam_device *device, const char *known);
-int fsam_tuning_text(fsam_device *device, const char **text);
-
-/* An arena hands out memory from its top and takes it back in reverse order. `name`
- * (at most 15 characters) appears in messages. */
+/* An arena hands out memory piece by piece and takes it back all at once. `name` (at most 15
+ * characters) appears in messages. */
 int fsam_arena_new(fsam_arena **out, fsam_device *device, const char *name);
 void fsam_arena_free(fsam_arena *arena);
 int64_t fsam_arena_live(const fsam_arena *arena); /* bytes handed out now */
 int64_t fsam_arena_peak(const fsam_arena *arena); /* the most ever handed out */
-int64_t fsam_arena_mark(const fsam_arena *arena);
-void fsam_arena_release(fsam_arena *arena, int64_t mark); /* frees all that came after the mark */
-void fsam_arena_reset(fsam_arena *arena);                 /* frees everything */
+void fsam_arena_reset(fsam_arena *arena);         /* frees everything */
 
 /* A dense row-major array in an arena. Plain data: copying the struct makes another view. */
 typedef struct fsam_tensor {
@@ -119,9 +110,9 @@ int fsam_tensor_check(const fsam_tensor *t);
  * gives every NaN the same bits, because LuaJIT cannot hold others. */
 int fsam_tensor_write(fsam_tensor *t, const void *host, int64_t count);
 int fsam_tensor_read(const fsam_tensor *t, void *host, int64_t count);
-/* Reading in two halves: the first says that t (f32 or i32) will be wanted as it is now, the second
- * waits for it, not for what has been queued since, and takes it; `host` has room for all of t.
- * Either ends with fsam_readback_free. */
+/* Reading in two halves: the first says that t (f32 or i32) will be wanted with its present values,
+ * the second waits for it, not for what has been queued since, and takes it; `host` has room for
+ * all of t. Either ends with fsam_readback_free. */
 typedef struct fsam_readback fsam_readback;
 int fsam_readback_begin(fsam_readback **out, const fsam_tensor *t);
 int fsam_readback_end(fsam_readback *read, void *host, int64_t count);
@@ -193,7 +184,12 @@ int fsam_tensor_random(fsam_tensor *t, int normal, double shift, double scale, u
                        uint32_t stream);
 
 /* -- layers ------------------------------------------------------------------------------------
- * "act" below is the activations' type, f32 or bf16, the same for all of one call; sums are f32. */
+ * "act" below is the activations' type, f32 or bf16, the same for all of one call; sums are f32.
+ *
+ * From "kernels begin" to "kernels end" each function fsam_NAME checks its arguments and calls the
+ * device's kernel NAME, which takes the same ones. The build makes the list of kernels from these
+ * prototypes. */
+/* kernels begin */
 
 /* y[T,N] = x[T,K] w[N,K]^T + b[N].  y, x, w act; b f32 or NULL. y may be a column slice. */
 int fsam_linear_forward(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *w,
@@ -203,6 +199,13 @@ int fsam_linear_backward_input(fsam_tensor *dx, const fsam_tensor *dy, const fsa
 /* dw[N,K] = dy^T x, db[N] = column sums of dy; both f32. */
 int fsam_linear_backward_weight(fsam_tensor *dw, fsam_tensor *db, const fsam_tensor *dy,
                                 const fsam_tensor *x);
+
+/* From now on each new matrix product of a GPU is timed once, to choose among its algorithms;
+ * without this the library's own choice stands. `known`: the text of an earlier run, whose choices
+ * are kept, or NULL. The text is for a file; it lives until the next call, and is "" for the CPU,
+ * which has nothing to tune. */
+int fsam_tuning_begin(fsam_device *device, const char *known);
+int fsam_tuning_text(fsam_device *device, const char **text);
 
 enum { FSAM_GELU_ERF = 0, FSAM_GELU_TANH = 1 };
 /* y[T,F] = gelu(x + b): x·Φ(x), or its tanh form (Hendrycks & Gimpel 2016).  b f32 or NULL. */
@@ -264,6 +267,8 @@ int fsam_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_ten
 int fsam_mse(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
              const fsam_tensor *targets, const fsam_batch *batch);
 
+/* kernels end */
+
 /* -- the model as one vector: layouts, programs, selection ------------------------------------- */
 
 /* A layout cuts a model's vector into its parameters (named tensors) that start at multiples of 64
@@ -305,6 +310,7 @@ typedef struct fsam_binding {
   const double *numbers; /* host memory */
   double *const *cells;  /* device memory: one scalar, or a row (f64[parameters]) */
 } fsam_binding;
+/* kernels begin */
 int fsam_program_run(const fsam_program *program, fsam_layout *layout, const fsam_binding *binding);
 
 /* mask = the largest keys, exactly; ties go to the lowest element, and a key of 0 is chosen only
@@ -313,11 +319,12 @@ int fsam_program_run(const fsam_program *program, fsam_layout *layout, const fsa
  * != 0 takes part; k[0] of all of them, or with per_parameter k[parameter] of each. Parameters
  * outside get `outside` in all their bits. FSAM_EINVAL, naming the element, for a negative key or
  * NaN. */
-int fsam_select(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
-                const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
-                int per_parameter, int outside);
+int fsam_program_select(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
+                        const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
+                        int per_parameter, int outside);
 /* counts[parameter] = how many bits are set in a, and in b too unless it is NULL. */
 int fsam_mask_count(double *counts, fsam_layout *layout, const uint64_t *a, const uint64_t *b);
+/* kernels end */
 
 /* -- files ------------------------------------------------------------------------------------- */
 

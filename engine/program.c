@@ -146,9 +146,9 @@ static bool ends_with_key(const fsam_program *p) {
   return last->end > last->vectors && p->code[last->end - 1].op == OP_KEY && !last->reductions;
 }
 
-int fsam_select(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
-                const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
-                int per_parameter, int outside) {
+int fsam_program_select(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
+                        const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
+                        int per_parameter, int outside) {
   if (!ends_with_key(program))
     return fsam__fail(FSAM_EINVAL, "select: the program's last pass does not end with KEY");
   for (int i = 0; i < (per_parameter ? layout->parameters : 1); i++)

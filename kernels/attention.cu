@@ -1,5 +1,6 @@
 /* attention.cu: self-attention within each sample of a packed batch (attention.c has the formulas),
- * any length, heads of at most 128 columns. Where FSAM_ATTENTION says so, cuDNN does it (sdpa.cu).
+ * any length, heads of at most 128 columns. Where FSAM_ATTENTION says so, cuDNN does it
+ * (vendor/cudnn_attention.cu).
  *
  * Forward, a block has 64 queries of a head and goes through the keys by tiles, keeping the
  * largest score and the sum so far (online softmax, Milakov & Gimelshein 2018; Dao et al. 2022).
@@ -57,8 +58,8 @@ __device__ __forceinline__ void draw_tile(uint8_t *kept, const task &a, int samp
   for (int i = (int)threadIdx.x; i < queries * keys / OCTET; i += THREADS) {
     const int row = query + i / (keys / OCTET), octet = key / OCTET + i % (keys / OCTET);
     if (row < n && octet * OCTET < n)
-      kept[i] = (uint8_t)kept_octet(site, ordinal, (uint32_t)row,
-                                    (uint32_t)head << 16 | (uint32_t)octet);
+      kept[i] =
+          (uint8_t)kept_octet(site, ordinal, (uint32_t)row, (uint32_t)head << 16 | (uint32_t)octet);
   }
 }
 
@@ -353,7 +354,7 @@ static int forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv, t
 int attention_forward_cuda(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv, int heads,
                            const fsam_batch *batch, const fsam_dropout *dropout) {
   const task a = task_of(qkv, heads, batch, dropout);
-  const int done = fsam__sdpa_forward(out, lse, qkv, heads, batch, dropout);
+  const int done = fsam__cudnn_attention_forward(out, lse, qkv, heads, batch, dropout);
   if (done) return done < 0 ? done : FSAM_OK;
   FSAM_TRY(check_head("attention_forward", a));
   return qkv->dtype == FSAM_BF16 ? forward<bf16>(out, lse, qkv, a)
@@ -387,9 +388,11 @@ int attention_backward_cuda(fsam_tensor *dqkv, const fsam_tensor *dout, const fs
                             const fsam_tensor *lse, const fsam_tensor *qkv, int heads,
                             const fsam_batch *batch, const fsam_dropout *dropout) {
   const task a = task_of(qkv, heads, batch, dropout);
-  const int done = fsam__sdpa_backward(dqkv, dout, out, lse, qkv, heads, batch, dropout);
+  const int done = fsam__cudnn_attention_backward(dqkv, dout, out, lse, qkv, heads, batch, dropout);
   if (done) return done < 0 ? done : FSAM_OK;
   FSAM_TRY(check_head("attention_backward", a));
   return qkv->dtype == FSAM_BF16 ? backward<bf16>(dqkv, dout, out, lse, qkv, a)
                                  : backward<float>(dqkv, dout, out, lse, qkv, a);
 }
+
+int device_check_cuda(fsam_device *) { return fsam__cudnn_attention_check(); }

@@ -1,7 +1,6 @@
 /* cross_entropy.c: losses[b] = log(sum_j exp(x_j - max)) - (x_label - max) for the row x of logits
  * of each sample, and dlogits = scale (softmax(x) - onehot(label)). Stable for any finite logits; a
  * NaN makes its own row NaN and no other. Empty samples give 0, whatever their row and label. */
-#include "kernels/simd/drop.h"
 #include "kernels/simd/simd_math.h"
 
 #if FSAM_PUBLIC

@@ -1,29 +1,9 @@
 /* dropout.c: y[B,H] = dropout(x), one row per sample, for the classification heads; the same call
- * with gradients is its backward. Row word 0 of the counter; y may be x. Also owns the checks that
- * all ops with a batch or dropout share; the rule itself is in dropout.h. */
+ * with gradients is its backward. Row word 0 of the counter; y may be x. The rule itself is in
+ * simd/drop.h. */
 #include "kernels/simd/drop.h"
 
 #if FSAM_PUBLIC
-
-int fsam__check_dropout(const char *op, const fsam_dropout *dropout, const fsam_batch *batch) {
-  if (!dropout || dropout->p == 0) return FSAM_OK;
-  if (!(dropout->p > 0 && 65536 * dropout->p < 65535.5))
-    return fsam__fail(FSAM_EINVAL, "%s: dropout p is %g, expected 0 to less than 1", op,
-                      dropout->p);
-  return fsam__check_pass(op, batch);
-}
-
-int fsam__check_batch(const char *op, const fsam_batch *batch) {
-  if (!batch) return fsam__fail(FSAM_EINVAL, "%s: batch is missing", op);
-  if (batch->tokens >= 0 && batch->samples >= 0 && batch->longest >= 0) return FSAM_OK;
-  return fsam__fail(FSAM_EINVAL, "%s: batch has %d tokens, %d samples, longest %d", op,
-                    batch->tokens, batch->samples, batch->longest);
-}
-
-int fsam__check_pass(const char *op, const fsam_batch *batch) {
-  if (!batch || batch->pass) return FSAM_OK; /* a missing batch is told of elsewhere */
-  return fsam__fail(FSAM_EINVAL, "%s: batch has no pass", op);
-}
 
 int fsam_dropout_apply(fsam_tensor *y, const fsam_tensor *x, const fsam_batch *batch,
                        const fsam_dropout *dropout) {

@@ -3,8 +3,8 @@
  * backward.
  *
  * Backward adds the rows of dz into the tables' gradients. Threads own columns there and take the
- * tokens in order, so that the sums do not depend on their number; nothing else is as simple for
- * tables of 2 rows and of 50,000. */
+ * tokens in order, so that the sums do not depend on their number. It suits tables of 2 rows and of
+ * 50,000 alike. */
 #include <omp.h>
 
 #include "kernels/simd/drop.h"

@@ -188,7 +188,7 @@ __device__ __forceinline__ int find(int *found, const scatter_arguments &a, int6
   const bool hit = t < a.batch.tokens && names(a, t, row);
   const uint32_t hits = warp_ballot(hit);
   if (lane_id() == 0) counts[warp_id()] = __popc(hits);
-  __syncthreads(); /* and nobody reads what was found before */
+  __syncthreads(); /* and no thread still reads what was found before */
   int before = __popc(hits & ((1u << lane_id()) - 1)), total = 0;
   for (int w = 0; w < THREADS / WARP; w++) {
     before += w < warp_id() ? counts[w] : 0;

@@ -128,7 +128,7 @@ enum { TILE_ROWS = 64, TILE_COLUMNS = 512 };
 typedef struct backward {
   fsam_tensor *dx;
   const fsam_tensor *dy, *x, *b;
-  float *sums; /* [tile rows, F], or NULL where nobody wants db */
+  float *sums; /* [tile rows, F], or NULL where db is not wanted */
 } backward;
 
 /* Rows r0 … r1, columns c0 … c1: stores dx, leaves the sums of the columns in sums[c0 … c1]. */

@@ -81,7 +81,7 @@ int gelu_forward_cuda(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b
 
 /* -- backward ---------------------------------------------------------------------------------- */
 
-/* sums: f32[chunks][columns], or NULL where nobody wants db. */
+/* sums: f32[chunks][columns], or NULL where db is not wanted. */
 template <typename T, int FORM>
 static __global__ void __launch_bounds__(THREADS, 8)
     gelu_backward_k(matrix<T> dx, matrix<const T> dy, matrix<const T> x, const float *b,

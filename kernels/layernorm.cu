@@ -19,7 +19,7 @@ struct forward_arguments {
   bool wide;
 };
 
-/* z of the thread's octet, as it is stored. */
+/* z of the thread's octet, rounded as it is stored. */
 template <typename T>
 __device__ __forceinline__ void sum_octet(float z[OCTET], const forward_arguments<T> &a,
                                           int64_t row, int64_t column, int64_t left) {
@@ -93,7 +93,7 @@ int layernorm_forward_cuda(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats, c
 
 template <typename T>
 struct backward_arguments {
-  matrix<T> dx, dresidual; /* data is NULL where nobody wants it */
+  matrix<T> dx, dresidual; /* data is NULL where it is not wanted */
   matrix<const T> dy, z;
   matrix<const float> stats;
   const float *gamma;

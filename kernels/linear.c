@@ -1,6 +1,6 @@
 /* linear.c: y[T,N] = x[T,K] w[N,K]^T + b[N] and its three gradients. The products are the matrix
- * library's (matmul.h); the bias gradient is ours. Nothing is saved for backward beyond x and w.
- * A row of the tail gives a row of y and, its dy being zeros, nothing to any gradient. */
+ * library's (vendor/matmul.h); the bias gradient is ours. Nothing is saved for backward beyond x
+ * and w. A row of the tail gives a row of y and, its dy being zeros, nothing to any gradient. */
 #include "kernels/vendor/matmul.h"
 #include "kernels/simd/simd.h"
 
@@ -32,6 +32,14 @@ int fsam_linear_backward_weight(fsam_tensor *dw, fsam_tensor *db, const fsam_ten
   FSAM_TRY(
       fsam__expect_optional("linear_backward_weight", "db", db, FSAM_F32, 1, dy->shape[1], -1));
   return fsam__device_of(dy)->kernels->linear_backward_weight(dw, db, dy, x);
+}
+
+int fsam_tuning_begin(fsam_device *device, const char *known) {
+  return device->kernels->tuning_begin(device, known);
+}
+
+int fsam_tuning_text(fsam_device *device, const char **text) {
+  return device->kernels->tuning_text(device, text);
 }
 
 #endif
@@ -92,4 +100,17 @@ int FSAM_CPU(linear_backward_weight)(fsam_tensor *dw, fsam_tensor *db, const fsa
                                      const fsam_tensor *x) {
   if (db) sum_columns(db, dy);
   return dw ? fsam__matmul(dw, dy, true, x, false, NULL, dw->filled) : FSAM_OK;
+}
+
+/* -- tuning: the CPU's libraries choose by themselves ------------------------------------------ */
+
+int FSAM_CPU(tuning_begin)(fsam_device *device, const char *known) {
+  (void)device, (void)known;
+  return FSAM_OK;
+}
+
+int FSAM_CPU(tuning_text)(fsam_device *device, const char **text) {
+  (void)device;
+  *text = "";
+  return FSAM_OK;
 }

@@ -1,8 +1,8 @@
-/* linear.cu: y = x w^T + b and its gradients (linear.c). The products are cuBLASLt's (matmul.cuh);
- * ours are the way from rows to columns, and the bias: rounded to bf16 where y is, because a
- * product's bias has its output's type, and its gradient. The products are bound by the matrix
- * unit or, at a few hundred tokens, by the weights' memory; the gradient of the bias reads dy once
- * more. */
+/* linear.cu: y = x w^T + b and its gradients (linear.c). The products are cuBLASLt's
+ * (vendor/cublaslt.cuh); ours are the way from rows to columns, and the bias: rounded to bf16 where
+ * y is, because a product's bias has its output's type, and its gradient. The products are bound by
+ * the matrix unit or, at a few hundred tokens, by the weights' memory; the gradient of the bias
+ * reads dy once more. */
 #include "kernels/cuda/columns.cuh"
 #include "kernels/vendor/cublaslt.cuh"
 
@@ -17,9 +17,9 @@ static int8_t alignment_of(const void *p) {
 /* c[rows,columns] = op(a) op(b), by rows. Read by columns each of them is its transpose, and the
  * product is c' = op(b)' op(a)': the operands change places, and each is transposed for cuBLASLt
  * where it was for us. A bias of c's columns becomes one of the rows that cuBLASLt sees. */
-static fsam_product product_of(const fsam_tensor *c, const fsam_tensor *a, bool a_transposed,
-                               const fsam_tensor *b, bool b_transposed, const void *bias) {
-  fsam_product p = {};
+static cublaslt_product product_of(const fsam_tensor *c, const fsam_tensor *a, bool a_transposed,
+                                   const fsam_tensor *b, bool b_transposed, const void *bias) {
+  cublaslt_product p = {};
   p.kind.m = c->shape[1];
   p.kind.n = c->shape[0];
   p.kind.k = a->shape[a_transposed ? 0 : 1];
@@ -86,7 +86,7 @@ static int bias_gradient(fsam_tensor *db, const fsam_tensor *dy) {
 /* -- the kernels ------------------------------------------------------------------------------- */
 
 /* Zeros where there is nothing to sum over. */
-static int clear(const fsam_product &p, fsam_device *device) {
+static int clear(const cublaslt_product &p, fsam_device *device) {
   const size_t bytes = (size_t)(p.kind.m * fsam__dtype_bytes(p.kind.d_type));
   const size_t step = (size_t)(p.kind.ldd * fsam__dtype_bytes(p.kind.d_type));
   for (int64_t j = 0; !p.add && j < p.kind.n; j++)
@@ -94,10 +94,10 @@ static int clear(const fsam_product &p, fsam_device *device) {
   return FSAM_OK;
 }
 
-static int multiply(const fsam_product &p, fsam_device *device, void *workspace) {
+static int multiply(const cublaslt_product &p, fsam_device *device, void *workspace) {
   if (p.kind.m == 0 || p.kind.n == 0) return FSAM_OK;
   if (p.kind.k == 0) return clear(p, device);
-  return fsam__product_run(device, &p, workspace);
+  return fsam__cublaslt_run(device, &p, workspace);
 }
 
 int linear_forward_cuda(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *w,
@@ -105,15 +105,15 @@ int linear_forward_cuda(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor 
   fsam_device *device = fsam__device_of(y);
   const size_t rounded = b && y->dtype == FSAM_BF16 ? (size_t)b->shape[0] * sizeof(bf16) : 0;
   void *workspace;
-  FSAM_TRY(fsam__workspace(&workspace, device, PRODUCT_WORKSPACE + rounded));
+  FSAM_TRY(fsam__workspace(&workspace, device, CUBLASLT_WORKSPACE + rounded));
   const void *bias = b ? b->data : NULL;
   if (rounded) {
-    bf16 *to = (bf16 *)((char *)workspace + PRODUCT_WORKSPACE);
+    bf16 *to = (bf16 *)((char *)workspace + CUBLASLT_WORKSPACE);
     FSAM_TRY(FSAM_LAUNCH(device, round_bias_k, dim3((unsigned)divide_up(b->shape[0], THREADS)),
                          THREADS, 0, to, (const float *)b->data, b->shape[0]));
     bias = to;
   }
-  fsam_product p = product_of(y, x, false, w, true, bias);
+  cublaslt_product p = product_of(y, x, false, w, true, bias);
   p.add = 0; /* an output, not a gradient */
   return multiply(p, device, workspace);
 }
@@ -121,7 +121,7 @@ int linear_forward_cuda(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor 
 int linear_backward_input_cuda(fsam_tensor *dx, const fsam_tensor *dy, const fsam_tensor *w) {
   fsam_device *device = fsam__device_of(dx);
   void *workspace;
-  FSAM_TRY(fsam__workspace(&workspace, device, PRODUCT_WORKSPACE));
+  FSAM_TRY(fsam__workspace(&workspace, device, CUBLASLT_WORKSPACE));
   return multiply(product_of(dx, dy, false, w, false, NULL), device, workspace);
 }
 
@@ -132,6 +132,14 @@ int linear_backward_weight_cuda(fsam_tensor *dw, fsam_tensor *db, const fsam_ten
     FSAM_TRY(dy->dtype == FSAM_BF16 ? bias_gradient<bf16>(db, dy) : bias_gradient<float>(db, dy));
   if (!dw) return FSAM_OK;
   void *workspace;
-  FSAM_TRY(fsam__workspace(&workspace, device, PRODUCT_WORKSPACE));
+  FSAM_TRY(fsam__workspace(&workspace, device, CUBLASLT_WORKSPACE));
   return multiply(product_of(dw, dy, true, x, false, NULL), device, workspace);
+}
+
+int tuning_begin_cuda(fsam_device *device, const char *known) {
+  return fsam__cublaslt_tuning_begin(device, known);
+}
+
+int tuning_text_cuda(fsam_device *device, const char **text) {
+  return fsam__cublaslt_tuning_text(device, text);
 }

@@ -1,6 +1,6 @@
 /* mse.c: squared error per sample, for regression: losses[b] = (logits[b,0] - targets[b])^2 and
  * dlogits[b,0] = 2 scale (logits[b,0] - targets[b]). Empty samples give 0. */
-#include "kernels/simd/drop.h"
+#include "kernels/simd/simd.h"
 
 #if FSAM_PUBLIC
 

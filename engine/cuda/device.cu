@@ -15,8 +15,6 @@
 
 #include <type_traits>
 
-#include "kernels/vendor/cublaslt.cuh"
-#include "kernels/vendor/cudnn_attention.cuh"
 #include "engine/program.h"
 
 extern "C" {
@@ -44,7 +42,7 @@ struct early_read {
   piece buffer;
   size_t capacity, bytes;
   cudaEvent_t ready; /* the data is what it was when the read began */
-  early_read *next;  /* of those nobody uses */
+  early_read *next;  /* of those that are free */
 };
 
 /* The device that the engine knows, and what is ours alone behind it. */
@@ -196,7 +194,7 @@ void close_read(early_read *r) {
   free(r);
 }
 
-/* One that nobody uses any more and that is large enough, or a new one. */
+/* One that is free and large enough, or a new one. */
 int take_read(gpu *g, early_read **out, size_t bytes) {
   for (early_read **at = &g->free_reads; *at; at = &(*at)->next) {
     if ((*at)->capacity < bytes) continue;
@@ -392,7 +390,6 @@ int look_at(gpu *g) {
 
 int set_up(gpu *g) {
   FSAM_TRY(look_at(g));
-  FSAM_TRY(fsam__sdpa_check());
   CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->work, cudaStreamNonBlocking));
   CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->copies, cudaStreamNonBlocking));
   CUDA_TRY("an event", cudaEventCreateWithFlags(&g->copied, cudaEventDisableTiming));
@@ -402,7 +399,7 @@ int set_up(gpu *g) {
            cudaHostAlloc((void **)&g->fault, sizeof *g->fault, cudaHostAllocMapped));
   *g->fault = 0;
   CUDA_TRY("pinned memory", cudaHostGetDevicePointer((void **)&g->device.fault, g->fault, 0));
-  return FSAM_OK;
+  return g->device.kernels->device_check(&g->device);
 }
 
 int open_gpu(fsam_device **out) {
@@ -412,8 +409,6 @@ int open_gpu(fsam_device **out) {
   g->device.memory = &memory;
   g->device.kernels = is_synchronous() ? &synchronous : &plain;
   g->device.recorder = records() ? &fsam__cuda_recorder : NULL;
-  g->device.tuning_begin = fsam__product_tuning_begin;
-  g->device.tuning_text = fsam__product_tuning_text;
   g->device.refs = 1;
   const int rc = set_up(g);
   if (rc < 0) {

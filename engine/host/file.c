@@ -1,8 +1,8 @@
 /* file.c: files as the rest of the library needs them: a mapping for reading, a writer that checks
  * every byte and ends with fsync, and the few path operations that make replacing a folder safe.
  * What the bytes mean is Lua's business (lua/fsam/formats); here every range is checked against the
- * file. A file that another process shortens while it is mapped is the one case nobody can check:
- * reading it ends the program (SIGBUS), as with every mapping. */
+ * file. A file that another process shortens while it is mapped is the one case that no check
+ * finds: reading it ends the program (SIGBUS), as with every mapping. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>

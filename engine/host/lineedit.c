@@ -78,7 +78,7 @@ static unsigned char on_end(EditLine *editor, int key) {
   return CC_REFRESH;
 }
 
-/* Ctrl-Z: a cooked terminal for whoever comes next, and a raw one when we are back. */
+/* Ctrl-Z: a cooked terminal for the program that comes next, and a raw one when we are back. */
 static unsigned char on_suspend(EditLine *editor, int key) {
   (void)key;
   el_set(editor, EL_PREP_TERM, 0);
@@ -135,7 +135,7 @@ static int next_character(EditLine *editor, wchar_t *out) {
         line->event = FSAM_LINE_INTERRUPT;
         return -1;
       }
-      el_set(editor, EL_PREP_TERM, 0); /* whoever had the terminal may have left it cooked */
+      el_set(editor, EL_PREP_TERM, 0); /* another program may have left it cooked */
       el_set(editor, EL_PREP_TERM, 1);
       el_resize(editor);
       write_terminal("\r\033[J"); /* the refresh draws anew from the row's beginning */

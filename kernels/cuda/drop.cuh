@@ -1,7 +1,7 @@
-/* drop.cuh: the rule of dropout (dropout.h says it) for CUDA kernels: one Philox counter decides
- * over one octet. Kernels draw the bits where they need them, forward and backward. */
-#ifndef FSAM_DROPOUT_CUH
-#define FSAM_DROPOUT_CUH
+/* drop.cuh: the rule of dropout (simd/drop.h states it) for CUDA kernels: one Philox counter
+ * decides over one octet. Kernels draw the bits where they need them, forward and backward. */
+#ifndef FSAM_DROP_CUH
+#define FSAM_DROP_CUH
 
 #include "kernels/cuda/common.cuh"
 

@@ -2,8 +2,8 @@
  * layernorm.cu and embedding.cu have in common; where rows come from and where gradients go is
  * theirs. A thread keeps one octet of the row in registers, from one end to the other: nothing is
  * read twice. Statistics and sums are f32. */
-#ifndef FSAM_NORMALIZE_CUH
-#define FSAM_NORMALIZE_CUH
+#ifndef FSAM_LAYERNORM_ROW_CUH
+#define FSAM_LAYERNORM_ROW_CUH
 
 #include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/drop.cuh"

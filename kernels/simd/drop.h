@@ -6,8 +6,8 @@
  * step)); elements 8 block … 8 block + 7 take the low and the high half of word[0], of word[1], ….
  * An element is dropped (becomes +0) if its bits are below threshold = round(65536 p), else it is
  * multiplied by 65536 / (65536 - threshold). */
-#ifndef FSAM_DROPOUT_H
-#define FSAM_DROPOUT_H
+#ifndef FSAM_DROP_H
+#define FSAM_DROP_H
 
 #include "engine/drop_site.h"
 #include "kernels/simd/simd_random.h"
@@ -58,15 +58,5 @@ static inline void drop_bits_row(uint16_t *bits, const drop_site *d, uint32_t or
                                  int64_t column) {
   drop_bits(bits, d, ordinal, row, 1, (uint32_t)(column / 8), DROP_BATCH / 8);
 }
-
-/* -- checks of the public functions (dropout.c) ------------------------------------------------ */
-
-/* Fails unless dropout is NULL or its p is in [0, 1) and stays so when rounded; something to drop
- * needs the batch's pass. */
-int fsam__check_dropout(const char *op, const fsam_dropout *dropout, const fsam_batch *batch);
-/* Fails for a batch without a pass. */
-int fsam__check_pass(const char *op, const fsam_batch *batch);
-/* Fails without a batch, or with one of negative sizes. Tensors are then held against its sizes. */
-int fsam__check_batch(const char *op, const fsam_batch *batch);
 
 #endif

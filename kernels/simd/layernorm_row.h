@@ -1,8 +1,8 @@
 /* layernorm_row.h: layer normalisation of one row (Ba et al. 2016), forward and backward, and sums
  * over rows that do not depend on the threads. Owns what layernorm.c and embedding.c have in
  * common; where rows come from and where gradients go is theirs. */
-#ifndef FSAM_NORMALIZE_H
-#define FSAM_NORMALIZE_H
+#ifndef FSAM_LAYERNORM_ROW_H
+#define FSAM_LAYERNORM_ROW_H
 
 #include <math.h>
 

@@ -4,6 +4,12 @@
 #define TABLE_(isa) fsam__kernels_##isa
 #define TABLE(isa) TABLE_(isa)
 
+/* The environment asks nothing of the CPU's kernels. */
+int FSAM_CPU(device_check)(fsam_device *device) {
+  (void)device;
+  return FSAM_OK;
+}
+
 extern const fsam_kernels TABLE(FSAM_ISA);
 
 const fsam_kernels TABLE(FSAM_ISA) = {

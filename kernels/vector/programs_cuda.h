@@ -5,6 +5,7 @@
 #define FSAM_PROGRAM_CUDA_H
 
 #include "engine/program.h"
+#include "kernels/vendor/nvrtc_cuda.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -29,27 +30,6 @@ char *program_source(const fsam_program *p);
 /* Is the bound vector a mask (BITS), the working copy (ACT) or f32? */
 enum { BOUND_F32, BOUND_BITS, BOUND_ACT };
 int program_bound_class(const fsam_program *p, int slot);
-
-/* -- compilation: nvrtc_cuda.c, cubin_cache_cuda.c --------------------------------------------- */
-
-/* Compiles a program's source for compute capability arch / 10 . arch % 10 into an image (cubin, or
- * PTX where NVRTC is older than the device), to be freed. What the compiler says is in the error.
- */
-int nvrtc_compile(void **image, size_t *bytes, const char *source, int arch);
-/* PTX, for looking at; `warnings` (or NULL): the compiler's log, to be freed. */
-int nvrtc_compile_ptx(char **ptx, char **warnings, const char *source, int arch);
-/* Its version, 1000 major + 10 minor; opens it. Negative where there is none. */
-int nvrtc_version(void);
-
-/* A digest of everything that the image depends on. */
-typedef struct cubin_key {
-  uint64_t word[2];
-} cubin_key;
-cubin_key cubin_key_of(const char *const *parts, int count);
-/* From and to $XDG_CACHE_HOME/fsam-lua (else ~/.cache/fsam-lua). Reading gives false where there is
- * no whole image; writing may fail, which is no error. */
-bool cubin_cache_read(void **image, size_t *bytes, cubin_key key);
-void cubin_cache_write(const void *image, size_t bytes, cubin_key key);
 
 /* -- the machine: program_module.cu, spec/simt/module.cpp -------------------------------------- */
 

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "kernels/vector/programs_cuda.h"
+#include "kernels/vendor/nvrtc_cuda.h"
 
 typedef struct header {
   char magic[8];
@@ -22,8 +22,8 @@ static const char MAGIC[8] = "fsamcub";
 
 /* -- digests ----------------------------------------------------------------------------------- */
 
-/* Two FNV-1a hashes of 64 bits, from different starts. Not against forgers: whoever can write the
- * folder can run code as this user anyway. */
+/* Two FNV-1a hashes of 64 bits, from different starts. Not against forgers: a program that can
+ * write the folder can run code as this user anyway. */
 static void digest(cubin_key *key, const void *data, size_t bytes) {
   const unsigned char *p = data;
   for (size_t i = 0; i < bytes; i++) {

@@ -1,8 +1,9 @@
 /* cublaslt.cuh: products of layers' matrices on a GPU, as cuBLASLt sees them: its matrices lie
- * column after column. linear.cu finds the product (ours lie row after row), matmul_cuda.c has it
- * done; spec/simt multiplies by the same struct's meaning, so that linear.cu runs without a GPU. */
-#ifndef FSAM_MATMUL_CUH
-#define FSAM_MATMUL_CUH
+ * column after column. linear.cu describes the product (ours lie row after row) and
+ * cublaslt_cuda.c runs it; spec/simt has an implementation in plain loops, so that linear.cu runs
+ * without a GPU. */
+#ifndef FSAM_CUBLASLT_CUH
+#define FSAM_CUBLASLT_CUH
 
 #include "engine/engine.h"
 
@@ -11,33 +12,33 @@ extern "C" {
 #endif
 
 /* What an algorithm is chosen by; a cache compares it as bytes: no padding. */
-typedef struct fsam_product_kind {
+typedef struct cublaslt_kind {
   int64_t m, n, k;       /* all > 0 */
   int64_t lda, ldb, ldd; /* elements from one column to the next */
   int8_t a_transposed, b_transposed;
   int8_t type, d_type; /* FSAM_F32 or FSAM_BF16: of a and b; of d and bias */
   /* log2 of what the addresses are multiples of, at most 8 (256 bytes); bias: -1 without one */
   int8_t align_a, align_b, align_d, align_bias;
-} fsam_product_kind;
+} cublaslt_kind;
 
 /* d[m,n] = op(a)[m,k] op(b)[k,n] + bias[m]: element (i, j) of a stored matrix is at j ld + i; a is
  * stored as [m,k], or as [k,m] where it is transposed, b as [k,n] or [n,k]. Sums are f32. */
-typedef struct fsam_product {
-  fsam_product_kind kind;
+typedef struct cublaslt_product {
+  cublaslt_kind kind;
   const void *a, *b, *bias; /* bias NULL without one */
   void *d;
   int add; /* d += …; without a bias then */
-} fsam_product;
+} cublaslt_product;
 
-enum { PRODUCT_WORKSPACE = 32 << 20 }; /* bytes; split sums lie there */
+enum { CUBLASLT_WORKSPACE = 32 << 20 }; /* bytes; split sums lie there */
 
 /* Queues the product; `workspace` is device memory of that size. FSAM_EINTERNAL names the product
  * when the library refuses it. */
-int fsam__product_run(fsam_device *device, const fsam_product *p, void *workspace);
+int fsam__cublaslt_run(fsam_device *device, const cublaslt_product *p, void *workspace);
 
 /* Choosing by timing: fsam_tuning_begin and fsam_tuning_text of fsam.h. */
-int fsam__product_tuning_begin(fsam_device *device, const char *known);
-int fsam__product_tuning_text(fsam_device *device, const char **text);
+int fsam__cublaslt_tuning_begin(fsam_device *device, const char *known);
+int fsam__cublaslt_tuning_text(fsam_device *device, const char **text);
 
 #ifdef __cplusplus
 }

@@ -24,7 +24,7 @@ static const float CLEARLY =
     0.98f; /* another algorithm must take less than this of the first's time */
 
 typedef struct entry {
-  fsam_product_kind kind;
+  cublaslt_kind kind;
   cublasLtMatmulDesc_t how;
   cublasLtMatrixLayout_t a, b, d;
   cublasLtMatmulAlgo_t algorithm;
@@ -43,7 +43,7 @@ typedef struct library {
 static const char *type_name(int type) { return type == FSAM_BF16 ? "bf16" : "f32"; }
 
 /* By rows, as linear.cu was asked. */
-static int refused(const fsam_product_kind *k, const char *what, int status) {
+static int refused(const cublaslt_kind *k, const char *what, int status) {
   return fsam__fail(
       FSAM_EINTERNAL,
       "linear: cuBLASLt cannot %s (%s): [%lld, %lld]%s times [%lld, %lld]%s, %s to %s", what,
@@ -65,7 +65,7 @@ static void entry_free(entry *e) {
 
 static cudaDataType_t type_of(int type) { return type == FSAM_BF16 ? CUDA_R_16BF : CUDA_R_32F; }
 
-static cublasComputeType_t compute_of(const fsam_product_kind *k) {
+static cublasComputeType_t compute_of(const cublaslt_kind *k) {
   const char *tf32 = getenv("FSAM_TF32");
   return k->type == FSAM_F32 && tf32 && !strcmp(tf32, "1") ? CUBLAS_COMPUTE_32F_FAST_TF32
                                                            : CUBLAS_COMPUTE_32F;
@@ -77,7 +77,7 @@ static cublasStatus_t set(entry *e, cublasLtMatmulDescAttributes_t which, const 
 }
 
 static cublasStatus_t describe_operation(entry *e, const void *bias) {
-  const fsam_product_kind *k = &e->kind;
+  const cublaslt_kind *k = &e->kind;
   const cublasOperation_t a = k->a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasOperation_t b = k->b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasLtEpilogue_t biased = CUBLASLT_EPILOGUE_BIAS;
@@ -90,7 +90,7 @@ static cublasStatus_t describe_operation(entry *e, const void *bias) {
 }
 
 static cublasStatus_t describe_matrices(entry *e) {
-  const fsam_product_kind *k = &e->kind;
+  const cublaslt_kind *k = &e->kind;
   const uint64_t m = (uint64_t)k->m, n = (uint64_t)k->n, depth = (uint64_t)k->k;
   cublasStatus_t s = cublasLtMatrixLayoutCreate(
       &e->a, type_of(k->type), k->a_transposed ? depth : m, k->a_transposed ? m : depth, k->lda);
@@ -102,8 +102,8 @@ static cublasStatus_t describe_matrices(entry *e) {
 }
 
 /* What an algorithm may count on and may use. */
-static cublasStatus_t make_preference(cublasLtMatmulPreference_t *out, const fsam_product_kind *k) {
-  const uint64_t workspace = PRODUCT_WORKSPACE;
+static cublasStatus_t make_preference(cublasLtMatmulPreference_t *out, const cublaslt_kind *k) {
+  const uint64_t workspace = CUBLASLT_WORKSPACE;
   const uint32_t sums = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
   const uint32_t align[] = {1u << k->align_a, 1u << k->align_b, 1u << k->align_d};
   const struct {
@@ -127,15 +127,16 @@ static cublasStatus_t make_preference(cublasLtMatmulPreference_t *out, const fsa
 /* -- running ----------------------------------------------------------------------------------- */
 
 static cublasStatus_t run(const library *l, const entry *e, const cublasLtMatmulAlgo_t *algorithm,
-                          const fsam_product *p, void *d, void *workspace, cudaStream_t stream) {
+                          const cublaslt_product *p, void *d, void *workspace,
+                          cudaStream_t stream) {
   const float one = 1, beta = p->add ? 1 : 0;
   return cublasLtMatmul(l->handle, e->how, &one, p->a, e->a, p->b, e->b, &beta, d, e->d, d, e->d,
-                        algorithm, workspace, PRODUCT_WORKSPACE, stream);
+                        algorithm, workspace, CUBLASLT_WORKSPACE, stream);
 }
 
 /* Milliseconds of an algorithm, the first run left out; negative when it fails. */
 static float time_of(const library *l, const entry *e, const cublasLtMatmulAlgo_t *algorithm,
-                     const fsam_product *p, void *d, void *workspace, cudaStream_t stream,
+                     const cublaslt_product *p, void *d, void *workspace, cudaStream_t stream,
                      const cudaEvent_t events[2]) {
   float milliseconds = -1;
   if (run(l, e, algorithm, p, d, workspace, stream)) return -1;
@@ -150,7 +151,7 @@ static float time_of(const library *l, const entry *e, const cublasLtMatmulAlgo_
 
 /* The fastest of the candidates, into a copy of d's memory; the first where that cannot be had. */
 static int fastest(const library *l, const entry *e, const cublasLtMatmulHeuristicResult_t *found,
-                   int count, const fsam_product *p, void *workspace, cudaStream_t stream) {
+                   int count, const cublaslt_product *p, void *workspace, cudaStream_t stream) {
   const size_t bytes = (size_t)(e->kind.ldd * e->kind.n * fsam__dtype_bytes(e->kind.d_type));
   cudaEvent_t events[2] = {NULL, NULL};
   void *d = NULL;
@@ -177,7 +178,7 @@ static int fastest(const library *l, const entry *e, const cublasLtMatmulHeurist
 /* -- algorithms as text ------------------------------------------------------------------------ */
 
 /* "m n k lda ldb ldd transposed types alignments =": the kind as the start of a line. */
-static void kind_text(char *out, size_t size, const fsam_product_kind *k) {
+static void kind_text(char *out, size_t size, const cublaslt_kind *k) {
   snprintf(out, size, "%lld %lld %lld %lld %lld %lld %d %d %d %d %d %d %d %d =", (long long)k->m,
            (long long)k->n, (long long)k->k, (long long)k->lda, (long long)k->ldb,
            (long long)k->ldd, k->a_transposed, k->b_transposed, k->type, k->d_type, k->align_a,
@@ -205,7 +206,7 @@ static int find_known(const library *l, entry *e) {
     cublasLtMatmulHeuristicResult_t result;
     return cublasLtMatmulAlgoCheck(l->handle, e->how, e->a, e->b, e->d, e->d, &e->algorithm,
                                    &result) == CUBLAS_STATUS_SUCCESS &&
-           result.workspaceSize <= PRODUCT_WORKSPACE;
+           result.workspaceSize <= CUBLASLT_WORKSPACE;
   }
   return 0;
 }
@@ -241,16 +242,19 @@ static void drop_all(library *l) {
   l->count = 0;
 }
 
-static void library_free(void *matmul) {
-  library *l = matmul;
+static void library_free(void *kept) {
+  library *l = kept;
   drop_all(l);
   if (l->handle) cublasLtDestroy(l->handle);
   free(l->known);
   free(l);
 }
 
+/* The device's, made when it is first asked for. */
 static int library_of(library **out, fsam_device *device) {
-  library *l = device->matmul;
+  void **slot;
+  FSAM_TRY(fsam__device_slot(&slot, device, library_free));
+  library *l = *slot;
   if (!l) {
     l = calloc(1, sizeof *l);
     if (!l) return fsam__fail(FSAM_ENOMEM, "linear: no memory for the products' cache");
@@ -260,14 +264,13 @@ static int library_of(library **out, fsam_device *device) {
       return fsam__fail(FSAM_EINTERNAL, "linear: cuBLASLt cannot start (%s)",
                         cublasLtGetStatusName(s));
     }
-    device->matmul = l;
-    device->matmul_free = library_free;
+    *slot = l;
   }
   *out = l;
   return FSAM_OK;
 }
 
-static unsigned slot_of(const fsam_product_kind *k) {
+static unsigned slot_of(const cublaslt_kind *k) {
   const unsigned char *bytes = (const unsigned char *)k;
   uint64_t hash = 1469598103934665603u; /* FNV-1a */
   for (size_t i = 0; i < sizeof *k; i++) hash = (hash ^ bytes[i]) * 1099511628211u;
@@ -275,7 +278,7 @@ static unsigned slot_of(const fsam_product_kind *k) {
 }
 
 /* Chooses the entry's algorithm. */
-static int choose(library *l, entry *e, const fsam_product *p, void *workspace,
+static int choose(library *l, entry *e, const cublaslt_product *p, void *workspace,
                   cudaStream_t stream) {
   cublasLtMatmulHeuristicResult_t found[CANDIDATES];
   cublasLtMatmulPreference_t preference = NULL;
@@ -294,7 +297,7 @@ static int choose(library *l, entry *e, const fsam_product *p, void *workspace,
   return FSAM_OK;
 }
 
-static int entry_new(entry **out, library *l, const fsam_product *p, void *workspace,
+static int entry_new(entry **out, library *l, const cublaslt_product *p, void *workspace,
                      cudaStream_t stream) {
   entry *e = calloc(1, sizeof *e);
   if (!e) return fsam__fail(FSAM_ENOMEM, "linear: no memory for another product");
@@ -309,7 +312,7 @@ static int entry_new(entry **out, library *l, const fsam_product *p, void *works
   return rc;
 }
 
-int fsam__product_run(fsam_device *device, const fsam_product *p, void *workspace) {
+int fsam__cublaslt_run(fsam_device *device, const cublaslt_product *p, void *workspace) {
   library *l = NULL;
   FSAM_TRY(library_of(&l, device));
   unsigned at = slot_of(&p->kind);
@@ -335,7 +338,7 @@ int fsam__product_run(fsam_device *device, const fsam_product *p, void *workspac
 
 /* -- tuning ------------------------------------------------------------------------------------ */
 
-int fsam__product_tuning_begin(fsam_device *device, const char *known) {
+int fsam__cublaslt_tuning_begin(fsam_device *device, const char *known) {
   library *l = NULL;
   char head[LINE];
   FSAM_TRY(library_of(&l, device));
@@ -349,7 +352,7 @@ int fsam__product_tuning_begin(fsam_device *device, const char *known) {
   return FSAM_OK;
 }
 
-int fsam__product_tuning_text(fsam_device *device, const char **text) {
+int fsam__cublaslt_tuning_text(fsam_device *device, const char **text) {
   library *l = NULL;
   FSAM_TRY(library_of(&l, device));
   FSAM_TRY(remember(l));

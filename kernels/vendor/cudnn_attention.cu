@@ -1,4 +1,4 @@
-/* cudnn_attention.cu: attention by cuDNN (sdpa.cuh), where FSAM_ATTENTION=cudnn asks for it and
+/* cudnn_attention.cu: attention by cuDNN, where FSAM_ATTENTION=cudnn asks for it and
  * cuDNN can do what our kernels do: bf16, no dropout, heads of a multiple of 8 and at most 128
  * columns, rows without gaps, nothing to add to. All else stays with attention.cu. Both keep the
  * same lse, so that the way back may be the other's.
@@ -29,14 +29,14 @@ static bool is_asked_for() {
   return value && *value;
 }
 
-int fsam__sdpa_check(void) {
+int fsam__cudnn_attention_check(void) {
   if (!is_asked_for()) return FSAM_OK;
   const char *value = getenv("FSAM_ATTENTION");
   if (strcmp(value, "cudnn") != 0)
     return fsam__fail(FSAM_EINVAL,
                       "attention: FSAM_ATTENTION=%.40s is unknown; make it cudnn, or unset it",
                       value);
-  return fsam__sdpa_open();
+  return fsam__cudnn_attention_open();
 }
 
 static bool is_dense(const fsam_tensor *t) {
@@ -54,17 +54,17 @@ static int32_t rounded_samples(int32_t samples) {
   return n < samples ? (int32_t)(8 * divide_up(samples, 8)) : n;
 }
 
-static fsam_sdpa_kind kind_of(const fsam_tensor *qkv, int heads, const fsam_batch *batch,
-                              bool backward) {
+static cudnn_attention_kind kind_of(const fsam_tensor *qkv, int heads, const fsam_batch *batch,
+                                    bool backward) {
   const int32_t longest = batch->longest > 0 ? batch->longest : 1;
-  return {rounded_samples(batch->samples), (int32_t)(SDPA_TILE * divide_up(longest, SDPA_TILE)),
+  return {rounded_samples(batch->samples), (int32_t)(CUDNN_TILE * divide_up(longest, CUDNN_TILE)),
           heads, (int32_t)(qkv->shape[1] / (3 * heads)), backward};
 }
 
 static bool can(const fsam_tensor *qkv, int heads, const fsam_batch *batch,
                 const fsam_dropout *dropout) {
   const int64_t d = qkv->shape[1] / (3 * heads);
-  return qkv->dtype == FSAM_BF16 && d % 8 == 0 && d <= SDPA_MAX_HEAD && batch->samples > 0 &&
+  return qkv->dtype == FSAM_BF16 && d % 8 == 0 && d <= CUDNN_MAX_HEAD && batch->samples > 0 &&
          batch->tokens > 0 && drop_site_of(dropout).threshold == 0;
 }
 
@@ -88,14 +88,14 @@ __device__ __forceinline__ span stand_in(const fsam_batch &batch, int b, int32_t
 }
 
 struct places {
-  int32_t *lengths; /* [count] */
+  int32_t *lengths;                              /* [count] */
   int64_t *qkv_starts, *out_starts, *lse_starts; /* [count+1] */
 };
 
 /* One block. */
 static __global__ void __launch_bounds__(THREADS)
-    sdpa_prepare_k(places to, fsam_batch batch, int count, int64_t heads, int64_t hidden,
-                   int32_t *fault) {
+    cudnn_prepare_k(places to, fsam_batch batch, int count, int64_t heads, int64_t hidden,
+                    int32_t *fault) {
   for (int b = (int)threadIdx.x; b <= count; b += THREADS) {
     const span s = b < count ? stand_in(batch, b, fault) : span{batch.tokens, 0};
     if (b < count) to.lengths[b] = s.n;
@@ -117,8 +117,8 @@ __device__ __forceinline__ void clear_rows(const matrix<T> &t, int64_t columns, 
 
 /* Of a, and of b where there is one. */
 static __global__ void __launch_bounds__(THREADS)
-    sdpa_clear_k(matrix<bf16> a, int64_t a_columns, matrix<float> b, int64_t b_columns,
-                 fsam_batch batch) {
+    cudnn_clear_k(matrix<bf16> a, int64_t a_columns, matrix<float> b, int64_t b_columns,
+                  fsam_batch batch) {
   const int64_t first = batch.starts[batch.samples];
   if (first < 0) return;
   clear_rows(a, a_columns, first, batch.tokens);
@@ -127,40 +127,40 @@ static __global__ void __launch_bounds__(THREADS)
 
 static int clear_tail(const fsam_device *device, const fsam_tensor *a, const fsam_tensor *b,
                       const fsam_batch *batch) {
-  return FSAM_LAUNCH(device, sdpa_clear_k, dim3(CLEARING), THREADS, 0, matrix_of<bf16>(a),
+  return FSAM_LAUNCH(device, cudnn_clear_k, dim3(CLEARING), THREADS, 0, matrix_of<bf16>(a),
                      a->shape[1], matrix_of<float>(b), b ? b->shape[1] : 0, *batch);
 }
 
 /* -- the two directions ------------------------------------------------------------------------ */
 
 /* Makes the lists behind the plan's own workspace, and has cuDNN do it. */
-static int run(fsam_device *device, fsam_sdpa a, const fsam_batch *batch) {
+static int run(fsam_device *device, cudnn_attention a, const fsam_batch *batch) {
   size_t bytes = 0;
   const size_t list = 256 * (size_t)divide_up((a.kind.samples + 1) * (int64_t)sizeof(int64_t), 256);
   void *workspace;
-  FSAM_TRY(fsam__sdpa_plan(&bytes, device, &a.kind));
+  FSAM_TRY(fsam__cudnn_attention_plan(&bytes, device, &a.kind));
   bytes = 256 * (size_t)divide_up((int64_t)bytes, 256);
   FSAM_TRY(fsam__workspace(&workspace, device, bytes + 4 * list));
   char *lists = (char *)workspace + bytes;
   const places to = {(int32_t *)lists, (int64_t *)(lists + list), (int64_t *)(lists + 2 * list),
                      (int64_t *)(lists + 3 * list)};
-  FSAM_TRY(FSAM_LAUNCH(device, sdpa_prepare_k, dim3(1), THREADS, 0, to, *batch, a.kind.samples,
+  FSAM_TRY(FSAM_LAUNCH(device, cudnn_prepare_k, dim3(1), THREADS, 0, to, *batch, a.kind.samples,
                        (int64_t)a.kind.heads, (int64_t)a.kind.heads * a.kind.d, device->fault));
   a.lengths = to.lengths;
   a.qkv_starts = to.qkv_starts;
   a.out_starts = to.out_starts;
   a.lse_starts = to.lse_starts;
-  return fsam__sdpa_run(device, &a, workspace);
+  return fsam__cudnn_attention_run(device, &a, workspace);
 }
 
-int fsam__sdpa_forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv, int heads,
-                       const fsam_batch *batch, const fsam_dropout *dropout) {
+int fsam__cudnn_attention_forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv,
+                                  int heads, const fsam_batch *batch, const fsam_dropout *dropout) {
   if (!is_asked_for() || !can(qkv, heads, batch, dropout) || !is_dense(out, lse, qkv) ||
       out->filled || lse->filled)
     return 0;
-  FSAM_TRY(fsam__sdpa_check());
+  FSAM_TRY(fsam__cudnn_attention_check());
   fsam_device *device = fsam__device_of(out);
-  fsam_sdpa a = {};
+  cudnn_attention a = {};
   a.kind = kind_of(qkv, heads, batch, false);
   a.qkv = qkv->data;
   a.out = out->data;
@@ -170,15 +170,16 @@ int fsam__sdpa_forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qk
   return 1;
 }
 
-int fsam__sdpa_backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tensor *out,
-                        const fsam_tensor *lse, const fsam_tensor *qkv, int heads,
-                        const fsam_batch *batch, const fsam_dropout *dropout) {
-  if (!is_asked_for() || !can(qkv, heads, batch, dropout) ||
-      !is_dense(dqkv, dout, out, lse, qkv) || dqkv->filled)
+int fsam__cudnn_attention_backward(fsam_tensor *dqkv, const fsam_tensor *dout,
+                                   const fsam_tensor *out, const fsam_tensor *lse,
+                                   const fsam_tensor *qkv, int heads, const fsam_batch *batch,
+                                   const fsam_dropout *dropout) {
+  if (!is_asked_for() || !can(qkv, heads, batch, dropout) || !is_dense(dqkv, dout, out, lse, qkv) ||
+      dqkv->filled)
     return 0;
-  FSAM_TRY(fsam__sdpa_check());
+  FSAM_TRY(fsam__cudnn_attention_check());
   fsam_device *device = fsam__device_of(dqkv);
-  fsam_sdpa a = {};
+  cudnn_attention a = {};
   a.kind = kind_of(qkv, heads, batch, true);
   a.qkv = qkv->data;
   a.dout = dout->data;

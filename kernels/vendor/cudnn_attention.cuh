@@ -1,8 +1,9 @@
-/* cudnn_attention.cuh: attention (scaled dot-product attention) as cuDNN does it, for sdpa.cu,
- * which prepares it and clears up behind it. sdpa_cuda.c has it done; spec/simt does it by the same
- * struct's meaning, so that sdpa.cu runs without a GPU. */
-#ifndef FSAM_SDPA_CUH
-#define FSAM_SDPA_CUH
+/* cudnn_attention.cuh: attention by cuDNN (scaled dot-product attention). Its first half is what
+ * cuDNN is asked to do: cudnn_attention_cuda.c hands it to cuDNN, and spec/simt has an
+ * implementation in plain loops, so that cudnn_attention.cu runs without a GPU. Its second half is
+ * what cudnn_attention.cu offers to attention.cu. */
+#ifndef FSAM_CUDNN_ATTENTION_CUH
+#define FSAM_CUDNN_ATTENTION_CUH
 
 #include "engine/engine.h"
 
@@ -12,16 +13,16 @@ extern "C" {
 
 /* What a plan is made for; a cache compares it as bytes: no padding. The batch's tokens are not in
  * it: where samples lie, only the device knows. */
-typedef struct fsam_sdpa_kind {
+typedef struct cudnn_attention_kind {
   int32_t samples;
-  int32_t longest; /* a multiple of SDPA_TILE: no sample is longer */
+  int32_t longest; /* a multiple of CUDNN_TILE: no sample is longer */
   int32_t heads, d;
   int32_t backward;
-} fsam_sdpa_kind;
+} cudnn_attention_kind;
 
 /* Rows of cuDNN's tiles. Its kernels for Hopper give NaN where the longest sample is an odd number
  * of half tiles. */
-enum { SDPA_TILE = 128, SDPA_MAX_HEAD = 128 };
+enum { CUDNN_TILE = 128, CUDNN_MAX_HEAD = 128 };
 
 /* Forward: out, lse from qkv. Backward: dqkv from dout, out, lse, qkv. Sample b has the
  * lengths[b] > 0 rows from row s on, where qkv_starts[b] = 3 H s, out_starts[b] = H s and
@@ -29,37 +30,39 @@ enum { SDPA_TILE = 128, SDPA_MAX_HEAD = 128 };
  * but lse (f32), rows without gaps, 16-byte aligned; bf16 [T,3H] and [T,H], lse [T,heads]. Rows of
  * no sample are left as they are. Samples may be copies of each other: then they write the same
  * bits to the same place. */
-typedef struct fsam_sdpa {
-  fsam_sdpa_kind kind;
+typedef struct cudnn_attention {
+  cudnn_attention_kind kind;
   const int32_t *lengths;
   const int64_t *qkv_starts, *out_starts, *lse_starts;
   const void *qkv, *dout;
   void *out, *dqkv;
   float *lse;
-} fsam_sdpa;
+} cudnn_attention;
 
 /* Is the library there? FSAM_ENODEV says what to do. */
-int fsam__sdpa_open(void);
+int fsam__cudnn_attention_open(void);
 
 /* The bytes of workspace that this kind needs, a multiple of 256. The first time of a kind makes
  * its plan, which takes up to a second and must not happen while a graph is captured. */
-int fsam__sdpa_plan(size_t *bytes, fsam_device *device, const fsam_sdpa_kind *kind);
+int fsam__cudnn_attention_plan(size_t *bytes, fsam_device *device,
+                               const cudnn_attention_kind *kind);
 
 /* Queues it; `workspace` is device memory of that size. */
-int fsam__sdpa_run(fsam_device *device, const fsam_sdpa *a, void *workspace);
+int fsam__cudnn_attention_run(fsam_device *device, const cudnn_attention *a, void *workspace);
 
-/* -- sdpa.cu ----------------------------------------------------------------------------------- */
+/* -- what cudnn_attention.cu offers ------------------------------------------------------------ */
 
 /* FSAM_EINVAL, FSAM_ENODEV: FSAM_ATTENTION asks for what is unknown or absent. */
-int fsam__sdpa_check(void);
+int fsam__cudnn_attention_check(void);
 
 /* attention_forward and attention_backward: 1 when cuDNN does it, 0 when the caller is to, negative
  * on failure. */
-int fsam__sdpa_forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv, int heads,
-                       const fsam_batch *batch, const fsam_dropout *dropout);
-int fsam__sdpa_backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tensor *out,
-                        const fsam_tensor *lse, const fsam_tensor *qkv, int heads,
-                        const fsam_batch *batch, const fsam_dropout *dropout);
+int fsam__cudnn_attention_forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv,
+                                  int heads, const fsam_batch *batch, const fsam_dropout *dropout);
+int fsam__cudnn_attention_backward(fsam_tensor *dqkv, const fsam_tensor *dout,
+                                   const fsam_tensor *out, const fsam_tensor *lse,
+                                   const fsam_tensor *qkv, int heads, const fsam_batch *batch,
+                                   const fsam_dropout *dropout);
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,8 @@
 /* cudnn_attention_cuda.c: attention by cuDNN: its plans, one for each kind of batch, made at first
- * sight and kept with the device. The host rounds what a kind is made of (sdpa.cu), so that there
- * are few. A plan takes a fraction of a second to make; after that a call is a look-up and the
- * launches, and allocates nothing on the GPU. A build without cuDNN's headers has only a line that
- * says so. */
+ * sight and kept with the device. The host rounds what a kind is made of (cudnn_attention.cu), so
+ * that there are few. A plan takes a fraction of a second to make; after that a call is a look-up
+ * and the launches, and allocates nothing on the GPU. A build without cuDNN's headers has only a
+ * line that says so. */
 #include "kernels/vendor/cudnn_attention.cuh"
 
 #if __has_include(<cudnn_graph.h>)
@@ -14,7 +14,7 @@
 #include <string.h>
 
 typedef struct entry {
-  fsam_sdpa_kind kind;
+  cudnn_attention_kind kind;
   cudnn_graph graph;
   struct entry *next;
 } entry;
@@ -24,7 +24,7 @@ typedef struct library {
   entry *entries;
 } library;
 
-static const char *text_of(char text[128], const fsam_sdpa_kind *k) {
+static const char *text_of(char text[128], const cudnn_attention_kind *k) {
   snprintf(text, 128, "%d samples of at most %d tokens, %d heads of %d columns, %s", k->samples,
            k->longest, k->heads, k->d, k->backward ? "backward" : "forward");
   return text;
@@ -35,8 +35,8 @@ static void entry_free(entry *e) {
   free(e);
 }
 
-static void library_free(void *sdpa) {
-  library *l = sdpa;
+static void library_free(void *kept) {
+  library *l = kept;
   for (entry *e = l->entries, *next; e; e = next) {
     next = e->next;
     entry_free(e);
@@ -45,8 +45,11 @@ static void library_free(void *sdpa) {
   free(l);
 }
 
+/* The device's, made when it is first asked for. */
 static int library_of(library **out, fsam_device *device) {
-  library *l = device->sdpa;
+  void **slot;
+  FSAM_TRY(fsam__device_slot(&slot, device, library_free));
+  library *l = *slot;
   if (!l) {
     FSAM_TRY(cudnn_open());
     l = calloc(1, sizeof *l);
@@ -56,20 +59,19 @@ static int library_of(library **out, fsam_device *device) {
       free(l);
       return rc;
     }
-    device->sdpa = l;
-    device->sdpa_free = library_free;
+    *slot = l;
   }
   *out = l;
   return FSAM_OK;
 }
 
-static int entry_new(library *l, const fsam_sdpa_kind *kind) {
+static int entry_new(library *l, const cudnn_attention_kind *kind) {
   const cudnn_target target = {.handle = l->handle};
   char text[128];
   entry *e = calloc(1, sizeof *e);
   if (!e) return fsam__fail(FSAM_ENOMEM, "attention: no memory for another plan of cuDNN's");
   e->kind = *kind;
-  sdpa_graph_build(&e->graph, kind);
+  cudnn_attention_graph(&e->graph, kind);
   const int rc = cudnn_plan_make(&e->graph, &target, text_of(text, kind));
   if (rc < 0) {
     entry_free(e);
@@ -80,7 +82,7 @@ static int entry_new(library *l, const fsam_sdpa_kind *kind) {
   return FSAM_OK;
 }
 
-static int entry_of(entry **out, library *l, const fsam_sdpa_kind *kind) {
+static int entry_of(entry **out, library *l, const cudnn_attention_kind *kind) {
   entry *e = l->entries;
   while (e && memcmp(&e->kind, kind, sizeof *kind) != 0) e = e->next;
   if (!e) {
@@ -91,12 +93,13 @@ static int entry_of(entry **out, library *l, const fsam_sdpa_kind *kind) {
   return FSAM_OK;
 }
 
-/* What the plan itself needs, a multiple of 256 bytes; then comes SDPA_DELTA. */
+/* What the plan itself needs, a multiple of 256 bytes; then comes ATTENTION_DELTA. */
 static size_t plan_bytes(const entry *e) { return (e->graph.workspace + 255) / 256 * 256; }
 
-int fsam__sdpa_open(void) { return cudnn_open(); }
+int fsam__cudnn_attention_open(void) { return cudnn_open(); }
 
-int fsam__sdpa_plan(size_t *bytes, fsam_device *device, const fsam_sdpa_kind *kind) {
+int fsam__cudnn_attention_plan(size_t *bytes, fsam_device *device,
+                               const cudnn_attention_kind *kind) {
   library *l = NULL;
   entry *e = NULL;
   FSAM_TRY(library_of(&l, device));
@@ -106,7 +109,7 @@ int fsam__sdpa_plan(size_t *bytes, fsam_device *device, const fsam_sdpa_kind *ki
   return FSAM_OK;
 }
 
-int fsam__sdpa_run(fsam_device *device, const fsam_sdpa *a, void *workspace) {
+int fsam__cudnn_attention_run(fsam_device *device, const cudnn_attention *a, void *workspace) {
   library *l = NULL;
   entry *e = NULL;
   FSAM_TRY(library_of(&l, device));
@@ -118,27 +121,27 @@ int fsam__sdpa_run(fsam_device *device, const fsam_sdpa *a, void *workspace) {
     int64_t name;
     const void *address;
   } all[] = {
-      {SDPA_Q, qkv},
-      {SDPA_K, qkv + third},
-      {SDPA_V, qkv + 2 * third},
-      {SDPA_OUT, a->out},
-      {SDPA_LSE, a->lse},
-      {SDPA_LENGTHS, a->lengths},
-      {SDPA_QKV_STARTS, a->qkv_starts},
-      {SDPA_OUT_STARTS, a->out_starts},
-      {SDPA_LSE_STARTS, a->lse_starts},
-      {SDPA_SCALE, &scale},
-      {SDPA_HIDDEN, &hidden},
+      {ATTENTION_Q, qkv},
+      {ATTENTION_K, qkv + third},
+      {ATTENTION_V, qkv + 2 * third},
+      {ATTENTION_OUT, a->out},
+      {ATTENTION_LSE, a->lse},
+      {ATTENTION_LENGTHS, a->lengths},
+      {ATTENTION_QKV_STARTS, a->qkv_starts},
+      {ATTENTION_OUT_STARTS, a->out_starts},
+      {ATTENTION_LSE_STARTS, a->lse_starts},
+      {ATTENTION_SCALE, &scale},
+      {ATTENTION_HIDDEN, &hidden},
       /* backward */
-      {SDPA_DOUT, a->dout},
-      {SDPA_DQ, dqkv},
-      {SDPA_DK, dqkv + third},
-      {SDPA_DV, dqkv + 2 * third},
-      {SDPA_ONE, &one},
-      {SDPA_DELTA, (char *)workspace + plan_bytes(e)},
+      {ATTENTION_DOUT, a->dout},
+      {ATTENTION_DQ, dqkv},
+      {ATTENTION_DK, dqkv + third},
+      {ATTENTION_DV, dqkv + 2 * third},
+      {ATTENTION_ONE, &one},
+      {ATTENTION_DELTA, (char *)workspace + plan_bytes(e)},
   };
   enum { ALL = sizeof all / sizeof *all };
-  const int count = a->kind.backward ? ALL : SDPA_HIDDEN;
+  const int count = a->kind.backward ? ALL : ATTENTION_HIDDEN;
   int64_t names[ALL];
   void *addresses[ALL];
   for (int i = 0; i < count; i++) {
@@ -159,14 +162,15 @@ static int absent(void) {
                     "FSAM_ATTENTION");
 }
 
-int fsam__sdpa_open(void) { return absent(); }
+int fsam__cudnn_attention_open(void) { return absent(); }
 
-int fsam__sdpa_plan(size_t *bytes, fsam_device *device, const fsam_sdpa_kind *kind) {
+int fsam__cudnn_attention_plan(size_t *bytes, fsam_device *device,
+                               const cudnn_attention_kind *kind) {
   (void)bytes, (void)device, (void)kind;
   return absent();
 }
 
-int fsam__sdpa_run(fsam_device *device, const fsam_sdpa *a, void *workspace) {
+int fsam__cudnn_attention_run(fsam_device *device, const cudnn_attention *a, void *workspace) {
   (void)device, (void)a, (void)workspace;
   return absent();
 }

@@ -1,6 +1,6 @@
 /* cudnn_cuda.c: cuDNN, which is opened when first needed: nothing links it. What is needed of its
  * graph API has here a type and a function each (cudnn_cuda.h). */
-#if __has_include(<cudnn_graph.h>) /* else sdpa_cuda.c says so */
+#if __has_include(<cudnn_graph.h>) /* else cudnn_attention_cuda.c says so */
 #define _GNU_SOURCE
 #include "kernels/vendor/cudnn_cuda.h"
 

@@ -1,24 +1,25 @@
 /* matmul.c: matrix products for linear.c. Owns what the libraries lack: sums without terms, and
- * bf16 by way of f32 where the library or the processor cannot multiply bf16 (somewhat slower than
- * f32, as exact as bf16 done natively). The library's state hangs off the device. */
+ * bf16 through f32 where the library or the processor cannot multiply bf16 (somewhat slower than
+ * f32, as exact as bf16 done natively). The library's state lies in a slot of the device. */
 #include "kernels/vendor/matmul.h"
 
 #include <omp.h>
 #include <stdlib.h>
 
-_Static_assert(sizeof(fsam__product) == 7 * 8, "a product is compared as bytes: no padding");
+_Static_assert(sizeof(matmul_product) == 7 * 8, "a product is compared as bytes: no padding");
 
-static void free_library(void *library) { fsam__library_free(library); }
+static void free_library(void *library) { fsam__matmul_library_free(library); }
 
 /* The device's library, started at the first product. */
-static int library_of(fsam__library **out, fsam_device *device) {
-  if (!device->matmul) {
-    fsam__library *library;
-    FSAM_TRY(fsam__library_new(&library));
-    device->matmul = library;
-    device->matmul_free = free_library;
+static int library_of(matmul_library **out, fsam_device *device) {
+  void **slot;
+  FSAM_TRY(fsam__device_slot(&slot, device, free_library));
+  if (!*slot) {
+    matmul_library *library;
+    FSAM_TRY(fsam__matmul_library_new(&library));
+    *slot = library;
   }
-  *out = device->matmul;
+  *out = *slot;
   return FSAM_OK;
 }
 
@@ -41,7 +42,7 @@ static int no_terms(fsam_tensor *c, const fsam_tensor *bias, bool accumulate) {
   return rc;
 }
 
-/* -- bf16 by way of f32 ------------------------------------------------------------------------ */
+/* -- bf16 through f32 -------------------------------------------------------------------------- */
 
 /* An f32 matrix of t's shape without gaps, at *room, which moves on to the next 64 bytes. */
 static fsam_tensor wide(const fsam_tensor *t, float **room) {
@@ -53,8 +54,8 @@ static fsam_tensor wide(const fsam_tensor *t, float **room) {
   return f;
 }
 
-static int by_way_of_f32(fsam__library *library, fsam__product p, fsam_tensor *c,
-                         const fsam_tensor *a, const fsam_tensor *b, const float *bias) {
+static int through_f32(matmul_library *library, matmul_product p, fsam_tensor *c,
+                       const fsam_tensor *a, const fsam_tensor *b, const float *bias) {
   fsam_device *device = fsam__device_of(c);
   const bool rounded = c->dtype == FSAM_BF16;
   int64_t elements = fsam__elements(a) + fsam__elements(b) + fsam__elements(c) + 3 * 16;
@@ -70,7 +71,8 @@ static int by_way_of_f32(fsam__library *library, fsam__product p, fsam_tensor *c
   p.a_stride = wide_a.row_stride;
   p.b_stride = wide_b.row_stride;
   p.c_stride = wide_c.row_stride;
-  int done = fsam__library_multiply(library, &p, wide_c.data, wide_a.data, wide_b.data, bias);
+  int done =
+      fsam__matmul_library_multiply(library, &p, wide_c.data, wide_a.data, wide_b.data, bias);
   if (done == 0) return fsam__fail(FSAM_EINTERNAL, "linear: the matrix library has no f32 product");
   if (done < 0) return done;
   return rounded ? device->kernels->cast(c, &wide_c) : FSAM_OK;
@@ -80,25 +82,25 @@ static int by_way_of_f32(fsam__library *library, fsam__product p, fsam_tensor *c
 
 int fsam__matmul(fsam_tensor *c, const fsam_tensor *a, bool a_transposed, const fsam_tensor *b,
                  bool b_transposed, const fsam_tensor *bias, bool accumulate) {
-  const fsam__product p = {.m = c->shape[0],
-                           .n = c->shape[1],
-                           .k = a->shape[a_transposed ? 0 : 1],
-                           .a_stride = a->row_stride,
-                           .b_stride = b->row_stride,
-                           .c_stride = c->row_stride,
-                           .a_transposed = a_transposed,
-                           .b_transposed = b_transposed,
-                           .type = (int8_t)a->dtype,
-                           .c_type = (int8_t)c->dtype,
-                           .biased = bias != NULL,
-                           .accumulate = accumulate,
-                           .threads = (int16_t)omp_get_max_threads()};
+  const matmul_product p = {.m = c->shape[0],
+                            .n = c->shape[1],
+                            .k = a->shape[a_transposed ? 0 : 1],
+                            .a_stride = a->row_stride,
+                            .b_stride = b->row_stride,
+                            .c_stride = c->row_stride,
+                            .a_transposed = a_transposed,
+                            .b_transposed = b_transposed,
+                            .type = (int8_t)a->dtype,
+                            .c_type = (int8_t)c->dtype,
+                            .biased = bias != NULL,
+                            .accumulate = accumulate,
+                            .threads = (int16_t)omp_get_max_threads()};
   const float *bias_data = bias ? bias->data : NULL;
-  fsam__library *library;
+  matmul_library *library;
   if (p.m == 0 || p.n == 0) return FSAM_OK;
   if (p.k == 0) return no_terms(c, bias, accumulate);
   FSAM_TRY(library_of(&library, fsam__device_of(c)));
-  int done = fsam__library_multiply(library, &p, c->data, a->data, b->data, bias_data);
+  int done = fsam__matmul_library_multiply(library, &p, c->data, a->data, b->data, bias_data);
   if (done < 0) return done;
-  return done ? FSAM_OK : by_way_of_f32(library, p, c, a, b, bias_data);
+  return done ? FSAM_OK : through_f32(library, p, c, a, b, bias_data);
 }

@@ -15,21 +15,21 @@ int fsam__matmul(fsam_tensor *c, const fsam_tensor *a, bool a_transposed, const 
 /* -- what a library provides, for matmul.c ----------------------------------------------------- */
 
 /* The product as a library sees it, all sizes > 0. A cache compares it as bytes: no padding. */
-typedef struct fsam__product {
+typedef struct matmul_product {
   int64_t m, n, k;
   int64_t a_stride, b_stride, c_stride; /* elements from one stored row to the next */
   int8_t a_transposed, b_transposed;    /* 1: stored as [k,m], [n,k] */
   int8_t type, c_type;                  /* of a and b; of c */
   int8_t biased, accumulate;            /* 0 or 1 */
   int16_t threads;                      /* how many to use */
-} fsam__product;
+} matmul_product;
 
-typedef struct fsam__library fsam__library;
+typedef struct matmul_library matmul_library;
 
-int fsam__library_new(fsam__library **out);
-void fsam__library_free(fsam__library *library);
+int fsam__matmul_library_new(matmul_library **out);
+void fsam__matmul_library_free(matmul_library *library);
 /* 1 when done, 0 when the library cannot do these types on this processor, or an error. */
-int fsam__library_multiply(fsam__library *library, const fsam__product *p, void *c, const void *a,
-                           const void *b, const float *bias);
+int fsam__matmul_library_multiply(matmul_library *library, const matmul_product *p, void *c,
+                                  const void *a, const void *b, const float *bias);
 
 #endif

@@ -8,24 +8,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct fsam__library {
+struct matmul_library {
   int threads; /* what OpenBLAS was last told */
 };
 
-int fsam__library_new(fsam__library **out) {
+int fsam__matmul_library_new(matmul_library **out) {
   *out = calloc(1, sizeof **out);
   return *out ? FSAM_OK : fsam__fail(FSAM_ENOMEM, "linear: no memory for OpenBLAS");
 }
 
-void fsam__library_free(fsam__library *library) { free(library); }
+void fsam__matmul_library_free(matmul_library *library) { free(library); }
 
 /* The rows of c become the bias, so that the product is added to it. */
-static void put_bias(const fsam__product *p, float *c, const float *bias) {
+static void put_bias(const matmul_product *p, float *c, const float *bias) {
   for (int64_t i = 0; i < p->m; i++) memcpy(c + i * p->c_stride, bias, (size_t)p->n * sizeof *c);
 }
 
-int fsam__library_multiply(fsam__library *library, const fsam__product *p, void *c, const void *a,
-                           const void *b, const float *bias) {
+int fsam__matmul_library_multiply(matmul_library *library, const matmul_product *p, void *c,
+                                  const void *a, const void *b, const float *bias) {
   if (p->type != FSAM_F32 || p->c_type != FSAM_F32) return 0;
   const int64_t sizes[] = {p->m, p->n, p->k, p->a_stride, p->b_stride, p->c_stride};
   for (int i = 0; i < 6; i++)

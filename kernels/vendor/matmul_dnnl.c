@@ -13,12 +13,12 @@ enum { SLOTS = 4096, MAX_ENTRIES = SLOTS / 2 };
 enum { A, B, C, BIAS, OPERANDS };
 
 typedef struct entry {
-  fsam__product product;
+  matmul_product product;
   dnnl_primitive_t primitive; /* NULL: these types cannot be had here */
   dnnl_memory_t memory[OPERANDS];
 } entry;
 
-struct fsam__library {
+struct matmul_library {
   dnnl_engine_t engine;
   dnnl_stream_t stream;
   int count;
@@ -75,7 +75,7 @@ static dnnl_status_t describe(dnnl_primitive_desc_t *out, const dnnl_memory_desc
 
 /* Layouts of a, b, c, bias as oneDNN reads them: transposed operands by their strides. Returns how
  * many were made, all of them when *status is success. */
-static int make_layouts(dnnl_memory_desc_t *l, const fsam__product *p, dnnl_status_t *status) {
+static int make_layouts(dnnl_memory_desc_t *l, const matmul_product *p, dnnl_status_t *status) {
   const dnnl_data_type_t types[] = {[FSAM_F32] = dnnl_f32, [FSAM_BF16] = dnnl_bf16};
   const struct {
     dnnl_dims_t shape, strides;
@@ -111,7 +111,7 @@ static dnnl_status_t make_attributes(dnnl_primitive_attr_t *out, bool accumulate
 
 /* Fills e->primitive and e->memory; leaves the primitive NULL where the types are unknown here. */
 static dnnl_status_t make_primitive(entry *e, dnnl_engine_t engine) {
-  const fsam__product *p = &e->product;
+  const matmul_product *p = &e->product;
   dnnl_memory_desc_t layouts[OPERANDS];
   dnnl_primitive_attr_t attributes = NULL;
   dnnl_primitive_desc_t described = NULL;
@@ -138,7 +138,7 @@ static void entry_free(entry *e) {
 
 /* -- the cache --------------------------------------------------------------------------------- */
 
-static void forget_all(fsam__library *lib) {
+static void forget_all(matmul_library *lib) {
   for (int i = 0; i < SLOTS; i++) {
     entry_free(lib->slots[i]);
     lib->slots[i] = NULL;
@@ -146,7 +146,7 @@ static void forget_all(fsam__library *lib) {
   lib->count = 0;
 }
 
-static uint32_t hash(const fsam__product *p) {
+static uint32_t hash(const matmul_product *p) {
   uint64_t words[sizeof *p / 8], h = 0;
   memcpy(words, p, sizeof words);
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
@@ -154,7 +154,7 @@ static uint32_t hash(const fsam__product *p) {
   return (uint32_t)h % SLOTS;
 }
 
-static int find(entry **out, fsam__library *lib, const fsam__product *p) {
+static int find(entry **out, matmul_library *lib, const matmul_product *p) {
   uint32_t slot = hash(p);
   for (; lib->slots[slot]; slot = (slot + 1) % SLOTS) {
     *out = lib->slots[slot];
@@ -179,20 +179,20 @@ static int find(entry **out, fsam__library *lib, const fsam__product *p) {
 
 /* -- the library as matmul.c sees it ----------------------------------------------------------- */
 
-int fsam__library_new(fsam__library **out) {
-  fsam__library *lib = calloc(1, sizeof *lib);
+int fsam__matmul_library_new(matmul_library **out) {
+  matmul_library *lib = calloc(1, sizeof *lib);
   if (!lib) return fsam__fail(FSAM_ENOMEM, "linear: no memory for the cache of products");
   dnnl_status_t status = dnnl_engine_create(&lib->engine, dnnl_cpu, 0);
   if (!status) status = dnnl_stream_create(&lib->stream, lib->engine, dnnl_stream_default_flags);
   if (status) {
-    fsam__library_free(lib);
+    fsam__matmul_library_free(lib);
     return failed("start", status);
   }
   *out = lib;
   return FSAM_OK;
 }
 
-void fsam__library_free(fsam__library *lib) {
+void fsam__matmul_library_free(matmul_library *lib) {
   if (!lib) return;
   forget_all(lib);
   if (lib->stream) dnnl_stream_destroy(lib->stream);
@@ -200,8 +200,8 @@ void fsam__library_free(fsam__library *lib) {
   free(lib);
 }
 
-int fsam__library_multiply(fsam__library *lib, const fsam__product *p, void *c, const void *a,
-                           const void *b, const float *bias) {
+int fsam__matmul_library_multiply(matmul_library *lib, const matmul_product *p, void *c,
+                                  const void *a, const void *b, const float *bias) {
   entry *e = NULL;
   FSAM_TRY(find(&e, lib, p));
   if (!e->primitive) return 0;

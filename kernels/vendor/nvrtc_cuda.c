@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/vector/programs_cuda.h"
+#include "kernels/vendor/nvrtc_cuda.h"
 
 /* -- the library ------------------------------------------------------------------------------- */
 

@@ -29,9 +29,9 @@ describe("the door to the CUDA half", function()
   end)
 
   local function add_half(version)
-    local code, _, err = helper.shell(("cc -shared -fPIC -I. -DFAKE_VERSION=%s "
-      .. "-o %s/libfsam-cuda.so spec/engine/fake_cuda.c"):format(quote(('"%s"'):format(version)),
-        place))
+    local code, _, err = helper.shell(("cc -shared -fPIC -I. -I%s/include -DFAKE_VERSION=%s "
+      .. "-o %s/libfsam-cuda.so spec/engine/fake_cuda.c"):format(quote(helper.build_dir()),
+        quote(('"%s"'):format(version)), place))
     assert(code == 0, err)
   end
 

@@ -30,9 +30,9 @@ describe("cuda", function()
   local counted = 0
   twins.declare_cudnn(it, setmetatable({
     counts = true,
-    used = function() -- by the stand-in of spec/simt/sdpa.cpp
+    used = function() -- by the stand-in of spec/simt/cudnn_attention.cpp
       local before = counted
-      counted = lib.fsam_simt_sdpa_runs()
+      counted = lib.fsam_simt_cudnn_attentions()
       return counted > before
     end,
   }, { __index = runs }))

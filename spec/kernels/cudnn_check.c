@@ -19,11 +19,11 @@ int fsam__fail(int code, const char *format, ...) {
   return code;
 }
 
-static void check(const fsam_sdpa_kind *kind, const char *properties) {
+static void check(const cudnn_attention_kind *kind, const char *properties) {
   static cudnn_graph g;
   const cudnn_target target = {.properties = properties};
   g = (cudnn_graph){.count = 0};
-  sdpa_graph_build(&g, kind);
+  cudnn_attention_graph(&g, kind);
   if (cudnn_plan_make(&g, &target, "this") < 0)
     printf("%s\n", message);
   else
@@ -40,7 +40,7 @@ int main(int count, char **arguments) {
     printf("%s\n", message);
     return 77;
   }
-  fsam_sdpa_kind k;
+  cudnn_attention_kind k;
   while (scanf("%d %d %d %d %d", &k.samples, &k.longest, &k.heads, &k.d, &k.backward) == 5)
     check(&k, properties);
   return 0;

@@ -28,8 +28,9 @@ end
 --- The program, compiled; where there is no driver, the toolkit's stand-in for it lies beside.
 local function build(folder, cuda)
   local code, _, err = helper.shell(("cc -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror "
-    .. "-I. -isystem %s/include -o %s/check spec/kernels/cudnn_check.c kernels/vendor/cudnn_cuda.c "
-    .. "kernels/vendor/cudnn_graph_cuda.c -ldl"):format(quote(cuda), folder))
+    .. "-I. -I%s/include -isystem %s/include -o %s/check spec/kernels/cudnn_check.c "
+    .. "kernels/vendor/cudnn_cuda.c kernels/vendor/cudnn_attention_graph_cuda.c -ldl"):format(
+    quote(helper.build_dir()), quote(cuda), folder))
   assert.equal(0, code, err)
   helper.write_file(folder .. "/h200.json", H200)
   helper.shell(("test -n \"$(ldconfig -p | grep libcuda.so.1)\" || ln -s %s/lib64/stubs/libcuda.so "

@@ -79,7 +79,8 @@ describe("select on cuda", function()
   local function on_cpu(words, pool, k, per_parameter, outside)
     local bound = ffi.new("void *[1]", keys)
     local binding = ffi.new("fsam_binding", { bound = bound })
-    return C.lib.fsam_select(words, program, cpu_layout, binding, pool, k, per_parameter, outside)
+    return C.lib.fsam_program_select(words, program, cpu_layout, binding, pool, k,
+      per_parameter, outside)
   end
 
   --- Both ways of running the threads choose what the CPU does.

@@ -2,7 +2,8 @@
 -- compiled at each instruction-set level and measures them.
 local helper = require("spec.helper")
 
-local BASE = "-std=c11 -O2 -I. -ffp-contract=off -fno-math-errno -fno-trapping-math -Wno-psabi "
+local BASE = "-std=c11 -O2 -I. -I%s/include -ffp-contract=off -fno-math-errno "
+  .. "-fno-trapping-math -Wno-psabi "
 local LEVELS = {
   { "generic", "" },
   { "avx2", "-mavx2 -mfma -mf16c" },
@@ -16,7 +17,7 @@ local PARTS = { "partial_access", "bf16_rounding", "sum_tree", "max_of_nan", "dr
 local function measured(folder, name, flags)
   local program = folder .. "/" .. name
   local code, _, err = helper.shell(("cc %s %s -DFSAM_ISA=%s -o %s spec/kernels/simd_check.c -lm")
-    :format(BASE, flags, name, program))
+    :format(BASE:format(helper.quote(helper.build_dir())), flags, name, program))
   assert.equal(0, code, err)
   local status, out = helper.shell(program)
   if status == 77 then

@@ -1,6 +1,7 @@
 --- CUDA kernels against the CPU's, over the cases of every kernel's own spec: what cuda_spec.lua
 -- (on the shim) and gpu_spec.lua (on a GPU) share.
 local assert = require("luassert")
+local lfs = require("lfs")
 local C = require("fsam.C")
 local helper = require("spec.helper")
 local stage = require("spec.kernels.stage")
@@ -10,8 +11,22 @@ local M = {}
 
 local TOLERANCE = { f32 = 1e-5, bf16 = 1e-2 } -- of the largest value
 
-M.NAMES = { "attention", "cast", "cross_entropy", "dropout", "embedding", "gather", "gelu",
-  "layernorm", "linear", "mse", "tanh" }
+--- The kernels, by their files: each kernels/NAME.c must have its twin NAME.cu and its spec.
+function M.names()
+  local names = {}
+  for file in lfs.dir("kernels") do
+    local name = file:match("^(.+)%.c$")
+    if name then
+      for _, other in ipairs({ "kernels/%s.cu", "spec/kernels/%s_spec.lua" }) do
+        local path = other:format(name)
+        assert(lfs.attributes(path), ("kernels/%s needs %s: write it"):format(file, path))
+      end
+      names[#names + 1] = name
+    end
+  end
+  table.sort(names)
+  return names
+end
 
 -- Sizes that only a GPU's way of cutting makes special; checked against the CPU's kernels alone.
 local MORE = {
@@ -111,7 +126,7 @@ end
 -- @tparam function it Busted's; modules do not see it
 -- @tparam table o as for compare
 function M.declare(it, o)
-  for _, kernel in ipairs(M.NAMES) do
+  for _, kernel in ipairs(M.names()) do
     for _, case in ipairs(M.cases_of(kernel)) do
       for _, act in ipairs(case.types or { "f32", "bf16" }) do
         it(("%s does as on the CPU %s, in %s"):format(kernel, case.name, act), function()

@@ -12,7 +12,7 @@ void fsam_simt_order(int descending);
 void fsam_simt_poison(fsam_device *device);
 int fsam_simt_kernels();
 int64_t fsam_simt_launches();
-int fsam_simt_sdpa_runs(void);
+int fsam_simt_cudnn_attentions(void);
 int fsam_simt_select(uint64_t *mask, const float *keys, fsam_layout *layout, const uint8_t *pool,
                      const int64_t *k, int per_parameter, int outside);
 int fsam_simt_broken(const fsam_device *device, const char *name, float *out);

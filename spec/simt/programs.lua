@@ -82,8 +82,9 @@ local COMPILER = "c++ -std=c++17 -O0 -shared -fPIC -x c++ -fvisibility=hidden -f
 local function command(name)
   local cu, new, so = helper.quote(name .. ".cu"), helper.quote(name .. ".new"),
     helper.quote(name .. ".so")
-  return ("{ %s %s -o %s -L%s -lfsam-simt && mv %s %s; } & "):format(COMPILER, cu, new,
-    helper.quote(helper.build_dir()), new, so)
+  local build = helper.quote(helper.build_dir())
+  return ("{ %s -I%s/include %s -o %s -L%s -lfsam-simt && mv %s %s; } & "):format(COMPILER, build,
+    cu, new, build, new, so)
 end
 
 local SHARE = 100 -- programs of a library

@@ -243,10 +243,10 @@ int run_again(const run &r, const fsam_program *program, fsam_layout *layout, bo
   const selection &s = r.chosen;
   uint64_t *mask = s.asked ? (uint64_t *)all.holding(s.mask) : NULL;
   FSAM_TRY(all.rc);
-  const int rc = s.asked
-                     ? fsam_select(mask, program, layout, &binding, (const uint8_t *)s.pool.data(),
-                                   s.k.data(), s.per_parameter, s.outside)
-                     : fsam_program_run(program, layout, &binding);
+  const int rc =
+      s.asked ? fsam_program_select(mask, program, layout, &binding, (const uint8_t *)s.pool.data(),
+                                    s.k.data(), s.per_parameter, s.outside)
+              : fsam_program_run(program, layout, &binding);
   if (rc != r.rc || (rc < 0 && r.message != fsam_error()))
     return fsam__fail(FSAM_EINTERNAL, "expected %d (%s), got %d (%s)", r.rc, r.message.c_str(), rc,
                       rc < 0 ? std::string(fsam_error()).c_str() : "");

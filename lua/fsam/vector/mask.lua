@@ -98,8 +98,8 @@ function M.top(self, values, options)
     self.spare_data = self.spare.data
   end
   local program, binding = params.queue:selection(values)
-  check(lib.fsam_select(ffi.cast(words, self.spare_data), program.handle, params.layout, binding,
-    pool, sizes(params, ratio, per, size), per and 1 or 0, dense and 1 or 0))
+  check(lib.fsam_program_select(ffi.cast(words, self.spare_data), program.handle, params.layout,
+    binding, pool, sizes(params, ratio, per, size), per and 1 or 0, dense and 1 or 0))
   local leaf = leaves.new(self, "spare", self.spare_data, source_line.here())
   self.now = leaf
   params.queue:add_spare(leaf)

@@ -1,5 +1,6 @@
-/* matmul.cpp: what cuBLASLt does, one element after the other: for linear.cu on the shim. It holds
- * the product against what cublasLtMatmul demands, and multiplies matrices that lie by columns. */
+/* cublaslt.cpp: what cuBLASLt does, one element after the other: for linear.cu on the shim. It
+ * holds the product against what cublasLtMatmul demands, and multiplies matrices that lie by
+ * columns. */
 #include "kernels/vendor/cublaslt.cuh"
 #include "spec/simt/simt.h"
 
@@ -11,7 +12,7 @@ float element(int type, const void *p, int64_t ld, int64_t i, int64_t j) {
   return ((const float *)p)[j * ld + i];
 }
 
-void put(const fsam_product &p, int64_t i, int64_t j, float value) {
+void put(const cublaslt_product &p, int64_t i, int64_t j, float value) {
   if (p.kind.d_type == FSAM_BF16)
     ((uint16_t *)p.d)[j * p.kind.ldd + i] = (uint16_t)simt_bf16(value);
   else
@@ -21,8 +22,8 @@ void put(const fsam_product &p, int64_t i, int64_t j, float value) {
 bool is_aligned(const void *p, int bits) { return (uintptr_t)p % ((uintptr_t)1 << bits) == 0; }
 
 /* The first demand that the product does not meet, or NULL. */
-const char *refusal(const fsam_product &p) {
-  const fsam_product_kind &k = p.kind;
+const char *refusal(const cublaslt_product &p) {
+  const cublaslt_kind &k = p.kind;
   const int size = (int)fsam__dtype_bytes(k.type);
   if (k.m < 1 || k.n < 1 || k.k < 1) return "a size is not positive";
   if (k.lda < (k.a_transposed ? k.k : k.m)) return "lda is less than a's rows";
@@ -41,8 +42,8 @@ const char *refusal(const fsam_product &p) {
 
 namespace {
 
-void multiply(const fsam_product &p, void *workspace) {
-  const fsam_product_kind &k = p.kind;
+void multiply(const cublaslt_product &p, void *workspace) {
+  const cublaslt_kind &k = p.kind;
   memset(workspace, 0xff, 4096); /* a library may write there */
   for (int64_t j = 0; j < k.n; j++)
     for (int64_t i = 0; i < k.m; i++) {
@@ -58,8 +59,8 @@ void multiply(const fsam_product &p, void *workspace) {
 
 }  // namespace
 
-int fsam__product_run(fsam_device *device, const fsam_product *given, void *workspace) {
-  const fsam_product p = *given;
+int fsam__cublaslt_run(fsam_device *device, const cublaslt_product *given, void *workspace) {
+  const cublaslt_product p = *given;
   const char *why = refusal(p);
   if (why) return fsam__fail(FSAM_EINTERNAL, "product: %s", why);
   return simt_do(device, [=] {
@@ -69,9 +70,9 @@ int fsam__product_run(fsam_device *device, const fsam_product *given, void *work
 }
 
 /* There is one way to multiply here. */
-int fsam__product_tuning_begin(fsam_device *, const char *) { return FSAM_OK; }
+int fsam__cublaslt_tuning_begin(fsam_device *, const char *) { return FSAM_OK; }
 
-int fsam__product_tuning_text(fsam_device *, const char **text) {
+int fsam__cublaslt_tuning_text(fsam_device *, const char **text) {
   *text = "";
   return FSAM_OK;
 }

@@ -1,20 +1,20 @@
 /* cudnn_graph_cuda.c: attention as a graph of cuDNN's operations, forward and backward, for packed
  * samples: S = q k^T / sqrt(d) with -infinity beyond a sample's rows and keys, P = softmax(S),
  * out = P v. The library knows these graphs by their form and has one kernel for each; what is
- * named below is never in memory but for SDPA_DELTA.
+ * named below is never in memory but for ATTENTION_DELTA.
  *
  * All tensors are [samples, heads, rows, columns], the samples beginning where the starts say; k,
  * and backward v, are given as their transposes. Products of P and of dS take bf16, as all their
  * other factors are. Backward takes dq straight from dS, which the library then keeps in its
  * workspace, samples · heads · longest² elements of bf16: no sum is made by atomics, as it would be
  * with a dq that is added up in f32. */
-#if __has_include(<cudnn_graph.h>) /* else sdpa_cuda.c says so */
+#if __has_include(<cudnn_graph.h>) /* else cudnn_attention_cuda.c says so */
 #include "kernels/vendor/cudnn_attention_cuda.h"
 
 /* A graph in the making: what its parts share. */
 typedef struct making {
   cudnn_graph *g;
-  const fsam_sdpa_kind *kind;
+  const cudnn_attention_kind *kind;
   cudnn_tensor lengths, qkv_starts, out_starts, lse_starts, scale;
   cudnn_shape scores, row; /* [B,heads,S,S], [B,heads,S,1] of inner tensors */
 } making;
@@ -31,7 +31,7 @@ static cudnn_shape transposed(cudnn_shape s) {
 }
 
 /* Of a tensor whose rows, `width` elements apart, have `columns` of each head side by side. */
-static cudnn_shape packed(const fsam_sdpa_kind *k, int64_t width, int64_t columns) {
+static cudnn_shape packed(const cudnn_attention_kind *k, int64_t width, int64_t columns) {
   return (cudnn_shape){{k->samples, k->heads, k->longest, columns},
                        {k->longest * width, columns, width, 1}};
 }
@@ -40,16 +40,16 @@ static cudnn_shape list(int64_t count) { return (cudnn_shape){{count, 1, 1, 1}, 
 
 /* -- tensors that go in and out ---------------------------------------------------------------- */
 
-static making begin(cudnn_graph *g, const fsam_sdpa_kind *k) {
+static making begin(cudnn_graph *g, const cudnn_attention_kind *k) {
   making m = {.g = g, .kind = k};
   m.scores = dense(k->samples, k->heads, k->longest, k->longest);
   m.row = dense(k->samples, k->heads, k->longest, 1);
-  m.lengths = cudnn_outer(g, SDPA_LENGTHS, CUDNN_DATA_INT32, list(k->samples), NULL);
+  m.lengths = cudnn_outer(g, ATTENTION_LENGTHS, CUDNN_DATA_INT32, list(k->samples), NULL);
   const cudnn_shape starts = list(k->samples + 1);
-  m.qkv_starts = cudnn_outer(g, SDPA_QKV_STARTS, CUDNN_DATA_INT64, starts, NULL);
-  m.out_starts = cudnn_outer(g, SDPA_OUT_STARTS, CUDNN_DATA_INT64, starts, NULL);
-  m.lse_starts = cudnn_outer(g, SDPA_LSE_STARTS, CUDNN_DATA_INT64, starts, NULL);
-  m.scale = cudnn_number(g, SDPA_SCALE);
+  m.qkv_starts = cudnn_outer(g, ATTENTION_QKV_STARTS, CUDNN_DATA_INT64, starts, NULL);
+  m.out_starts = cudnn_outer(g, ATTENTION_OUT_STARTS, CUDNN_DATA_INT64, starts, NULL);
+  m.lse_starts = cudnn_outer(g, ATTENTION_LSE_STARTS, CUDNN_DATA_INT64, starts, NULL);
+  m.scale = cudnn_number(g, ATTENTION_SCALE);
   return m;
 }
 
@@ -68,13 +68,13 @@ static cudnn_tensor third_transposed(const making *m, int name) {
 
 /* out or dout. */
 static cudnn_tensor output(const making *m, int name) {
-  const fsam_sdpa_kind *k = m->kind;
+  const cudnn_attention_kind *k = m->kind;
   return cudnn_outer(m->g, name, CUDNN_DATA_BFLOAT16, packed(k, (int64_t)k->heads * k->d, k->d),
                      m->out_starts);
 }
 
 static cudnn_tensor lse(const making *m) {
-  return cudnn_outer(m->g, SDPA_LSE, CUDNN_DATA_FLOAT, packed(m->kind, m->kind->heads, 1),
+  return cudnn_outer(m->g, ATTENTION_LSE, CUDNN_DATA_FLOAT, packed(m->kind, m->kind->heads, 1),
                      m->lse_starts);
 }
 
@@ -128,7 +128,7 @@ static cudnn_tensor below_length(const making *m, int axis, cudnn_tensor x) {
 
 /* S. */
 static cudnn_tensor scores(const making *m, cudnn_tensor q, cudnn_tensor k_transposed) {
-  cudnn_tensor hidden = cudnn_number(m->g, SDPA_HIDDEN);
+  cudnn_tensor hidden = cudnn_number(m->g, ATTENTION_HIDDEN);
   cudnn_tensor s = queries_keys(m, q, k_transposed);
   s = on_scores(m, CUDNN_POINTWISE_MUL, s, m->scale);
   cudnn_tensor is_row = below_length(m, 2, s), is_key = below_length(m, 3, s);
@@ -140,7 +140,8 @@ static cudnn_tensor scores(const making *m, cudnn_tensor q, cudnn_tensor k_trans
 /* -- the two graphs ---------------------------------------------------------------------------- */
 
 static void build_forward(const making *m) {
-  cudnn_tensor q = third(m, SDPA_Q), k_t = third_transposed(m, SDPA_K), v = third(m, SDPA_V);
+  cudnn_tensor q = third(m, ATTENTION_Q), k_t = third_transposed(m, ATTENTION_K),
+               v = third(m, ATTENTION_V);
   cudnn_tensor s = scores(m, q, k_t);
   cudnn_tensor top = over_keys(m, CUDNN_REDUCE_TENSOR_MAX, s);
   cudnn_tensor e =
@@ -149,42 +150,44 @@ static void build_forward(const making *m) {
   cudnn_tensor log_sum = on_rows(m, CUDNN_POINTWISE_LOG, sum, NULL);
   cudnn_pointwise(m->g, lse(m), CUDNN_POINTWISE_ADD, top, log_sum, NULL);
   cudnn_tensor p = pointwise(m, CUDNN_DATA_BFLOAT16, CUDNN_POINTWISE_DIV, e, sum, NULL);
-  cudnn_multiply(m->g, output(m, SDPA_OUT), p, v, m->lengths, NULL, m->lengths);
+  cudnn_multiply(m->g, output(m, ATTENTION_OUT), p, v, m->lengths, NULL, m->lengths);
 }
 
 /* The sums over a row's columns of dout out, which is what a row of P dP sums up to. */
 static cudnn_tensor row_sums(const making *m, cudnn_tensor dout) {
-  const fsam_sdpa_kind *k = m->kind;
+  const cudnn_attention_kind *k = m->kind;
   const cudnn_shape by_rows = {{k->samples, k->heads, k->longest, k->d},
                                {(int64_t)k->heads * k->longest * k->d, (int64_t)k->longest * k->d,
                                 (int64_t)k->heads * k->d, 1}};
   cudnn_tensor product = cudnn_inner(m->g, CUDNN_DATA_FLOAT, by_rows, NULL);
-  cudnn_pointwise(m->g, product, CUDNN_POINTWISE_MUL, dout, output(m, SDPA_OUT), NULL);
+  cudnn_pointwise(m->g, product, CUDNN_POINTWISE_MUL, dout, output(m, ATTENTION_OUT), NULL);
   cudnn_tensor sums = over_keys(m, CUDNN_REDUCE_TENSOR_ADD, product);
   /* Times what stays after dropout: the library looks for this product, also where that is all. */
-  cudnn_tensor delta = cudnn_outer(m->g, SDPA_DELTA, CUDNN_DATA_FLOAT, m->row, NULL);
-  cudnn_pointwise(m->g, delta, CUDNN_POINTWISE_MUL, sums, cudnn_number(m->g, SDPA_ONE), NULL);
+  cudnn_tensor delta = cudnn_outer(m->g, ATTENTION_DELTA, CUDNN_DATA_FLOAT, m->row, NULL);
+  cudnn_pointwise(m->g, delta, CUDNN_POINTWISE_MUL, sums, cudnn_number(m->g, ATTENTION_ONE), NULL);
   return delta;
 }
 
 /* dv = P^T dout; dS = P (dout v^T - delta) / sqrt(d); dk = dS^T q; dq = dS k. */
 static void build_backward(const making *m) {
-  cudnn_tensor q = third(m, SDPA_Q), dout = output(m, SDPA_DOUT);
-  cudnn_tensor k_t = third_transposed(m, SDPA_K), v_t = third_transposed(m, SDPA_V);
+  cudnn_tensor q = third(m, ATTENTION_Q), dout = output(m, ATTENTION_DOUT);
+  cudnn_tensor k_t = third_transposed(m, ATTENTION_K), v_t = third_transposed(m, ATTENTION_V);
   cudnn_tensor delta = row_sums(m, dout);
   cudnn_tensor p = on_scores(m, CUDNN_POINTWISE_EXP,
                              on_scores(m, CUDNN_POINTWISE_SUB, scores(m, q, k_t), lse(m)), NULL);
-  cudnn_multiply(m->g, third(m, SDPA_DV), keys_queries(m, p), dout, m->lengths, NULL, m->lengths);
+  cudnn_multiply(m->g, third(m, ATTENTION_DV), keys_queries(m, p), dout, m->lengths, NULL,
+                 m->lengths);
   cudnn_tensor ds = on_scores(m, CUDNN_POINTWISE_SUB, queries_keys(m, dout, v_t), delta);
   ds = on_scores(m, CUDNN_POINTWISE_MUL, ds, p);
   ds = on_scores(m, CUDNN_POINTWISE_MUL, ds, m->scale);
-  cudnn_multiply(m->g, third(m, SDPA_DK), keys_queries(m, ds), q, m->lengths, NULL, m->lengths);
+  cudnn_multiply(m->g, third(m, ATTENTION_DK), keys_queries(m, ds), q, m->lengths, NULL,
+                 m->lengths);
   cudnn_tensor k = cudnn_inner(m->g, CUDNN_DATA_BFLOAT16, third_shape(m), m->qkv_starts);
   cudnn_reshape(m->g, k, k_t);
-  cudnn_multiply(m->g, third(m, SDPA_DQ), ds, k, m->lengths, NULL, m->lengths);
+  cudnn_multiply(m->g, third(m, ATTENTION_DQ), ds, k, m->lengths, NULL, m->lengths);
 }
 
-void sdpa_graph_build(cudnn_graph *g, const fsam_sdpa_kind *kind) {
+void cudnn_attention_graph(cudnn_graph *g, const cudnn_attention_kind *kind) {
   const making m = begin(g, kind);
   if (kind->backward)
     build_backward(&m);

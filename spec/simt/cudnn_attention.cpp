@@ -1,6 +1,7 @@
-/* sdpa.cpp: attention as cuDNN is asked for it (kernels/vendor/cudnn_attention.cuh), written out:
- * for sdpa.cu on the shim. It holds the request against what cuDNN demands, and does no more than
- * cuDNN promises: rows of no sample stay as they are, scratch memory is overwritten. */
+/* cudnn_attention.cpp: attention as cuDNN is asked for it (kernels/vendor/cudnn_attention.cuh), in
+ * plain loops: for cudnn_attention.cu on the shim. It holds the request against what cuDNN demands,
+ * and does no more than cuDNN promises: rows of no sample stay as they are, scratch memory is
+ * overwritten. */
 #include "kernels/vendor/cudnn_attention.cuh"
 
 #include <math.h>
@@ -21,11 +22,11 @@ const size_t BYTES = 512; /* of a workspace */
 bool is_aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
 
 /* The first demand that is not met, or NULL. */
-const char *refusal(const fsam_sdpa &a) {
-  const fsam_sdpa_kind &k = a.kind;
+const char *refusal(const cudnn_attention &a) {
+  const cudnn_attention_kind &k = a.kind;
   if (k.samples < 1 || k.heads < 1) return "there is nothing to do";
-  if (k.longest < SDPA_TILE || k.longest % SDPA_TILE) return "the longest is not whole tiles";
-  if (k.d % 8 || k.d > SDPA_MAX_HEAD) return "heads have another width";
+  if (k.longest < CUDNN_TILE || k.longest % CUDNN_TILE) return "the longest is not whole tiles";
+  if (k.d % 8 || k.d > CUDNN_MAX_HEAD) return "heads have another width";
   if (!is_aligned(a.qkv) || !is_aligned(a.out) || !is_aligned(a.lse) || !is_aligned(a.dout) ||
       !is_aligned(a.dqkv) || !is_aligned(a.lengths) || !is_aligned(a.qkv_starts) ||
       !is_aligned(a.out_starts) || !is_aligned(a.lse_starts))
@@ -44,7 +45,7 @@ const char *refusal(const fsam_sdpa &a) {
 
 /* One head of one sample: offsets of its first row. */
 struct task {
-  const fsam_sdpa &a;
+  const cudnn_attention &a;
   int n, d;
   int64_t q, k, v, out, lse, qkv_row, out_row, lse_row;
   float scale;
@@ -69,8 +70,7 @@ void forward(const task &t) {
     t.a.lse[t.lse + i * t.lse_row] = top + logf(sum);
     for (int c = 0; c < t.d; c++) {
       float o = 0;
-      for (int j = 0; j < t.n; j++)
-        o += p[(size_t)j] / sum * at(t.a.qkv, t.v + j * t.qkv_row + c);
+      for (int j = 0; j < t.n; j++) o += p[(size_t)j] / sum * at(t.a.qkv, t.v + j * t.qkv_row + c);
       put(t.a.out, t.out + i * t.out_row + c, o);
     }
   }
@@ -105,21 +105,21 @@ void backward(const task &t) {
 }  // namespace
 
 /* How often attention was done here: a spec's proof that it was. */
-extern "C" __attribute__((visibility("default"))) int fsam_simt_sdpa_runs() { return runs; }
+extern "C" __attribute__((visibility("default"))) int fsam_simt_cudnn_attentions() { return runs; }
 
-int fsam__sdpa_open() { return FSAM_OK; }
+int fsam__cudnn_attention_open() { return FSAM_OK; }
 
-int fsam__sdpa_plan(size_t *bytes, fsam_device *, const fsam_sdpa_kind *) {
+int fsam__cudnn_attention_plan(size_t *bytes, fsam_device *, const cudnn_attention_kind *) {
   *bytes = BYTES;
   return FSAM_OK;
 }
 
 namespace {
 
-int attend(const fsam_sdpa &a, void *workspace) {
-  const fsam_sdpa_kind &k = a.kind;
+int attend(const cudnn_attention &a, void *workspace) {
+  const cudnn_attention_kind &k = a.kind;
   const char *why = refusal(a);
-  if (why) return fsam__fail(FSAM_EINTERNAL, "sdpa: %s", why);
+  if (why) return fsam__fail(FSAM_EINTERNAL, "cudnn attention: %s", why);
   memset(workspace, 0xff, BYTES);
   runs++;
   const int64_t hidden = (int64_t)k.heads * k.d;
@@ -148,7 +148,7 @@ int attend(const fsam_sdpa &a, void *workspace) {
 
 }  // namespace
 
-int fsam__sdpa_run(fsam_device *device, const fsam_sdpa *given, void *workspace) {
-  const fsam_sdpa a = *given;
+int fsam__cudnn_attention_run(fsam_device *device, const cudnn_attention *given, void *workspace) {
+  const cudnn_attention a = *given;
   return simt_do(device, [=] { return attend(a, workspace); });
 }
