@@ -59,11 +59,9 @@ typedef struct fsam_memory {
 /* Recording work instead of doing it; fsam_graph_… of fsam.h says what each means. */
 typedef struct fsam_recorder {
   int (*begin)(fsam_device *device, void **recording);
-  int (*part_begin)(fsam_device *device, void *recording, int part);
-  int (*part_end)(fsam_device *device, void *recording);
   /* Ends the recording whatever happens; *recorded is what run takes, `recorded` NULL: drop it. */
   int (*end)(fsam_device *device, void *recording, void **recorded);
-  int (*run)(fsam_device *device, void *recorded, const uint8_t *left_out);
+  int (*run)(fsam_device *device, void *recorded);
   void (*free)(fsam_device *device, void *recorded);
 } fsam_recorder;
 
@@ -74,8 +72,8 @@ struct fsam_device {
   const fsam_memory *memory;
   const fsam_recorder *recorder; /* NULL where nothing can be recorded */
   void *recording;               /* what the recorder keeps while work is recorded, else NULL */
-  int64_t moves;                 /* how often memory was moved that a recording may name */
-  void *matmul; /* the matrix library's cache (kernels/linear.c) */
+  int64_t moves;                 /* how often memory was moved that a graph may name */
+  void *matmul;                  /* the matrix library's cache (kernels/linear.c) */
   void (*matmul_free)(void *matmul);
   /* A GPU's; NULL on the CPU: fsam_tuning_begin, fsam_tuning_text. */
   int (*tuning_begin)(fsam_device *device, const char *known);

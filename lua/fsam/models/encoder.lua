@@ -1,7 +1,7 @@
 --- The graph of BERT and RoBERTa with a classification head, as Transformers defines them (Devlin
 -- et al. 2019; Liu et al. 2019): post-layer-norm encoder, first token, head. Owns: which op follows
--- which, and the numbers of the dropout sites. Leaves to others: parameters (fsam.pass.gradients),
--- kernels (fsam.ops).
+-- which, and the numbers of the dropout sites. Leaves to others: parameters (fsam.pass.views),
+-- kernels (fsam.pass.ops).
 local ops = require("fsam.pass.ops")
 
 local Encoder = {}
@@ -14,7 +14,7 @@ local function layer_site(i, k)
 end
 
 --- @tparam table config normalised configuration (fsam.formats.huggingface)
--- @tparam table weights name → parameter (fsam.pass.gradients)
+-- @tparam table weights name → parameter (fsam.pass.views)
 -- @tparam table dropout hidden, attention, pooler: probabilities
 function Encoder.new(config, weights, dropout)
   local self = setmetatable({ config = config, p = dropout, layers = {} }, Encoder)

@@ -4,7 +4,7 @@
 --   model.graph    forward(tape) → logits              model.count    parameters
 --   model.announcements  lines a user should see       model:save(folder), model:predict(text)
 local Encoder = require("fsam.models.encoder")
-local Weights = require("fsam.pass.gradients")
+local Weights = require("fsam.pass.views")
 local architectures = require("fsam.models.architectures")
 local config_json = require("fsam.formats.config")
 local huggingface = require("fsam.formats.huggingface")

@@ -1,0 +1,84 @@
+--- The gradients that one pass leaves in a vector, by the views of its parameters (fsam.pass.views).
+-- Owns: which parameters get one in this pass, and the rule of writing. Leaves to others: computing
+-- them (fsam.pass.ops), the vector (fsam.vector).
+--
+-- The rule of writing. A kernel overwrites a tensor whose `filled` is 0 and adds to one whose
+-- `filled` is 1. The first writer of a view in a pass overwrites, later ones add: other uses of the
+-- same weights, other micro-batches. What a pass has not written at its end is zero. `written` says
+-- what it has written so far; `write` sets `filled` from it, and nothing else does.
+local errors = require("fsam.errors")
+
+local Grads = {}
+Grads.__index = Grads
+
+--- @tparam table weights fsam.pass.views
+-- @tparam table into a vector of the layout: g, or one that a type keeps for g2
+function Grads.new(weights, into)
+  local self = setmetatable({ tensors = {}, skip = {}, written = {} }, Grads)
+  for _, view in ipairs(weights.views) do
+    self.tensors[view] = weights.params:grad(view.parameters, into, view.shape)
+  end
+  return self
+end
+
+--- Starts a pass: nothing is written yet.
+-- @tparam[opt] table skip parameter → true: parameters whose gradient is 0 in this pass
+-- @tparam[opt] boolean accumulate the pass adds to what the vector holds
+-- @raise when both are given: a skipped parameter has no one value then
+function Grads:begin(skip, accumulate)
+  self.skip, self.accumulate = skip or {}, accumulate or false
+  self:restart()
+  if accumulate and next(self.skip) then
+    errors.raise("a pass that adds to a gradient cannot skip parameters; give skip or add")
+  end
+end
+
+--- Nothing of this pass is written after all.
+function Grads:restart()
+  self.written = {}
+end
+
+--- True when some parameter of the view gets a gradient in this pass. The gradient of a fused view
+-- is whole even if some of its parameters are skipped, so that skipping changes the shape of no
+-- product, and with it no bit of what is kept.
+function Grads:wants(view)
+  for _, parameter in ipairs(view.parameters) do
+    if not (parameter.frozen or self.skip[parameter]) then
+      return true
+    end
+  end
+  return false
+end
+
+--- The gradient tensor of a view, for the kernel that writes it next; nil when it is not wanted.
+function Grads:write(view)
+  if not self:wants(view) then
+    return nil
+  end
+  local t = self.tensors[view]
+  t.filled = (self.accumulate or self.written[view]) and 1 or 0
+  self.written[view] = true
+  return t
+end
+
+--- Ends a pass: parameters that are skipped, or that no op has written, become zero.
+function Grads:finish()
+  if self.accumulate then
+    return
+  end
+  local written = {}
+  for view in pairs(self.written) do
+    for _, parameter in ipairs(view.parameters) do
+      written[parameter] = not self.skip[parameter]
+    end
+  end
+  for view, t in pairs(self.tensors) do
+    local parameter = view.parameters[1]
+    -- A frozen one's gradient is zero for good.
+    if not view.parameters[2] and not written[parameter] and not parameter.frozen then
+      t:fill(0)
+    end
+  end
+end
+
+return Grads
