@@ -1,7 +1,7 @@
 --- CUDA graphs of passes: work that a GPU runs as a whole. A pass of a new shape runs plainly, the
--- second of that shape is recorded, and later ones run from their graphs, each piece with one launch
--- (D1). Owns: which shapes are known, and when graphs are made, used and given up. Leaves to others:
--- what a pass does (fsam.pass), how the device records (engine/graph.c).
+-- second of that shape is recorded, and later ones run from their graphs, each piece with one
+-- launch (D1). Owns: which shapes are known, and when graphs are made, used and given up. Leaves to
+-- others: what a pass does (fsam.pass), how the device records (engine/graph.c).
 local C = require("fsam.C")
 local ffi, lib, check = C.ffi, C.lib, C.check
 
@@ -13,8 +13,9 @@ local Graphs = {}
 Graphs.__index = Graphs
 
 --- @tparam cdata device fsam_device
--- @treturn table the graphs of one Pass; `counts`: micro-batches that ran plainly, were recorded, or
---   ran from graphs (replayed); `refusal`: why the last one that was to be recorded was not, or nil
+-- @treturn table the graphs of one Pass; `counts`: micro-batches that ran plainly, were recorded,
+--   or ran from graphs (replayed); `refusal`: why the last one that was to be recorded was not, or
+--   nil
 function M.new(device)
   return setmetatable({ device = device, possible = lib.fsam_graph_possible(device) == 1,
     shapes = {}, clock = 0, counts = { plain = 0, recorded = 0, replayed = 0 } }, Graphs)

@@ -1,6 +1,6 @@
---- The gradients that one pass leaves in a vector, by the views of its parameters (fsam.pass.views).
--- Owns: which parameters get one in this pass, and the rule of writing. Leaves to others: computing
--- them (fsam.pass.ops), the vector (fsam.vector).
+--- The gradients that one pass leaves in a vector, by the views of its parameters
+-- (fsam.pass.views). Owns: which parameters get one in this pass, and the rule of writing. Leaves
+-- to others: computing them (fsam.pass.ops), the vector (fsam.vector).
 --
 -- The rule of writing. A kernel overwrites a tensor whose `filled` is 0 and adds to one whose
 -- `filled` is 1. The first writer of a view in a pass overwrites, later ones add: other uses of the

@@ -9,6 +9,7 @@ local Tensor = require("fsam.base.tensor")
 local batches = require("fsam.data.packing")
 local devices = require("fsam.base.device")
 local ops = require("fsam.pass.ops")
+local ranks = require("fsam.ranks")
 local Outputs = require("fsam.pass.outputs")
 local cuda_graphs = require("fsam.pass.cuda_graphs")
 local ffi, lib = C.ffi, C.lib
@@ -17,12 +18,14 @@ local Pass = {}
 Pass.__index = Pass
 
 --- @tparam table o model; loss = "cross_entropy" (default) or "mse"; seed; dropout_rng = "shared"
---   (default: every pass of a step draws the same dropout) or "fresh"
+--   (default: every pass of a step draws the same dropout) or "fresh"; ranks (fsam.ranks; default:
+--   this process alone)
 function Pass.new(o)
   return setmetatable({
     model = o.model,
     loss = o.loss or "cross_entropy",
     seed = o.seed or 1,
+    ranks = o.ranks or ranks.alone,
     fresh = o.dropout_rng == "fresh",
     arena = devices.arena(o.model.device, "step"),
     graphs = cuda_graphs.new(o.model.device),
@@ -134,16 +137,19 @@ local function count_samples(list)
   return n
 end
 
---- One pass over micro-batches: the gradient is the mean over all their samples (D4).
--- @tparam table list host batches
+--- One pass over micro-batches. The gradient is their share of the mean over the samples of all
+-- ranks (D4), so that the ranks' gradients add up to it.
+-- @tparam table list host batches, this rank's
 -- @tparam table o training; key = { seed, step, draw }; gradients (fsam.pass.gradients) or nil; of,
---   how many samples the mean is over (default: those of the list)
+--   how many samples the mean is over (default: those of the pass, on all ranks); ranks
+--   (fsam.ranks; default: this process alone)
 -- @treturn table fsam.pass.outputs
 function Pass:run(list, o)
-  local samples = count_samples(list)
+  local together = o.ranks or ranks.alone
+  local samples = together:sum_numbers({ count_samples(list) })[1]
   local key = o.key
   local pass = ffi.new("fsam_pass", key.seed, key.step, key.draw, 1 / (o.of or samples))
-  local result = Outputs.new(samples)
+  local result = Outputs.new(samples, together)
   self.model.params:flush()
   for i, host in ipairs(list) do
     local losses, logits = micro_batch(self, host, o, pass, i == 1)
@@ -193,7 +199,11 @@ end
 -- `draw` says which dropout it had; a pass that asks for a draw repeats that dropout and uses up
 -- none. A mean can be put together by several passes: of = how many samples it is over, add = true
 -- adds this pass's share to what the vector holds.
--- @tparam table o step (number of the update, from 0); batches (host batches); training
+--   A pass is over the samples of all ranks: gradient, losses and choice are theirs together. With
+-- alone = true it is over this rank's own, and nothing is summed. Other micro-batches are the same
+-- on every rank, and each runs them alone.
+-- @tparam table o step (number of the update, from 0); batches (host batches, this rank's);
+--   training
 function Pass:bind(o)
   local draws = 0
   return function(request)
@@ -210,7 +220,9 @@ function Pass:bind(o)
       draw = self.fresh and draws or 0
       draws = (draws + 1) % 8
     end
+    local together = not (request.alone or request.batches) and self.ranks or ranks.alone
     local result = self:run(list, {
+      ranks = together,
       training = o.training,
       key = { seed = self.seed, step = o.step, draw = draw },
       gradients = gradients,
@@ -220,6 +232,7 @@ function Pass:bind(o)
     if gradients then
       gradients:finish()
       self.model.params:touch(request.into)
+      together:sum(request.into)
     end
     return result
   end

@@ -97,7 +97,7 @@ function M.gelu(tape, x, bias, form, name)
   local y = tape:tensor(x:type(), x:dims(), name)
   check(lib.fsam_gelu_forward(y, x, value(bias), code))
   tape:record(y, tape:wants(x) or tape:trains(bias), function(dy)
-    -- The bias's gradient is the sum of dx, which the kernel makes even where nothing below wants it.
+    -- The bias's gradient sums dx, which the kernel makes even where nothing below wants it.
     local dx = tape:grad(x) or tape:tensor(x:type(), x:dims(), "gradient")
     check(lib.fsam_gelu_backward(dx, tape:weight_grad(bias), dy, x, value(bias), code))
   end)

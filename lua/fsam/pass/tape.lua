@@ -1,6 +1,6 @@
 --- The tape of one pass: which backward steps follow from the forward ones, and the gradients that
--- wait for them. Define-by-run: every op of fsam.pass.ops runs at once and records its backward here.
--- Owns: activations' gradients and their memory. Leaves to others: what an op computes (ops),
+-- wait for them. Define-by-run: every op of fsam.pass.ops runs at once and records its backward
+-- here. Owns: activations' gradients and their memory. Leaves to others: what an op computes (ops),
 -- parameters' gradients (gradients), what a pass is for (fsam.pass).
 local C = require("fsam.C")
 local Tensor = require("fsam.base.tensor")

@@ -14,7 +14,9 @@ function M.counting(o)
   function counted.evaluate(request)
     local result = evaluate(request)
     if request.backward and not request.apart then
-      counted.evaluations = counted.evaluations + #result:losses()
+      -- A pass of each rank alone has its part of the choice; together they have all of it.
+      counted.evaluations = counted.evaluations
+        + (request.alone and #request.choice or #result:losses())
     end
     return result
   end

@@ -6,26 +6,33 @@ Findings.__index = Findings
 
 local M = {}
 
-function M.new()
-  return setmetatable({}, Findings):clear()
+--- @tparam table ranks of the step (fsam.ranks)
+function M.new(ranks)
+  return setmetatable({ ranks = ranks }, Findings):clear()
 end
 
 --- Forgets everything: the passes so far do not count.
 function Findings:clear()
   self.losses, self.correct, self.gnorms, self.enorms, self.explored = {}, nil, {}, {}, nil
-  self.risen, self.risen_count = 0, 0
+  self.risen, self.risen_count, self.parts = 0, 0, 0
+  self.alone = false
   return self
 end
 
 --- Adds a first pass: its result (fsam.pass.outputs) and its gradient's norm, a scalar.
 -- @treturn table the norm, requested
 function Findings:first(result, norm)
+  self.alone = self.ranks.size > result.ranks.size
+  self.gnorms[#self.gnorms + 1] = norm:request()
+  if result.samples == 0 then
+    return norm -- a rank alone may have no sample of a group
+  end
   for _, loss in ipairs(result:losses()) do
     self.losses[#self.losses + 1] = loss
   end
   local correct = result:correct()
   self.correct = correct and correct + (self.correct or 0)
-  self.gnorms[#self.gnorms + 1] = norm:request()
+  self.parts = self.parts + 1
   return norm
 end
 
@@ -64,6 +71,20 @@ local function read(norms)
   return mean(values)
 end
 
+-- What ranks found alone becomes what they found together: a collective. A number that is not
+-- finite stays so.
+local function together(self, found)
+  local sums = self.ranks:sum_numbers({ self.risen, self.risen_count, found.correct or 0,
+    #self.losses > 0 and not found.correct and 1 or 0, self.parts, found.gnorm * #self.gnorms,
+    found.enorm * #self.enorms })
+  found.losses = self.ranks:gather(self.losses)
+  found.loss, found.seen = mean(found.losses), #found.losses
+  found.correct = sums[4] == 0 and sums[3] or nil
+  found.perturbed = sums[2] > 0 and sums[1] / sums[2] or nil
+  found.gnorm, found.enorm = sums[6] / sums[5], sums[7] / sums[5]
+  return found
+end
+
 --- The findings as plain numbers, once the norms have been computed.
 -- @tparam function finite fn(x, what) → x, or leaves the step
 -- @treturn table loss (mean), losses, correct or nil, seen (samples), perturbed (mean loss of the
@@ -72,11 +93,18 @@ function Findings:report(finite)
   if #self.enorms == 0 then
     self.enorms[1] = self.explored
   end
-  return {
+  local found = {
     loss = mean(self.losses), losses = self.losses, correct = self.correct, seen = #self.losses,
     perturbed = self.risen_count > 0 and self.risen / self.risen_count or nil,
-    gnorm = finite(read(self.gnorms), "the gradient's norm"), enorm = read(self.enorms),
+    gnorm = read(self.gnorms), enorm = read(self.enorms),
   }
+  if self.alone then
+    found = together(self, found)
+    finite(found.loss, "the loss")
+    finite(found.perturbed or 0, "the loss at the perturbed point")
+  end
+  finite(found.gnorm, "the gradient's norm")
+  return found
 end
 
 return M

@@ -82,7 +82,9 @@ end
 -- @tparam table options values of M.options
 -- @tparam table s step, N (samples), seed
 -- @treturn {table,…} each: first, second = the ordinals that its two passes see (nil: all of the
---   step); of = N, add = false for the first, when the second gradient is the groups' sum
+--   step); when the second gradient is the groups' sum: of = N, add = false for the first, and
+--   alone: each rank perturbs its part of the group by that part's own gradient, and ranks sum the
+--   second gradient once, after the last group (sum)
 function M.groups(options, s)
   local fraction, count = options.ascent_fraction or 1, options.m_sharpness or 1
   if fraction == 1 and count == 1 then
@@ -94,7 +96,8 @@ function M.groups(options, s)
     local all = range(math.floor((k - 1) * s.N / count), math.floor(k * s.N / count) - 1)
     local first = part_of(all, fraction, { seed = s.seed, step = s.step, stream = STREAM + k })
     if count > 1 then
-      groups[k] = { first = first, second = all, of = s.N, add = k > 1 }
+      groups[k] = { first = first, second = all, of = s.N, add = k > 1, alone = true,
+        sum = k == count }
     else
       groups[k] = { first = #first < #all and first or nil }
     end

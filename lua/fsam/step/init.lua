@@ -15,6 +15,7 @@ local errors = require("fsam.errors")
 local evaluations = require("fsam.step.evaluations")
 local layer_decay = require("fsam.step.layer_decay")
 local masking = require("fsam.step.masking")
+local ranks = require("fsam.ranks")
 local working_copy = require("fsam.step.working_copy")
 local parts = require("fsam.define")
 local source_line = require("fsam.base.source_line")
@@ -68,6 +69,14 @@ end
 
 Optimizer.finite = finite -- for fsam.step.view's own passes
 
+-- Stops the step when the mean loss of a pass is not finite. What a rank finds alone waits for the
+-- report, where all ranks learn of it.
+local function finite_loss(result, o, group, what)
+  if not group.alone or o.ranks.size == 1 then
+    finite(result:mean(), what)
+  end
+end
+
 -- Makes the mask that is due, if its policy is of the kind asked for: with passes of its own or
 -- without.
 local function refresh_mask(self, s, o, with_passes)
@@ -111,8 +120,8 @@ local function first_pass(self, s, o, group, findings, look)
   local whole = group.complete or mask and mask:wants_all(o.step)
   local left_out = not whole and t.skip and t.skip(s) or nil
   local result = o.evaluate({ into = params.g, backward = true, skip = left_out,
-    choice = group.first })
-  finite(result:mean(), "the loss")
+    choice = group.first, alone = group.alone })
+  finite_loss(result, o, group, "the loss")
   if look then
     look:first(result, left_out)
   end
@@ -154,8 +163,11 @@ local function second_pass(self, s, o, group, findings, look)
   local choice = group.second or self.type.select and self.type.select(s)
   local into = (self.keeps_g or group.second or look) and params:scratch("g2") or params.g
   local result = o.evaluate({ into = into, backward = true, choice = choice, of = group.of,
-    add = group.add })
-  finite(result:mean(), "the loss at the perturbed point")
+    add = group.add, alone = group.alone })
+  finite_loss(result, o, group, "the loss at the perturbed point")
+  if group.sum then
+    o.ranks:sum(into)
+  end
   s.g2 = into
   if self.options.second_gradient == "sum" then
     s.g2 = into * (group.of or #result:losses())
@@ -209,7 +221,7 @@ local function update(self, s, d, step)
 end
 
 local function run(self, s, o)
-  local t, params, findings = self.type, self.params, Findings.new()
+  local t, params, findings = self.type, self.params, Findings.new(o.ranks)
   local look = o.diagnose and diagnosis.new(params, s) or nil
   passes(self, s, o, findings, look)
   local d = t and t.descend and t.descend(s) or s.g2 or s.g
@@ -231,14 +243,16 @@ end
 
 --- One step.
 -- @tparam table o evaluate (fsam.pass); step (number of the update, from 0); lr; lr_peak, lr_end
---   (for schedules of rho); progress (0 … 1); samples; micro_batches; train_samples; diagnose
---   (true: look closer, fsam.step.diagnosis; the weights do not change by it)
+--   (for schedules of rho); progress (0 … 1); samples and micro_batches (of all ranks);
+--   train_samples; ranks (fsam.ranks; default: this process alone); diagnose (true: look closer,
+--   fsam.step.diagnosis; the weights do not change by it)
 -- @treturn table loss, losses, correct (or nil), seen (samples) of the first pass; perturbed (mean
 --   loss at w + e); gnorm, dnorm, enorm; rho; mask (a report, on the steps that made one);
 --   diagnosis; or skipped (the reason: nothing has changed); and always evaluations, the number of
 --   samples' gradients it took
 function Optimizer:step(o)
   o = evaluations.counting(o)
+  o.ranks = o.ranks or ranks.alone
   local s, params = self.view, self.params
   s:begin(o, self.applied)
   self.base_view:begin(o, self.applied)

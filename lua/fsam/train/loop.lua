@@ -31,7 +31,7 @@ function Loop:update(batches, steps)
   local info = self.optimizer:step({
     evaluate = self.pass:bind({ step = p.step, batches = list, training = true }),
     step = p.step, lr = lr, lr_peak = o.lr, lr_end = o.end_learning_rate,
-    progress = math.min(p.step / self.plan.total, 1), samples = samples, micro_batches = #list,
+    progress = math.min(p.step / self.plan.total, 1), samples = samples, micro_batches = #batches,
     train_samples = #self.task.train, diagnose = o.diagnose > 0 and p.step % o.diagnose == 0,
   })
   local r = {
