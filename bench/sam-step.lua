@@ -50,7 +50,7 @@ local pass = fsam.pass.new({ model = model, seed = 1 })
 
 local function kind(name, optimizer, sam_type, options)
   options.rho, options.weight_decay = 0.05, 0.01
-  return { name = name, step = 0, optimizer = fsam.optim.build({ optimizer = optimizer,
+  return { name = name, step = 0, optimizer = fsam.step.build({ optimizer = optimizer,
     params = model.params, sam_type = sam_type, options = options, seed = 1, sampler = sampler }) }
 end
 

@@ -49,7 +49,7 @@ local function evaluate(request)
 end
 
 local function kind(name, bytes, optimizer, sam_type)
-  local built = fsam.optim.build({ params = P, optimizer = optimizer, sam_type = sam_type,
+  local built = fsam.step.build({ params = P, optimizer = optimizer, sam_type = sam_type,
     options = { weight_decay = 0.01, rho = 0.05 }, seed = 1 })
   local step = 0
   return { name = name, bytes = bytes, run = function()

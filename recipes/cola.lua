@@ -61,7 +61,7 @@ local task = fsam.task.new({
 local pass = fsam.pass.new({
   model = model, loss = "cross_entropy", seed = options.seed, dropout_rng = options.dropout_rng,
 })
-local optimizer = fsam.optim.build({
+local optimizer = fsam.step.build({
   params = model.params, pass = pass, options = options, seed = options.seed,
   optimizer = options.optimizer, base_optimizer = options.base_optimizer,
   sam_type = options.sam_type, sampler = task:sampler(),

@@ -83,7 +83,7 @@ local Case = {}
 Case.__index = Case
 
 function Case.new(name)
-  return setmetatable({ name = name, next = 1, optimizer = fsam.optim.build({
+  return setmetatable({ name = name, next = 1, optimizer = fsam.step.build({
     params = model.params, seed = 1, sampler = sampler,
     optimizer = name == "adam" and name or "sam", sam_type = name ~= "adam" and name or nil,
     options = { rho = 0.05, weight_decay = 0.01, num_samples = SAMPLES },

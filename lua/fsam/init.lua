@@ -8,8 +8,8 @@ local MODULES = {
   json = "base.json", landscape = "landscape", load = "models.predictor", metrics = "data.metrics",
   models = "models", ops = "pass.ops", optim = "optim", options = "options",
   params = "vector.params", pass = "pass", sam = "sam", schedule = "train.schedule",
-  show = "program.show", tape = "pass.tape", task = "data.task", tensor = "base.tensor",
-  text = "text", train = "train", vector = "vector",
+  show = "program.show", step = "step", tape = "pass.tape", task = "data.task",
+  tensor = "base.tensor", text = "text", train = "train", vector = "vector",
 }
 
 local function names()

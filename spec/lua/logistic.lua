@@ -3,7 +3,7 @@
 -- with momentum unless another base is asked for.
 local C = require("fsam.C")
 local devices = require("fsam.base.device")
-local optim = require("fsam.optim")
+local optimizers = require("fsam.step")
 local params = require("fsam.vector.params")
 
 local M = {}
@@ -135,11 +135,11 @@ end
 -- the passes, `infos` what the steps return.
 local function by_engine(sam_type, extra, log, base, infos)
   local P = new_params()
-  local options = { momentum = MOMENTUM, weight_decay = DECAY, clip_norm = 0 }
+  local options = { momentum = MOMENTUM, weight_decay = DECAY }
   for key, value in pairs(extra) do
     options[key] = value
   end
-  local optimizer = optim.build({ params = P, optimizer = sam_type and "sam" or base or "sgd",
+  local optimizer = optimizers.build({ params = P, optimizer = sam_type and "sam" or base or "sgd",
     base_optimizer = base or "sgd", sam_type = sam_type, options = options, seed = SEED,
     sampler = M.sampler })
   for n = 0, 19 do

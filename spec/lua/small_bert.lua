@@ -5,7 +5,7 @@ local batches = require("fsam.data.packing")
 local config_json = require("fsam.formats.config")
 local devices = require("fsam.base.device")
 local models = require("fsam.models")
-local optim = require("fsam.optim")
+local optimizers = require("fsam.step")
 
 local ffi = C.ffi
 
@@ -64,14 +64,14 @@ function M.sampler(model)
   end
 end
 
-local DEFAULTS = { rho = 0.05, weight_decay = 0.01, adam_betas = { 0.9, 0.999 }, adam_eps = 1e-8,
-  adam_form = "fairseq", decay = "decoupled", keep_ratio = 0.1, mask_iter_e = 3, num_samples = 4,
-  fisher = "sample", clip_norm = 0, mask_scope = {} }
+-- What the steps have that is not as declared: one radius for all types, masks often.
+local SETTINGS = { rho = 0.05, adam_betas = { 0.9, 0.999 }, adam_eps = 1e-8, mask_iter_e = 3,
+  num_samples = 4 }
 
 --- Options, with some changed.
 function M.options(changes)
   local o = {}
-  for _, from in ipairs({ DEFAULTS, changes or {} }) do
+  for _, from in ipairs({ SETTINGS, changes or {} }) do
     for key, value in pairs(from) do
       o[key] = value
     end
@@ -89,7 +89,7 @@ end
 function M.setup(o)
   local model = M.model(o)
   local pass = Pass.new({ model = model, seed = 5 })
-  local optimizer = optim.build({ params = model.params, optimizer = o.optimizer or "sam",
+  local optimizer = optimizers.build({ params = model.params, optimizer = o.optimizer or "sam",
     base_optimizer = o.base, sam_type = o.sam_type, options = M.options(o.options), seed = 5,
     sampler = M.sampler(model) })
   local lr = o.lr or 1e-3

@@ -1,9 +1,13 @@
---- The parts of sam-types and base optimizers, as their authors write them: what a definition may
--- hold, calling a part, and what it must return. A mistake is one line with the author's file and
--- line. What the parts are for, and when they are called, is fsam.sam's and fsam.step's.
+--- The parts of sam-types, base optimizers and mask policies, as their authors write them: what a
+-- definition may hold, calling a part, and what it must return. A mistake is one line with the
+-- author's file and line. What the parts are for, and when the step calls them, is fsam.sam's,
+-- fsam.optim's, fsam.mask's and fsam.step's.
 local code = require("fsam.vector.instructions")
+local errors = require("fsam.errors")
+local fields = require("fsam.define.fields")
 local node = require("fsam.vector.expression")
 local options = require("fsam.options")
+local registry = require("fsam.base.registry")
 local source_line = require("fsam.base.source_line")
 local values = require("fsam.options.values")
 
@@ -48,6 +52,7 @@ local RESULTS = {
   descend = { either(none, is_vector), "the direction of the update" .. VECTOR
     .. " (or nothing: g2)" },
   update = { is_vector, "what is subtracted from w" .. VECTOR },
+  values = { is_vector, "the importance of each weight" .. VECTOR },
   every = { function(x) return x == nil or type(x) == "boolean" end,
     "true or false (a scalar is read first: s:read(x))" },
   select = { either(none, is_ordinals),
@@ -58,11 +63,13 @@ local RESULTS = {
 }
 
 --- A part that calls the author's function and checks what it returned.
--- @tparam string owner the type's or optimizer's name; @tparam string part; @tparam function func
+-- @tparam string owner the name of the type, optimizer or policy
+-- @tparam string part
+-- @tparam function func gets s, of a mask policy a context too
 function M.wrap(owner, part, func)
   local expected = RESULTS[part]
-  return function(s)
-    local result = source_line.call(func, s)
+  return function(s, context)
+    local result = source_line.call(func, s, context)
     if expected and not expected[1](result, s) then
       source_line.fail_at(source_line.of(func), "%s of %s returned %s; it must return %s", part,
         owner, node.describe(result), expected[2])
@@ -73,75 +80,69 @@ end
 
 -- -- definitions ----------------------------------------------------------------------------------
 
---- The declarations of a definition's options, checked.
--- @tparam string what begins the message: sam.define("name")
-function M.options(what, list)
-  local declared = options.declare(list or {})
-  for _, d in ipairs(declared) do
-    if type(d.name) ~= "string" or not values.is_type(d.type) then
-      source_line.fail("%s: option %s: its type %s is unknown (%s)", what, tostring(d.name),
-        tostring(d.type), table.concat(values.types(), ", "))
-    elseif (d.type == "number" or d.type == "integer") and d.default ~= nil
-        and type(d.default) ~= "number" then
-      source_line.fail("%s: option %s: the default %s is no number; declare { name = %q, type = …, "
-        .. "default = … } with one of the types %s", what, d.name, tostring(d.default), d.name,
-        table.concat(values.types(), ", "))
+-- Raises unless each part is known and of its kind.
+local function check_kinds(what, spec, kinds)
+  for part, value in pairs(spec) do
+    if not kinds[part] then
+      source_line.fail("%s", errors.unknown_text(what .. ": part", part, registry.sorted(kinds)))
+    elseif type(value) ~= kinds[part] then
+      source_line.fail("%s: %s is a %s, expected a %s", what, part, type(value), kinds[part])
     end
   end
-  return declared
 end
 
-local RESERVED = { w = true, g = true, g2 = true, d = true, mask = true, losses = true, base = true,
-  step = true, t = true, lr = true, progress = true, N = true, K = true }
+local function check_option(what, d)
+  if type(d.name) ~= "string" or not values.is_type(d.type) then
+    source_line.fail("%s: option %s: its type %s is unknown (%s)", what, tostring(d.name),
+      tostring(d.type), table.concat(values.types(), ", "))
+  elseif (d.type == "number" or d.type == "integer") and d.default ~= nil
+      and type(d.default) ~= "number" then
+    source_line.fail("%s: option %s: the default %s is no number; declare { name = %q, type = …, "
+      .. "default = … } with one of the types %s", what, d.name, tostring(d.default), d.name,
+      table.concat(values.types(), ", "))
+  end
+end
 
---- The names of state, scratch or scalars, checked.
-function M.names(what, part, list)
-  for key, name in pairs(list) do
-    if type(key) ~= "number" or type(name) ~= "string" then
-      source_line.fail("%s: %s is a list of names, such as { \"m\" }", what, part)
-    elseif RESERVED[name] then
-      source_line.fail("%s: %s: s.%s is taken; choose another name", what, part, name)
+-- Raises where s has the name already, of its own or from another part of this definition.
+local function take(what, taken, part, name)
+  if fields.is_taken(name, part) then
+    source_line.fail("%s: %s: s.%s is taken; choose another name", what, part, name)
+  elseif taken[name] then
+    source_line.fail("%s: %s: s.%s is taken by its %s; choose another name", what, part, name,
+      taken[name])
+  end
+  taken[name] = part
+end
+
+local NAMES = { "state", "scratch", "scalars" }
+
+--- A definition, checked: a new table with `name`, the declarations of its options and every
+-- function wrapped.
+-- @tparam string what begins messages: sam.define("name")
+-- @tparam string name
+-- @tparam table spec what the author wrote
+-- @tparam table kinds part → the Lua type that it must have
+-- @raise with the author's line
+function M.definition(what, name, spec, kinds)
+  check_kinds(what, spec, kinds)
+  local definition, taken = { name = name }, {}
+  for part, value in pairs(spec) do
+    definition[part] = kinds[part] == "function" and M.wrap(name, part, value) or value
+  end
+  definition.options = options.declare(spec.options or {})
+  for _, d in ipairs(definition.options) do
+    check_option(what, d)
+    take(what, taken, "options", d.name)
+  end
+  for _, part in ipairs(NAMES) do
+    for key, entry in pairs(spec[part] or {}) do
+      if type(key) ~= "number" or type(entry) ~= "string" then
+        source_line.fail("%s: %s is a list of names, such as { \"m\" }", what, part)
+      end
+      take(what, taken, part, entry)
     end
   end
-  return list
-end
-
--- -- results that nobody uses ---------------------------------------------------------------------
-
--- Finding them costs a position for every expression, so only the first steps are watched: until
--- there was one with and one without a second pass, where a type has both.
-local MOST = 100
-
-local Watch = {}
-Watch.__index = Watch
-
---- Watches the steps of an optimizer with this type (nil: plain).
-function M.watch(type_)
-  return setmetatable({ steps = 0, both = type_ and type_.every ~= nil, one = false, two = false },
-    Watch)
-end
-
---- At a step's start.
-function Watch:begin(params)
-  local seen = self.one and self.two or not self.both and (self.one or self.two)
-  self.on = not seen and self.steps < MOST
-  self.steps = self.steps + 1
-  params:trace(self.on)
-end
-
---- Before a step's commit: fails at the first result of an author's file that nothing used.
-function Watch:check(params, s)
-  if not self.on then
-    return
-  end
-  self.one, self.two = self.one or not s.g2, self.two or s.g2 ~= nil
-  for _, unused in ipairs(params:unused()) do
-    if source_line.is_users(unused.line) then
-      source_line.fail_at(unused.line, "%s is computed here and never used; return it, keep it "
-        .. "with s.NAME:set(…)%s, or leave it out", node.describe(unused.node),
-        node.rank(unused.node) == code.SCALAR and ", read it with s:read(x)" or "")
-    end
-  end
+  return definition
 end
 
 return M

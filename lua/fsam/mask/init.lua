@@ -8,8 +8,12 @@
 --   adam     β2 v + (1 − β2) g²: what Adam's second moment will be, at no cost
 --   magnitude  |w|                random  by seed and step
 -- A policy with `passes` runs before the step's first pass; the others use its gradient.
+local define = require("fsam.define")
 local errors = require("fsam.errors")
 local registry = require("fsam.base.registry")
+local source_line = require("fsam.base.source_line")
+
+source_line.own()
 
 local M = {}
 
@@ -35,23 +39,24 @@ M.options = {
     group = "Masks", help = "parameters that are not masked: never perturbed, or always" },
   { name = "renorm", type = "flag", group = "Masks",
     help = "scale the masked perturbation back to its length before the mask" },
-  { name = "mask_scale", type = "choice", choices = { "none", "keep-ratio" }, default = "none",
-    group = "Masks", help = "divide the masked perturbation by --keep-ratio" },
-  { name = "mask_steps", type = "choice", choices = { "perturb", "plain" }, default = "perturb",
-    group = "Masks", help = "a step that makes a mask uses it at once, or perturbs nothing" },
-  { name = "mask_gradient", type = "choice", choices = { "whole", "partial" }, default = "whole",
-    group = "Masks",
-    help = "masks see the gradient of all tensors, or not of those that esam leaves out" },
 }
+
+local PARTS = { passes = "boolean", needs = "table", values = "function" }
 
 --- Defines a policy.
 -- @tparam string name
 -- @tparam table spec passes (boolean); needs (or nil): { a vector that the base optimizer must
 --   keep, its name in words }; values(s, context) → a vector or expression, larger = more
---   important, never negative. context: params, evaluate, sampler, seed, finite(x)
+--   important, never negative. s: as a type's, with the options of masks. context: params,
+--   evaluate (a pass of the step's, which ends it where the loss is not finite), sampler, seed,
+--   finite(x) → x, which ends the step where x is not finite
+-- @raise with the author's line
 function M.define(name, spec)
-  register:define(name, { name = name, passes = spec.passes, needs = spec.needs,
-    values = spec.values })
+  local what = ("mask.define(%q)"):format(tostring(name))
+  if type(name) ~= "string" or type(spec) ~= "table" or type(spec.values) ~= "function" then
+    source_line.fail("%s: a name and a table with values, a function, are needed", what)
+  end
+  register:define(name, define.definition(what, name, spec, PARTS))
 end
 
 --- Raises unless a policy finds what it needs.
@@ -86,8 +91,7 @@ M.define("sample", {
     f:set(0)
     -- Dropout of their own: the step's samples have the ordinals 0 … N - 1.
     for _, batch in ipairs(context.sampler(s.num_samples, context.seed, s.step, s.N)) do
-      local result = context.evaluate({ batches = { batch }, into = s.g, backward = true })
-      context.finite(result:mean())
+      context.evaluate({ batches = { batch }, into = s.g, backward = true })
       f:set(f + s.g * s.g)
     end
     context.finite(f:sum():read())

@@ -12,39 +12,32 @@
 --
 -- In s: w, g (the clipped direction), the options, the state, and numbers: lr, step (updates
 -- tried), t (updates applied before this one), weight_decay (a row of 0 and the value where
--- --no-decay leaves parameters out). Owns: the register. The step itself is fsam.step's.
+-- --no-decay leaves parameters out); the whole list is in fsam.define.fields. Owns: the register.
+-- Leaves to others: the step itself, and building an optimizer from options (fsam.step).
+local define = require("fsam.define")
 local errors = require("fsam.errors")
-local parts = require("fsam.define")
-local source_line = require("fsam.base.source_line")
 local registry = require("fsam.base.registry")
+local source_line = require("fsam.base.source_line")
 
 source_line.own()
 
 local M = {}
 
-local PARTS = { options = true, state = true, update = true }
+local PARTS = { options = "table", state = "table", update = "function" }
 local register = registry.new("fsam.optim.", { "adam", "lamb", "lion", "sgd" })
 
 --- Defines a base optimizer.
 -- @tparam string name
 -- @tparam table spec options (declarations or { name = default }), state (list of names), update(s)
+-- @raise with the author's line
 function M.define(name, spec)
   local what = ("optim.define(%q)"):format(tostring(name))
   if type(name) ~= "string" or type(spec) ~= "table" or type(spec.update) ~= "function" then
     source_line.fail("%s: a name and a table with update, a function, are needed", what)
   end
-  for part in pairs(spec) do
-    if not PARTS[part] then
-      source_line.fail("%s", errors.unknown_text(what .. ": part", part, { "options", "state",
-        "update" }))
-    end
-  end
-  register:define(name, {
-    name = name,
-    options = parts.options(what, spec.options),
-    state = parts.names(what, "state", spec.state or {}),
-    update = parts.wrap(name, "update", spec.update),
-  })
+  local base = define.definition(what, name, spec, PARTS)
+  base.state = base.state or {}
+  register:define(name, base)
 end
 
 --- The definition of a name.
@@ -57,22 +50,9 @@ function M.names()
   return register:names()
 end
 
---- The option declarations of a name.
+--- The declarations of an optimizer's options.
 function M.options(name)
   return M.get(name).options
-end
-
---- An optimizer for a model: plain, or a base wrapped by a sam-type (fsam.step says what it does).
--- @tparam table o params; optimizer = "sam" or the name of a base; base_optimizer; sam_type;
---   options, a flat table of values; seed; sampler(n, seed, step, first_ordinal) → host batches of
---   one sample each, for mask policies that look at single samples
-function M.build(o)
-  local step = require("fsam.step")
-  local wrapped = o.optimizer == "sam" or o.optimizer == "samsgd"
-  local base = M.get(wrapped and (o.base_optimizer or "adam") or o.optimizer)
-  local sam_type = wrapped and require("fsam.sam").get(o.sam_type or "fisher-sam") or nil
-  return step.new({ params = o.params, base = base, type = sam_type, options = o.options or {},
-    seed = o.seed or 1, sampler = o.sampler })
 end
 
 return M

@@ -22,15 +22,16 @@
 --   skip(s)    parameters (parameter → true) that get no gradient in the first pass
 --   schedule(s) rho of this step; s.rho is what --rho-schedule says (fsam.sam.radius)
 --   state, scratch, scalars   names of vectors and numbers of its own
--- What s holds is in fsam.step.view. "fisher-X" is X with a mask policy (fsam.mask), for
--- every X that ascends.
-local ascent = require("fsam.step.groups")
+-- What s holds is in fsam.define.fields. "fisher-X" is X with a mask policy (fsam.mask), for every
+-- X that ascends.
+--
+-- Owns: the register of types and their parts' names. Leaves to others: when a part is called and
+-- what becomes of its result (fsam.step).
+local define = require("fsam.define")
 local errors = require("fsam.errors")
-local parts = require("fsam.define")
-local policies = require("fsam.mask")
-local source_line = require("fsam.base.source_line")
 local radius = require("fsam.sam.radius")
 local registry = require("fsam.base.registry")
+local source_line = require("fsam.base.source_line")
 
 source_line.own()
 
@@ -46,39 +47,24 @@ local PARTS = {
 }
 local ACTIVE = { "ascend", "explore", "descend", "after", "update" }
 
-local function check_parts(name, spec)
-  for part, value in pairs(spec) do
-    if not PARTS[part] then
-      source_line.fail("%s", errors.unknown_text(("sam.define(%q): part"):format(name), part,
-        registry.sorted(PARTS)))
-    elseif type(value) ~= PARTS[part] then
-      source_line.fail("sam.define(%q): %s is a %s, expected a %s", name, part, type(value),
-        PARTS[part])
-    end
-  end
-  for _, part in ipairs(ACTIVE) do
-    if spec[part] then
-      return
-    end
-  end
-  source_line.fail("sam.define(%q): a type must do something; give one of %s", name,
-    table.concat(ACTIVE, ", "))
-end
-
 --- Defines a sam-type, and with it its fisher- form if it ascends.
 function M.define(name, spec)
   if type(name) ~= "string" or name:find("^fisher%-") or type(spec) ~= "table" then
     source_line.fail("sam.define: a name without fisher- and a table of parts are needed")
   end
-  check_parts(name, spec)
-  local type_, what = { name = name, passes = 2 }, ("sam.define(%q)"):format(name)
-  for part, value in pairs(spec) do
-    local kind = PARTS[part]
-    type_[part] = kind == "function" and parts.wrap(name, part, value)
-      or kind == "table" and part ~= "options" and parts.names(what, part, value) or value
+  local what = ("sam.define(%q)"):format(name)
+  local sam_type = define.definition(what, name, spec, PARTS)
+  local active = false
+  for _, part in ipairs(ACTIVE) do
+    active = active or spec[part] ~= nil
   end
-  type_.options = radius.complete(parts.options(what, spec.options))
-  register:define(name, type_)
+  if not active then
+    source_line.fail("%s: a type must do something; give one of %s", what,
+      table.concat(ACTIVE, ", "))
+  end
+  sam_type.passes = sam_type.passes or 2
+  sam_type.options = radius.complete(sam_type.options)
+  register:define(name, sam_type)
 end
 
 --- All names, plain and fisher-, sorted.
@@ -106,30 +92,9 @@ function M.get(name)
   return setmetatable({ name = name, masked = plain ~= name }, { __index = found })
 end
 
---- Raises unless a type goes with the base optimizer and the options given: before any work.
--- @tparam string name
--- @tparam string base
--- @tparam table options
-function M.check(name, base, options)
-  local found = M.get(name)
-  ascent.check(found, options)
-  if found.masked then
-    local policy = policies.get(options.fisher or "sample")
-    policies.check(policy, require("fsam.optim").get(base), found)
-  end
-end
-
---- The option declarations of a name: its own, those of every ascent, and with fisher- those of the
--- mask policies.
+--- The declarations of a type's own options.
 function M.options(name)
-  local found, list = M.get(name), {}
-  for _, declarations in ipairs({ found.options, ascent.options,
-    found.masked and policies.options or {} }) do
-    for _, declared in ipairs(declarations) do
-      list[#list + 1] = declared
-    end
-  end
-  return list
+  return M.get(name).options
 end
 
 return M

@@ -1,12 +1,15 @@
---- The radius over time: rho of a step, for every type that has a rho.
+--- The radius rho: its declaration, a perturbation of that length, and rho over time, for every
+-- type that has a rho.
 --   constant      rho
 --   proportional  rho_min + (rho - rho_min) (lr - lr_end) / (lr_peak - lr_end)   (Zhuang et al.
 --                 2022)
 --   linear        rho_min + (rho - rho_min) (1 - progress)
 --   cosine        rho_min + (rho - rho_min) (1 + cos(pi progress)) / 2
--- Owns --rho-schedule and --rho-min. A type has another default by declaring the option itself, and
--- its own part `schedule` finds the result in s.rho and may return another.
+-- Owns --rho, --rho-schedule and --rho-min. A type has another default by declaring the option
+-- itself, and its own part `schedule` finds the result in s.rho and may return another.
 local errors = require("fsam.errors")
+
+require("fsam.base.source_line").own()
 
 local M = {}
 
@@ -32,6 +35,18 @@ function SHARES.cosine(s)
 end
 
 local NAMES = { "constant", "proportional", "linear", "cosine" }
+
+--- The declaration of --rho.
+-- @tparam number default
+function M.option(default)
+  return { name = "rho", type = "number", default = default, min = 0,
+    help = "radius of the perturbation" }
+end
+
+--- The vector of length rho along d: rho d / ‖d‖ (Foret et al. 2021, eq. 2), 0 where d is 0.
+function M.along(d, rho)
+  return d * (rho / d:norm())
+end
 
 --- The declaration of --rho-schedule.
 function M.schedule_option(default)
@@ -68,15 +83,17 @@ function M.complete(options)
   return options
 end
 
---- rho of this step.
--- @tparam table s what a type sees (fsam.step.view), with the options' rho
+--- rho of a step.
+-- @tparam table options the type's, complete
+-- @tparam table now lr, lr_peak, lr_end, progress
 -- @treturn ?number nil for a type without rho
-function M.at(s)
-  if not s:declared("rho_schedule") then
-    return nil
+function M.at(options, now)
+  if not options.rho_schedule then
+    return options.rho
   end
-  local share, low = SHARES[s.rho_schedule](s), s.rho_min or s.rho
-  return share == 1 and s.rho or low + (s.rho - low) * share
+  local rho, share = options.rho, SHARES[options.rho_schedule](now)
+  local low = options.rho_min or rho
+  return share == 1 and rho or low + (rho - low) * share
 end
 
 --- Checks the options against each other, before anything is loaded.

@@ -1,19 +1,87 @@
---- What --compat stands for: fsam4plm, the code that was released with the FSAM paper (GitHub
--- WHU-ZQH/FSAM4PLM, revision 44e2503), where it runs.
+--- Imitating fsam4plm, the code that was released with the FSAM paper (GitHub WHU-ZQH/FSAM4PLM,
+-- revision 44e2503), where it runs.
 --
--- Owns which switches that is, for which sam-type, and what is said of it. Each switch is a flag of
--- its own and is read where it acts; docs/compat.md says what each of them is for.
+-- Owns the switches that exist for nothing else: their declarations, what each does, and --compat,
+-- which sets them and others. Everything else follows the papers and knows none of them: with a
+-- switch on, a step gets variants of its type and its masking from here, and its two gradients
+-- pass through `first` and `second`. docs/compat.md says what each switch is for.
+local clip = require("fsam.step.clip")
 local errors = require("fsam.errors")
 local registry = require("fsam.base.registry")
+local set = require("fsam.step.view").set
 
 local M = {}
 
---- The flag itself, and the switches that no sam-type, policy or optimizer declares.
+-- -- declarations ---------------------------------------------------------------------------------
+
+local GROUP = "Imitating the released code"
+
+local NORM_EPS = { name = "norm_eps", type = "number", default = 0, min = 0, group = GROUP,
+  help = "added to the gradient's norm before dividing by it" }
+local SWP = { name = "swp", type = "choice", choices = { "tensor", "weight", "next" },
+  default = "tensor", group = GROUP,
+  help = "esam draws whole tensors, single weights, or tensors for the step to come" }
+local SDS = { name = "sds", type = "choice", choices = { "exact", "cutoff" }, default = "exact",
+  group = GROUP,
+  help = "esam's second pass has exactly its share of the samples, or all that rise as much" }
+
+-- What a type reads besides its own; of a name that it declares itself, with more choices.
+local OF_TYPES = { sam = { NORM_EPS }, esam = { SWP, SDS, NORM_EPS }, gsam = { NORM_EPS } }
+
+local OF_STEPS = {
+  { name = "second_gradient", type = "choice", choices = { "mean", "sum" }, default = "mean",
+    group = GROUP, help = "the second pass's gradient is the mean over its samples, or their sum" },
+  { name = "clip_at", type = "choice", choices = { "update", "first" }, default = "update",
+    group = GROUP,
+    help = "--clip-norm holds for the update direction, or for the first pass's gradient" },
+}
+
+--- Switches of fisher- forms.
+M.of_masks = {
+  { name = "mask_scale", type = "choice", choices = { "none", "keep-ratio" }, default = "none",
+    group = GROUP, help = "divide the masked perturbation by --keep-ratio" },
+  { name = "mask_steps", type = "choice", choices = { "perturb", "plain" }, default = "perturb",
+    group = GROUP, help = "a step that makes a mask uses it at once, or perturbs nothing" },
+  { name = "mask_gradient", type = "choice", choices = { "whole", "partial" }, default = "whole",
+    group = GROUP,
+    help = "masks see the gradient of all tensors, or not of those that esam leaves out" },
+}
+
+--- All switches.
+M.switches = { NORM_EPS, SWP, SDS }
+for _, list in ipairs({ OF_STEPS, M.of_masks }) do
+  for _, declared in ipairs(list) do
+    M.switches[#M.switches + 1] = declared
+  end
+end
+
+local function plain_name(t)
+  return t.name:match("^fisher%-(.+)") or t.name
+end
+
+--- A type's declarations with its switches among them.
+function M.widened(t)
+  local list, wider, own = {}, {}, OF_TYPES[plain_name(t)] or {}
+  for _, declared in ipairs(own) do
+    wider[declared.name] = declared
+  end
+  for _, declared in ipairs(t.options) do
+    list[#list + 1] = wider[declared.name] or declared
+    wider[declared.name] = nil
+  end
+  for _, declared in ipairs(own) do
+    list[#list + 1] = wider[declared.name]
+  end
+  return list
+end
+
+--- The flag itself, and the switches that every step reads.
 -- @tparam string default_type the sam-type of a command that names none
 -- @treturn {table,…} declarations
 function M.options(default_type)
   return {
     { name = "compat", type = "choice", choices = { "none", "fsam4plm" }, default = "none",
+      group = GROUP,
       help = "do as the code released with the FSAM paper; sets the flags of docs/compat.md",
       implies = {
         none = {},
@@ -21,12 +89,120 @@ function M.options(default_type)
           return M.implied(o.sam_type or default_type)
         end,
       } },
-    { name = "second_gradient", type = "choice", choices = { "mean", "sum" }, default = "mean",
-      help = "the second pass's gradient is the mean over its samples, or their sum" },
-    { name = "clip_at", type = "choice", choices = { "update", "first" }, default = "update",
-      help = "--clip-norm holds for the update direction, or for the first pass's gradient" },
+    unpack(OF_STEPS),
   }
 end
+
+-- -- what the switches do -------------------------------------------------------------------------
+
+local Imitation = {}
+Imitation.__index = Imitation
+
+--- What a step's two gradients pass through.
+-- @tparam table settings of the step, complete
+-- @tparam table o the switches, complete
+-- @treturn table clip_norm: at which norm the update direction is clipped
+function M.new(settings, o)
+  local at_first = o.clip_at == "first"
+  return setmetatable({ sums = o.second_gradient == "sum",
+    first_clip_norm = at_first and settings.clip_norm or 0,
+    clip_norm = at_first and 0 or settings.clip_norm }, Imitation)
+end
+
+--- The first gradient as the type sees it.
+-- @tparam table g
+-- @tparam table norm of it, a scalar
+function Imitation:first(g, norm)
+  return clip(g, norm, self.first_clip_norm)
+end
+
+--- The second gradient as the type sees it: a mean over `samples`, or their sum.
+function Imitation:second(g2, samples)
+  return self.sums and g2 * samples or g2
+end
+
+-- e = rho g / (‖g‖ + eps).
+local function along(g, rho, eps)
+  return g * (rho / (g:norm() + eps))
+end
+
+-- The parts of a type that are others under the switches.
+local VARIANTS = {}
+
+function VARIANTS.sam(o)
+  return o.norm_eps > 0 and {
+    ascend = function(s)
+      return along(s.g, s.rho, o.norm_eps)
+    end,
+  }
+end
+
+VARIANTS.gsam = VARIANTS.sam
+
+-- --swp next: tensors are drawn at the end of a step for the next one, so the first step has all.
+-- --sds cutoff: all samples that rise as much as the k-th; all of the step's where floor(gamma B)
+-- is 0 or gamma is 0.99 and more.
+function VARIANTS.esam(o)
+  local esam = require("fsam.sam.types.esam")
+  local parts = {}
+  local function is_in(s, parameter)
+    return o.swp == "next" and s.step == 0 or esam.is_in(s, parameter)
+  end
+  function parts.skip(s)
+    return o.swp ~= "weight" and s.beta < 1 and esam.left_out(s, is_in) or nil
+  end
+  function parts.ascend(s)
+    return along(esam.inside(s, is_in), s.rho / s.beta, o.norm_eps)
+  end
+  if o.sds == "cutoff" then
+    function parts.select(s)
+      local all = s.gamma >= 0.99 or math.floor(s.gamma * #s.losses) == 0
+      return not all and esam.risen(s, true) or nil
+    end
+  end
+  return (o.norm_eps > 0 or o.swp == "next" or o.sds == "cutoff") and parts
+end
+
+--- A type as the switches have it: itself where they are off.
+-- @tparam table t definition
+-- @tparam table o the switches, complete
+function M.type(t, o)
+  local variant = VARIANTS[plain_name(t)]
+  local parts = variant and variant(o)
+  return parts and setmetatable(parts, { __index = t }) or t
+end
+
+--- A masking as the switches have it: itself where they are off.
+-- @tparam table masking (fsam.step.masking)
+-- @tparam table o the switches, complete
+function M.masking(masking, o)
+  if not masking.mask then
+    return masking
+  end
+  local parts = setmetatable({}, { __index = masking })
+  if o.mask_gradient == "partial" then
+    function parts.needs_all()
+      return false
+    end
+  end
+  if o.mask_scale == "keep-ratio" then
+    function parts:apply(e)
+      return masking.apply(self, e) * (1 / self.options.keep_ratio)
+    end
+  end
+  if o.mask_steps == "plain" then
+    -- A step that has made a mask goes on as if its first gradient were 0.
+    function parts:after_gradient(s, passes)
+      masking.after_gradient(self, s, passes)
+      if self.news then
+        set(s, "g", self.params.g:set(0))
+      end
+    end
+  end
+  return next(parts) and parts or masking
+end
+
+-- -- --compat -------------------------------------------------------------------------------------
 
 -- What differs from type to type there. eps: what it adds to norms.
 local TYPES = {
@@ -55,7 +231,7 @@ function M.implied(sam_type)
   }
 end
 
---- What is to be said of an imitation.
+--- What a run says of its imitation when it begins.
 -- @tparam table o options as read
 -- @treturn {string,…} sentences; none without --compat
 -- @raise when the released code has nothing of the kind

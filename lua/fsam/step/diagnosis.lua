@@ -1,7 +1,8 @@
 --- What a diagnosed step looks at besides training: the loss at w and at w + e, how the two
 -- gradients agree, the noise of the gradient, the mask. It adds passes that write nothing the step
--- reads, and draws no random number, so a diagnosed step gives the same weights bit for bit. Owns
--- what is measured, and when within the step (fsam.step calls it); averages over an epoch are
+-- reads, and draws no random number, so a diagnosed step gives the same weights bit for bit. It
+-- keeps what it needs in a vector of its own, so the step stores nothing elsewhere for it. Owns
+-- what is measured. An observer (fsam.step.observe); averages over an epoch are
 -- train/diagnoses.lua's.
 --
 -- Both losses are means over all samples of the step under one dropout. The passes of the step
@@ -17,25 +18,28 @@
 -- For equal halves these are their estimators for batches of n/2 and n. Each is unbiased, their
 -- ratio is not: average the two over many steps before dividing.
 local C = require("fsam.C")
+local observe = require("fsam.step.observe")
 
-local Diagnosis = {}
+local Diagnosis = setmetatable({}, { __index = observe.NONE })
 Diagnosis.__index = Diagnosis
 
 local M = {}
 
 local clock = C.lib.fsam_clock
 
---- @tparam table params; @tparam table s what a type sees (fsam.step.view), begun
-function M.new(params, s)
-  return setmetatable({ params = params, s = s, seconds = 0 }, Diagnosis)
+--- @tparam table params
+-- @tparam table s what a type sees (fsam.step.view)
+-- @tparam table masking fsam.step.masking
+-- @tparam function evaluate as fsam.step has it: passes that the step does not count
+function M.new(params, s, masking, evaluate)
+  return setmetatable({ params = params, s = s, masking = masking, evaluate = evaluate,
+    kept = params:scratch("diagnosis"), seconds = 0 }, Diagnosis)
 end
 
--- A pass of its own: apart from the step's evaluations. The time it takes is part of what is told.
+-- A pass of its own; the report says how long they took.
 local function pass(self, request)
   local began = clock()
-  request.apart = true
-  local result = self.s.evaluate(request)
-  local mean = result:mean()
+  local mean = self.evaluate(request):mean()
   self.seconds = self.seconds + clock() - began
   return mean
 end
@@ -51,14 +55,10 @@ local function loss_of(self, result)
   return whole and result.draw == self.draw and result:mean() or loss_here(self)
 end
 
---- Before an exploration leaves w.
-function Diagnosis:before_explore()
+--- An exploration stands for e in types that have no other.
+function Diagnosis:explored(x)
   self.draw = 0
   self.loss = loss_here(self)
-end
-
---- The exploration; it stands for e in types that have no other.
-function Diagnosis:explored(x)
   self.enorm = x:norm():request()
 end
 
@@ -72,16 +72,16 @@ local function measure_noise(self, result, skip)
   if #half == 0 then
     return
   end
-  local a = self.params:scratch("g2")
+  local a = self.kept
   pass(self, { into = a, backward = true, choice = half, skip = skip, draw = result.draw })
   self.n, self.h = n, #half
   self.spread, self.square = (a - g):dot(a - g):request(), g:dot(g):request()
 end
 
---- After the first pass.
--- @tparam table result of it; @tparam ?table skip the parameters that it left out
-function Diagnosis:first(result, skip)
-  if self.loss then
+function Diagnosis:first(result, _, skip)
+  if self.over then
+    return
+  elseif self.loss then
     self.loss_at_e = loss_of(self, result)
   else
     self.draw = result.draw
@@ -90,20 +90,33 @@ function Diagnosis:first(result, skip)
   measure_noise(self, result, skip)
 end
 
---- The perturbation before it is masked.
-function Diagnosis:unmasked(e)
-  self.unmasked_norm = e:norm():request()
+function Diagnosis:again()
+  self.over = true
 end
 
---- After the second pass, with g kept and c at w + e. s.g is what the type saw: it may be clipped,
--- or 0. `of`: how many samples s.g2 is a share of the mean over (nil: those of the pass).
-function Diagnosis:second(result, enorm, of)
-  local s = self.s
-  local g2 = of and s.g2 * (of / result.samples) or s.g2
-  self.enorm = enorm or self.enorm
-  self.dot, self.seen = s.g:dot(g2):request(), s.g:norm():request()
+--- Keeps g as the type sees it, clipped or 0: pass 2 may overwrite it.
+function Diagnosis:ascended(e, masked)
+  if self.over then
+    return
+  end
+  self.kept:set(self.s.g)
+  if e then
+    self.unmasked_norm = self.masking.mask and e:norm():request()
+    self.enorm = masked:norm():request()
+  end
+end
+
+--- With c at w + e. Of a group, s.g2 is its share of a mean over more samples.
+function Diagnosis:second(result, of)
+  if self.over then
+    return
+  end
+  local g, g2 = self.kept, self.s.g2
+  g2 = of and g2 * (of / result.samples) or g2
+  self.dot, self.seen = g:dot(g2):request(), g:norm():request()
   self.g2norm = g2:norm():request()
   self.loss_at_e = loss_of(self, result)
+  self.over = true
 end
 
 local function read(scalar)
@@ -114,11 +127,10 @@ local function ratio(a, b)
   return a and b and b > 0 and a / b or nil
 end
 
---- After the update: what was measured, as plain numbers (docs/sam-types.md says what each is);
--- what the step does not have is left out.
--- @tparam number gnorm; @tparam ?table masking (fsam.step.masking)
-function Diagnosis:report(gnorm, masking)
-  local d = { loss = self.loss, loss_at_e = self.loss_at_e, gnorm = gnorm,
+--- Adds `diagnosis`: what was measured, as plain numbers (docs/sam-types.md says what each is).
+-- What the step does not have is left out.
+function Diagnosis:measured(info)
+  local d = { loss = self.loss, loss_at_e = self.loss_at_e, gnorm = info.gnorm,
     enorm = read(self.enorm), g2norm = read(self.g2norm), seconds = self.seconds }
   d.rise = self.loss_at_e and self.loss_at_e - self.loss
   d.cosine = ratio(read(self.dot), self.seen and read(self.seen) * d.g2norm)
@@ -128,11 +140,11 @@ function Diagnosis:report(gnorm, masking)
     d.noise_square = self.square:read() - d.noise_trace / n
     d.noise_scale = ratio(d.noise_trace, d.noise_square)
   end
-  if masking then
-    d.mask_density, d.mask_overlap = masking.mask:density(), masking.overlap
+  if self.masking.mask then
+    d.mask_density, d.mask_overlap = self.masking.mask:density(), self.masking.overlap
     d.mask_kept = ratio(d.enorm, read(self.unmasked_norm))
   end
-  return d
+  info.diagnosis = d
 end
 
 return M

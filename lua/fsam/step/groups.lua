@@ -1,20 +1,12 @@
 --- What the ascents of all sam-types share: which of the step's samples the first gradient sees,
 -- in how many groups the samples are perturbed, and whether weight decay belongs to the gradient.
--- Owns: these options, the check that a type goes with them, the choice of samples. Leaves to
--- others: the perturbation (the type), running passes (fsam.step).
+-- Owns: the check that a type goes with these options, the choice of samples. Leaves to others:
+-- declaring the options (fsam.step.options), the perturbation (the type), running passes
+-- (fsam.step).
 local draw = require("fsam.data.sampling")
 local errors = require("fsam.errors")
 
 local M = {}
-
-M.options = {
-  { name = "ascent_fraction", type = "number", default = 1, above = 0, max = 1, metavar = "SHARE",
-    help = "share of an update's samples that the first pass sees" },
-  { name = "m_sharpness", type = "integer", default = 1, min = 1, metavar = "K",
-    help = "groups of an update's samples, each perturbed by its own gradient" },
-  { name = "ascent_decay", type = "flag",
-    help = "the perturbation follows the gradient with weight decay, g + weight_decay w" },
-}
 
 local STREAM = 0x4153434e -- "ASCN"
 
@@ -41,14 +33,15 @@ end
 
 --- Raises unless a type goes with the options.
 -- @tparam table t definition (fsam.sam)
--- @tparam table options values of M.options; fisher
-function M.check(t, options)
-  if (options.ascent_fraction or 1) < 1 then
+-- @tparam table options of the step, complete
+-- @tparam ?table mask the mask's options, complete; nil without a fisher- form
+function M.check(t, options, mask)
+  if options.ascent_fraction < 1 then
     check_parts("--ascent-fraction", "ascent_fraction", t)
   end
-  if (options.m_sharpness or 1) > 1 then
+  if options.m_sharpness > 1 then
     check_parts("--m-sharpness", "m_sharpness", t)
-    if t.masked and options.fisher == "batch" then
+    if mask and mask.fisher == "batch" then
       errors.raise("--m-sharpness does not go with --fisher batch: no pass sees the whole batch at "
         .. "w; choose sample, adam, magnitude or random")
     end
@@ -79,22 +72,22 @@ local function part_of(ordinals, fraction, key)
 end
 
 --- The groups of a step's samples, in batch order. The plain step has one, of all samples.
--- @tparam table options values of M.options
--- @tparam table s step, N (samples), seed
+-- @tparam table options of the step, complete
+-- @tparam table s step, N (samples)
+-- @tparam integer seed
 -- @treturn {table,…} each: first, second = the ordinals that its two passes see (nil: all of the
 --   step); when the second gradient is the groups' sum: of = N, add = false for the first, and
---   alone: each rank perturbs its part of the group by that part's own gradient, and ranks sum the
+--   alone: each rank perturbs its part of the group by that part's own gradient. Ranks then sum the
 --   second gradient once, after the last group (sum)
-function M.groups(options, s)
-  local fraction, count = options.ascent_fraction or 1, options.m_sharpness or 1
+function M.of(options, s, seed)
+  local fraction, count = options.ascent_fraction, math.min(options.m_sharpness, s.N or 1)
   if fraction == 1 and count == 1 then
     return { {} }
   end
   local groups = {}
-  count = math.min(count, s.N)
   for k = 1, count do
     local all = range(math.floor((k - 1) * s.N / count), math.floor(k * s.N / count) - 1)
-    local first = part_of(all, fraction, { seed = s.seed, step = s.step, stream = STREAM + k })
+    local first = part_of(all, fraction, { seed = seed, step = s.step, stream = STREAM + k })
     if count > 1 then
       groups[k] = { first = first, second = all, of = s.N, add = k > 1, alone = true,
         sum = k == count }
@@ -106,7 +99,7 @@ function M.groups(options, s)
 end
 
 --- The gradient as `ascend` sees it.
--- @tparam table options values of M.options
+-- @tparam table options of the step, complete
 -- @tparam table s w, g, weight_decay (a number or row)
 function M.gradient(options, s)
   return options.ascent_decay and s.g + s.w * s.weight_decay or s.g

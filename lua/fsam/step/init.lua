@@ -1,5 +1,5 @@
---- One training step: the only file that knows the order of things. It runs passes, a mask policy,
--- a sam-type's parts and a base optimizer; what each of them computes is theirs.
+--- One training step: the only file that knows the order of things. What a sam-type's
+-- parts, a mask policy and a base optimizer compute is theirs.
 --
 --   [mask, if its policy has passes] [explore] pass 1 [mask] [every?] e = ascend, masked; c = w + e
 --   [select] pass 2, d = descend, clip, base update, c = w
@@ -7,276 +7,218 @@
 -- With --m-sharpness, pass 1 to pass 2 run once for each group of samples (fsam.step.groups), and d
 -- is the sum of the groups' shares. Nothing persistent changes before everything is known to be
 -- finite: then one commit, else discard.
-local Findings = require("fsam.step.findings")
-local View = require("fsam.step.view")
-local ascent = require("fsam.step.groups")
-local diagnosis = require("fsam.step.diagnosis")
+local Diagnosis = require("fsam.step.diagnosis")
+local Log = require("fsam.step.log")
+local Passes = require("fsam.step.passes")
+local build = require("fsam.step.build")
+local clip = require("fsam.step.clip")
 local errors = require("fsam.errors")
-local evaluations = require("fsam.step.evaluations")
+local finite = require("fsam.step.finite")
+local groups = require("fsam.step.groups")
 local layer_decay = require("fsam.step.layer_decay")
-local masking = require("fsam.step.masking")
+local observe = require("fsam.step.observe")
 local ranks = require("fsam.ranks")
-local working_copy = require("fsam.step.working_copy")
-local parts = require("fsam.define")
 local source_line = require("fsam.base.source_line")
+local unused = require("fsam.step.unused")
+local view = require("fsam.step.view")
+local working_copy = require("fsam.step.working_copy")
+
+local set = view.set
+
+local M = {}
 
 local Optimizer = {}
 Optimizer.__index = Optimizer
 
-local M = {}
+-- -- the algorithm --------------------------------------------------------------------------------
 
---- @tparam table o params; base (fsam.optim); type (fsam.sam) or nil; options; seed; sampler
-function M.new(o)
-  local self = setmetatable({
-    params = o.params,
-    type = o.type,
-    base = o.base,
-    options = o.options,
-    seed = o.seed,
-    applied = 0,
-    working = working_copy.new(o.params, o.options, o.seed),
-    rates = layer_decay.row(o.params, o.options.layer_decay or 1),
-    watch = parts.watch(o.type),
-  }, Optimizer)
-  -- A base that the type replaces keeps no state.
-  local replaced = o.type and o.type.update and { name = o.base.name, options = o.base.options }
-  self.base_view = View.new(self, replaced or o.base, o.base.name .. ".")
-  self.view = View.new(self, o.type or { name = "plain" }, "sam.")
-  self.view.base = self.base_view
-  local t = o.type
-  if t then
-    ascent.check(t, o.options)
-  end
-  if t and t.masked then
-    self.masking = masking.new(o)
-  end
-  -- g2 needs storage of its own if somebody reads g after the second pass.
-  self.keeps_g = t and (t.descend or t.after or t.update or (t.state and #t.state > 0)) and true
-    or false
-  return self
-end
-
--- Raised inside a step to leave it; caught by Optimizer.step.
-local Skip = {}
-
--- Stops the step when x is not finite.
-local function finite(x, what)
-  if not (x == x and x > -math.huge and x < math.huge) then
-    error(setmetatable({ reason = ("%s is %s"):format(what, tostring(x)) }, Skip), 0)
-  end
-  return x
-end
-
-Optimizer.finite = finite -- for fsam.step.view's own passes
-
--- Stops the step when the mean loss of a pass is not finite. What a rank finds alone waits for the
--- report, where all ranks learn of it.
-local function finite_loss(result, o, group, what)
-  if not group.alone or o.ranks.size == 1 then
-    finite(result:mean(), what)
-  end
-end
-
--- Makes the mask that is due, if its policy is of the kind asked for: with passes of its own or
--- without.
-local function refresh_mask(self, s, o, with_passes)
-  local mask = self.masking
-  if mask and mask:is_due(o.step) and (mask.policy.passes or false) == with_passes then
-    mask:refresh(s, { params = self.params, evaluate = o.evaluate, seed = self.seed,
-      finite = function(x) return finite(x, "the loss or gradient of a mask's sample") end })
-  end
-end
-
--- Clipping: d scaled to at most C (fairseq's coefficient). C = 0 only measures.
-local function clip(d, norm, limit)
-  if not limit or limit == 0 then
-    return d
-  end
-  return d * (limit / (norm + 1e-6)):min(1)
-end
-
--- c ← w + what a type explores.
-local function explore(self, s, o, findings, look)
-  if look then
-    look:before_explore()
-  end
-  local x = self.type.explore(s)
-  if look then
-    look:explored(x)
-  end
-  self.working:write(self.params.w + x, o.step)
-  findings:exploration(x:norm())
-end
-
--- Pass 1 of a group. Returns whether it saw all of the step's samples and gave every gradient.
-local function first_pass(self, s, o, group, findings, look)
-  local t, params = self.type or {}, self.params
-  self.working:rest(o.step)
-  refresh_mask(self, s, o, true)
+-- From w to the first gradient, of a group's samples (`whole`: of everything). Returns whether it
+-- is the gradient of all samples and all parameters.
+local function first_gradient(self, s, passes, group)
+  local t, params, watch = self.type, self.params, passes.observer
+  -- c ← round(w). A mask that is due is made now, at w, if its policy has passes of its own.
+  self.working:rest(s.step)
+  self.masking:before_gradient(s, passes)
+  -- explore: c ← round(w + explore); no mask touches it.
   if t.explore then
-    explore(self, s, o, findings, look)
+    local x = t.explore(s)
+    watch:explored(x)
+    self.working:write(params.w + x, s.step)
   end
-  local mask = self.masking
-  local whole = group.complete or mask and mask:wants_all(o.step)
-  local left_out = not whole and t.skip and t.skip(s) or nil
-  local result = o.evaluate({ into = params.g, backward = true, skip = left_out,
-    choice = group.first, alone = group.alone })
-  finite_loss(result, o, group, "the loss")
-  if look then
-    look:first(result, left_out)
-  end
-  s.g, s.g2, s.losses = params.g, nil, result:losses()
-  local gnorm = findings:first(result, params.g:norm())
-  if self.options.clip_at == "first" then
-    s.g = clip(s.g, gnorm, self.options.clip_norm)
-  end
-  if mask and mask:is_due(o.step) then
-    finite(gnorm:read(), "the gradient's norm")
-    refresh_mask(self, s, o, false)
-  end
-  if mask and mask:is_pause() then
-    s.g = params.g:set(0)
-  end
-  return not (left_out or group.first)
+  -- Pass 1: g ← the mean gradient over the samples.
+  local needs_all = group.whole or self.masking:needs_all(s.step)
+  local skip = not needs_all and t.skip and t.skip(s) or nil
+  local result = passes:run({ into = params.g, backward = true, choice = group.first,
+    skip = skip, alone = group.alone }, "the loss")
+  local norm = passes:norm(params.g:norm(), "the gradient's norm")
+  watch:first(result, norm, skip)
+  set(s, "g2", nil)
+  set(s, "losses", result:losses())
+  set(s, "g", self.compat:first(params.g, norm))
+  -- A mask that is due is made now, from this very g, if its policy has no passes.
+  self.masking:after_gradient(s, passes)
+  return not (skip or group.first)
 end
 
--- c ← w + e. Returns e's norm, requested, or nil when the type has no e.
-local function ascend(self, s, o, findings, look)
-  local params, t, g = self.params, self.type, s.g
-  if not t.ascend then
-    return nil
+-- e ← ascend(s); e ← m ⊙ e; c ← round(w + e).
+local function ascend(self, s, passes)
+  if not self.type.ascend then
+    passes.observer:ascended()
+    return
   end
-  s.g = ascent.gradient(self.options, s)
-  local e = t.ascend(s)
-  s.g = g
-  if look and self.masking then
-    look:unmasked(e)
-  end
-  e = self.masking and self.masking:apply(e) or e
-  self.working:write(params.w + e, o.step)
-  return findings:perturbation(e:norm())
+  local g = s.g
+  set(s, "g", groups.gradient(self.settings, s))
+  local e = self.type.ascend(s)
+  set(s, "g", g)
+  local masked = self.masking:apply(e)
+  passes.observer:ascended(e, masked)
+  self.working:write(self.params.w + masked, s.step)
 end
 
--- Pass 2 of a group: over all its samples, or the selected ones.
-local function second_pass(self, s, o, group, findings, look)
-  local params = self.params
+-- select(s): k chosen samples. Pass 2: g2 ← the mean gradient over them, or the group's share.
+local function second_gradient(self, s, passes, group)
   local choice = group.second or self.type.select and self.type.select(s)
-  local into = (self.keeps_g or group.second or look) and params:scratch("g2") or params.g
-  local result = o.evaluate({ into = into, backward = true, choice = choice, of = group.of,
-    add = group.add, alone = group.alone })
-  finite_loss(result, o, group, "the loss at the perturbed point")
+  local result, samples = passes:run({ into = self.second, backward = true, choice = choice,
+    of = group.of, add = group.add, alone = group.alone }, "the loss at the perturbed point")
   if group.sum then
-    o.ranks:sum(into)
+    passes:sum(self.second)
   end
-  s.g2 = into
-  if self.options.second_gradient == "sum" then
-    s.g2 = into * (group.of or #result:losses())
-  end
-  findings:second(result)
-  return result
+  set(s, "g2", self.compat:second(self.second, group.of or samples))
+  passes.observer:second(result, group.of)
 end
 
--- All passes of the step. Leaves s.g, and s.g2 unless the type wants no second pass: `every` is
--- asked once, after the first. Of several groups the first is looked at.
-local function passes(self, s, o, findings, look)
+-- All passes of the step. Without a second one s.g2 stays nil.
+local function gradients(self, s, passes)
   local t = self.type
-  local groups = ascent.groups(t and self.options or {},
-    { step = o.step, N = o.samples, seed = self.seed })
-  for k, group in ipairs(groups) do
-    local closer = k == 1 and look or nil
-    local complete = first_pass(self, s, o, group, findings, closer)
-    local single = not t or t.passes == 1
-    if single or k == 1 and t.every and not t.every(s) then
-      if not complete and not single then
-        -- What this pass left out was for the perturbation; an update wants all of the gradient.
-        findings:clear()
-        first_pass(self, s, o, { complete = true }, findings)
+  if t.passes == 1 then
+    first_gradient(self, s, passes, {})
+    return
+  end
+  for k, group in ipairs(groups.of(self.settings, s, self.seed)) do
+    local complete = first_gradient(self, s, passes, group)
+    -- every(s): no second pass on this step? An update then wants all of the gradient.
+    if k == 1 and t.every and not t.every(s) then
+      if not complete then
+        passes.observer:again()
+        first_gradient(self, s, passes, { whole = true })
       end
       return
     end
-    local enorm = ascend(self, s, o, findings, closer)
-    local second = second_pass(self, s, o, group, findings, closer)
-    if closer then
-      closer:second(second, enorm, group.of)
-    end
+    ascend(self, s, passes)
+    second_gradient(self, s, passes, group)
   end
 end
 
--- The base update, what joins it, and c ← round(w), in one commit.
-local function update(self, s, d, step)
-  local params, b = self.params, self.base_view
-  b.g, s.d = d, d
+-- d ← descend(s), or g2, or g; everything is known to be finite; d ← clip(d).
+local function direction(self, s, passes, info)
+  local d = self.type.descend and self.type.descend(s) or s.g2 or s.g
+  if s.g2 and not rawequal(d, s.g2) then
+    passes:norm(s.g2:norm(), "the second gradient's norm")
+  end
+  local norm = passes:norm(d:norm(), "the update direction's norm")
+  self.params:flush()
+  passes:check()
+  info.dnorm = norm:read()
+  passes.observer:measured(info)
+  return clip(d, norm, self.compat.clip_norm)
+end
+
+-- Base update from w and d; after(s) joins it; c ← round(w) in the same program.
+local function update(self, s, passes, d)
+  local t, params = self.type, self.params
+  set(self.base_s, "g", d)
+  set(s, "d", d)
   local before = params.w.now
-  local u = self.type and self.type.update and self.type.update(s) or self.base.update(b)
-  if self.type and self.type.after then
-    self.type.after(s)
+  local u = t.update and t.update(s) or self.base.update(self.base_s)
+  if t.after then
+    t.after(s)
   end
   local w = self.rates and layer_decay.apply(self.rates, before, params.w.now, u) or params.w - u
-  self.working:rest(step + 1, params.w:set(w))
-  if self.masking then
-    self.masking:keep()
-  end
-  self.watch:check(params, s)
+  self.working:rest(s.step + 1, params.w:set(w))
+  passes.observer:updated()
+  self.masking:keep()
   params:commit()
 end
 
-local function run(self, s, o)
-  local t, params, findings = self.type, self.params, Findings.new(o.ranks)
-  local look = o.diagnose and diagnosis.new(params, s) or nil
-  passes(self, s, o, findings, look)
-  local d = t and t.descend and t.descend(s) or s.g2 or s.g
-  local dnorm = d:norm():request()
-  local g2norm = s.g2 and not rawequal(d, s.g2) and s.g2:norm():request()
-  params:flush()
-  local info = findings:report(finite)
-  info.rho = t and (t.ascend or t.explore) and s.given.rho or nil
-  finite(g2norm and g2norm:read() or 0, "the second gradient's norm")
-  info.dnorm = finite(dnorm:read(), "the update direction's norm")
-  if self.options.clip_at ~= "first" then
-    d = clip(d, dnorm, self.options.clip_norm)
+-- -- one step -------------------------------------------------------------------------------------
+
+-- weight_decay as a number, or as a row where --no-decay leaves parameters out.
+local function decay_of(params, value)
+  for _, parameter in ipairs(params.parameters) do
+    if not parameter.decay then
+      return (params:each(function(each)
+        return each.decay and value or 0
+      end))
+    end
   end
-  update(self, s, d, o.step)
-  info.mask = self.masking and self.masking:report() or nil
-  info.diagnosis = look and look:report(info.gnorm, self.masking) or nil
+  return value
+end
+
+-- The fields of the step that the library sets, as it begins.
+local function fields(self, o)
+  local params = self.params
+  return { w = params.w, g = params.g, mask = self.masking.mask, parameters = params.parameters,
+    step = o.step, t = self.applied, lr = o.lr, lr_peak = o.lr_peak or o.lr, lr_end = o.lr_end or 0,
+    progress = o.progress or 0, N = o.samples, K = o.micro_batches or 1,
+    train_samples = o.train_samples, weight_decay = decay_of(params, self.settings.weight_decay) }
+end
+
+local function run(self, o, passes)
+  local s, info = self.s, {}
+  local now = fields(self, o)
+  view.begin(self.base_s, now, passes)
+  now.base = self.base_s
+  view.begin(s, now, passes)
+  gradients(self, s, passes)
+  local d = direction(self, s, passes, info)
+  update(self, s, passes, d)
+  local t = self.type
+  info.rho = (t.ascend or t.explore) and view.get(s, "rho") or nil
+  info.mask = self.masking:report()
   return info
+end
+
+local function explain(raised)
+  return (finite.reason(raised) or errors.is(raised)) and raised or source_line.explain(raised, 2)
+    or debug.traceback(tostring(raised), 2)
 end
 
 --- One step.
 -- @tparam table o evaluate (fsam.pass); step (number of the update, from 0); lr; lr_peak, lr_end
---   (for schedules of rho); progress (0 … 1); samples and micro_batches (of all ranks);
+--   (for schedules of rho); progress (0 … 1); samples and micro_batches, of all ranks;
 --   train_samples; ranks (fsam.ranks; default: this process alone); diagnose (true: look closer,
---   fsam.step.diagnosis; the weights do not change by it)
+--   fsam.step.diagnosis; the weights do not change by it); observers (a list of others:
+--   fsam.step.observe)
 -- @treturn table loss, losses, correct (or nil), seen (samples) of the first pass; perturbed (mean
 --   loss at w + e); gnorm, dnorm, enorm; rho; mask (a report, on the steps that made one);
 --   diagnosis; or skipped (the reason: nothing has changed); and always evaluations, the number of
 --   samples' gradients it took
 function Optimizer:step(o)
-  o = evaluations.counting(o)
-  o.ranks = o.ranks or ranks.alone
-  local s, params = self.view, self.params
-  s:begin(o, self.applied)
-  self.base_view:begin(o, self.applied)
+  local all = o.ranks or ranks.alone
+  local params, log = self.params, Log.new(all)
   params:begin_step()
-  self.watch:begin(params)
-  local ok, info = xpcall(run, function(e)
-    return (getmetatable(e) == Skip or errors.is(e)) and e or source_line.explain(e, 2)
-      or debug.traceback(tostring(e), 2)
-  end, self, s, o)
-  params:trace(false)
-  if ok then
+  local watching = { log, unpack(o.observers or {}) }
+  watching[#watching + 1] = unused.watch(self.unused)
+  -- A diagnosis looks at what the ranks have made together.
+  local shared = all.size == 1 or self.settings.m_sharpness == 1
+  watching[#watching + 1] = o.diagnose and shared
+    and Diagnosis.new(params, self.s, self.masking, o.evaluate) or nil
+  local passes = Passes.new(o.evaluate, observe.all(watching), all)
+  local kept, info = xpcall(run, explain, self, o, passes)
+  passes.observer:finished()
+  if kept then
     self.applied = self.applied + 1
-    info.evaluations = o.evaluations
+    info.evaluations = log.evaluations
     return info
   end
   params:discard()
   self:prepare_evaluation()
-  if self.masking then
-    self.masking:drop()
-  end
-  if getmetatable(info) ~= Skip then
+  self.masking:drop()
+  local reason = finite.reason(info)
+  if not reason then
     error(info, 0)
   end
-  return { skipped = info.reason, evaluations = o.evaluations }
+  return { skipped = reason, evaluations = log.evaluations }
 end
 
 --- c ← nearest(w): before evaluation and saving, whatever a type or rounding left there.
@@ -286,15 +228,43 @@ end
 
 --- What a checkpoint must hold beside the vectors (params:state()).
 function Optimizer:state()
-  return { applied = self.applied, masking = self.masking and self.masking:state() or nil }
+  return { applied = self.applied, masking = self.masking:state() }
 end
 
 --- The inverse of state().
 function Optimizer:restore(state)
   self.applied = state.applied
-  if self.masking then
-    self.masking:restore(state.masking)
-  end
+  self.masking:restore(state.masking)
 end
+
+-- -- building one ---------------------------------------------------------------------------------
+
+-- Where the second gradient goes: to storage of its own if the type reads g after it, or if several
+-- groups add to it; else over g.
+local function storage_of_second(params, t, settings)
+  local reads_g = t.descend or t.after or t.update or t.state and #t.state > 0
+  return (reads_g or settings.m_sharpness > 1) and params:scratch("g2") or params.g
+end
+
+--- An optimizer for a model: plain, or a base wrapped by a sam-type.
+-- @tparam table o params, those of the model; optimizer, "sam" or the name of a base;
+--   base_optimizer; sam_type; options, a flat table of values; seed. What is missing is as declared
+--   (fsam.step.choice and the options of each owner). sampler(n, seed, step, first_ordinal) → host
+--   batches of one sample each, for mask policies that look at single samples
+-- @treturn table an optimizer: step, prepare_evaluation, state, restore
+-- @raise one line where names are unknown or do not go together
+function M.build(o)
+  local self = setmetatable(build.prepare(o), Optimizer)
+  local params, settings = self.params, self.settings
+  self.applied = 0
+  self.working = working_copy.new(params, settings, self.seed)
+  self.rates = layer_decay.row(params, settings.layer_decay)
+  self.unused = unused.new(params, self.type, self.s)
+  self.second = storage_of_second(params, self.type, settings)
+  return self
+end
+
+--- Raises unless a choice of optimizer goes with the options: before any work (fsam.step.build).
+M.check = build.check
 
 return M

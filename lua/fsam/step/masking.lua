@@ -1,10 +1,12 @@
 --- The life of a fisher- type's mask: when a new one is due, how it is made from a policy's values,
--- what it does to a perturbation, and what is told about it. The bits are a mask of fsam.params and
--- live in the checkpoint; a step that is skipped keeps the old mask, and the new one stays due.
+-- what it does to a perturbation, and what a report says of it. The bits are a mask of fsam.params
+-- and live in the checkpoint; a step that is skipped keeps the old mask, and the new one stays due.
 local C = require("fsam.C")
 local errors = require("fsam.errors")
+local finite = require("fsam.step.finite")
 local matches = require("fsam.vector.params").matches
 local policies = require("fsam.mask")
+local view = require("fsam.step.view")
 
 local Masking = {}
 Masking.__index = Masking
@@ -13,7 +15,7 @@ local M = {}
 
 -- The parameters that masks choose from.
 local function pool_of(params, options)
-  local scope, exclude, pool = options.mask_scope or {}, options.mask_exclude or {}, {}
+  local scope, exclude, pool = options.mask_scope, options.mask_exclude, {}
   local found = {}
   for _, parameter in ipairs(params.parameters) do
     for _, piece in ipairs(scope) do
@@ -38,18 +40,18 @@ local function pool_of(params, options)
   return pool
 end
 
---- @tparam table o params; options (values of policies.options); sampler (fsam.optim.build); seed;
---   base and type, definitions
--- @raise when nothing is left to mask, or the policy needs what the base does not keep
+--- @tparam table o params; options, those of masks, complete; sampler (fsam.step.build); seed
+-- @raise when nothing is left to mask
 function M.new(o)
-  local policy = policies.get(o.options.fisher or "sample")
-  policies.check(policy, o.base, o.type)
+  local policy = policies.get(o.options.fisher)
   return setmetatable({
     params = o.params,
     options = o.options,
     sampler = o.sampler,
     seed = o.seed,
     policy = policy,
+    s = view.new({ params = o.params, spec = policy, prefix = "mask.", options = o.options,
+      declared = policies.options, seed = o.seed }),
     pool = pool_of(o.params, o.options),
     mask = o.params:mask("mask"),
     due = true,
@@ -57,46 +59,29 @@ function M.new(o)
   }, Masking)
 end
 
---- Is a new mask due at this step, and not made yet? Every mask_iter_e steps, first at step 0.
-function Masking:is_due(step)
-  if step % (self.options.mask_iter_e or 100) == 0 then
+-- Is a new mask due at this step, and not made yet? Every mask_iter_e steps, first at step 0.
+local function is_due(self, step)
+  if step % self.options.mask_iter_e == 0 then
     self.due = true
   end
   return self.due and not self.news
 end
 
---- Must the first pass of this step give every weight gradient, since a mask is made from it?
-function Masking:wants_all(step)
-  return self:is_due(step) and self.options.mask_gradient ~= "partial"
-end
-
---- Does this step, which has made a mask, go on as if its first gradient were 0?
-function Masking:is_pause()
-  return self.news ~= nil and self.options.mask_steps == "plain"
-end
-
---- The perturbation that is left of e.
-function Masking:apply(e)
-  local masked = self.mask * e
-  if self.options.renorm then
-    masked = masked * (e:norm() / masked:norm())
-  end
-  if self.options.mask_scale == "keep-ratio" then
-    masked = masked * (1 / (self.options.keep_ratio or 0.1))
-  end
-  return masked
-end
-
---- Makes a mask from the policy's values; this step uses it. `keep` ends its being due.
-function Masking:refresh(s, context)
+-- Makes a mask from the policy's values; this step uses it. `keep` ends its being due.
+local function refresh(self, s, passes)
   local began = C.lib.fsam_clock()
-  context.sampler = self.sampler
-  local values = self.policy.values(s, context)
+  local what = "the loss or gradient of a mask's sample"
+  view.begin(self.s, view.fields(s), passes)
+  local values = self.policy.values(self.s, {
+    params = self.params, sampler = self.sampler, seed = self.seed,
+    evaluate = function(request) return (passes:run(request, what)) end,
+    finite = function(x) return finite.check(x, what) end,
+  })
   self.mask:top(values, {
-    keep_ratio = self.options.keep_ratio or 0.1,
+    keep_ratio = self.options.keep_ratio,
     pool = self.pool,
     per = self.options.mask_per == "tensor" and "tensor" or nil,
-    unmasked = self.options.unmasked or "none",
+    unmasked = self.options.unmasked,
   })
   local density, by_parameter = self.mask:density()
   self.overlap = self.made and self.mask:change() or nil
@@ -106,6 +91,34 @@ function Masking:refresh(s, context)
     parameters = by_parameter,
     overlap = self.overlap,
   }
+end
+
+--- Before the step's first pass, at w: makes the mask that is due if its policy has passes.
+-- @tparam table s what the type sees
+-- @tparam table passes the step's
+function Masking:before_gradient(s, passes)
+  if is_due(self, s.step) and self.policy.passes then
+    refresh(self, s, passes)
+  end
+end
+
+--- Must the first pass of this step give every weight gradient, since a mask is made from it?
+function Masking:needs_all(step)
+  return is_due(self, step)
+end
+
+--- After the first pass: makes the mask that is due, from this gradient.
+function Masking:after_gradient(s, passes)
+  if is_due(self, s.step) then
+    passes:check()
+    refresh(self, s, passes)
+  end
+end
+
+--- The perturbation that is left of e: m ⊙ e, with --renorm at the length of e.
+function Masking:apply(e)
+  local masked = self.mask * e
+  return self.options.renorm and masked * (e:norm() / masked:norm()) or masked
 end
 
 --- The step is going to be committed: the mask that it made is no longer due.
@@ -120,9 +133,9 @@ function Masking:drop()
   self.news = nil
 end
 
---- What is told of a mask made on this step: density (of all trainable parameters), parameters
--- (name → density), overlap with the last mask (share of it that is kept; nil for the first),
--- seconds.
+--- What a report says of a mask made on this step: density (of all trainable parameters),
+-- parameters (name → density), overlap with the last mask (share of it that is kept; nil for the
+-- first), seconds.
 -- @treturn table|nil nil when this step made none
 function Masking:report()
   local news = self.news
@@ -130,7 +143,8 @@ function Masking:report()
   return news
 end
 
---- Whether a mask is due, whether there is one, and what was told of it: for the checkpoint.
+--- Whether a mask is due, whether there is one, and how much of the last one it kept: for the
+-- checkpoint.
 function Masking:state()
   return { due = self.due, made = self.made, overlap = self.overlap }
 end
@@ -138,5 +152,18 @@ end
 function Masking:restore(state)
   self.due, self.made, self.overlap = state.due, state.made, state.overlap
 end
+
+--- Of a step without a mask: leaves e as it is.
+M.NONE = {
+  before_gradient = function() end,
+  needs_all = function() return false end,
+  after_gradient = function() end,
+  apply = function(_, e) return e end,
+  keep = function() end,
+  drop = function() end,
+  report = function() end,
+  state = function() end,
+  restore = function() end,
+}
 
 return M

@@ -12,7 +12,7 @@ local Copy = {}
 Copy.__index = Copy
 
 --- @tparam table params sealed parameters, whose c holds w rounded to nearest
--- @tparam table options rounding = "nearest" (default) or "stochastic"
+-- @tparam table options of the step, complete: rounding
 -- @tparam integer seed of the random bits
 function M.new(params, options, seed)
   return setmetatable({

@@ -162,7 +162,7 @@ local function collect(metric_names)
   local taken = {}
   for _, group in ipairs(groups) do
     for _, d in ipairs(group[2]) do
-      d.group, taken[d.name] = group[1], true
+      d.group, taken[d.name] = d.group or group[1], true
     end
   end
   table.insert(groups, 3, { "", owned.collect(taken) }) -- with groups of their own
@@ -201,7 +201,7 @@ local function check(flags, names, o)
   end
   o.notes = owned.settle(flags, o)
   if o.optimizer == "sam" then
-    require("fsam.sam").check(o.sam_type, o.base_optimizer, o)
+    require("fsam.step").check(o, o)
   end
   for _, note in ipairs(compat.notes(o)) do
     table.insert(o.notes, note)

@@ -68,7 +68,8 @@ function M.collect(taken)
     end
   end
   add(require("fsam.optim"), "Optimizer")
-  add(require("fsam.sam"), "Sharpness (--optimizer sam)")
+  add({ names = require("fsam.sam").names, options = require("fsam.step.build").type_options },
+    "Sharpness (--optimizer sam)")
   for _, flag in ipairs(flags) do
     describe(flag)
   end

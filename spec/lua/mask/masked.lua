@@ -1,6 +1,6 @@
 --- Masked steps of the logistic model: for masks_spec.lua and refresh_spec.lua.
 local model = require("spec.lua.logistic")
-local optim = require("fsam.optim")
+local optimizers = require("fsam.step")
 
 local M = {}
 
@@ -9,9 +9,8 @@ M.RHO = 0.3
 
 -- Options of a step, those of the mask included.
 local function options(changes)
-  local o = { rho = M.RHO, momentum = 0, clip_norm = 0, keep_ratio = 0.25, fisher = "magnitude",
-    mask_iter_e = 3, num_samples = 5, adam_betas = { 0.9, 0.99 }, adam_eps = 1e-6,
-    adam_form = "fairseq" }
+  local o = { rho = M.RHO, keep_ratio = 0.25, fisher = "magnitude", mask_iter_e = 3,
+    num_samples = 5, adam_betas = { 0.9, 0.99 } }
   for name, value in pairs(changes or {}) do
     o[name] = value
   end
@@ -21,9 +20,9 @@ end
 -- Parameters and their optimizer: fisher-sam, or changes.sam_type.
 local function build(changes, base, P)
   P = P or model.new_params()
-  local optimizer = optim.build({ params = P, optimizer = "sam", base_optimizer = base or "sgd",
-    sam_type = changes and changes.sam_type or "fisher-sam", options = options(changes), seed = 9,
-    sampler = model.sampler })
+  local optimizer = optimizers.build({ params = P, optimizer = "sam",
+    base_optimizer = base or "sgd", sam_type = changes and changes.sam_type,
+    options = options(changes), seed = 9, sampler = model.sampler })
   return P, optimizer
 end
 

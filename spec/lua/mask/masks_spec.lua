@@ -2,7 +2,7 @@
 -- refresh_spec.lua. Selection itself: vector/mask_spec.lua.)
 local masked = require("spec.lua.mask.masked")
 local model = require("spec.lua.logistic")
-local optim = require("fsam.optim")
+local optimizers = require("fsam.step")
 local params = require("fsam.vector.params")
 
 local ALL, RHO, KEPT = model.ALL, masked.RHO, masked.KEPT
@@ -92,7 +92,7 @@ describe("the policy", function()
   it("is the sample's, with its defaults, when nothing is said", function()
     local P = model.new_params()
     local drawn
-    local optimizer = optim.build({ params = P, optimizer = "sam", base_optimizer = "sgd",
+    local optimizer = optimizers.build({ params = P, optimizer = "sam", base_optimizer = "sgd",
       sam_type = "fisher-sam", sampler = function(n, ...)
         drawn = n
         return model.sampler(n, ...)

@@ -3,6 +3,7 @@
 local loops = require("spec.lua.optim.loops")
 local model = require("spec.lua.logistic")
 local optim = require("fsam.optim")
+local optimizers = require("fsam.step")
 
 local by_engine, by_loops = model.by_engine, model.by_loops
 
@@ -49,7 +50,7 @@ describe("lamb", function()
       { name = "old", kind = "matrix", shape = { 2 } } })
     P:master("old"):write({ 3, 4 })
     P:sync()
-    local optimizer = optim.build({ params = P, optimizer = "lamb",
+    local optimizer = optimizers.build({ params = P, optimizer = "lamb",
       options = { weight_decay = 0, adam_eps = 1e-12 } })
     optimizer:step({ step = 0, lr = 0.1, samples = 1, evaluate = function(request)
       P:grad("new", request.into):write({ 1, -2, 3, -4, 5, -6 })

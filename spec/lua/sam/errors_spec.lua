@@ -3,6 +3,7 @@
 local errors = require("fsam.errors")
 local model = require("spec.lua.logistic")
 local optim = require("fsam.optim")
+local optimizers = require("fsam.step")
 local sam = require("fsam.sam")
 local support = require("spec.lua.vector.support")
 
@@ -164,7 +165,7 @@ local cases = {
   ["a tensor among vectors"] = { 2, "%*: expected a vector, mask, scalar or number, got a tensor",
     function()
       train({ ascend = function(s)
-        return s.g * s.params:weight("a")
+        return s.g * model.new_params():weight("a")
       end })
     end },
   ["looking at a vector"] = { 2, "g is looked at inside a step; only scalars can be read there",
@@ -236,7 +237,7 @@ describe("a mistake in a type is an error at its line:", function()
   it("and of a base optimizer too", function()
     optim.define("mistaken", { update = function() end })
     local P = support.model()
-    local optimizer = optim.build({ params = P, optimizer = "mistaken" })
+    local optimizer = optimizers.build({ params = P, optimizer = "mistaken" })
     local ok, err = pcall(optimizer.step, optimizer, { step = 0, lr = 1, samples = 1,
       evaluate = function()
         P:touch(P.g)

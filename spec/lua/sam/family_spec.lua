@@ -3,6 +3,7 @@
 local loops = require("spec.lua.optim.loops")
 local model = require("spec.lua.logistic")
 local optim = require("fsam.optim")
+local optimizers = require("fsam.step")
 local sam = require("fsam.sam")
 
 local ALL = model.ALL
@@ -154,7 +155,7 @@ describe("types that ask something of their surroundings", function()
   local function step(sam_type, base, options, train_samples)
     local P = require("fsam.vector.params").new(require("fsam.base.device").open("cpu"),
       { { name = "a", kind = "matrix", shape = { 2 } } })
-    local optimizer = optim.build({ params = P, optimizer = "sam", base_optimizer = base,
+    local optimizer = optimizers.build({ params = P, optimizer = "sam", base_optimizer = base,
       sam_type = sam_type, options = options })
     optimizer:step({ step = 0, lr = 1, samples = 1, train_samples = train_samples,
       evaluate = function(request)

@@ -69,7 +69,7 @@ describe("rho over time", function()
   it("stays between the two where the learning rate is outside of its range", function()
     local P = require("fsam.vector.params").new(require("fsam.base.device").open("cpu"),
       { { name = "a", kind = "matrix", shape = { 2 } } })
-    local optimizer = require("fsam.optim").build({ params = P, optimizer = "sam",
+    local optimizer = require("fsam.step").build({ params = P, optimizer = "sam",
       sam_type = "gsam", options = { rho = 0.3, rho_min = 0.1 } })
     local function rho(lr, peak, ending)
       return optimizer:step({ step = 0, lr = lr, lr_peak = peak, lr_end = ending, samples = 1,

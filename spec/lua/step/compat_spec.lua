@@ -9,7 +9,7 @@ local flags = require("fsam.train.flags")
 local helper = require("spec.helper")
 local json = require("fsam.base.json")
 local models = require("fsam.models")
-local optim = require("fsam.optim")
+local optimizers = require("fsam.step")
 local options = require("fsam.options")
 
 local golden = json.decode(helper.read_file("spec/golden/compat.json"), "compat.json")
@@ -69,7 +69,7 @@ local function train(words, each)
   local o = read(words)
   local model = new_model(o)
   local pass = Pass.new({ model = model, seed = o.seed, dropout_rng = o.dropout_rng })
-  local optimizer = optim.build({ params = model.params, options = o, seed = o.seed,
+  local optimizer = optimizers.build({ params = model.params, options = o, seed = o.seed,
     optimizer = o.optimizer, base_optimizer = o.base_optimizer, sam_type = o.sam_type })
   for n, samples in ipairs(golden.batches) do
     local batch = batches.pack(samples, { pad_id = model.pad_id,
@@ -180,7 +180,7 @@ end)
 it("a mask needs something to choose from", function()
   local o = read({ "--mask-scope=bias", "--mask-exclude=bert,class" })
   assert.has_error(function()
-    optim.build({ params = new_model(o).params, options = o, optimizer = "sam",
+    optimizers.build({ params = new_model(o).params, options = o, optimizer = "sam",
       sam_type = "fisher-sam" })
   end, "--mask-scope bias and --mask-exclude bert,class leave no parameter to mask")
 end)
@@ -202,8 +202,8 @@ describe("a mask step that is plain", function()
     local function pack(samples, ordinal)
       return batches.pack(samples, { pad_id = 0, position_offset = 0, first_ordinal = ordinal })
     end
-    local optimizer = optim.build({ params = model.params, options = o, seed = 1, optimizer = "sam",
-      sam_type = "fisher-sam", sampler = function(_, _, _, first)
+    local optimizer = optimizers.build({ params = model.params, options = o, seed = 1,
+      optimizer = "sam", sam_type = "fisher-sam", sampler = function(_, _, _, first)
         return { pack({ golden.batches[2][1] }, first) }
       end })
     local pass = Pass.new({ model = model, seed = 1 })

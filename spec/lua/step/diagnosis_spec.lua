@@ -8,6 +8,7 @@ local devices = require("fsam.base.device")
 local dot = require("spec.lua.logistic").dot
 local models = require("fsam.models")
 local optim = require("fsam.optim")
+local optimizers = require("fsam.step")
 local sam = require("fsam.sam")
 
 local ffi = C.ffi
@@ -45,7 +46,7 @@ local function setup(o)
   for name, value in pairs(o.options or {}) do
     options[name] = value
   end
-  local optimizer = optim.build({ params = params, optimizer = o.optimizer or "sam",
+  local optimizer = optimizers.build({ params = params, optimizer = o.optimizer or "sam",
     sam_type = o.sam_type, options = options, seed = 5, sampler = function(n, seed, step, first)
       local list = {}
       for i = 1, n do
@@ -121,6 +122,25 @@ describe("a diagnosed step", function()
       end
     end)
   end
+
+  it("stores nothing of the step elsewhere: it has one vector of its own", function()
+    local PAGE = 1024 -- elements between vectors
+    for name, of_g2 in pairs({ sam = false, gsam = true, ["fisher-sam"] = false }) do
+      local plain, step = setup({ sam_type = name })
+      local looked_at, diagnosed = setup({ sam_type = name })
+      for n = 0, 1 do
+        step(n)
+        diagnosed(n, true)
+      end
+      assert.equal(of_g2, looked_at.names.g2 ~= nil)
+      looked_at.names.diagnosis = nil
+      for entry in pairs(looked_at.names) do
+        assert.is_truthy(plain.names[entry], entry)
+      end
+      assert.near(4 * (plain.total + PAGE), looked_at:memory().state - plain:memory().state, 64)
+      assert.same(snapshot(plain), snapshot(looked_at))
+    end
+  end)
 
   it("has the loss at w and at w + e under one dropout, also where the passes do not", function()
     for _, o in ipairs({ { sam_type = "sam", dropout_rng = "fresh", options = { rho = 0 } },
@@ -239,7 +259,7 @@ describe("what a diagnosed step says", function()
   it("leaves out what a single sample cannot tell, and what is not finite", function()
     local model = new_model()
     local pass = Pass.new({ model = model, seed = 5 })
-    local optimizer = optim.build({ params = model.params, optimizer = "sgd",
+    local optimizer = optimizers.build({ params = model.params, optimizer = "sgd",
       options = { momentum = 0, weight_decay = 0 } })
     local info = optimizer:step({ evaluate = pass:bind({ step = 0, training = true,
       batches = { pack(model, 0, 1) } }), step = 0, lr = 0, samples = 1, diagnose = true })

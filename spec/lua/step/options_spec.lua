@@ -2,7 +2,7 @@
 -- m-sharpness, decay in the ascent, layer decay. Twenty steps, within 1e-5.
 local draw = require("fsam.data.sampling")
 local model = require("spec.lua.logistic")
-local optim = require("fsam.optim")
+local optimizers = require("fsam.step")
 local sam = require("fsam.sam")
 
 local N, ALL, SEED = model.N, model.ALL, model.SEED
@@ -103,12 +103,12 @@ describe("--ascent-fraction", function()
   it("says how many samples the reported losses are of, and with m-sharpness gives all", function()
     for _, case in ipairs({ { 4, { ascent_fraction = 0.5 } }, { N, { m_sharpness = 3 } } }) do
       local P = model.new_params()
-      local options = { rho = RHO, momentum = 0, clip_norm = 0 }
+      local options = { rho = RHO }
       for name, value in pairs(case[2]) do
         options[name] = value
       end
-      local info = model.step(P, optim.build({ params = P, optimizer = "sam", sam_type = "sam",
-        base_optimizer = "sgd", options = options, seed = SEED }), 0)
+      local info = model.step(P, optimizers.build({ params = P, optimizer = "sam",
+        sam_type = "sam", base_optimizer = "sgd", options = options, seed = SEED }), 0)
       assert.same({ case[1], case[1] }, { info.seen, #info.losses })
       assert.near(RHO, info.enorm, 1e-6)
       assert.is_true(info.perturbed > info.loss)
@@ -222,8 +222,9 @@ describe("--ascent-decay", function()
     for _, loss in ipairs(losses) do
       sum = sum + loss
     end
-    local info = model.step(P, optim.build({ params = P, optimizer = "sam", sam_type = "sam",
-      base_optimizer = "sgd", options = { rho = RHO, ascent_decay = true, weight_decay = 3 } }), 0)
+    local info = model.step(P, optimizers.build({ params = P, optimizer = "sam",
+      sam_type = "sam", base_optimizer = "sgd",
+      options = { rho = RHO, ascent_decay = true, weight_decay = 3 } }), 0)
     assert.near(sum / N, info.perturbed, 1e-6)
   end)
 end)
@@ -264,8 +265,8 @@ describe("--layer-decay", function()
       (by_engine("sam", { rho = RHO, layer_decay = 1 })))
     local P = model.new_params()
     local function programs(x)
-      local optimizer = optim.build({ params = P, optimizer = "sgd", seed = 1,
-        options = { momentum = 0, layer_decay = x, clip_norm = 0 } })
+      local optimizer = optimizers.build({ params = P, optimizer = "sgd", seed = 1,
+        options = { layer_decay = x } })
       model.step(P, optimizer, 0)
       local count = 0
       for _ in pairs(P.programs) do

@@ -2,11 +2,12 @@
 -- else the base optimizer. With n = ‖g‖² and its running mean and variance,
 --   mu ← delta mu + (1 - delta) n,  var ← delta var + (1 - delta) (n - mu)²,
 -- a step has a second pass if n ≥ mu + c sqrt(var); c goes from lambda2 to lambda1 over the run.
+local radius = require("fsam.sam.radius")
 local sam = require("fsam.sam")
 
 sam.define("aesam", {
   options = {
-    { name = "rho", type = "number", default = 0.05, min = 0, help = "radius of the perturbation" },
+    radius.option(0.05),
     { name = "ae_delta", type = "number", default = 0.9, min = 0, below = 1,
       help = "aesam's decay of the mean and variance of the squared gradient norm" },
     { name = "ae_lambda1", type = "number", default = -1,
@@ -25,6 +26,6 @@ sam.define("aesam", {
     return n >= mu + c * math.sqrt(var)
   end,
   ascend = function(s)
-    return s.g * (s.rho / s.g:norm())
+    return radius.along(s.g, s.rho)
   end,
 })

@@ -6,6 +6,7 @@
 --   s ← b2 s + (1 - b2) (sqrt(s) |g| + damping + delta)
 -- where w moves by the old s, which is bsam_start before the first update.
 local errors = require("fsam.errors")
+local radius = require("fsam.sam.radius")
 local sam = require("fsam.sam")
 
 local function precision(s)
@@ -20,7 +21,7 @@ end
 
 sam.define("bsam", {
   options = {
-    { name = "rho", type = "number", default = 0.01, min = 0, help = "radius of the perturbation" },
+    radius.option(0.01),
     { name = "bsam_betas", type = "list", of = "number", count = 2, default = { 0.9, 0.999 },
       min = 0, below = 1, metavar = "B1,B2", help = "bsam's decay of momentum and precision" },
     { name = "bsam_damping", type = "number", default = 0.1, above = 0,

@@ -8,17 +8,15 @@ local sam = require("fsam.sam")
 
 sam.define("gsam", {
   options = {
-    { name = "rho", type = "number", default = 0.05, min = 0, help = "radius of the perturbation" },
+    radius.option(0.05),
     radius.schedule_option("proportional"),
     radius.minimum_option(nil),
     { name = "alpha", type = "number", default = 0.4, min = 0,
       help = "gsam's weight of the orthogonal part" },
-    { name = "norm_eps", type = "number", default = 0, min = 0,
-      help = "added to the gradient's norm before dividing by it" },
   },
 
   ascend = function(s)
-    return s.g * (s.rho / (s.g:norm() + s.norm_eps))
+    return radius.along(s.g, s.rho)
   end,
 
   descend = function(s)

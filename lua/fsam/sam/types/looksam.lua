@@ -2,11 +2,12 @@
 -- has orthogonal to g, v = g2 - g (g2·g) / (g·g); in between it adds that direction again at g's
 -- scale,
 --   d = g + alpha v ‖g‖ / ‖v‖.
+local radius = require("fsam.sam.radius")
 local sam = require("fsam.sam")
 
 sam.define("looksam", {
   options = {
-    { name = "rho", type = "number", default = 0.05, min = 0, help = "radius of the perturbation" },
+    radius.option(0.05),
     { name = "k", type = "integer", default = 5, min = 1,
       help = "steps from one second pass to the next" },
     { name = "look_alpha", type = "number", default = 0.7, min = 0,
@@ -17,7 +18,7 @@ sam.define("looksam", {
     return s.step % s.k == 0
   end,
   ascend = function(s)
-    return s.g * (s.rho / s.g:norm())
+    return radius.along(s.g, s.rho)
   end,
   descend = function(s)
     if s.g2 then

@@ -2,6 +2,7 @@
 -- optimizer's momentum v is about to lead, at w - rho v / ‖v‖; w itself stays where it is, so
 -- evaluation and saving see no perturbation. It costs no second pass.
 local errors = require("fsam.errors")
+local radius = require("fsam.sam.radius")
 local sam = require("fsam.sam")
 
 local function momentum(s)
@@ -16,11 +17,11 @@ end
 
 sam.define("msam", {
   options = {
-    { name = "rho", type = "number", default = 1, min = 0, help = "radius of the perturbation" },
+    radius.option(1),
   },
   passes = 1,
   explore = function(s)
     local v = momentum(s)
-    return v * (-s.rho / v:norm())
+    return radius.along(v, -s.rho)
   end,
 })

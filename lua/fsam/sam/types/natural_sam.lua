@@ -2,11 +2,12 @@
 -- the ball is measured by the Fisher information F, so the ascent follows the natural gradient,
 --   e = rho F⁻¹g / sqrt(g · F⁻¹g),
 -- with their diagonal, damped F = 1 + eta g² of the batch's mean gradient. eta = 0 is sam.
+local radius = require("fsam.sam.radius")
 local sam = require("fsam.sam")
 
 sam.define("natural-sam", {
   options = {
-    { name = "rho", type = "number", default = 0.1, min = 0, help = "radius of the perturbation" },
+    radius.option(0.1),
     { name = "natural_eta", type = "number", default = 1, min = 0,
       help = "natural-sam's weight of the Fisher information" },
   },

@@ -1,10 +1,11 @@
 --- SAM on every k-th step, the base optimizer in between (the `interval` of MosaicML Composer's
 -- SAM).
+local radius = require("fsam.sam.radius")
 local sam = require("fsam.sam")
 
 sam.define("sam-k", {
   options = {
-    { name = "rho", type = "number", default = 0.05, min = 0, help = "radius of the perturbation" },
+    radius.option(0.05),
     { name = "k", type = "integer", default = 5, min = 1,
       help = "steps from one second pass to the next" },
   },
@@ -12,6 +13,6 @@ sam.define("sam-k", {
     return s.step % s.k == 0
   end,
   ascend = function(s)
-    return s.g * (s.rho / s.g:norm())
+    return radius.along(s.g, s.rho)
   end,
 })

@@ -1,13 +1,14 @@
 --- Stable SAM (Tan et al. 2024): the second gradient at the first one's length, d = g2 ‖g‖ / ‖g2‖,
 -- so that perturbing changes where a step goes and not how far.
+local radius = require("fsam.sam.radius")
 local sam = require("fsam.sam")
 
 sam.define("stable", {
   options = {
-    { name = "rho", type = "number", default = 0.05, min = 0, help = "radius of the perturbation" },
+    radius.option(0.05),
   },
   ascend = function(s)
-    return s.g * (s.rho / s.g:norm())
+    return radius.along(s.g, s.rho)
   end,
   descend = function(s)
     return s.g2 * (s.g:norm() / s.g2:norm())

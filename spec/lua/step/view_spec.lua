@@ -1,0 +1,128 @@
+-- What a part sees as s: its fields, its definition's names with their declared defaults, and what
+-- earlier parts of the step hand on. One rule for types of the library and of users.
+local fields = require("fsam.define.fields")
+local model = require("spec.lua.logistic")
+local optimizers = require("fsam.step")
+local sam = require("fsam.sam")
+
+local ROOT = debug.getinfo(sam.define, "S").source:match("^(@.*)sam/init%.lua$")
+
+-- Runs a definition as if it stood in a file of this name.
+local function define_in(file, source)
+  assert(loadstring(source, file))()
+end
+
+-- Where definitions may stand: a user's recipe, and the library's own folder of types.
+local FILES = { user = "@recipe.lua", library = ROOT .. "sam/types/handing.lua" }
+
+local function refusal(fn, ...)
+  local ok, err = pcall(fn, ...)
+  assert.is_false(ok, "no error")
+  return tostring(err)
+end
+
+for owner, file in pairs(FILES) do
+  describe("s in a type of the " .. owner .. "'s", function()
+    it("takes a value for a later part of the same step, and forgets it", function()
+      define_in(file, [[
+        require("fsam.sam").define("handing", {
+          options = { rho = 0.3 },
+          every = function(s) return s.step < 2 end,
+          ascend = function(s)
+            s.length = s.g:norm()
+            return s.g * (s.rho / s.length)
+          end,
+          descend = function(s)
+            return s.g2 and s.g2 * s.length:min(1) or s.g * s.length
+          end,
+        })]])
+      assert.matches("s.length is unknown in handing$", refusal(model.by_engine, "handing", {}))
+    end)
+
+    it("refuses what has a meaning", function()
+      for assignment, message in pairs({
+        ["s.lr = 1"] = "s.lr cannot be changed by a part; keep the value in a local variable",
+        ["s.rho = 1"] = "s.rho cannot be changed by a part; keep the value in a local variable",
+        ["s.g2 = s.g"] = "s.g2 cannot be changed by a part; keep the value in a local variable",
+        ["s.read = 1"] = "s.read cannot be changed by a part; keep the value in a local variable",
+        ["s.g = s.g * 2"] = "s.g = … would only rename it; change it with s.g:set(…)",
+        ["s.m = s.g"] = "s.m = … would only rename it; change it with s.m:set(…)",
+      }) do
+        define_in(file, ([[require("fsam.sam").define("handing", {
+          options = { rho = 0.3 }, state = { "m" }, ascend = function(s) %s return s.g end })
+        ]]):format(assignment))
+        local text = refusal(model.by_engine, "handing", {})
+        assert.equal(message, text:sub(-#message))
+      end
+    end)
+  end)
+end
+
+describe("s", function()
+  it("has every field, nil only where the list says that it may be absent", function()
+    local seen, absent = {}, {}
+    sam.define("looker", { options = { rho = 0.3 }, ascend = function(s)
+      for _, field in ipairs(fields.list) do
+        seen[field.name] = s[field.name] ~= nil
+        absent[field.name] = field.absent ~= nil
+      end
+      return s.g
+    end })
+    model.by_engine("looker", {})
+    for name, there in pairs(seen) do
+      assert.is_true(there or absent[name], name)
+    end
+    assert.same({ false, false, false, true, true }, { seen.g2, seen.d, seen.mask, seen.losses,
+      seen.base })
+  end)
+
+  it("has the declared defaults of the type, and its own options only", function()
+    local eta, base_momentum
+    sam.define("defaulted", { options = { rho = 0.3, eta = 0.25 }, ascend = function(s)
+      eta, base_momentum = s.eta, s.base.momentum
+      return s.g
+    end })
+    local P = model.new_params()
+    model.step(P, optimizers.build({ params = P, sam_type = "defaulted",
+      base_optimizer = "sgd" }), 0)
+    assert.same({ 0.25, 0 }, { eta, base_momentum })
+    sam.define("curious", { ascend = function(s)
+      return s.g * s.momentum
+    end })
+    assert.matches("s.momentum is unknown in curious", refusal(model.by_engine, "curious", {}))
+  end)
+
+  it("reaches nothing of the optimizer", function()
+    for _, name in ipairs({ "optimizer", "params", "spec", "own", "values", "handed", "evaluate",
+      "begin", "set", "declared" }) do
+      sam.define("reaching", { ascend = function(s)
+        return s[name]
+      end })
+      assert.matches("s." .. name .. " is unknown in reaching", refusal(model.by_engine, "reaching",
+        {}), 1, true)
+    end
+  end)
+end)
+
+describe("step.build", function()
+  it("without names is fisher-sam on adam, with every owner's declared defaults", function()
+    local P = model.new_params()
+    local optimizer = optimizers.build({ params = P, sampler = model.sampler })
+    assert.equal("fisher-sam", optimizer.s and optimizer.type.name)
+    assert.equal("adam", optimizer.base.name)
+    assert.equal(1, optimizer.seed)
+    assert.equal(0.01, optimizer.settings.weight_decay)
+    assert.equal(0.1, optimizer.masking.options.keep_ratio)
+    assert.equal(32, optimizer.masking.options.num_samples)
+  end)
+
+  it("takes fairseq's name for sam, and names what is unknown", function()
+    local P = model.new_params()
+    assert.equal("asam", optimizers.build({ params = P, optimizer = "samsgd",
+      sam_type = "asam" }).type.name)
+    assert.matches("^%-%-sam%-type asma is unknown; did you mean asam%?",
+      refusal(optimizers.build, { params = P, sam_type = "asma" }))
+    assert.matches("^optimizer adma is unknown; did you mean adam%?",
+      refusal(optimizers.build, { params = P, optimizer = "adma" }))
+  end)
+end)
