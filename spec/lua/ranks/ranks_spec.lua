@@ -1,8 +1,8 @@
 -- Ranks: what they sum, and the laws of a step that several share. Two members play in one process
 -- (members.lua), each with half of every step's samples.
 local members = require("spec.lua.ranks.members")
-local optim = require("fsam.optim")
 local ranks = require("fsam.ranks")
+local steps_of = require("fsam.step")
 local bert = require("spec.lua.small_bert")
 local Pass = require("fsam.pass")
 
@@ -14,7 +14,7 @@ local N, HALF = 8, 4
 local function train(r, o, steps, poison)
   local model = bert.model(o)
   local pass = Pass.new({ model = model, seed = 5, ranks = r })
-  local optimizer = optim.build({ params = model.params, optimizer = o.optimizer or "sam",
+  local optimizer = steps_of.build({ params = model.params, optimizer = o.optimizer or "sam",
     base_optimizer = o.base, sam_type = o.sam_type, options = bert.options(o.options), seed = 5,
     sampler = bert.sampler(model) })
   local infos = {}
