@@ -43,9 +43,16 @@ function M.open(options)
 end
 
 --- Trains, or validates with --valid-only; prints the header first.
--- @tparam table t options, run, task, model, pass, optimizer; report (default: by the options)
+-- @tparam table t options, run, task, model, pass, optimizer; report (default: by the options);
+--   ranks (fsam.ranks; default: this process alone), those of task and pass
 -- @treturn table summary, see loop.run
 function M.run(t)
+  if t.ranks and not t.ranks.is_first then
+    -- The first rank speaks and saves; the others train and judge alike, and leave nothing.
+    t.report = report.new({ log_format = "none" }, t.task.metrics)
+    t.report.warn = function() end
+    t.run = setmetatable({ folder = false, begin = function() end }, { __index = t.run })
+  end
   t.report = t.report or report.new(t.options, t.task.metrics)
   t.report:header(header.lines(t))
   for _, note in ipairs(t.options.notes or {}) do

@@ -12,6 +12,7 @@ local progress = require("fsam.train.progress")
 local saving = require("fsam.train.saving")
 local schedule = require("fsam.train.schedule")
 local tuning = require("fsam.train.tuning")
+local ranks = require("fsam.ranks")
 
 local M = {}
 
@@ -32,7 +33,8 @@ function Loop:update(batches, steps)
     evaluate = self.pass:bind({ step = p.step, batches = list, training = true }),
     step = p.step, lr = lr, lr_peak = o.lr, lr_end = o.end_learning_rate,
     progress = math.min(p.step / self.plan.total, 1), samples = samples, micro_batches = #batches,
-    train_samples = #self.task.train, diagnose = o.diagnose > 0 and p.step % o.diagnose == 0,
+    train_samples = #self.task.train, ranks = self.ranks,
+    diagnose = o.diagnose > 0 and p.step % o.diagnose == 0,
   })
   local r = {
     epoch = p.epoch, step = p.step, done = p.done + 1, steps = steps, lr = lr, samples = samples,
@@ -66,7 +68,7 @@ function Loop:check_skipped(r)
 end
 
 function Loop:interrupted()
-  if C.lib.fsam_interrupted() ~= 0 then
+  if self.ranks:any(C.lib.fsam_interrupted() ~= 0) then
     self.was_interrupted = true
   end
   return self.was_interrupted
@@ -196,7 +198,7 @@ function M.run(t)
     options = o, run = run, task = t.task, model = t.model, pass = t.pass, optimizer = t.optimizer,
     report = t.report, progress = progress.new(saved and saved.progress),
     plan = progress.plan(o, t.task.steps_per_epoch, saved and saved.plan),
-    session = 0, session_seconds = 0, was_interrupted = false,
+    session = 0, session_seconds = 0, was_interrupted = false, ranks = t.ranks or ranks.alone,
   }, Loop)
   metrics.check(o.best_checkpoint_metric, t.task.metrics, o.maximize_best_checkpoint_metric)
   self.rate = schedule.new(o.lr_scheduler, {
