@@ -65,11 +65,9 @@ typedef struct fsam_memory {
 /* Recording work instead of doing it; fsam_graph_… of fsam.h says what each means. */
 typedef struct fsam_recorder {
   int (*begin)(fsam_device *device, void **recording);
-  int (*part_begin)(fsam_device *device, void *recording, int part);
-  int (*part_end)(fsam_device *device, void *recording);
   /* Ends the recording whatever happens; *recorded is what run takes, `recorded` NULL: drop it. */
   int (*end)(fsam_device *device, void *recording, void **recorded);
-  int (*run)(fsam_device *device, void *recorded, const uint8_t *left_out);
+  int (*run)(fsam_device *device, void *recorded);
   void (*free)(fsam_device *device, void *recorded);
 } fsam_recorder;
 
@@ -80,7 +78,7 @@ struct fsam_device {
   const fsam_memory *memory;
   const fsam_recorder *recorder; /* NULL where nothing can be recorded */
   void *recording;               /* what the recorder keeps while work is recorded, else NULL */
-  int64_t moves;                 /* how often memory was moved that a recording may name */
+  int64_t moves;                 /* how often memory was moved that a graph may name */
   struct fsam_slot *slots;       /* fsam__device_slot */
   void *workspace;               /* workspace.c */
   size_t workspace_bytes;

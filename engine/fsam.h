@@ -35,7 +35,7 @@ enum {
   FSAM_EINTERNAL = -6 /* a library below us failed */
 };
 
-enum { FSAM_ABI = 1 };
+enum { FSAM_ABI = 2 };
 
 int fsam_abi(void);
 const char *fsam_version(void);
@@ -120,24 +120,19 @@ void fsam_readback_free(fsam_readback *read);                   /* NULL is fine 
 int fsam_tensor_copy(fsam_tensor *to, const fsam_tensor *from); /* same element count; converts */
 int fsam_tensor_fill(fsam_tensor *t, double value);
 
-/* -- recorded work ----------------------------------------------------------------------------- */
+/* -- graphs ------------------------------------------------------------------------------------ */
 
 /* A GPU's work can be recorded once and then run again as a whole, which costs one launch. Between
  * begin and end all work of the device's kernels is recorded and none is done; copies to and from
- * the host are refused. What is run later reads and writes the same memory, whatever it then holds.
- * What is queued between part_begin and part_end can be left out of a run; several pieces may have
- * one number. Parts do not overlap. */
+ * the host are refused. A graph reads and writes the same memory later, whatever it then holds. */
 typedef struct fsam_graph fsam_graph;
 /* 1 where the device records (a GPU, without FSAM_SYNC and FSAM_GRAPHS=0 in the environment). */
 int fsam_graph_possible(const fsam_device *device);
 int fsam_graph_begin(fsam_device *device);
-int fsam_graph_part_begin(fsam_device *device, int part);
-int fsam_graph_part_end(fsam_device *device);
 /* Recording ends, whatever is returned; with `out` NULL what was recorded is dropped. */
 int fsam_graph_end(fsam_graph **out, fsam_device *device);
-/* Queues what was recorded, without the parts i whose left_out[i] is not 0 (NULL: all of it).
- * FSAM_ESTALE when memory has moved since. */
-int fsam_graph_run(fsam_graph *graph, const uint8_t *left_out);
+/* Queues what was recorded. FSAM_ESTALE when memory has moved since. */
+int fsam_graph_run(fsam_graph *graph);
 int fsam_graph_stale(const fsam_graph *graph);
 void fsam_graph_free(fsam_graph *graph); /* NULL is fine */
 

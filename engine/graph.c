@@ -1,9 +1,9 @@
-/* graph.c: work that is recorded once and run again as a whole, so that a pass of hundreds of
- * kernels costs one launch. Owns the rules of recording; how it is done is the device's (graph.cu).
+/* graph.c: graphs, work that is recorded once and run again as a whole, so that a pass of hundreds
+ * of kernels costs one launch. Owns the rules; how a device records is its own (cuda/graph.cu).
  *
- * A recording names memory by address. Whoever moves memory that recorded work may name (an arena
- * that is made one piece again, a workspace that grows) counts it in the device's `moves`; a graph
- * of before is stale from then on. */
+ * A graph names memory by address. What moves memory that a graph may name (an arena that becomes
+ * one piece again, a workspace that grows) counts it in the device's `moves`; graphs of before are
+ * stale from then on. */
 #include <stdlib.h>
 
 #include "engine/engine.h"
@@ -19,28 +19,13 @@ int fsam_graph_possible(const fsam_device *d) { return d->recorder != NULL; }
 int fsam_graph_begin(fsam_device *d) {
   if (!d->recorder) return fsam__fail(FSAM_ENODEV, "graph: the device %s records nothing", d->name);
   if (d->recording) return fsam__fail(FSAM_EINVAL, "graph: the device is recording already");
-  /* The wait for reads under way must not become part of the recording. */
+  /* The wait for reads under way must not become part of the graph. */
   if (d->memory->reuse) d->memory->reuse(d);
   return d->recorder->begin(d, &d->recording);
 }
 
-static int check_recording(const fsam_device *d) {
-  return d->recording ? FSAM_OK : fsam__fail(FSAM_EINVAL, "graph: the device is not recording");
-}
-
-int fsam_graph_part_begin(fsam_device *d, int part) {
-  FSAM_TRY(check_recording(d));
-  if (part < 0) return fsam__fail(FSAM_EINVAL, "graph: part %d, expected 0 or more", part);
-  return d->recorder->part_begin(d, d->recording, part);
-}
-
-int fsam_graph_part_end(fsam_device *d) {
-  FSAM_TRY(check_recording(d));
-  return d->recorder->part_end(d, d->recording);
-}
-
 int fsam_graph_end(fsam_graph **out, fsam_device *d) {
-  FSAM_TRY(check_recording(d));
+  if (!d->recording) return fsam__fail(FSAM_EINVAL, "graph: the device is not recording");
   fsam_graph *g = out ? calloc(1, sizeof *g) : NULL;
   void *recording = d->recording;
   d->recording = NULL;
@@ -60,11 +45,11 @@ int fsam_graph_end(fsam_graph **out, fsam_device *d) {
 
 int fsam_graph_stale(const fsam_graph *g) { return g->moves != g->device->moves; }
 
-int fsam_graph_run(fsam_graph *g, const uint8_t *left_out) {
+int fsam_graph_run(fsam_graph *g) {
   if (fsam_graph_stale(g))
     return fsam__fail(FSAM_ESTALE, "graph: memory that it names has moved; record it again");
   FSAM_TRY(fsam__not_recording(g->device, "run a graph"));
-  return g->device->recorder->run(g->device, g->recorded, left_out);
+  return g->device->recorder->run(g->device, g->recorded);
 }
 
 void fsam_graph_free(fsam_graph *g) {

@@ -144,7 +144,7 @@ for name in (s.optimizers or "adam,sam,esam,fisher-sam"):gmatch("[^,]+") do
     mode = s.mode or "fsam-lua", precision = s.precision,
     seconds = seconds, tokens = tokens, padded = tokens, pass_flops = flops,
     bytes = peak_bytes(), device_bytes = device_bytes(),
-    passes = pass.recordings.counts, not_recorded = pass.recordings.refusal }
+    passes = pass.graphs.counts, not_recorded = pass.graphs.refusal }
   if name == "fisher-sam" then
     line.refresh = case:refresh(seconds.median)
   end

@@ -1,4 +1,4 @@
--- What device.cu does with streams, events and pinned memory, and graph.cu with recordings, on a
+-- What device.cu does with streams, events and pinned memory, and graph.cu with graphs, on a
 -- runtime that puts everything off until it is waited for (spec/simt/runtime.cpp).
 local C = require("fsam.C")
 local Tensor = require("fsam.base.tensor")
@@ -132,34 +132,10 @@ describe("a GPU's memory", function()
     assert.same({ 1, 2, 3 }, a:read()) -- recorded, not done
     for _ = 1, 2 do
       a:write({ 4, 5, 6 })
-      check(lib.fsam_graph_run(graph, nil))
+      check(lib.fsam_graph_run(graph))
       assert.same({ 0, 0, 0 }, a:read())
     end
     assert.same({ 7, 8, 9 }, b:read())
-  end)
-
-  it("leaves out the parts that a run does not want", function()
-    local t = { new(1), new(1), new(1), new(1) }
-    local graph = record(function()
-      t[1]:fill(0)
-      for part, list in ipairs({ { t[2], t[3] }, { t[4] } }) do
-        check(lib.fsam_graph_part_begin(device, part - 1))
-        for _, one in ipairs(list) do
-          one:fill(0)
-        end
-        check(lib.fsam_graph_part_end(device))
-      end
-    end)
-    for _, case in ipairs({ { 0, 0 }, { 1, 0 }, { 0, 1 }, { 1, 1 }, { 0, 0 } }) do
-      for _, one in ipairs(t) do
-        one:write({ 5 })
-      end
-      check(lib.fsam_graph_run(graph, ffi.new("uint8_t[2]", case)))
-      local left = { 0, 5 * case[1], 5 * case[1], 5 * case[2] }
-      for i, one in ipairs(t) do
-        assert.same({ left[i] }, one:read())
-      end
-    end
   end)
 
   it("refuses copies and new memory while it records, and goes on after that", function()
@@ -176,7 +152,7 @@ describe("a GPU's memory", function()
     check(lib.fsam_graph_end(nil, device))
     assert.same({ 1, 2 }, t:read())
     assert.is_true(is_counted(later:to_host(), 2, 1))
-    assert.equal(lib.FSAM_EINVAL, lib.fsam_graph_part_end(device))
+    assert.equal(lib.FSAM_EINVAL, lib.fsam_graph_end(nil, device))
   end)
 
   it("knows when memory that was recorded has moved", function()
@@ -188,7 +164,7 @@ describe("a GPU's memory", function()
     new(2 ^ 19, "more")
     lib.fsam_arena_reset(arena) -- two pieces become one
     assert.equal(1, lib.fsam_graph_stale(graph))
-    assert.equal(lib.FSAM_ESTALE, lib.fsam_graph_run(graph, nil))
+    assert.equal(lib.FSAM_ESTALE, lib.fsam_graph_run(graph))
   end)
 end)
 

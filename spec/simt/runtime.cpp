@@ -232,53 +232,27 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus *status,
-                                     unsigned long long *, cudaGraph_t *,
-                                     const cudaGraphNode_t **nodes,
-                                     const cudaGraphEdgeData **, size_t *count) {
-  const cudaGraph_t g = stream->capture;
-  *status = g && !g->broken ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
-  *nodes = g ? &g->last : NULL;
-  *count = g && g->last ? 1 : 0;
-  return cudaSuccess;
-}
-
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
   *out = stream->capture;
   stream->capture = NULL;
   return (*out)->broken ? cudaErrorStreamCapture : cudaSuccess;
 }
 
-cudaError_t cudaGraphNodeGetDependencies(cudaGraphNode_t node, cudaGraphNode_t *before,
-                                         cudaGraphEdgeData *, size_t *count) {
-  *before = node->before;
-  *count = node->before ? 1 : 0;
-  return cudaSuccess;
-}
-
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
   cudaGraphExec_t e = *out = (cudaGraphExec_t)calloc(1, sizeof *e);
   e->count = graph->count;
   e->tasks = (task *)calloc((size_t)e->count + 1, sizeof *e->tasks);
-  e->off = (bool *)calloc((size_t)e->count + 1, sizeof *e->off);
   for (cudaGraphNode_t n = graph->last; n; n = n->before) e->tasks[n->number] = n->what;
   return cudaSuccess;
 }
 
-cudaError_t cudaGraphNodeSetEnabled(cudaGraphExec_t exec, cudaGraphNode_t node, unsigned enabled) {
-  exec->off[node->number] = !enabled;
-  return cudaSuccess;
-}
-
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  for (int i = 0; i < exec->count; i++)
-    if (!exec->off[i]) put_off(stream, exec->tasks[i]);
+  for (int i = 0; i < exec->count; i++) put_off(stream, exec->tasks[i]);
   return cudaSuccess;
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
   free((void *)exec->tasks);
-  free((void *)exec->off);
   free((void *)exec);
   return cudaSuccess;
 }

@@ -10,6 +10,7 @@ local errors = require("fsam.errors")
 local metrics = require("fsam.data.metrics")
 local order = require("fsam.data.order")
 local packing = require("fsam.data.packing")
+local ranks = require("fsam.ranks")
 
 local M = {}
 
@@ -49,7 +50,8 @@ end
 --- Encodes the data and cuts its batches.
 -- @tparam table t row (labels, nil: regression; metrics), corpus (name, train and dev), tokenizer;
 --   model (max_positions, position_offset, pad_id); options (seed, batch_size, max_tokens,
---   max_positions, max_train_samples, update_freq, required_batch_size_multiple)
+--   max_positions, max_train_samples, update_freq, required_batch_size_multiple); ranks
+--   (fsam.ranks; default: this process alone), which share the samples
 -- @treturn table task: name, labels, classes (nil: regression), metrics, train and dev samples,
 --   skipped (training samples that were too long), fingerprint
 -- @raise when a development sample is too long, or no training sample is left
@@ -57,8 +59,9 @@ function M.new(t)
   local o, labels = t.options, t.row.labels
   local self = setmetatable({
     name = t.corpus.name, labels = labels, classes = labels and #labels, metrics = t.row.metrics,
-    tokenizer = t.tokenizer, update_freq = o.update_freq or 1, seed = o.seed,
+    tokenizer = t.tokenizer, seed = o.seed, ranks = t.ranks or ranks.alone,
   }, Task)
+  self.batches_per_step = (o.update_freq or 1) * self.ranks.size
   self.packing = {
     pad_id = t.model.pad_id, position_offset = t.model.position_offset,
     regression = self.classes == nil,
@@ -80,7 +83,7 @@ function M.new(t)
       self.usable[#self.usable + 1] = index
     end
   end
-  self.steps_per_epoch = math.ceil(#self.batches / self.update_freq)
+  self.steps_per_epoch = math.ceil(#self.batches / self.batches_per_step)
   self.fingerprint = fingerprint(self.train, self.dev)
   return self
 end
@@ -102,22 +105,30 @@ function Task:pack(samples, first_ordinal)
   return packing.pack(samples, o)
 end
 
---- The steps of an epoch, each a list of batches of sample indices.
+--- The steps of an epoch, each a list of batches of sample indices: those of all ranks, as many
+-- micro-batches for each as a step has.
 -- @tparam integer epoch from 1
 function Task:steps(epoch)
-  return order.grouped(order.epoch(self.batches, self.seed, epoch), self.update_freq)
+  return order.grouped(order.epoch(self.batches, self.seed, epoch), self.batches_per_step)
 end
 
---- One step's micro-batches as host batches; ordinals number its samples.
+--- This rank's micro-batches of a step as host batches; ordinals number the step's samples over all
+-- ranks.
 -- @tparam table step one of steps()
 -- @treturn table host batches
--- @treturn integer samples
--- @treturn integer tokens
+-- @treturn integer samples of the step, on all ranks
+-- @treturn integer tokens of the step, on all ranks
 function Task:micro_batches(step)
   local list, samples, tokens = {}, 0, 0
   for i, indices in ipairs(step) do
-    list[i] = self:pack(pick(self.train, indices), samples)
-    samples, tokens = samples + #indices, tokens + list[i].real_tokens
+    local picked = pick(self.train, indices)
+    if self.ranks:owns(i) then
+      list[#list + 1] = self:pack(picked, samples)
+    end
+    samples = samples + #indices
+    for _, sample in ipairs(picked) do
+      tokens = tokens + #sample.ids
+    end
   end
   return list, samples, tokens
 end

@@ -3,7 +3,7 @@
 -- A family's `build(d, config, dropout)` runs twice with a declaration `d`. `list` notes name,
 -- shape and kind of each parameter, from which the model's vector is made. `graph` runs the same
 -- lines over that vector, and then each name gives its view. Owns: those two readings. Leaves to
--- others: memory (fsam.vector.params), the views (fsam.pass.gradients), values
+-- others: memory (fsam.vector.params), the views (fsam.pass.views), values
 -- (fsam.models.initialize).
 local Declaration = {}
 Declaration.__index = Declaration
@@ -75,7 +75,7 @@ end
 
 --- The graph of a configuration over its parameters: forward(tape) → logits [B,C] in f32.
 -- @tparam table config fsam.models.config
--- @tparam table weights name → view (fsam.pass.gradients)
+-- @tparam table weights name → view (fsam.pass.views)
 -- @tparam table dropout hidden, attention, pooler: probabilities
 function M.graph(config, weights, dropout)
   return config.family.build(setmetatable({ weights = weights }, Declaration), config, dropout)

@@ -5,7 +5,7 @@
 --   model.announcements  lines a user should see       model:save(folder), model:predict(text)
 --
 -- `define(name, family)` adds a family of models: fsam.models.families says what it is.
-local Weights = require("fsam.pass.gradients")
+local Weights = require("fsam.pass.views")
 local architectures = require("fsam.models.architectures")
 local config_of = require("fsam.models.config")
 local declaration = require("fsam.models.declaration")

@@ -1,41 +1,45 @@
 --- Passes: forward, losses and backward over the samples of a step, at whatever the working copy c
 -- holds. Owns: the step arena, moving batches to the device, the closure that optimizers evaluate.
--- Leaves to others: the graph (fsam.models), when a pass is recorded (fsam.pass.cuda_graphs), what
--- a step does with a gradient (fsam.step).
+-- Leaves to others: which op follows which (fsam.models), when a pass is recorded as CUDA graphs
+-- (fsam.pass.cuda_graphs), what a step does with a gradient (fsam.step).
 local C = require("fsam.C")
+local Grads = require("fsam.pass.gradients")
 local Tape = require("fsam.pass.tape")
 local Tensor = require("fsam.base.tensor")
 local batches = require("fsam.data.packing")
 local devices = require("fsam.base.device")
 local ops = require("fsam.pass.ops")
-local Result = require("fsam.pass.outputs")
-local recordings = require("fsam.pass.cuda_graphs")
+local ranks = require("fsam.ranks")
+local Outputs = require("fsam.pass.outputs")
+local cuda_graphs = require("fsam.pass.cuda_graphs")
 local ffi, lib = C.ffi, C.lib
 
 local Pass = {}
 Pass.__index = Pass
 
 --- @tparam table o model; loss = "cross_entropy" (default) or "mse"; seed; dropout_rng = "shared"
---   (default: every pass of a step draws the same dropout) or "fresh"
+--   (default: every pass of a step draws the same dropout) or "fresh"; ranks (fsam.ranks; default:
+--   this process alone)
 function Pass.new(o)
   return setmetatable({
     model = o.model,
     loss = o.loss or "cross_entropy",
     seed = o.seed or 1,
+    ranks = o.ranks or ranks.alone,
     fresh = o.dropout_rng == "fresh",
     arena = devices.arena(o.model.device, "step"),
-    recordings = recordings.new(o.model.device),
+    graphs = cuda_graphs.new(o.model.device),
     gradients = {},
   }, Pass)
 end
 
 local ints = ffi.typeof("int32_t[?]")
 local LINE = 16 -- every array of a batch starts at a multiple of 64 bytes
-local CLASS = 64 -- a recorded pass serves all lengths up to a multiple of this
+local CLASS = 64 -- a graph serves all lengths up to a multiple of this
 
--- No sample of the batch is longer. What is recorded serves all batches of a class.
+-- No sample of the batch is longer. A graph serves all batches of a class.
 local function longest(self, host)
-  if not self.recordings.possible then
+  if not self.graphs.possible then
     return host.longest
   end
   return math.min(math.ceil(host.longest / CLASS) * CLASS, host.tokens)
@@ -71,55 +75,56 @@ local function to_device(self, host, pass)
   return device, labels
 end
 
--- All that decides which work a micro-batch is, and on which memory. Nil for what a recording does
--- not serve: it writes all gradients of a layer norm or none, and must not add to what is left out.
-local function key_of(self, host, o)
+-- All that decides which work a micro-batch is, and on which memory. Nil for a pass that skips
+-- parameters: graphs hold the work of all gradients, so such a pass runs plainly.
+local function key_of(self, host, o, first)
   local grads = o.gradients
-  if grads and grads.adds and next(grads.skip) then
+  if grads and next(grads.skip) then
     return nil
   end
+  local writes = grads and first and not grads.accumulate and "set" or "add"
   return table.concat({ host.tokens, host.samples, longest(self, host), tostring(o.training),
-    grads and grads.number or 0, grads and grads.fresh and "set" or "add" }, " ")
+    grads and grads.number or 0, writes }, " ")
 end
 
 -- Forward of one micro-batch; with gradients, backward too. Returns its losses and logits
--- (Tensor.later): on a GPU they reach the host while the way back is still being worked on. Nothing
--- when it was to be recorded and cannot be: it must be begun again.
-local function try_micro_batch(self, host, o, pass)
+-- (Tensor.later): on a GPU they reach the host while backward still runs. Returns nil when it was
+-- to be recorded and cannot be: it must be begun again.
+local function try_micro_batch(self, host, o, pass, first)
   local grads = o.gradients
   lib.fsam_arena_reset(self.arena)
-  local run = self.recordings:begin(key_of(self, host, o))
+  local run = self.graphs:begin(key_of(self, host, o, first))
   local batch, labels = to_device(self, host, pass)
   local losses = Tensor.new(self.arena, "f32", { host.samples }, "losses")
   local classes = self.model.config.num_labels
   local logits = Tensor.new(self.arena, "f32", { host.samples, classes }, "logits")
   local tape
   local done = run:piece("forward", function()
-    tape = Tape.new({ arena = self.arena, batch = batch, training = o.training,
-      recording = grads ~= nil, grads = grads })
+    tape = Tape.new({ arena = self.arena, batch = batch, training = o.training, grads = grads })
     local y = self.model.graph:forward(tape)
     ops.loss(tape, self.loss, losses, y, labels)
     logits:copy(y)
-  end, grads)
+  end)
   if not done then
     return nil
   end
   losses, logits = losses:later(), logits:later()
-  if grads and not run:piece("backward", function(notes)
-    tape:backward(notes)
-  end, grads) then
-    return nil
+  if grads then
+    if not run:piece("backward", function() tape:backward() end) then
+      return nil
+    end
+    run:finish(grads)
   end
   return losses, logits
 end
 
-local function micro_batch(self, host, o, pass)
-  local losses, logits = try_micro_batch(self, host, o, pass)
+local function micro_batch(self, host, o, pass, first)
+  local losses, logits = try_micro_batch(self, host, o, pass, first)
   if not losses then
-    losses, logits = try_micro_batch(self, host, o, pass)
-  end
-  if o.gradients then
-    o.gradients:advance()
+    if o.gradients and first then
+      o.gradients:restart() -- what could not be recorded has written nothing
+    end
+    losses, logits = try_micro_batch(self, host, o, pass, first)
   end
   return losses, logits
 end
@@ -132,19 +137,22 @@ local function count_samples(list)
   return n
 end
 
---- One pass over micro-batches: the gradient is the mean over all their samples (D4).
--- @tparam table list host batches
+--- One pass over micro-batches. The gradient is their share of the mean over the samples of all
+-- ranks (D4), so that the ranks' gradients add up to it.
+-- @tparam table list host batches, this rank's
 -- @tparam table o training; key = { seed, step, draw }; gradients (fsam.pass.gradients) or nil; of,
---   how many samples the mean is over (default: those of the list)
+--   how many samples the mean is over (default: those of the pass, on all ranks); ranks
+--   (fsam.ranks; default: this process alone)
 -- @treturn table fsam.pass.outputs
 function Pass:run(list, o)
-  local samples = count_samples(list)
+  local together = o.ranks or ranks.alone
+  local samples = together:sum_numbers({ count_samples(list) })[1]
   local key = o.key
   local pass = ffi.new("fsam_pass", key.seed, key.step, key.draw, 1 / (o.of or samples))
-  local result = Result.new(samples)
+  local result = Outputs.new(samples, together)
   self.model.params:flush()
-  for _, host in ipairs(list) do
-    local losses, logits = micro_batch(self, host, o, pass)
+  for i, host in ipairs(list) do
+    local losses, logits = micro_batch(self, host, o, pass, i == 1)
     result:add(host, losses, logits)
   end
   return result
@@ -155,7 +163,7 @@ local function gradients_of(self, into)
   local known = self.gradients[into]
   if not known then
     self.gradient_count = (self.gradient_count or 0) + 1
-    known = self.model.weights:gradients(into)
+    known = Grads.new(self.model.weights, into)
     known.number = self.gradient_count
     self.gradients[into] = known
   end
@@ -191,7 +199,11 @@ end
 -- `draw` says which dropout it had; a pass that asks for a draw repeats that dropout and uses up
 -- none. A mean can be put together by several passes: of = how many samples it is over, add = true
 -- adds this pass's share to what the vector holds.
--- @tparam table o step (number of the update, from 0); batches (host batches); training
+--   A pass is over the samples of all ranks: gradient, losses and choice are theirs together. With
+-- alone = true it is over this rank's own, and nothing is summed. Other micro-batches are the same
+-- on every rank, and each runs them alone.
+-- @tparam table o step (number of the update, from 0); batches (host batches, this rank's);
+--   training
 function Pass:bind(o)
   local draws = 0
   return function(request)
@@ -208,7 +220,9 @@ function Pass:bind(o)
       draw = self.fresh and draws or 0
       draws = (draws + 1) % 8
     end
+    local together = not (request.alone or request.batches) and self.ranks or ranks.alone
     local result = self:run(list, {
+      ranks = together,
       training = o.training,
       key = { seed = self.seed, step = o.step, draw = draw },
       gradients = gradients,
@@ -218,6 +232,7 @@ function Pass:bind(o)
     if gradients then
       gradients:finish()
       self.model.params:touch(request.into)
+      together:sum(request.into)
     end
     return result
   end

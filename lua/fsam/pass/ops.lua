@@ -1,7 +1,7 @@
 --- The ops a model is made of. Each runs its forward kernel at once and records its backward on the
 -- tape. Shapes: T packed tokens, B samples, H width (engine/fsam.h says exactly what each
--- computes). A parameter is what fsam.models makes: `value`, the tensor kernels read; its gradient
--- is asked of the tape, and is nil when the parameter is frozen or left out of this pass.
+-- computes). A parameter is a view (fsam.pass.views): `value` is the tensor that kernels read. The
+-- tape gives its gradient, and nil when the parameter is frozen or skipped in this pass.
 local C = require("fsam.C")
 local lib, check = C.lib, C.check
 
@@ -15,9 +15,7 @@ end
 local function weight_backward(tape, weight, bias, dy, x)
   local dw, db = tape:weight_grad(weight), tape:weight_grad(bias)
   if dw or db then
-    tape:begin_part(weight, bias)
     check(lib.fsam_linear_backward_weight(dw, db, dy, x))
-    tape:end_part()
   end
 end
 
@@ -37,9 +35,9 @@ function M.linear(tape, x, weight, bias, name)
 end
 
 --- Several linear maps of the same x[T,K], their outputs side by side: y[T, ΣN]. When the group's
--- parameters lie one after another (`group.weight`, `group.bias`: see fsam.models) this is one
--- product, else one per member.
--- @tparam table group members = { { weight, bias }, … }, and fused weight, bias or nil
+-- parameters lie one after another this is one product, else one per member; the same holds for the
+-- weight gradients, unless a member is frozen.
+-- @tparam table group fsam.pass.views
 function M.linear_group(tape, x, group, name)
   local tokens, width = tonumber(x.shape[0]), group.width
   local y = tape:tensor(x:type(), { tokens, width }, name)
@@ -59,7 +57,7 @@ function M.linear_group(tape, x, group, name)
     trains = trains or tape:trains(member.weight, member.bias)
   end
   tape:record(y, tape:wants(x) or trains, function(dy)
-    if group.weight and tape:trains(group.weight) and tape:trains(group.bias) then
+    if group.one_gradient then
       weight_backward(tape, group.weight, group.bias, dy, x)
     else
       local first = 0
@@ -99,7 +97,9 @@ function M.gelu(tape, x, bias, form, name)
   local y = tape:tensor(x:type(), x:dims(), name)
   check(lib.fsam_gelu_forward(y, x, value(bias), code))
   tape:record(y, tape:wants(x) or tape:trains(bias), function(dy)
-    check(lib.fsam_gelu_backward(tape:grad(x), tape:weight_grad(bias), dy, x, value(bias), code))
+    -- The bias's gradient sums dx, which the kernel makes even where nothing below wants it.
+    local dx = tape:grad(x) or tape:tensor(x:type(), x:dims(), "gradient")
+    check(lib.fsam_gelu_backward(dx, tape:weight_grad(bias), dy, x, value(bias), code))
   end)
   return y
 end

@@ -17,6 +17,7 @@ local finite = require("fsam.step.finite")
 local groups = require("fsam.step.groups")
 local layer_decay = require("fsam.step.layer_decay")
 local observe = require("fsam.step.observe")
+local ranks = require("fsam.ranks")
 local source_line = require("fsam.base.source_line")
 local unused = require("fsam.step.unused")
 local view = require("fsam.step.view")
@@ -48,7 +49,7 @@ local function first_gradient(self, s, passes, group)
   local needs_all = group.whole or self.masking:needs_all(s.step)
   local skip = not needs_all and t.skip and t.skip(s) or nil
   local result = passes:run({ into = params.g, backward = true, choice = group.first,
-    skip = skip }, "the loss")
+    skip = skip, alone = group.alone }, "the loss")
   local norm = passes:norm(params.g:norm(), "the gradient's norm")
   watch:first(result, norm, skip)
   set(s, "g2", nil)
@@ -78,7 +79,10 @@ end
 local function second_gradient(self, s, passes, group)
   local choice = group.second or self.type.select and self.type.select(s)
   local result, samples = passes:run({ into = self.second, backward = true, choice = choice,
-    of = group.of, add = group.add }, "the loss at the perturbed point")
+    of = group.of, add = group.add, alone = group.alone }, "the loss at the perturbed point")
+  if group.sum then
+    passes:sum(self.second)
+  end
   set(s, "g2", self.compat:second(self.second, group.of or samples))
   passes.observer:second(result, group.of)
 end
@@ -182,21 +186,25 @@ end
 
 --- One step.
 -- @tparam table o evaluate (fsam.pass); step (number of the update, from 0); lr; lr_peak, lr_end
---   (for schedules of rho); progress (0 … 1); samples; micro_batches; train_samples; diagnose
---   (true: look closer, fsam.step.diagnosis; the weights do not change by it); observers (a list of
---   others: fsam.step.observe)
+--   (for schedules of rho); progress (0 … 1); samples and micro_batches, of all ranks;
+--   train_samples; ranks (fsam.ranks; default: this process alone); diagnose (true: look closer,
+--   fsam.step.diagnosis; the weights do not change by it); observers (a list of others:
+--   fsam.step.observe)
 -- @treturn table loss, losses, correct (or nil), seen (samples) of the first pass; perturbed (mean
 --   loss at w + e); gnorm, dnorm, enorm; clipped; rho; mask (a report, on the steps that made one);
 --   diagnosis; or skipped (the reason: nothing has changed); and always evaluations, the number of
 --   samples' gradients it took
 function Optimizer:step(o)
-  local params, log = self.params, Log.new()
+  local all = o.ranks or ranks.alone
+  local params, log = self.params, Log.new(all)
   params:begin_step()
   local watching = { log, unpack(o.observers or {}) }
   watching[#watching + 1] = unused.watch(self.unused)
-  watching[#watching + 1] = o.diagnose
+  -- A diagnosis looks at what the ranks have made together.
+  local shared = all.size == 1 or self.settings.m_sharpness == 1
+  watching[#watching + 1] = o.diagnose and shared
     and Diagnosis.new(params, self.s, self.masking, o.evaluate) or nil
-  local passes = Passes.new(o.evaluate, observe.all(watching))
+  local passes = Passes.new(o.evaluate, observe.all(watching), all)
   local kept, info = xpcall(run, explain, self, o, passes)
   passes.observer:finished()
   if kept then

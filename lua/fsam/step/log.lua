@@ -11,11 +11,12 @@ local M = {}
 -- Forgets the passes so far.
 local function clear(self)
   self.losses, self.correct, self.gnorms, self.enorms, self.exploration = {}, nil, {}, {}, nil
-  self.risen, self.risen_count = 0, 0
+  self.risen, self.risen_count, self.parts, self.alone = 0, 0, 0, false
 end
 
-function M.new()
-  local self = setmetatable({ evaluations = 0 }, Log)
+--- @tparam table ranks who make the step together (fsam.ranks)
+function M.new(ranks)
+  local self = setmetatable({ ranks = ranks, evaluations = 0 }, Log)
   clear(self)
   return self
 end
@@ -32,12 +33,17 @@ function Log:explored(x)
 end
 
 function Log:first(result, norm)
+  self.alone = result.ranks.size < self.ranks.size
+  self.gnorms[#self.gnorms + 1] = norm
+  if result.samples == 0 then
+    return -- a rank alone may have no sample of a group
+  end
+  self.parts = self.parts + 1
   for _, loss in ipairs(result:losses()) do
     self.losses[#self.losses + 1] = loss
   end
   local correct = result:correct()
   self.correct = correct and correct + (self.correct or 0)
-  self.gnorms[#self.gnorms + 1] = norm
 end
 
 Log.again = clear
@@ -68,6 +74,18 @@ local function read(norms)
   return mean(values)
 end
 
+-- What ranks found alone becomes what they found together: a collective.
+local function together(self, info)
+  local sums = self.ranks:sum_numbers({ self.risen, self.risen_count, info.correct or 0,
+    #self.losses > 0 and not info.correct and 1 or 0, self.parts, info.gnorm * #self.gnorms,
+    info.enorm * #self.enorms })
+  info.losses = self.ranks:gather(self.losses)
+  info.loss, info.seen = mean(info.losses), #info.losses
+  info.perturbed = sums[2] > 0 and sums[1] / sums[2] or nil
+  info.correct = sums[4] == 0 and sums[3] or nil
+  info.gnorm, info.enorm = sums[6] / sums[5], sums[7] / sums[5]
+end
+
 --- Adds loss (mean), losses, correct or nil, seen (samples), perturbed (mean loss of the second
 -- passes) or nil, gnorm, enorm.
 function Log:measured(info)
@@ -76,6 +94,9 @@ function Log:measured(info)
   info.perturbed = self.risen_count > 0 and self.risen / self.risen_count or nil
   info.gnorm = read(self.gnorms)
   info.enorm = read(#self.enorms > 0 and self.enorms or { self.exploration })
+  if self.alone then
+    together(self, info)
+  end
 end
 
 return M

@@ -1,6 +1,9 @@
 --- The passes of one step. Owns: that each loss is finite, counting the samples of each gradient,
--- and the norms that must be finite before the step is kept. Leaves to others: what a pass is
--- (fsam.pass), what it is for (fsam.step).
+-- the norms that must be finite before the step is kept, and that all ranks leave a step or none
+-- does. Leaves to others: what a pass is (fsam.pass), what it is for (fsam.step).
+--
+-- What all ranks have made together is the same everywhere, so each decides by itself. What a rank
+-- finds alone (request.alone) waits for `check`, where the ranks learn of it together.
 local finite = require("fsam.step.finite")
 
 local Passes = {}
@@ -10,8 +13,10 @@ local M = {}
 
 --- @tparam function evaluate runs a request (fsam.pass)
 -- @tparam table observer what watches the step (fsam.step.observe)
-function M.new(evaluate, observer)
-  return setmetatable({ evaluate = evaluate, observer = observer, norms = {} }, Passes)
+-- @tparam table ranks who make the step together (fsam.ranks)
+function M.new(evaluate, observer, ranks)
+  return setmetatable({ evaluate = evaluate, observer = observer, ranks = ranks, norms = {},
+    alone = {} }, Passes)
 end
 
 --- Runs a pass.
@@ -23,11 +28,21 @@ function Passes:run(request, what)
   local result = self.evaluate(request)
   local samples
   if request.backward then
-    samples = #result:losses()
+    -- Alone, each rank has its part of the choice; together they have all of it.
+    samples = request.alone and #request.choice or #result:losses()
     self.observer:gradient(samples)
   end
-  finite.check(result:mean(), what)
+  if request.alone and self.ranks.size > 1 then
+    self.alone[#self.alone + 1] = { value = result:mean(), what = what }
+  else
+    finite.check(result:mean(), what)
+  end
   return result, samples
+end
+
+--- Sums over ranks a vector that each of them has made alone.
+function Passes:sum(vector)
+  self.ranks:sum(vector)
 end
 
 --- Has a norm computed with whatever runs next; `check` asks whether it is finite.
@@ -38,10 +53,23 @@ function Passes:norm(scalar, what)
   return scalar
 end
 
---- Leaves the step unless every norm so far is finite.
+--- Leaves the step unless every norm so far is finite, and every loss that a rank found alone.
 function Passes:check()
+  if #self.alone == 0 then
+    for _, norm in ipairs(self.norms) do
+      finite.check(norm.scalar:read(), norm.what)
+    end
+    return
+  end
+  local whats, values = {}, {}
+  for _, loss in ipairs(self.alone) do
+    whats[#whats + 1], values[#values + 1] = loss.what, loss.value
+  end
   for _, norm in ipairs(self.norms) do
-    finite.check(norm.scalar:read(), norm.what)
+    whats[#whats + 1], values[#values + 1] = norm.what, norm.scalar:read()
+  end
+  for i, sum in ipairs(self.ranks:sum_numbers(values)) do
+    finite.check(sum, whats[i])
   end
 end
 

@@ -10,6 +10,7 @@
 
 local header = require("fsam.report.header")
 local loop = require("fsam.train.loop")
+local ranks = require("fsam.ranks")
 local report = require("fsam.report")
 
 local M = {
@@ -26,10 +27,17 @@ for name, part in pairs({ setup = "parts", open = "open" }) do
 end
 
 --- Trains, or validates with --valid-only; prints the header first.
--- @tparam table t of setup: options, run, task, model, pass, optimizer; report (default: by the
---   options)
+-- @tparam table t of setup: options, ranks, run, task, model, pass, optimizer; report (default: by
+--   the options)
 -- @treturn table summary, see loop.run
 function M.run(t)
+  t.ranks = t.ranks or ranks.alone
+  if not t.ranks.is_first then
+    -- The first rank speaks and saves; the others train and judge alike, and leave nothing.
+    t.report = report.new({ log_format = "none" }, t.task.metrics)
+    t.report.warn = function() end
+    t.run = setmetatable({ folder = false, begin = function() end }, { __index = t.run })
+  end
   t.report = t.report or report.new(t.options, t.task.metrics)
   t.report:header(header.lines(t))
   for _, notes in ipairs({ t.options.notes, t.run.notes }) do

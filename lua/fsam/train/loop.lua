@@ -31,8 +31,9 @@ function Loop:update(batches, steps)
   local info = self.optimizer:step({
     evaluate = self.pass:bind({ step = p.step, batches = list, training = true }),
     step = p.step, lr = lr, lr_peak = o.lr, lr_end = o.end_learning_rate,
-    progress = math.min(p.step / self.plan.total, 1), samples = samples, micro_batches = #list,
-    train_samples = #self.task.train, diagnose = o.diagnose > 0 and p.step % o.diagnose == 0,
+    progress = math.min(p.step / self.plan.total, 1), samples = samples, micro_batches = #batches,
+    train_samples = #self.task.train, ranks = self.ranks,
+    diagnose = o.diagnose > 0 and p.step % o.diagnose == 0,
   })
   local r = {
     epoch = p.epoch, step = p.step, done = p.done + 1, steps = steps, lr = lr, samples = samples,
@@ -64,7 +65,7 @@ function Loop:check_skipped(r)
 end
 
 function Loop:interrupted()
-  if C.lib.fsam_interrupted() ~= 0 then
+  if self.ranks:any(C.lib.fsam_interrupted() ~= 0) then
     self.was_interrupted = true
   end
   return self.was_interrupted
@@ -195,7 +196,7 @@ function M.run(t)
     pass = t.pass, optimizer = t.optimizer, report = t.report,
     progress = progress.new(saved and saved.progress),
     plan = progress.plan(o, t.task.steps_per_epoch, saved and saved.plan),
-    session = 0, session_seconds = 0, was_interrupted = false,
+    session = 0, session_seconds = 0, was_interrupted = false, ranks = t.ranks,
   }, Loop)
   self.rate = schedule.new(o.lr_scheduler, {
     lr = o.lr, total_num_update = self.plan.total, warmup_updates = self.plan.warmup,

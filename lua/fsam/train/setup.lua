@@ -14,6 +14,7 @@ local folder = require("fsam.train.run_folder")
 local metrics = require("fsam.data.metrics")
 local models = require("fsam.models")
 local passes = require("fsam.pass")
+local ranks = require("fsam.ranks")
 local step = require("fsam.step")
 local tasks = require("fsam.data.task")
 local text = require("fsam.text")
@@ -48,8 +49,13 @@ function M.open(options)
 end
 
 -- The parts in the order of making. Each function gets the parts made so far, with options and row.
-local ORDER = { "run", "corpus", "tokenizer", "model", "task", "pass", "optimizer" }
+local ORDER = { "ranks", "run", "corpus", "tokenizer", "model", "task", "pass", "optimizer" }
 local MAKE = {}
+
+-- Who trains: this process alone.
+function MAKE.ranks()
+  return ranks.alone
+end
 
 -- Where the run writes, and whether it begins or continues.
 function MAKE.run(t)
@@ -94,6 +100,7 @@ end
 function MAKE.task(t)
   return tasks.new({
     row = t.row, corpus = t.corpus, tokenizer = t.tokenizer, model = t.model, options = t.options,
+    ranks = t.ranks,
   })
 end
 
@@ -101,7 +108,7 @@ end
 function MAKE.pass(t)
   return passes.new({
     model = t.model, loss = t.row.labels and "cross_entropy" or "mse", seed = t.options.seed,
-    dropout_rng = t.options.dropout_rng,
+    dropout_rng = t.options.dropout_rng, ranks = t.ranks,
   })
 end
 
@@ -143,7 +150,7 @@ end
 
 --- Makes the parts of a run.
 -- @tparam table options read by train.flags.spec, which has the task's row (fsam.data.tasks)
--- @tparam[opt] table own parts that the recipe makes: run, corpus, tokenizer, model, task, pass,
+-- @tparam[opt] table own parts that the recipe makes: ranks, run, corpus, tokenizer, model, task, pass,
 --   optimizer. Each is the part itself, or a function that gets the parts made before it (with
 --   options, and row, the task's) and returns the part
 -- @treturn ?table options, row and those parts, as train.run takes them; nil when nothing is left
@@ -164,7 +171,7 @@ function M.parts(options, own)
     else
       t[name] = MAKE[name](t)
     end
-    if t.run.finished then
+    if t.run and t.run.finished then
       return nil, t.run.finished
     end
   end

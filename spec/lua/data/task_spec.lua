@@ -1,5 +1,6 @@
 --- Tasks: encoding, limits, steps, the sampler of single samples, judging.
 
+local ranks = require("fsam.ranks")
 local tasks = require("fsam.data.task")
 
 -- Words are numbers, which are their own ids.
@@ -23,7 +24,7 @@ end
 
 local TRAIN = { "1 2", "3", "4 5 6", "7", "8 9", "10", "11 12 13 14 15", "16" }
 
-local function new(options, train, dev)
+local function new(options, train, dev, shared)
   options = options or {}
   options.seed = options.seed or 1
   options.batch_size = options.batch_size or 3
@@ -32,7 +33,7 @@ local function new(options, train, dev)
     corpus = { name = "numbers", train = dataset(train or TRAIN),
       dev = dataset(dev or { "1", "2", "3 4" }) },
     tokenizer = tokenizer, options = options,
-    model = { max_positions = 4, position_offset = 2, pad_id = 9 },
+    model = { max_positions = 4, position_offset = 2, pad_id = 9 }, ranks = shared,
   })
 end
 
@@ -82,6 +83,33 @@ describe("a task", function()
       total = total + samples
     end
     assert.equal(7, total)
+  end)
+
+  it("shares a step's batches among ranks; ordinals, samples and tokens are the step's", function()
+    local whole = new({ batch_size = 2, update_freq = 4 })
+    local members = {}
+    for rank = 0, 1 do
+      members[rank + 1] = new({ batch_size = 2, update_freq = 2 }, nil, nil,
+        ranks.new({ rank = rank, size = 2 }))
+      assert.equal(whole.steps_per_epoch, members[rank + 1].steps_per_epoch)
+    end
+    for n, step in ipairs(whole:steps(1)) do
+      local list, samples, tokens = whole:micro_batches(step)
+      local texts, taken = {}, 0
+      for _, host in ipairs(list) do
+        texts[host.ordinals[0]] = ids_of(host)
+      end
+      for _, task in ipairs(members) do
+        local own, all_samples, all_tokens = task:micro_batches(task:steps(1)[n])
+        assert.same({ samples, tokens }, { all_samples, all_tokens })
+        assert.is_true(#own <= 2)
+        for _, host in ipairs(own) do
+          assert.equal(texts[host.ordinals[0]], ids_of(host))
+          taken = taken + host.count
+        end
+      end
+      assert.equal(samples, taken)
+    end
   end)
 
   it("has a fingerprint of its data", function()

@@ -65,7 +65,7 @@ describe("a pass", function()
     assert.is_true(way_back[2] < way_back[1] * 1.1)
   end)
 
-  it("computes no gradient for what is frozen or left out, and the same for the rest", function()
+  it("gives zero for what is frozen or skipped, and for the rest what it gives without", function()
     local list = { batches.pack(samples(6, 9), { pad_id = 0 }) }
     local model = new_model(2)
     run(model, list, { backward = true })
@@ -83,7 +83,7 @@ describe("a pass", function()
       if out[parameter] then
         assert.equal(0, largest(got), parameter.name)
       else
-        assert.near_relative(whole[parameter.name], got, 1e-5, parameter.name)
+        assert.same(whole[parameter.name], got, parameter.name)
       end
     end
     local frozen = new_model(2, { freeze = { "embeddings", "layer.0" } })
@@ -98,7 +98,7 @@ describe("a pass", function()
     end
   end)
 
-  it("multiplies nothing for the weight gradients that are left out", function()
+  it("multiplies nothing for the weight gradients that are skipped", function()
     -- Another process, whose library counts the elements of the products that passes ask for.
     local code, out, err = helper.fsam_lua({ env = "LUA_PATH='./?.lua;./?/init.lua;;'", "-e", [[
       local C = require("fsam.C")
@@ -111,11 +111,16 @@ describe("a pass", function()
       local model, _, _, pass = bert.setup({ optimizer = "adam" })
       local evaluate = pass:bind({ step = 0, batches = { bert.pack(model, 0, 8) } })
       for every = 1, 3 do
-        local out, expected = {}, 0
+        local out, expected, fused = {}, 0, {}
         for i, parameter in ipairs(model.params.parameters) do
           out[parameter] = i % every ~= 0 or nil
           if not out[parameter] and #parameter.shape == 2 and parameter.kind ~= "embedding" then
-            expected = expected + parameter.count
+            -- Query, key and value are one product, made when one of them is wanted.
+            local qkv = parameter.name:match("^(.*attention%.self)")
+            if not (qkv and fused[qkv]) then
+              expected = expected + parameter.count * (qkv and 3 or 1)
+            end
+            fused[qkv or 0] = true
           end
         end
         products = 0
@@ -131,6 +136,55 @@ describe("a pass", function()
     end
     assert.equal(3, cases)
     assert.is_nil(elements["0"])
+  end)
+
+  it("changes no bit of what is kept, whatever it skips", function()
+    local model = new_model(2)
+    local list = { batches.pack(samples(6, 9), { pad_id = 0 }),
+      batches.pack(samples(5, 7), { pad_id = 0, first_ordinal = 6 }) }
+    local P, whole = model.params, {}
+    run(model, list, { backward = true })
+    for _, parameter in ipairs(P.parameters) do
+      whole[parameter.name] = P:grad(parameter):read()
+    end
+    local function kept_only(name)
+      return function(parameter) return parameter.name ~= name end
+    end
+    local layer = "bert.encoder.layer.0."
+    for name, skips in pairs({
+      ["a query alone"] = kept_only(layer .. "attention.self.query.weight"),
+      ["a key's bias alone"] = kept_only(layer .. "attention.self.key.bias"),
+      ["a bias above which nothing is kept"] = kept_only(layer .. "intermediate.dense.bias"),
+      ["half of a norm"] = kept_only(layer .. "output.LayerNorm.bias"),
+      ["a table"] = kept_only("bert.embeddings.token_type_embeddings.weight"),
+      ["all but a value"] = function(parameter)
+        return parameter.name == layer .. "attention.self.value.weight"
+      end,
+    }) do
+      local skip = {}
+      for _, parameter in ipairs(P.parameters) do
+        skip[parameter] = skips(parameter) or nil
+      end
+      run(model, list, { backward = true, skip = skip })
+      for _, parameter in ipairs(P.parameters) do
+        local got = P:grad(parameter):read()
+        if skip[parameter] then
+          assert.equal(0, largest(got), name .. ": " .. parameter.name)
+        else
+          assert.same(whole[parameter.name], got, name .. ": " .. parameter.name)
+        end
+      end
+    end
+  end)
+
+  it("refuses to skip parameters when it adds to a gradient", function()
+    local model = new_model(1)
+    local one = { batches.pack(samples(3, 5), { pad_id = 0 }) }
+    local _, _, evaluate = run(model, one, { backward = true })
+    local ok, err = pcall(evaluate, { backward = true, into = model.params.g, add = true,
+      skip = { [model.params.parameters[1]] = true } })
+    assert.is_false(ok)
+    assert.matches("a pass that adds to a gradient cannot skip parameters", tostring(err), 1, true)
   end)
 
   it("can give a mean's share, and add it to what a vector holds", function()

@@ -3,6 +3,7 @@
 local file = require("fsam.base.file")
 local helper = require("spec.helper")
 local json = require("fsam.base.json")
+local members = require("spec.lua.ranks.members")
 local words = require("spec.lua.train.words")
 
 describe("the loop", function()
@@ -96,6 +97,26 @@ describe("the loop", function()
     assert.equal(3, result.best.epoch) -- ties go to the later epoch
     assert.matches('every development sample was judged "small": the run has collapsed', screen, 1,
       true)
+  end)
+
+  it("of several ranks speaks and saves on the first, and shares out the batches", function()
+    local ended = members.run(2, function(r)
+      local samples = 0
+      local result, _, _, screen = words.go({ "--save-dir", folder .. "/run" .. r.rank,
+        "--max-epoch", "1" }, { ranks = r, after = function(o)
+        samples = samples + o.samples
+        assert.equal(r, o.ranks)
+      end })
+      return { updates = result.updates, folder = result.folder, screen = screen,
+        samples = samples }
+    end)
+    assert.same({ 4, 4, 60, 60 }, { ended[1].updates, ended[2].updates, ended[1].samples,
+      ended[2].samples })
+    assert.matches("\nbest     epoch %d", ended[1].screen)
+    assert.equal("", ended[2].screen)
+    assert.is_false(ended[2].folder)
+    assert.equal("directory", file.kind(folder .. "/run0"))
+    assert.is_nil(file.kind(folder .. "/run1"))
   end)
 
   it("writes nothing with --no-save", function()

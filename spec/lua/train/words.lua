@@ -205,12 +205,14 @@ function M.go(words, hooks)
   end
   local model = new_model(run.source)
   local task = tasks.new({ row = ROW, tokenizer = M.tokenizer, model = model, options = o,
+    ranks = hooks.ranks,
     corpus = { name = "numbers", train = dataset(hooks.samples or 60, 0), dev = dataset(20, 1) } })
   local path = os.tmpname()
   local out = assert(io.open(path, "w"))
   local ok, result = pcall(train.run, {
     options = o, run = run, task = task, model = model, pass = hooks.pass or new_pass(model),
     optimizer = new_optimizer(model, hooks), report = train.report(o, task.metrics, out),
+    ranks = hooks.ranks,
   })
   out:close()
   local screen = helper.read_file(path)
