@@ -1,5 +1,5 @@
 --- Vector programs for program_cuda_spec.lua that only a GPU's way of cutting makes special: many
--- blocks and spans of blocks, many reductions in one pass, functions over all kinds of numbers,
+-- blocks and spans of blocks, many reductions in one sweep, functions over all kinds of numbers,
 -- parameters that end anywhere within a chunk.
 local support = require("spec.lua.vector.support")
 local where = require("fsam.vector").where

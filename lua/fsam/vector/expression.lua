@@ -75,9 +75,9 @@ end
 local function multiply(a, b)
   a, b = operand(a, "*"), operand(b, "*")
   if is_bool(a) then
-    return binary(OP.KEEP, a, b, "*", is_bool(b))
+    return binary(OP.MASK_SELECT, a, b, "*", is_bool(b))
   elseif is_bool(b) then
-    return binary(OP.KEEP, b, a, "*", false)
+    return binary(OP.MASK_SELECT, b, a, "*", false)
   end
   return binary(OP.MUL, a, b, "*")
 end
@@ -123,10 +123,10 @@ local reductions = {
     return binary(OP.DIV, sum, sum.model:element_count(group), "mean")
   end,
   min = function(x, group)
-    return reduce(OP.LEAST, group, x, false, "min")
+    return reduce(OP.MIN_OF, group, x, false, "min")
   end,
   max = function(x, group)
-    return reduce(OP.GREATEST, group, x, false, "max")
+    return reduce(OP.MAX_OF, group, x, false, "max")
   end,
 }
 

@@ -66,7 +66,7 @@ function Emitter:uniform(ref)
   local key = register * 2 + space
   if not self.uniform_of[key] then
     self.uniform_of[key] = self:new_register("uniform")
-    self:scalar_code(OP.SPREAD, space, 0, self.uniform_of[key], register)
+    self:scalar_code(OP.BROADCAST, space, 0, self.uniform_of[key], register)
   end
   return { "u", self.uniform_of[key] }
 end
@@ -136,8 +136,7 @@ end
 
 local ARITHMETIC = { [OP.ADD] = true, [OP.SUB] = true, [OP.MUL] = true, [OP.DIV] = true }
 local MAGNITUDE, PRODUCT = { [OP.ABS] = true }, { [OP.MUL] = true }
-local COMMUTES = { [OP.ADD] = true, [OP.MUL] = true }
-local INPUTS = { [OP.KEEP] = 2, [OP.SELECT] = 3 }
+local COMMUTES, INPUTS = code.COMMUTES, code.INPUTS
 
 -- Is DIV by this operand a quotient by a scalar or row (with its rule for 0), not by a number?
 function Emitter:divides_by_reduction(ref)
@@ -180,7 +179,7 @@ function Emitter:reduced(id)
   if product then
     local x, y = plan.a[product], plan.b[product]
     if plan:rank((self:behind(x))) == VECTOR and plan:rank((self:behind(y))) == VECTOR then
-      return OP.MUL_SQUARES, self:vector(x), self:vector(y)
+      return OP.SUM_SQUARE_PRODUCT, self:vector(x), self:vector(y)
     end
   end
   return op, self:vector(a), op == OP.DOT and self:vector(b) or nil
@@ -247,7 +246,7 @@ end
 function Emitter:keep_bits(ref)
   local mask, slot = self:behind(self.plan.a[ref])
   if slot and self.plan.kind[mask] == code.BITS and not self.known[mask] then
-    return self:vector_code(OP.KEEP_BITS, { "m", slot }, self:operand(self.plan.b[ref]))
+    return self:vector_code(OP.BITS_SELECT, { "m", slot }, self:operand(self.plan.b[ref]))
   end
 end
 
@@ -259,11 +258,11 @@ function Emitter:compute(ref)
   elseif op == OP.UNIFORM or op == OP.NORMAL then
     return self:vector_code(op, { "s", self:scalar(plan.a[ref]) },
       { "s", self:scalar(plan.b[ref]) }, { "s", self:scalar(plan.c[ref]) })
-  elseif op == OP.ROUND_RANDOM then
+  elseif op == OP.ROUND_STOCHASTIC then
     return self:vector_code(op, self:vector(plan.a[ref]), { "s", self:scalar(plan.b[ref]) },
       { "s", self:scalar(plan.c[ref]) })
   end
-  local kept = op == OP.KEEP and self:keep_bits(ref)
+  local kept = op == OP.MASK_SELECT and self:keep_bits(ref)
   if kept then
     return kept
   end
@@ -272,13 +271,16 @@ function Emitter:compute(ref)
   end
   local inputs, all_uniform = {}, true
   for i, operand in ipairs({ plan.a[ref], plan.b[ref], plan.c[ref] }) do
-    if i <= (INPUTS[op] or 2) then
+    if i <= INPUTS[op] then
       inputs[i] = self:operand(operand)
       all_uniform = all_uniform and inputs[i][1] == "u"
     end
   end
   if all_uniform then
     inputs[1] = self:vector_code(OP.COPY, inputs[1])
+  end
+  if op == OP.POW and inputs[1][1] ~= "u" and inputs[2][1] == "u" then
+    op = OP.POW_FIXED
   end
   return self:vector_code(op, unpack(inputs))
 end

@@ -147,7 +147,7 @@ function Emitter:close(with_vectors)
   end
   self.scalar_list = {}
   if with_vectors then
-    out[#out + 1] = { op = OP.PASS, space = 0, kinds = 0, out = 0, a = 0, b = 0, c = 0, d = 0 }
+    out[#out + 1] = { op = OP.SWEEP, space = 0, kinds = 0, out = 0, a = 0, b = 0, c = 0, d = 0 }
     for _, instruction in ipairs(self.list) do
       out[#out + 1] = instruction
     end

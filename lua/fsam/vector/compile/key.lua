@@ -16,8 +16,7 @@ source_line.own()
 
 local ffi = C.ffi
 local LEAF, QUEUED, CELL = code.LEAF, code.QUEUED, code.CELL
-local CELLS, ROW, GROUP = code.CELLS, code.ROW, code.GROUP
-local FIRST_REDUCTION, LAST_REDUCTION = code.OP.SUM, code.OP.GREATEST
+local CELLS, ROW, GROUP, REDUCES = code.CELLS, code.ROW, code.GROUP, code.REDUCES
 
 local M = {}
 
@@ -125,8 +124,7 @@ function visit(x)
   else
     local a, b, c = visit(x.a), visit(x.b), visit(x.c)
     id = record(op, x.kind, a, b, c)
-    local instruction = op % GROUP
-    if instruction >= FIRST_REDUCTION and instruction <= LAST_REDUCTION then
+    if REDUCES[op % GROUP] then
       M.reductions[#M.reductions + 1] = x
     end
   end
