@@ -24,6 +24,13 @@ FSAM_INLINE vf logarithm(vf a) { return v_log(a); }
 
 FSAM_INLINE vf sign(vf a) { return choose(a > 0, v_set(1), choose(a < 0, v_set(-1), a)); }
 
+/* Adding and subtracting 2^23 rounds |a| < 2^23 to a whole number; larger ones are whole. */
+FSAM_INLINE vf rounded_down(vf a) {
+  const vf size = v_abs(a), near = v_copysign((size + 0x1p23f) - 0x1p23f, a);
+  const vf down = v_copysign(near - truth(near > a), a);
+  return choose(size < 0x1p23f, down, a);
+}
+
 FSAM_INLINE vf smaller(vf a, vf b) { return choose((a < b) | (a != a), a, b); }
 
 FSAM_INLINE vf larger(vf a, vf b) { return choose((a > b) | (a != a), a, b); }

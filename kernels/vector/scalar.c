@@ -21,6 +21,8 @@ static double logarithm(double a) { return log(a); }
 
 static double sign(double a) { return a > 0 ? 1 : a < 0 ? -1 : a; }
 
+static double rounded_down(double a) { return floor(a); }
+
 static double smaller(double a, double b) { return a < b || isnan(a) ? a : b; }
 
 static double larger(double a, double b) { return a > b || isnan(a) ? a : b; }

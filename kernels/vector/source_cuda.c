@@ -12,7 +12,7 @@ int program_bound_class(const fsam_program *p, int slot) {
     const fsam_instruction *in = &p->code[i];
     for (int k = 0; k <= op_inputs(in->op); k++) {
       const char letter = op_letter(in->op, k);
-      if ((letter == 'm' || letter == 'w') && op_op_field(in, k) == slot)
+      if ((letter == 'm' || letter == 'w') && op_field(in, k) == slot)
         return letter == 'm' ? BOUND_BITS : BOUND_ACT;
     }
   }

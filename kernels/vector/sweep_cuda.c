@@ -28,7 +28,7 @@ static void note_vector(usage *u, int number, int bound, bool writes) {
 
 static void note(usage *u, const fsam_instruction *in, int bound) {
   for (int i = 1; i <= op_inputs(in->op); i++) {
-    const int number = op_op_field(in, i);
+    const int number = op_field(in, i);
     if (names_vector(in, i)) note_vector(u, number, bound, false);
     if (op_letter(in->op, i) == 'v' && op_smaller(in, i)) u->uniform[number] = true;
     if (op_letter(in->op, i) == 'm') u->mask[number] = u->mask_read[number] = true;
@@ -56,7 +56,7 @@ static bool has_word(const source *w, int number, int end, int before) {
   for (int i = w->stage->vectors; i <= end; i++) {
     const fsam_instruction *in = &w->p->code[i];
     for (int k = 1; k <= op_inputs(in->op) && !(i == end && k == before); k++)
-      if (op_letter(in->op, k) == 's' && op_op_field(in, k) == number) return true;
+      if (op_letter(in->op, k) == 's' && op_field(in, k) == number) return true;
   }
   return false;
 }
@@ -66,7 +66,7 @@ static void put_words(source *w) {
   for (int i = w->stage->vectors; i < w->stage->end; i++) {
     const fsam_instruction *in = &w->p->code[i];
     for (int k = 1; k <= op_inputs(in->op); k++) {
-      const int number = op_op_field(in, k);
+      const int number = op_field(in, k);
       if (op_letter(in->op, k) == 's' && !has_word(w, number, i, k))
         source_put(w, "  const uint32_t w%d = word_of(a.f.scalars[%d]);\n", number, number);
     }

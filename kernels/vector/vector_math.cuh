@@ -20,6 +20,7 @@ __device__ __forceinline__ float choose_or_zero(bool condition, float a) {
 }
 __device__ __forceinline__ float magnitude(float x) { return fabsf(x); }
 __device__ __forceinline__ float square_root(float x) { return sqrtf(x); }
+__device__ __forceinline__ float rounded_down(float x) { return floorf(x); }
 __device__ __forceinline__ float ratio(float a, float b) { return a / b; }
 __device__ __forceinline__ float sign(float x) { return x > 0 ? 1.0f : x < 0 ? -1.0f : x; }
 __device__ __forceinline__ float smaller(float a, float b) { return a < b || a != a ? a : b; }
@@ -103,6 +104,7 @@ __device__ __forceinline__ double magnitude(double x) { return fabs(x); }
 __device__ __forceinline__ double square_root(double x) { return sqrt(x); }
 __device__ __forceinline__ double exponential(double x) { return exp(x); }
 __device__ __forceinline__ double logarithm(double x) { return log(x); }
+__device__ __forceinline__ double rounded_down(double x) { return floor(x); }
 __device__ __forceinline__ double sign(double x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
 __device__ __forceinline__ double smaller(double a, double b) { return a < b || a != a ? a : b; }
 __device__ __forceinline__ double larger(double a, double b) { return a > b || a != a ? a : b; }

@@ -136,7 +136,8 @@ for name, build in pairs(reductions) do
   end
 end
 
-local UNARY = { abs = OP.ABS, sqrt = OP.SQRT, sign = OP.SIGN, exp = OP.EXP, log = OP.LOG }
+local UNARY = { abs = OP.ABS, sqrt = OP.SQRT, sign = OP.SIGN, exp = OP.EXP, log = OP.LOG,
+  floor = OP.FLOOR }
 for name, op in pairs(UNARY) do
   methods[name] = function(x)
     return unary(op, x, name)

@@ -68,6 +68,11 @@ describe("an elementwise operation equals f32 arithmetic bit for bit:", function
       function(a) return math.sqrt(math.abs(a)) end },
     ["sign"] = { function(x) return x:sign() end,
       function(a) return a > 0 and 1 or a < 0 and -1 or a end },
+    ["floor"] = { function(x) return x:floor() end, math.floor },
+    ["floor of halves"] = { function(_, _, z) return (-z * 0.5):floor() end,
+      function(_, _, c) return math.floor(-c * 0.5) end },
+    ["floor around 2^23"] = { function(_, _, z) return (8388600.5 - z):floor() end,
+      function(_, _, c) return math.floor(f32(8388600.5 - c)) end },
     ["min"] = { function(x, _, z) return x:min(z) end, function(a, _, c) return smaller(a, c) end },
     ["max"] = { function(x, _, z) return x:max(z) end, function(a, _, c) return larger(a, c) end },
     ["min of a number"] = { function(x) return x:min(0.1) end,
@@ -169,6 +174,23 @@ describe("a condition times a value", function()
       end
     end
     assert.is_nil(support.difference(expected, support.read(P, to)))
+  end)
+end)
+
+describe("floor", function()
+  it("of scalars and rows", function()
+    local P = support.model()
+    local x = P:vector("x")
+    x:set(P:each(function(parameter) return 0.5 - parameter.index end))
+    assert.equal(-3, (x:max() * 0 - 2.5):floor():read())
+    assert.equal(2, (x:max() * 0 + 2):floor():read())
+    for _, row in ipairs({ x:per("tensor"):max():floor():read() }) do
+      for i, parameter in ipairs(P.parameters) do
+        if not parameter.frozen then
+          assert.equal(-parameter.index, row[i])
+        end
+      end
+    end
   end)
 end)
 
