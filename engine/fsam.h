@@ -278,8 +278,8 @@ void fsam_layout_free(fsam_layout *layout);
 
 /* A vector program is a linear list of instructions (engine/program.def says what each does and
  * what its fields mean). Stages of scalar arithmetic alternate with sweeps over the model's memory;
- * a sweep ends where a reduction's value is needed. Vector registers are numbered through: first the
- * bound vectors, then the temporaries. Scalar registers start with the numbers of the binding. */
+ * a sweep ends where a reduction's value is needed. Vector registers have one numbering: bound
+ * vectors come first, then temporaries. Scalar registers start with the numbers of the binding. */
 typedef struct fsam_instruction {
   int32_t op;
   int32_t space; /* 0 scalars, 1 rows (one f64 per parameter), 2 vectors */

@@ -99,8 +99,8 @@ function M.functions()
     P:commit()
   end
   local s = z:per("tensor"):norm()
-  for _, row in ipairs({ s:exp(), s:log(), s ^ 3, s ^ -0.5, s ^ 0.3, s / (s - s), s:sign(), -s, s:floor(),
-    s:min(1), s:max(1), where(s:gt(1), s, 0.5) }) do
+  for _, row in ipairs({ s:exp(), s:log(), s ^ 3, s ^ -0.5, s ^ 0.3, s / (s - s), s:sign(), -s,
+    s:floor(), s:min(1), s:max(1), where(s:gt(1), s, 0.5) }) do
     row:read()
   end
 end

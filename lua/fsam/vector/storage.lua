@@ -67,7 +67,8 @@ local function fitting(self, value, options)
     fail("%s:set: a scalar or number is needed, got %s", self.name, node.describe(value))
   elseif class == ACT then
     if options and options.rounding == "stochastic" then
-      return node.new(OP.ROUND_STOCHASTIC, value, options.seed, options.step, self.model, code.VECTOR)
+      return node.new(OP.ROUND_STOCHASTIC, value, options.seed, options.step, self.model,
+        code.VECTOR)
     end
     return node.new(OP.ROUND, value, false, false, self.model, code.VECTOR)
   end
