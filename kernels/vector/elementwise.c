@@ -48,7 +48,7 @@ static vf power(vf x, vf exponent) {
 }
 
 /* x^k for 1 <= k <= 16: square, and multiply by x where k's next bit is 1. */
-static vf power_whole(vf x, int k) {
+FSAM_INLINE vf power_whole(vf x, int k) {
   vf y = x;
   int bit = 16;
   while (!(k & bit)) bit >>= 1;
@@ -60,7 +60,7 @@ static vf power_whole(vf x, int k) {
 }
 
 /* x ^ exponent where all lanes have the same exponent. */
-static vf power_fixed(vf x, vf exponents) {
+FSAM_INLINE vf power_fixed(vf x, vf exponents) {
   const float exponent = exponents[0], size = fabsf(exponent);
   vf y;
   if (exponent == 0) return v_set(1);
