@@ -2,7 +2,7 @@
 
 # The headers of vector programs' generated source, as strings: NVRTC gets them from the library.
 set(FSAM_PROGRAM_HEADERS kernels/cuda/machine.cuh kernels/vector/arguments.h
-  kernels/vector/generated.cuh kernels/vector/vector_math.cuh engine/philox.h)
+  kernels/vector/generated.cuh kernels/vector/vector_math.cuh engine/philox.h engine/program.def)
 set(FSAM_PROGRAM_TEXTS ${CMAKE_BINARY_DIR}/cuda/program_texts.h)
 add_custom_command(OUTPUT ${FSAM_PROGRAM_TEXTS} DEPENDS ${FSAM_PROGRAM_HEADERS} cmake/embed.cmake
   COMMAND ${CMAKE_COMMAND} -DROOT=${CMAKE_SOURCE_DIR} "-DFILES=${FSAM_PROGRAM_HEADERS}"

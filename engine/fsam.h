@@ -277,9 +277,9 @@ int fsam_layout_new(fsam_layout **out, fsam_device *device, int parameters, cons
 void fsam_layout_free(fsam_layout *layout);
 
 /* A vector program is a linear list of instructions (engine/program.def says what each does and
- * what its fields mean). Stages of scalar arithmetic alternate with passes over the model; a pass
- * ends where a reduction's value is needed. Vector registers are numbered through: first the bound
- * vectors, then the temporaries. Scalar registers start with the numbers of the binding. */
+ * what its fields mean). Stages of scalar arithmetic alternate with sweeps over the model's memory;
+ * a sweep ends where a reduction's value is needed. Vector registers have one numbering: bound
+ * vectors come first, then temporaries. Scalar registers start with the numbers of the binding. */
 typedef struct fsam_instruction {
   int32_t op;
   int32_t space; /* 0 scalars, 1 rows (one f64 per parameter), 2 vectors */
@@ -296,8 +296,25 @@ typedef struct fsam_program fsam_program;
 int fsam_program_new(fsam_program **out, fsam_device *device, const fsam_instruction *code,
                      int count, const fsam_program_size *size);
 void fsam_program_free(fsam_program *program);
-/* The name of instruction `op`, or NULL past the last. */
-const char *fsam_program_op(int op);
+
+/* What an instruction is: its row in engine/program.def. */
+typedef struct fsam_op {
+  const char *name;
+  const char *operands; /* one letter per field, out first */
+  const char *text;     /* what it computes, in a, b, c and d; "" where its class has no text */
+  int32_t op_class;
+  int32_t commutes; /* 1: a and b may change places without changing a bit */
+} fsam_op;
+enum { /* op_class */
+  FSAM_OP_STRUCTURE = 0,
+  FSAM_OP_ARITHMETIC = 1,  /* in any space */
+  FSAM_OP_ELEMENTWISE = 2, /* this and all below: of vectors only */
+  FSAM_OP_STORE = 3,       /* into the working copy */
+  FSAM_OP_MEMORY = 4,
+  FSAM_OP_REDUCTION = 5
+};
+/* Instruction number `op`, or NULL past the last. */
+const fsam_op *fsam_program_op(int op);
 
 /* What a program runs on; every array has the length that its fsam_program_size says. */
 typedef struct fsam_binding {
@@ -309,11 +326,10 @@ typedef struct fsam_binding {
 int fsam_program_run(const fsam_program *program, fsam_layout *layout, const fsam_binding *binding);
 
 /* mask = the largest keys, exactly; ties go to the lowest element, and a key of 0 is chosen only
- * when all of its pool is. The program ends with KEY, which names the vector of keys.
- * pool[parameter]
- * != 0 takes part; k[0] of all of them, or with per_parameter k[parameter] of each. Parameters
- * outside get `outside` in all their bits. FSAM_EINVAL, naming the element, for a negative key or
- * NaN. */
+ * when all of its pool is. The program ends with KEY, which names the vector of keys. Parameters
+ * with pool[parameter] != 0 take part: the k[0] largest of them all, or with per_parameter the
+ * k[parameter] largest of each. Parameters outside get `outside` in all their bits. FSAM_EINVAL,
+ * naming the element, for a negative key or NaN. */
 int fsam_program_select(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
                         const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
                         int per_parameter, int outside);

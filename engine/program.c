@@ -3,25 +3,32 @@
 #include "engine/program.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-static const struct op_info {
-  const char *name, *operands;
-} ops[OP_COUNT] = {
-#define FSAM_OP(name, operands) {#name, operands},
+enum { ORDERED = 0, COMMUTES = 1 };
+#define FSAM_INPUTS_1 "vv"
+#define FSAM_INPUTS_2 "vvv"
+#define FSAM_INPUTS_3 "vvvv"
+#define FSAM_INPUTS_4 "vvvvv"
+#define FSAM_STORED_1 "wv"
+#define FSAM_STORED_2 "wvv"
+#define FSAM_STORED_3 "wvvv"
+
+const fsam_op fsam__ops[OP_COUNT] = {
+#define FSAM_OP(name, operands, op_class, commutes, text) \
+  {#name, operands, #text, FSAM_OP_##op_class, commutes},
 #include "engine/program.def"
-#undef FSAM_OP
 };
 
-const char *fsam_program_op(int op) { return op >= 0 && op < OP_COUNT ? ops[op].name : NULL; }
+const fsam_op *fsam_program_op(int op) { return op >= 0 && op < OP_COUNT ? &fsam__ops[op] : NULL; }
 
-/* How many registers a field may name. `smaller`: its bit is set in `kinds`. */
+/* How many registers a field may name. `smaller`: op_smaller. */
 static int limit_of(const fsam_program_size *n, char letter, int space, int group, bool smaller) {
   switch (letter) {
     case 'v':
       if (space == SPACE_VECTOR) return smaller ? n->uniforms : n->bound + n->temps;
       return space == SPACE_ROW && !smaller ? n->rows : n->scalars;
-    case 'b':
+    case 'm':
+    case 'w':
       return n->bound;
     case 's':
       return n->scalars;
@@ -42,17 +49,18 @@ static int check_instruction(const fsam_program_size *size, const fsam_instructi
   if (in->op < 0 || in->op >= OP_COUNT || in->space < SPACE_SCALAR || in->space > SPACE_VECTOR)
     return fsam__fail(FSAM_EINVAL, "program: instruction %d has op %d, space %d", at, in->op,
                       in->space);
-  const char *operands = ops[in->op].operands;
-  const int32_t field[] = {in->out, in->a, in->b, in->c, in->d};
-  const char *g = strchr(operands, 'g');
-  int group = g ? field[g - operands] : GROUP_ALL;
-  for (int i = 0; operands[i]; i++) {
-    int limit = limit_of(size, operands[i], in->space, group, i > 0 && (in->kinds >> (i - 1) & 1));
-    if (field[i] < 0 || field[i] >= limit)
+  const fsam_op *op = &fsam__ops[in->op];
+  if ((op->op_class >= FSAM_OP_ELEMENTWISE && in->space != SPACE_VECTOR) ||
+      (op->op_class == FSAM_OP_STRUCTURE && in->space == SPACE_VECTOR))
+    return fsam__fail(FSAM_EINVAL, "program: instruction %d (%s) is not one of space %d", at,
+                      op->name, in->space);
+  const int group = op_group(in);
+  for (int i = 0; op->operands[i]; i++) {
+    const int limit = limit_of(size, op->operands[i], in->space, group, op_smaller(in, i));
+    if (op_field(in, i) < 0 || op_field(in, i) >= limit)
       return fsam__fail(FSAM_EINVAL,
-                        "program: instruction %d (%s): operand %d is %d, expected "
-                        "0 to %d",
-                        at, ops[in->op].name, i, field[i], limit - 1);
+                        "program: instruction %d (%s): operand %d is %d, expected 0 to %d", at,
+                        op->name, i, op_field(in, i), limit - 1);
   }
   return FSAM_OK;
 }
@@ -70,20 +78,20 @@ static int check_size(const fsam_program_size *n) {
   return FSAM_OK;
 }
 
-/* Finds the stages: … PASS … END, again and again; what follows the last END has no pass. */
+/* Finds the stages: … SWEEP … END, again and again; what follows the last END has no sweep. */
 static int cut_stages(fsam_program *p) {
   program_stage *s = p->stages;
   *s = (program_stage){.scalars = 0};
   bool inside = false;
   for (int i = 0; i < p->count; i++) {
     const fsam_instruction *in = &p->code[i];
-    if (in->op == OP_PASS || in->op == OP_END) {
-      if (inside == (in->op == OP_PASS))
+    if (in->op == OP_SWEEP || in->op == OP_END) {
+      if (inside == (in->op == OP_SWEEP))
         return fsam__fail(FSAM_EINVAL, "program: instruction %d (%s) is out of place", i,
-                          ops[in->op].name);
+                          fsam__ops[in->op].name);
       inside = !inside;
       if (inside) {
-        s->pass = i;
+        s->sweep = i;
         s->vectors = i + 1;
       } else {
         s->end = i;
@@ -91,14 +99,14 @@ static int cut_stages(fsam_program *p) {
       }
     } else if (inside != (in->space == SPACE_VECTOR)) {
       return fsam__fail(FSAM_EINVAL, "program: instruction %d (%s) is in the wrong part", i,
-                        ops[in->op].name);
+                        fsam__ops[in->op].name);
     } else if (op_reduces(in->op) && ++s->reductions > MAX_REDUCTIONS) {
-      return fsam__fail(FSAM_EINVAL, "program: more than %d reductions in one pass",
+      return fsam__fail(FSAM_EINVAL, "program: more than %d reductions in one sweep",
                         MAX_REDUCTIONS);
     }
   }
-  if (inside) return fsam__fail(FSAM_EINVAL, "program: the last pass has no END");
-  s->pass = s->vectors = s->end = p->count;
+  if (inside) return fsam__fail(FSAM_EINVAL, "program: the last sweep has no END");
+  s->sweep = s->vectors = s->end = p->count;
   p->stage_count = (int)(s - p->stages) + 1;
   return FSAM_OK;
 }
@@ -150,7 +158,7 @@ int fsam_program_select(uint64_t *mask, const fsam_program *program, fsam_layout
                         const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
                         int per_parameter, int outside) {
   if (!ends_with_key(program))
-    return fsam__fail(FSAM_EINVAL, "select: the program's last pass does not end with KEY");
+    return fsam__fail(FSAM_EINVAL, "select: the program's last sweep does not end with KEY");
   for (int i = 0; i < (per_parameter ? layout->parameters : 1); i++)
     if (k[i] < 0) return fsam__fail(FSAM_EINVAL, "select: k is %lld", (long long)k[i]);
   return layout->device->kernels->program_select(mask, program, layout, binding, pool, k,

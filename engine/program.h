@@ -1,22 +1,61 @@
 /* program.h: layouts and vector programs as the devices see them. Owns the structs behind
- * fsam_layout and fsam_program and the instruction numbers; private to the library. */
+ * fsam_layout and fsam_program, and the instructions' numbers and rows; private to the library.
+ * Leaves to others what an instruction does: program.def says it, kernels/vector/ does it. */
 #ifndef FSAM_PROGRAM_H
 #define FSAM_PROGRAM_H
 
+#include <string.h>
+
 #include "engine/engine.h"
 
-/* OP_ADD, … in the order of program.def. */
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* OP_ADD, … */
 enum {
-#define FSAM_OP(name, operands) OP_##name,
+#define FSAM_OP(name, operands, op_class, commutes, text) OP_##name,
 #include "engine/program.def"
-#undef FSAM_OP
   OP_COUNT
 };
 
 enum { SPACE_SCALAR = 0, SPACE_ROW = 1, SPACE_VECTOR = 2 };
 enum { GROUP_ALL = 0, GROUP_PARAMETER = 1, GROUP_LAYER = 2 };
 
-static inline bool op_reduces(int op) { return op >= OP_SUM && op <= OP_GREATEST; }
+/* The rows of program.def by number; libfsam-cuda.so reads them too. */
+#pragma GCC visibility push(default)
+extern const fsam_op fsam__ops[OP_COUNT];
+#pragma GCC visibility pop
+
+static inline bool op_reduces(int op) { return fsam__ops[op].op_class == FSAM_OP_REDUCTION; }
+
+/* How many of its fields are inputs: a, b, …. */
+static inline int op_inputs(int op) {
+  const char *operands = fsam__ops[op].operands;
+  return operands[0] ? (int)strlen(operands) - 1 : 0;
+}
+
+/* The letter of operand `i` (0: out, 1: a, …); 0 where the instruction has no such operand. */
+static inline char op_letter(int op, int i) {
+  return i <= op_inputs(op) ? fsam__ops[op].operands[i] : 0;
+}
+
+/* Field `i` of an instruction: out, a, b, c, d. */
+static inline int op_field(const fsam_instruction *in, int i) {
+  const int32_t fields[] = {in->out, in->a, in->b, in->c, in->d};
+  return fields[i];
+}
+
+/* Is operand `i` one step smaller than the instruction's space? */
+static inline bool op_smaller(const fsam_instruction *in, int i) {
+  return i > 0 && (in->kinds >> (i - 1) & 1);
+}
+
+/* The group of a reduction; GROUP_ALL of other instructions. */
+static inline int op_group(const fsam_instruction *in) {
+  const char *operands = fsam__ops[in->op].operands, *g = strchr(operands, 'g');
+  return g ? op_field(in, (int)(g - operands)) : GROUP_ALL;
+}
 
 /* Limits of one program; what exceeds them is refused when it is made. */
 enum {
@@ -25,12 +64,11 @@ enum {
   MAX_BOUND = 96,
   MAX_TEMPS = 32,
   MAX_UNIFORMS = 192,
-  MAX_REDUCTIONS = 32 /* in one pass */
+  MAX_REDUCTIONS = 32 /* in one sweep */
 };
 
 /* Up to BLOCK consecutive elements of one parameter. A parameter's blocks are cut into spans of
- * SPAN. `slot`: where a GPU puts the partial sum, first blocks of all spans, then second ones, ….
- */
+ * SPAN. `slot`: where a GPU puts the partial sum; first blocks of all spans, then second ones. */
 typedef struct layout_block {
   int64_t offset;
   int32_t count;
@@ -55,9 +93,9 @@ struct fsam_layout {
   size_t on_device_bytes;
 };
 
-/* Instructions [scalars, pass) run once, then [vectors, end) on every block. */
+/* Instructions [scalars, sweep) run once, then [vectors, end) on every block. */
 typedef struct program_stage {
-  int scalars, pass, vectors, end;
+  int scalars, sweep, vectors, end;
   int reductions;
 } program_stage;
 
@@ -65,11 +103,15 @@ struct fsam_program {
   fsam_program_size size;
   int count, stage_count;
   fsam_instruction *code;
-  program_stage *stages; /* the last one may have no pass (vectors == end) */
+  program_stage *stages; /* the last one may have no sweep (vectors == end) */
   const void *compiled;  /* what the device made of it, which outlives it; NULL: it interprets */
 };
 
 /* The layout's scratch memory, at least `count` doubles. NULL without memory. */
 double *fsam__layout_workspace(fsam_layout *layout, int64_t count);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

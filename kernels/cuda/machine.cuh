@@ -1,5 +1,5 @@
 /* machine.cuh: the part of the machine that hand-written kernels (common.cuh) and generated ones
- * (program_device.cuh) share: shared memory, exchanges within a warp, 16-byte accesses, a float's
+ * (generated.cuh) share: shared memory, exchanges within a warp, 16-byte accesses, a float's
  * bits. The library carries this text too and gives it to NVRTC, so that no header of CUDA is
  * included here; g++ compiles it with FSAM_SIMT, and simt.h (spec/simt) for what only a GPU can do.
  */

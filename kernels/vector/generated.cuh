@@ -1,13 +1,13 @@
 /* generated.cuh: what the generated CUDA source of a vector program is made of: a thread's
- * elements in and out of memory, mask bits, the working copy, reductions, scalar arithmetic.
- * Functions and random numbers are in program_math.cuh. The library carries this text and gives it
+ * elements in and out of memory, mask bits, the working copy, reductions.
+ * Arithmetic and random numbers are in vector_math.cuh. The library carries this text and gives it
  * to NVRTC, which has no headers; g++ compiles it with FSAM_SIMT, and simt.h (spec/simt) for the
- * machine. It computes what kernels/program_*.c computes, bit for bit: nothing may be contracted.
+ * machine. It computes what the CPU computes, bit for bit: nothing may be contracted.
  *
  * A thread block walks a block of the layout in chunks of 8 elements per thread: two quads, each
  * 16 bytes of f32, so far apart that the threads' quads follow each other in memory. */
-#ifndef FSAM_PROGRAM_DEVICE_CUH
-#define FSAM_PROGRAM_DEVICE_CUH
+#ifndef FSAM_VECTOR_GENERATED_CUH
+#define FSAM_VECTOR_GENERATED_CUH
 
 #include "kernels/cuda/machine.cuh"
 #include "kernels/vector/arguments.h"
@@ -157,17 +157,44 @@ __device__ __forceinline__ uint32_t conditions(const float v[WIDTH]) {
 
 /* -- reductions -------------------------------------------------------------------------------- */
 
-enum reduction { SUM, DOT, MUL_SQUARES, MAX_ABS, LEAST, GREATEST };
+/* Each reduction of program.def: SUM, …. */
+enum reduction {
+#define FSAM_REDUCTION(name, operands, identity, element, combine) name,
+#include "engine/program.def"
+};
+
+__device__ __forceinline__ double infinite() { return (double)bits_to_float(0x7f800000u); }
 
 __device__ __forceinline__ double identity(reduction op) {
-  const double infinite = (double)bits_to_float(0x7f800000u);
-  return op == LEAST ? infinite : op == GREATEST ? -infinite : 0;
+  switch (op) {
+#define FSAM_REDUCTION(name, operands, identity, element, combine) \
+  case name:                                                       \
+    return identity;
+#include "engine/program.def"
+  }
+  return 0;
 }
 
-/* b comes after a; a NaN wins. */
+/* What an element of each of its inputs gives. */
+__device__ __forceinline__ double element(reduction op, float a, float b) {
+  switch (op) {
+#define FSAM_REDUCTION(name, operands, identity, element, combine) \
+  case name:                                                       \
+    return element;
+#include "engine/program.def"
+  }
+  return 0;
+}
+
+/* b comes after a. */
 __device__ __forceinline__ double combine(reduction op, double a, double b) {
-  if (op <= MUL_SQUARES) return a + b;
-  return a != a || (op == LEAST ? a <= b : a >= b) ? a : b;
+  switch (op) {
+#define FSAM_REDUCTION(name, operands, identity, element, combine) \
+  case name:                                                       \
+    return combine;
+#include "engine/program.def"
+  }
+  return 0;
 }
 
 /* Lays a thread's elements where the chunk's sums are taken. */
@@ -182,18 +209,8 @@ __device__ __forceinline__ void lay(float *staged, const float v[WIDTH], int thr
 __device__ __forceinline__ double add_chunk(reduction op, double sum, const float *x,
                                             const float *y, int n) {
 #pragma unroll 8
-  for (int i = (int)threadIdx.x % LANES_OF_SUM; i < n; i += LANES_OF_SUM) {
-    if (op == SUM) {
-      sum += (double)x[i];
-    } else if (op == DOT) {
-      sum += (double)x[i] * (double)y[i];
-    } else if (op == MUL_SQUARES) {
-      const double product = (double)(x[i] * y[i]);
-      sum += product * product;
-    } else {
-      sum = combine(op, sum, (double)(op == MAX_ABS ? fabsf(x[i]) : x[i]));
-    }
-  }
+  for (int i = (int)threadIdx.x % LANES_OF_SUM; i < n; i += LANES_OF_SUM)
+    sum = combine(op, sum, element(op, x[i], y[i]));
   return sum;
 }
 

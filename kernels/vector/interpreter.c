@@ -1,16 +1,15 @@
-/* interpreter.c: runs a vector program on the CPU. A pass is split over threads by blocks and
+/* interpreter.c: runs a vector program on the CPU. A sweep is split over threads by blocks and
  * walked in strips; every instruction is one function call per strip. Strips are short, not only
  * for the sake of the first-level cache: the processor then looks ahead over several instructions,
  * so that loads of one overlap divisions of another (measured on AdamW over 4 M elements, ns per
  * element: strips of 64 1.04, 128 0.95, 256 1.08, 512 1.75; asking for lines ahead made each
- * slower). Formula and rounding of each instruction: program_elementwise.c and its neighbours. */
+ * slower). What an instruction computes: program.def and the files that interpreter.h names. */
 #include "kernels/vector/interpreter.h"
 
 enum { SERIAL = 16 * BLOCK }; /* with fewer elements threads cost more than they give */
 
 static program_fn function_of(const fsam_instruction *in) {
   program_fn fn = FSAM_CPU(program_elementwise)(in->op, in->kinds);
-  if (!fn) fn = FSAM_CPU(program_fused)(in->op, in->kinds);
   if (!fn) fn = FSAM_CPU(program_memory)(in->op, in->kinds);
   return fn ? fn : FSAM_CPU(program_reduce)(in->op);
 }
@@ -47,7 +46,7 @@ int FSAM_CPU(program_begin)(program_state *s, const fsam_program *p, fsam_layout
 void FSAM_CPU(program_prepare)(program_state *s, const program_stage *stage) {
   const fsam_program *p = s->program;
   FSAM_CPU(program_scalars)
-  (p, s->layout, s->binding, stage->scalars, stage->pass, s->scalars, s->rows, s->u, s->row_of);
+  (p, s->layout, s->binding, stage->scalars, stage->sweep, s->scalars, s->rows, s->u, s->row_of);
   int reductions = 0;
   s->step_count = stage->end - stage->vectors;
   for (int i = 0; i < s->step_count; i++) {
@@ -68,18 +67,15 @@ void FSAM_CPU(program_frame_init)(program_frame *f, const program_state *s, floa
   memcpy(f->u, s->u, (size_t)size->uniforms * sizeof *f->u);
 }
 
-static void spread_rows(program_frame *f, const program_state *s, int parameter) {
+static void broadcast_rows(program_frame *f, const program_state *s, int parameter) {
   for (int i = 0; i < s->program->size.uniforms; i++)
     if (s->row_of[i] >= 0)
       f->u[i] = (float)s->rows[(int64_t)s->row_of[i] * s->layout->parameters + parameter];
 }
 
-static bool stores_act(int op) { return op >= OP_STORE_ACT && op <= OP_MUL_ADD_STORE_ACT; }
-
 /* Is the instruction's output a bound f32 vector, written in place? */
 static bool writes_bound(const program_state *s, const fsam_instruction *in) {
-  return !op_reduces(in->op) && in->op != OP_SET_BITS && !stores_act(in->op) && in->op != OP_KEY &&
-         in->out < s->program->size.bound;
+  return op_letter(in->op, 0) == 'v' && in->out < s->program->size.bound;
 }
 
 static void run_steps(program_frame *f, const program_state *s) {
@@ -107,7 +103,7 @@ void FSAM_CPU(program_block)(program_frame *f, const program_state *s, int64_t i
                              program_sink sink, void *context) {
   const layout_block *block = &s->layout->blocks[index];
   const int bound = s->program->size.bound;
-  spread_rows(f, s, block->parameter);
+  broadcast_rows(f, s, block->parameter);
   for (int done = 0; done < block->count; done += STRIP) {
     f->n = block->count - done < STRIP ? block->count - done : STRIP;
     f->padded = (f->n + WIDE - 1) / WIDE * WIDE;
@@ -121,7 +117,7 @@ void FSAM_CPU(program_block)(program_frame *f, const program_state *s, int64_t i
   }
 }
 
-static void run_pass(program_state *s) {
+static void run_sweep(program_state *s) {
   const int64_t blocks = s->layout->block_count;
   int ops[MAX_REDUCTIONS], reductions = 0;
   for (int i = 0; i < s->step_count; i++)
@@ -143,7 +139,7 @@ static void run_pass(program_state *s) {
 }
 
 /* A parameter's result: those of its blocks in spans, each in order, then the spans in order. A GPU
- * does all spans of the model at once (program_device.cuh). */
+ * does all spans of the model at once (generated.cuh). */
 static double parameter_result(const fsam_layout *l, int op, const double *partial, int parameter) {
   const double *next = partial + l->first_block[parameter];
   double result = FSAM_CPU(program_identity)(op);
@@ -160,7 +156,7 @@ static double parameter_result(const fsam_layout *l, int op, const double *parti
 static void finish(program_state *s, const fsam_instruction *in) {
   const fsam_layout *l = s->layout;
   const double *partial = s->partials + in->d * l->block_count;
-  const int group = in->op == OP_DOT || in->op == OP_MUL_SQUARES ? in->c : in->b;
+  const int group = op_group(in);
   double *sums = s->sums,
          *totals = group == GROUP_ALL ? &s->scalars[in->out] : sums + l->parameters;
   for (int k = 0; k < l->parameters; k++) sums[k] = parameter_result(l, in->op, partial, k);
@@ -179,7 +175,7 @@ static void finish(program_state *s, const fsam_instruction *in) {
 void FSAM_CPU(program_stage_run)(program_state *s, const program_stage *stage) {
   FSAM_CPU(program_prepare)(s, stage);
   if (stage->end == stage->vectors) return;
-  run_pass(s);
+  run_sweep(s);
   for (int i = 0; i < s->step_count; i++)
     if (op_reduces(s->steps[i].in.op)) finish(s, &s->steps[i].in);
 }

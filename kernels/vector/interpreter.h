@@ -1,8 +1,9 @@
-/* interpreter.h: how the CPU runs a pass of a vector program. The interpreter (program.c) walks a
+/* interpreter.h: the CPU's machine for vector programs. The interpreter (interpreter.c) walks a
  * block in strips that fit the first-level cache; each instruction is a function over one strip.
- * The functions: program_elementwise.c, program_fused.c, program_memory.c, program_reduce.c. */
-#ifndef FSAM_KERNELS_PROGRAM_H
-#define FSAM_KERNELS_PROGRAM_H
+ * Owns what these functions share. They are in elementwise.c, memory.c and reduce.c; scalar.c has
+ * what runs between sweeps. */
+#ifndef FSAM_VECTOR_INTERPRETER_H
+#define FSAM_VECTOR_INTERPRETER_H
 
 #include "engine/program.h"
 #include "kernels/simd/simd.h"
@@ -25,10 +26,45 @@ typedef struct program_frame {
 } program_frame;
 
 /* Input `index` (from 0) of an instruction: its register, or NULL for a uniform; the uniform; its
- * elements i … i + LANES - 1. `kinds` is a constant where the function is instantiated. */
+ * elements i … i + LANES - 1. `kinds` is a constant where the function is defined. */
 #define REGISTER(index, field) (kinds >> (index)&1 ? NULL : f->r[in->field])
 #define UNIFORM(index, field) (kinds >> (index)&1 ? v_set(f->u[in->field]) : (vf){0})
 #define INPUT(index, name) (kinds >> (index)&1 ? name##_uniform : v_load(name + i))
+
+/* For an instruction of 1 to 4 inputs: the parameters of a function of them; the variables that
+ * INPUT needs; its arguments for elements i …. */
+#define PARAMETERS_1 vf a
+#define PARAMETERS_2 vf a, vf b
+#define PARAMETERS_3 vf a, vf b, vf c
+#define PARAMETERS_4 vf a, vf b, vf c, vf d
+#define DECLARE(index, name)                       \
+  const float *const name = REGISTER(index, name); \
+  const vf name##_uniform = UNIFORM(index, name)
+#define DECLARE_1 DECLARE(0, a)
+#define DECLARE_2 \
+  DECLARE_1;      \
+  DECLARE(1, b)
+#define DECLARE_3 \
+  DECLARE_2;      \
+  DECLARE(2, c)
+#define DECLARE_4 \
+  DECLARE_3;      \
+  DECLARE(3, d)
+#define INPUTS_1 INPUT(0, a)
+#define INPUTS_2 INPUTS_1, INPUT(1, b)
+#define INPUTS_3 INPUTS_2, INPUT(2, c)
+#define INPUTS_4 INPUTS_3, INPUT(3, d)
+
+/* The choices of uniform inputs that an instruction of 1 to 4 inputs may have: X(name, inputs,
+ * kinds). One input is a vector, except of a copy and a store; products of four inputs have their
+ * uniform second. Lua's compiler sees to both. */
+#define KINDS_1(X, name) X(name, 1, 0) X(name, 1, 1)
+#define KINDS_2(X, name) X(name, 2, 0) X(name, 2, 1) X(name, 2, 2)
+#define KINDS_3(X, name) \
+  X(name, 3, 0)          \
+  X(name, 3, 1) X(name, 3, 2) X(name, 3, 3) X(name, 3, 4) X(name, 3, 5) X(name, 3, 6)
+#define KINDS_4(X, name) X(name, 4, 0) X(name, 4, 2) X(name, 4, 8) X(name, 4, 10)
+enum { KINDS = 16 };
 
 /* Does `statement` for i = 0, LANES, … below `count`; a whole strip, the usual case, has a constant
  * length and is unrolled. */
@@ -62,7 +98,6 @@ typedef void (*program_fn)(program_frame *f, const fsam_instruction *in);
 
 /* The function of an instruction, or NULL when it is another file's. */
 program_fn FSAM_CPU(program_elementwise)(int op, int kinds);
-program_fn FSAM_CPU(program_fused)(int op, int kinds);
 program_fn FSAM_CPU(program_memory)(int op, int kinds);
 program_fn FSAM_CPU(program_reduce)(int op);
 
@@ -77,7 +112,7 @@ void FSAM_CPU(program_scalars)(const fsam_program *p, const fsam_layout *l, cons
                                int from, int to, double *scalars, double *rows, float *u,
                                int *row_of);
 
-/* An instruction with its function; a reduction's `d` is its number within the pass. */
+/* An instruction with its function; a reduction's `d` is its number within the sweep. */
 typedef struct program_step {
   program_fn fn;
   fsam_instruction in;
@@ -90,7 +125,7 @@ typedef struct program_state {
   const fsam_binding *binding;
   double *scalars, *rows;
   double *sums;        /* [parameters], [layers]: while a reduction is finished */
-  double *partials;    /* [reductions of the pass][blocks] */
+  double *partials;    /* [reductions of the sweep][blocks] */
   program_step *steps; /* of the stage in hand */
   int step_count;
   float u[MAX_UNIFORMS];
@@ -102,14 +137,14 @@ typedef void (*program_sink)(void *context, const program_frame *f);
 
 int FSAM_CPU(program_begin)(program_state *s, const fsam_program *p, fsam_layout *l,
                             const fsam_binding *b);
-/* Runs a stage's scalar part and makes its pass ready. */
+/* Runs a stage's scalar part and makes its sweep ready. */
 void FSAM_CPU(program_prepare)(program_state *s, const program_stage *stage);
 /* A frame for program_block; `temps` is f32[MAX_TEMPS + MAX_BOUND][STRIP], 64-byte aligned. */
 void FSAM_CPU(program_frame_init)(program_frame *f, const program_state *s, float *temps);
-/* Runs the pass on one block. */
+/* Runs the sweep on one block. */
 void FSAM_CPU(program_block)(program_frame *f, const program_state *s, int64_t block,
                              program_sink sink, void *context);
-/* Runs a stage whole: scalars, the pass on all blocks and threads, its reductions. */
+/* Runs a stage whole: scalars, the sweep on all blocks and threads, its reductions. */
 void FSAM_CPU(program_stage_run)(program_state *s, const program_stage *stage);
 
 #endif

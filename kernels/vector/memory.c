@@ -1,5 +1,5 @@
-/* memory.c: a vector program's instructions that know where their elements lie: mask bits,
- * the working copy in its two types, and random numbers keyed by seed, step and element. */
+/* memory.c: a vector program's instructions that depend on where their elements lie: mask bits, the
+ * working copy in its two types, and random numbers keyed by seed, step and element. */
 #include <math.h>
 
 #include "kernels/vector/interpreter.h"
@@ -22,7 +22,7 @@ static void run_bits(program_frame *f, const fsam_instruction *in) {
   for (int i = 0; i < n; i += LANES) v_store(out + i, (vf)(bits_at(words, f->offset + i) & one));
 }
 
-FSAM_INLINE void keep_bits(program_frame *f, const fsam_instruction *in, bool uniform) {
+FSAM_INLINE void bits_select(program_frame *f, const fsam_instruction *in, bool uniform) {
   const uint64_t *words = f->bound[in->a];
   const float *b = uniform ? NULL : f->r[in->b];
   const vf b_uniform = uniform ? v_set(f->u[in->b]) : (vf){0};
@@ -35,10 +35,12 @@ FSAM_INLINE void keep_bits(program_frame *f, const fsam_instruction *in, bool un
   }
 }
 
-static void run_keep_bits(program_frame *f, const fsam_instruction *in) { keep_bits(f, in, false); }
+static void run_bits_select(program_frame *f, const fsam_instruction *in) {
+  bits_select(f, in, false);
+}
 
-static void run_keep_bits_uniform(program_frame *f, const fsam_instruction *in) {
-  keep_bits(f, in, true);
+static void run_bits_select_uniform(program_frame *f, const fsam_instruction *in) {
+  bits_select(f, in, true);
 }
 
 /* Whole words: a parameter's last word keeps zeros behind the parameter. */
@@ -78,52 +80,32 @@ static void run_load_act(program_frame *f, const fsam_instruction *in) {
   for (int i = 0; i < n; i += LANES) v_store(out + i, v_load_bf16(a + i));
 }
 
-FSAM_INLINE vf stored(int op, vf a, vf b, vf c) {
-  switch (op) {
-    case OP_ADD_STORE_ACT:
-      return a + b;
-    case OP_MUL_ADD_STORE_ACT:
-      return a * b + c;
-    default:
-      return a;
+/* ADD_STORE_ACT_2: of a vector and a uniform. */
+#define INSTANCE(name, inputs, kinds_)                                           \
+  static void name##_##kinds_(program_frame *f, const fsam_instruction *in) {    \
+    enum { kinds = kinds_ };                                                     \
+    const int n = f->n;                                                          \
+    DECLARE_##inputs;                                                            \
+    if (f->offset >= f->act) {                                                   \
+      float *out = f32_part(f, in->out);                                         \
+      FOR_COUNT(n, v_store_n(out + i, name##_of(INPUTS_##inputs), n_ - i));      \
+    } else {                                                                     \
+      uint16_t *out = (uint16_t *)f->bound[in->out] + f->offset;                 \
+      FOR_COUNT(n, v_store_bf16_n(out + i, name##_of(INPUTS_##inputs), n_ - i)); \
+    }                                                                            \
   }
-}
-
-/* What the operation does not take is register 0, and the compiler drops its loads. */
-FSAM_INLINE void store_act(program_frame *f, const fsam_instruction *in, int op, int kinds) {
-  const float *a = REGISTER(0, a), *b = REGISTER(1, b), *c = REGISTER(2, c);
-  const vf a_uniform = UNIFORM(0, a), b_uniform = UNIFORM(1, b), c_uniform = UNIFORM(2, c);
-  const int n = f->n;
-#define VALUE stored(op, INPUT(0, a), INPUT(1, b), INPUT(2, c))
-  if (f->offset >= f->act) {
-    float *out = f32_part(f, in->out);
-    FOR_COUNT(n, v_store_n(out + i, VALUE, n_ - i));
-  } else {
-    uint16_t *out = (uint16_t *)f->bound[in->out] + f->offset;
-    FOR_COUNT(n, v_store_bf16_n(out + i, VALUE, n_ - i));
-  }
-#undef VALUE
-}
-
-#define STORE(op, kinds)                                                   \
-  static void op##_##kinds(program_frame *f, const fsam_instruction *in) { \
-    store_act(f, in, OP_##op, kinds);                                      \
-  }
-/* Sums and products have their uniform second; the compiler sees to it. */
-#define EACH_STORE(X)     \
-  X(STORE_ACT, 0)         \
-  X(STORE_ACT, 1)         \
-  X(ADD_STORE_ACT, 0)     \
-  X(ADD_STORE_ACT, 2)     \
-  X(MUL_ADD_STORE_ACT, 0) \
-  X(MUL_ADD_STORE_ACT, 2) X(MUL_ADD_STORE_ACT, 4) X(MUL_ADD_STORE_ACT, 6)
-
-EACH_STORE(STORE)
+#define FSAM_STORE(name, inputs, text)                           \
+  FSAM_INLINE vf name##_of(PARAMETERS_##inputs) { return text; } \
+  KINDS_##inputs(INSTANCE, name)
+#include "engine/program.def"
 
 static program_fn store_function(int op, int kinds) {
-#define ENTRY(op, kinds) [OP_##op - OP_STORE_ACT][kinds] = op##_##kinds,
-  static const program_fn table[3][8] = {EACH_STORE(ENTRY)};
-  return kinds < 8 ? table[op - OP_STORE_ACT][kinds] : NULL;
+#define ENTRY(name, inputs, kinds) [OP_##name][kinds] = name##_##kinds,
+#define FSAM_STORE(name, inputs, text) KINDS_##inputs(ENTRY, name)
+  static const program_fn table[OP_COUNT][KINDS] = {
+#include "engine/program.def"
+  };
+  return kinds < KINDS ? table[op][kinds] : NULL;
 }
 
 static void run_round(program_frame *f, const fsam_instruction *in) {
@@ -204,7 +186,7 @@ static void run_normal(program_frame *f, const fsam_instruction *in) { run_rando
 
 /* Adding 16 random bits below bf16's last place, then cutting them off: up with the probability of
  * the remainder (Gupta et al. 2015). Infinities and NaN stay. */
-static void run_round_random(program_frame *f, const fsam_instruction *in) {
+static void run_round_stochastic(program_frame *f, const fsam_instruction *in) {
   const uint32_t seed = word_of(f->s[in->b]), step = word_of(f->s[in->c]);
   const float *a = f->r[in->a];
   float *out = f->r[in->out];
@@ -228,8 +210,7 @@ static void run_round_random(program_frame *f, const fsam_instruction *in) {
   }
 }
 
-/* -- the key of a selection ----------------------------------------------------------------------
- */
+/* -- the key of a selection -------------------------------------------------------------------- */
 
 static void run_key(program_frame *f, const fsam_instruction *in) { f->key = f->r[in->a]; }
 
@@ -237,20 +218,16 @@ program_fn FSAM_CPU(program_memory)(int op, int kinds) {
   switch (op) {
     case OP_BITS:
       return run_bits;
-    case OP_KEEP_BITS:
-      return kinds == 2 ? run_keep_bits_uniform : run_keep_bits;
+    case OP_BITS_SELECT:
+      return kinds == 2 ? run_bits_select_uniform : run_bits_select;
     case OP_SET_BITS:
       return kinds == 1 ? run_set_bits_uniform : run_set_bits;
     case OP_LOAD_ACT:
       return run_load_act;
-    case OP_STORE_ACT:
-    case OP_ADD_STORE_ACT:
-    case OP_MUL_ADD_STORE_ACT:
-      return store_function(op, kinds);
     case OP_ROUND:
       return run_round;
-    case OP_ROUND_RANDOM:
-      return run_round_random;
+    case OP_ROUND_STOCHASTIC:
+      return run_round_stochastic;
     case OP_UNIFORM:
       return run_uniform;
     case OP_NORMAL:
@@ -258,6 +235,6 @@ program_fn FSAM_CPU(program_memory)(int op, int kinds) {
     case OP_KEY:
       return run_key;
     default:
-      return NULL;
+      return store_function(op, kinds);
   }
 }

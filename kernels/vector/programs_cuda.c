@@ -1,7 +1,7 @@
 /* programs_cuda.c: runs a vector program on a GPU: for each stage a launch of one thread block for
  * the reductions that end, scalars and rows, and one over the model. Registers stay in the device's
  * memory, numbers travel as arguments; nothing waits for the host. Programs of equal source share
- * their kernels for as long as the process lives. Bound by memory: a pass reads and writes each of
+ * their kernels for as long as the process lives. Bound by memory: a sweep reads and writes each of
  * its vectors once. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,14 +24,14 @@ int program_select_cuda(uint64_t *mask, const fsam_program *program, fsam_layout
                         int per_parameter, int outside);
 
 enum {
-  MAX_STAGED = 48,            /* vectors that the reductions of a pass look at */
+  MAX_STAGED = 48,            /* vectors that the reductions of a sweep look at */
   MAX_ARGUMENTS = 32764 & ~7, /* bytes of a kernel's parameters */
 };
 
 /* -- compiled programs ------------------------------------------------------------------------- */
 
 typedef struct stage_code {
-  void *between, *pass; /* kernels, or NULL */
+  void *between, *sweep; /* kernels, or NULL */
   int threads;
 } stage_code;
 
@@ -64,7 +64,7 @@ static int make(compiled *c, const fsam_program *p, fsam_device *device) {
     const program_kernels kernels = program_kernels_of(p, i);
     c->stages[i].threads = kernels.threads;
     if (kernels.between) FSAM_TRY(get_kernel(&c->stages[i].between, c->module, "between", i));
-    if (kernels.pass) FSAM_TRY(get_kernel(&c->stages[i].pass, c->module, "pass", i));
+    if (kernels.sweep) FSAM_TRY(get_kernel(&c->stages[i].sweep, c->module, "sweep", i));
   }
   return FSAM_OK;
 }
@@ -83,7 +83,7 @@ static int check_limits(const fsam_program *p) {
     const int staged = program_kernels_of(p, i).staged;
     if (staged > MAX_STAGED)
       return fsam__fail(FSAM_EINVAL,
-                        "program: the reductions of one pass look at %d vectors, on cuda at most "
+                        "program: the reductions of one sweep look at %d vectors, on cuda at most "
                         "%d: flush earlier",
                         staged, MAX_STAGED);
   }
@@ -207,8 +207,8 @@ static int run_stages(const fsam_program *p, fsam_layout *l, const fsam_binding 
     if (stage->between)
       FSAM_TRY(program_module_start(device, stage->between, "program", 1, BETWEEN_THREADS,
                                     arguments, bytes));
-    if (stage->pass && blocks > 0)
-      FSAM_TRY(program_module_start(device, stage->pass, "program", blocks, stage->threads,
+    if (stage->sweep && blocks > 0)
+      FSAM_TRY(program_module_start(device, stage->sweep, "program", blocks, stage->threads,
                                     arguments, bytes));
   }
   return FSAM_OK;

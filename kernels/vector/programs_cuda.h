@@ -1,8 +1,8 @@
 /* programs_cuda.h: vector programs on CUDA, from instructions to something that runs. The source is
- * made by program_source_cuda.c, kernels come from it through the module (program_module.cu with
- * NVRTC; a stand-in in spec/simt), program_cuda.c runs them. No CUDA headers here. */
-#ifndef FSAM_PROGRAM_CUDA_H
-#define FSAM_PROGRAM_CUDA_H
+ * made by source_cuda.c, kernels come from it through the module (module.cu with NVRTC; a stand-in
+ * in spec/simt), programs_cuda.c runs them. No CUDA headers here. */
+#ifndef FSAM_VECTOR_PROGRAMS_CUDA_H
+#define FSAM_VECTOR_PROGRAMS_CUDA_H
 
 #include "engine/program.h"
 #include "kernels/vendor/nvrtc_cuda.h"
@@ -11,13 +11,13 @@
 extern "C" {
 #endif
 
-/* -- source: program_source_cuda.c ------------------------------------------------------------- */
+/* -- source: source_cuda.c --------------------------------------------------------------------- */
 
 /* Kernels of a stage: `between_N` finishes the reductions of the stage before, then does stage N's
- * instructions on scalars and rows, in one thread block; `pass_N` is its pass over the model. */
+ * instructions on scalars and rows, in one thread block; `sweep_N` is its sweep over the model. */
 typedef struct program_kernels {
-  bool between, pass;
-  int threads; /* of a block of the pass */
+  bool between, sweep;
+  int threads; /* of a block of the sweep */
   int staged;  /* vectors that its reductions look at */
 } program_kernels;
 enum { BETWEEN_THREADS = 512 };

@@ -1,6 +1,7 @@
 /* reduce.c: a vector program's reductions. Within a block, element i goes to f64 lane
- * i mod 16; lanes are folded as a tree at the block's end. program.c combines the blocks, in an
- * order that the layout alone decides. So neither threads nor the instruction set change a bit. */
+ * i mod 16; lanes are folded as a tree at the block's end. interpreter.c combines the blocks, in
+ * an order that the layout alone decides. So neither threads nor the instruction set change a bit.
+ */
 #include <math.h>
 
 #include "kernels/vector/interpreter.h"
@@ -18,7 +19,7 @@ FSAM_INLINE void add_elements(double *lanes, int op, const float *a, const float
         continue;
       }
       vf y = b == a ? x : v_load_n(b + at, n - at);
-      if (op == OP_MUL_SQUARES) x = y = x * y;
+      if (op == OP_SUM_SQUARE_PRODUCT) x = y = x * y;
       sum.part[2 * p] += v_low(x) * v_low(y);
       sum.part[2 * p + 1] += v_high(x) * v_high(y);
     }
@@ -49,12 +50,12 @@ static void run_dot(program_frame *f, const fsam_instruction *in) {
     run_sum(f, in, OP_DOT, a, f->r[in->b]);
 }
 
-static void run_mul_squares(program_frame *f, const fsam_instruction *in) {
-  run_sum(f, in, OP_MUL_SQUARES, f->r[in->a], f->r[in->b]);
+static void run_sum_square_product(program_frame *f, const fsam_instruction *in) {
+  run_sum(f, in, OP_SUM_SQUARE_PRODUCT, f->r[in->a], f->r[in->b]);
 }
 
 FSAM_INLINE vf better(int op, vf best, vf x) {
-  vi keep = op == OP_LEAST ? best <= x : best >= x;
+  vi keep = op == OP_MIN_OF ? best <= x : best >= x;
   return v_select(keep | (best != best), best, x);
 }
 
@@ -83,11 +84,9 @@ static void max_abs(program_frame *f, const fsam_instruction *in) {
   run_extreme(f, in, OP_MAX_ABS);
 }
 
-static void least(program_frame *f, const fsam_instruction *in) { run_extreme(f, in, OP_LEAST); }
+static void min_of(program_frame *f, const fsam_instruction *in) { run_extreme(f, in, OP_MIN_OF); }
 
-static void greatest(program_frame *f, const fsam_instruction *in) {
-  run_extreme(f, in, OP_GREATEST);
-}
+static void max_of(program_frame *f, const fsam_instruction *in) { run_extreme(f, in, OP_MAX_OF); }
 
 program_fn FSAM_CPU(program_reduce)(int op) {
   switch (op) {
@@ -95,27 +94,41 @@ program_fn FSAM_CPU(program_reduce)(int op) {
       return run_add;
     case OP_DOT:
       return run_dot;
-    case OP_MUL_SQUARES:
-      return run_mul_squares;
+    case OP_SUM_SQUARE_PRODUCT:
+      return run_sum_square_product;
     case OP_MAX_ABS:
       return max_abs;
-    case OP_LEAST:
-      return least;
-    case OP_GREATEST:
-      return greatest;
+    case OP_MIN_OF:
+      return min_of;
+    case OP_MAX_OF:
+      return max_of;
     default:
       return NULL;
   }
 }
 
+static double infinite(void) { return INFINITY; }
+
 double FSAM_CPU(program_identity)(int op) {
-  return op == OP_LEAST ? INFINITY : op == OP_GREATEST ? -INFINITY : 0;
+  switch (op) {
+#define FSAM_REDUCTION(name, operands, identity, element, combine) \
+  case OP_##name:                                                  \
+    return identity;
+#include "engine/program.def"
+    default:
+      return NAN;
+  }
 }
 
 double FSAM_CPU(program_combine)(int op, double a, double b) {
-  if (op <= OP_MUL_SQUARES) return a + b;
-  if (isnan(a) || (op == OP_LEAST ? a <= b : a >= b)) return a;
-  return b;
+  switch (op) {
+#define FSAM_REDUCTION(name, operands, identity, element, combine) \
+  case OP_##name:                                                  \
+    return combine;
+#include "engine/program.def"
+    default:
+      return NAN;
+  }
 }
 
 double FSAM_CPU(program_fold)(int op, const double lanes[WIDE]) {

@@ -1,11 +1,34 @@
-/* scalar.c: the part of a vector program between passes, on scalars and rows, in f64. It is
- * a few instructions on a few hundred numbers: plain loops, one thread. */
+/* scalar.c: the part of a vector program between sweeps, on scalars and rows, in f64. It is a few
+ * instructions on a few hundred numbers: plain loops, one thread. Owns the functions that the rows
+ * of program.def call, over f64. */
 #include <math.h>
 
 #include "kernels/vector/interpreter.h"
 
+static double truth(bool condition) { return condition; }
+
+static double choose(bool condition, double a, double b) { return condition ? a : b; }
+
+static double choose_or_zero(bool condition, double a) { return condition ? a : 0; }
+
+static double magnitude(double a) { return fabs(a); }
+
+static double square_root(double a) { return sqrt(a); }
+
+static double exponential(double a) { return exp(a); }
+
+static double logarithm(double a) { return log(a); }
+
+static double sign(double a) { return a > 0 ? 1 : a < 0 ? -1 : a; }
+
+static double rounded_down(double a) { return floor(a); }
+
+static double smaller(double a, double b) { return a < b || isnan(a) ? a : b; }
+
+static double larger(double a, double b) { return a > b || isnan(a) ? a : b; }
+
 /* 0 for a divisor of 0, and where the quotient is beyond f32's range; NaN stays. */
-static double quotient(double a, double b) {
+static double ratio(double a, double b) {
   if (isnan(a) || isnan(b)) return a + b;
   double q = a / b;
   return b == 0 || fabs(q) > 3.4028234663852886e38 ? 0 : q;
@@ -26,58 +49,19 @@ static double power(double x, double exponent) {
   } else {
     return pow(x, exponent);
   }
-  return exponent < 0 ? quotient(1, y) : y;
+  return exponent < 0 ? ratio(1, y) : y;
 }
 
 static double apply(int op, double a, double b, double c) {
   switch (op) {
-    case OP_COPY:
-      return a;
-    case OP_NEG:
-      return -a;
-    case OP_ABS:
-      return fabs(a);
-    case OP_SQRT:
-      return sqrt(a);
-    case OP_SIGN:
-      return a > 0 ? 1 : a < 0 ? -1 : a;
-    case OP_EXP:
-      return exp(a);
-    case OP_LOG:
-      return log(a);
-    case OP_NOT:
-      return a == 0;
-    case OP_ADD:
-      return a + b;
-    case OP_SUB:
-      return a - b;
-    case OP_MUL:
-      return a * b;
-    case OP_DIV:
-      return quotient(a, b);
-    case OP_MIN:
-      return a < b || isnan(a) ? a : b;
-    case OP_MAX:
-      return a > b || isnan(a) ? a : b;
-    case OP_POW:
-      return power(a, b);
-    case OP_GT:
-      return a > b;
-    case OP_GE:
-      return a >= b;
-    case OP_EQ:
-      return a == b;
-    case OP_KEEP:
-      return a != 0 ? b : 0;
-    case OP_SELECT:
-      return a != 0 ? b : c;
+#define FSAM_ARITHMETIC(name, inputs, commutes, text) \
+  case OP_##name:                                     \
+    return text;
+#include "engine/program.def"
     default:
-      return NAN; /* vectors only; the compiler never sends it here */
+      return NAN; /* never: the engine refuses other instructions here */
   }
 }
-
-/* How many inputs an instruction has; the fields of the others are not registers. */
-static int inputs_of(int op) { return op == OP_SELECT ? 3 : op >= OP_ADD && op <= OP_KEEP ? 2 : 1; }
 
 void FSAM_CPU(program_scalars)(const fsam_program *p, const fsam_layout *l, const fsam_binding *b,
                                int from, int to, double *scalars, double *rows, float *u,
@@ -93,16 +77,18 @@ void FSAM_CPU(program_scalars)(const fsam_program *p, const fsam_layout *l, cons
       memcpy(base + (size_t)in->out * width, b->cells[in->a], bytes);
     } else if (in->op == OP_STORE) {
       memcpy(b->cells[in->out], base + (size_t)in->a * width, bytes);
-    } else if (in->op == OP_SPREAD) {
+    } else if (in->op == OP_BROADCAST) {
       row_of[in->out] = row ? in->a : -1;
       if (!row) u[in->out] = (float)scalars[in->a];
     } else {
-      const int field[3] = {in->a, in->b, in->c}, inputs = inputs_of(in->op);
+      const int inputs = op_inputs(in->op);
       for (size_t k = 0; k < width; k++) {
-        double x[3] = {0};
-        for (int j = 0; j < inputs; j++)
-          x[j] = !row || (in->kinds >> j & 1) ? scalars[field[j]] : rows[(size_t)field[j] * n + k];
-        base[(size_t)in->out * width + k] = apply(in->op, x[0], x[1], x[2]);
+        double x[4] = {0}; /* a, b, c behind out */
+        for (int j = 1; j <= inputs; j++) {
+          const size_t at = (size_t)op_field(in, j);
+          x[j] = !row || op_smaller(in, j) ? scalars[at] : rows[at * n + k];
+        }
+        base[(size_t)in->out * width + k] = apply(in->op, x[1], x[2], x[3]);
       }
     }
   }

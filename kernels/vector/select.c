@@ -1,8 +1,8 @@
 /* select.c: exact top-k by a histogram of the keys' bits (radix select; non-negative floats order
- * as their bits do). Four passes over the keys, which are the result of a vector program and are
+ * as their bits do). Four sweeps over the keys, which are the result of a vector program and are
  * never stored: three find the k-th largest key 11, 11 and 9 bits at a time, the last sets bits.
  * Memory: the histograms, and one count of ties per block. Ties go to the lowest element at any
- * thread count, because the blocks' counts are added up in order before the last pass. */
+ * thread count, because the blocks' counts are added up in order before the last sweep. */
 #include <stdlib.h>
 
 #include "kernels/vector/interpreter.h"

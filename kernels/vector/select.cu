@@ -59,7 +59,7 @@ __device__ __forceinline__ void flush(const selection &s, uint32_t *bins, int gr
 /* Counts the keys of a layout block that share the prefix, by the `width` bits above `shift`. */
 __device__ __forceinline__ void count_block(const selection &s, uint32_t *bins,
                                             const layout_block &block, int shift, int width) {
-  const int above = shift + width; /* 31 in the first pass: every key shares nothing */
+  const int above = shift + width; /* 31 in the first sweep: every key shares nothing */
   const uint32_t found = s.groups[group_of(s, block)].prefix, prefix = found >> above;
   if (found == UINT32_MAX) return;
   for (int i = (int)threadIdx.x * OCTET; i < block.count; i += THREADS * OCTET) {

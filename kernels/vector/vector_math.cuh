@@ -1,15 +1,27 @@
-/* vector_math.cuh: the functions of a vector program on CUDA, one element at a time, and its
- * random numbers: the polynomials of simd_math.h and the draws of program_memory.c, bit for bit.
+/* vector_math.cuh: the functions that the rows of program.def call, on CUDA, one element at a time,
+ * and random numbers: the polynomials of simd_math.h and the draws of memory.c, bit for bit.
  * What the CPU leaves to its C library in f64 (pow of an arbitrary exponent; exp, log and pow of
  * scalars) is here CUDA's, whose last bit may differ before the result is rounded to f32. */
-#ifndef FSAM_PROGRAM_MATH_CUH
-#define FSAM_PROGRAM_MATH_CUH
+#ifndef FSAM_VECTOR_MATH_CUH
+#define FSAM_VECTOR_MATH_CUH
 
 #include "engine/philox.h"
 #include "kernels/vector/generated.cuh"
 
+__device__ __forceinline__ float truth(bool condition) { return condition ? 1.0f : 0.0f; }
+
 /* -- of elements ------------------------------------------------------------------------------- */
 
+__device__ __forceinline__ float choose(bool condition, float a, float b) {
+  return condition ? a : b;
+}
+__device__ __forceinline__ float choose_or_zero(bool condition, float a) {
+  return condition ? a : 0.0f;
+}
+__device__ __forceinline__ float magnitude(float x) { return fabsf(x); }
+__device__ __forceinline__ float square_root(float x) { return sqrtf(x); }
+__device__ __forceinline__ float rounded_down(float x) { return floorf(x); }
+__device__ __forceinline__ float ratio(float a, float b) { return a / b; }
 __device__ __forceinline__ float sign(float x) { return x > 0 ? 1.0f : x < 0 ? -1.0f : x; }
 __device__ __forceinline__ float smaller(float a, float b) { return a < b || a != a ? a : b; }
 __device__ __forceinline__ float larger(float a, float b) { return a > b || a != a ? a : b; }
@@ -82,12 +94,23 @@ __device__ __forceinline__ float power(float x, float exponent) {
 
 /* -- of scalars and rows ----------------------------------------------------------------------- */
 
+__device__ __forceinline__ double choose(bool condition, double a, double b) {
+  return condition ? a : b;
+}
+__device__ __forceinline__ double choose_or_zero(bool condition, double a) {
+  return condition ? a : 0.0;
+}
+__device__ __forceinline__ double magnitude(double x) { return fabs(x); }
+__device__ __forceinline__ double square_root(double x) { return sqrt(x); }
+__device__ __forceinline__ double exponential(double x) { return exp(x); }
+__device__ __forceinline__ double logarithm(double x) { return log(x); }
+__device__ __forceinline__ double rounded_down(double x) { return floor(x); }
 __device__ __forceinline__ double sign(double x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
 __device__ __forceinline__ double smaller(double a, double b) { return a < b || a != a ? a : b; }
 __device__ __forceinline__ double larger(double a, double b) { return a > b || a != a ? a : b; }
 
 /* 0 for a divisor of 0, and where the quotient is beyond f32's range; NaN stays. */
-__device__ __forceinline__ double quotient(double a, double b) {
+__device__ __forceinline__ double ratio(double a, double b) {
   if (a != a || b != b) return a + b;
   const double q = a / b;
   return b == 0 || fabs(q) > 3.4028234663852886e38 ? 0 : q;
@@ -103,7 +126,7 @@ __device__ __forceinline__ double power(double x, double exponent) {
     y = power_whole(x, (int)size);
   else
     return pow(x, exponent);
-  return exponent < 0 ? quotient(1.0, y) : y;
+  return exponent < 0 ? ratio(1.0, y) : y;
 }
 
 /* -- random numbers ---------------------------------------------------------------------------- */
@@ -208,8 +231,8 @@ __device__ __forceinline__ void round_nearest(float v[WIDTH], const float x[WIDT
 }
 
 /* Adds 16 random bits below bf16's last place and cuts them off; infinities and NaN stay. */
-__device__ __forceinline__ void round_random(float v[WIDTH], const float x[WIDTH], const place &p,
-                                             uint32_t seed, uint32_t step) {
+__device__ __forceinline__ void round_stochastic(float v[WIDTH], const float x[WIDTH],
+                                                 const place &p, uint32_t seed, uint32_t step) {
 #pragma unroll
   for (int q = 0; q < QUADS; q++) {
     uint32_t w[QUAD];

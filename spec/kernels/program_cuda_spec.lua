@@ -95,19 +95,19 @@ describe("a vector program on cuda", function()
     return
   end
 
-  it("is refused when one pass reduces more vectors than fit", function()
+  it("is refused when one sweep reduces more vectors than fit", function()
     local op = require("fsam.vector.instructions").OP
     local out = C.ffi.new("fsam_device *[1]")
     simt.open(out)
     local device, made = C.ffi.gc(out[0], C.lib.fsam_device_close), C.ffi.new("fsam_program *[1]")
     local code = C.ffi.new("fsam_instruction[27]")
-    code[0].op, code[26].op = op.PASS, op.END
+    code[0].op, code[26].op = op.SWEEP, op.END
     for i = 1, 25 do
       code[i] = { op = op.DOT, space = 2, out = i - 1, a = 2 * i - 2, b = 2 * i - 1 }
     end
     local size = C.ffi.new("fsam_program_size", { bound = 50, scalars = 25 })
     assert.is_true(C.lib.fsam_program_new(made, device, code, 27, size) < 0)
-    assert.equal("program: the reductions of one pass look at 50 vectors, on cuda at most 48: "
+    assert.equal("program: the reductions of one sweep look at 50 vectors, on cuda at most 48: "
       .. "flush earlier", C.ffi.string(C.lib.fsam_error()))
   end)
 end)

@@ -2,19 +2,12 @@
 local C = require("fsam.C")
 local simt = require("spec.simt.device")
 local stage = require("spec.kernels.stage")
+local OP = require("fsam.vector.instructions").OP
 local ffi, check = C.ffi, C.check
 
 local PARAMETERS = { -- elements, frozen
   { 5000, 0 }, { 100, 0 }, { 70, 1 }, { 64, 0 }, { 9000, 0 }, { 1, 0 },
 }
-
-local function op(name)
-  local number = 0
-  while ffi.string(C.lib.fsam_program_op(number)) ~= name do
-    number = number + 1
-  end
-  return number
-end
 
 --- A layout of PARAMETERS on a device.
 local function layout_on(device)
@@ -48,7 +41,7 @@ describe("select on cuda", function()
     gpu_layout = layout_on(gpu)
     keys = ffi.new("float[?] __attribute__((aligned(64)))", total)
     local code = ffi.new("fsam_instruction[3]",
-      { { op = op("PASS") }, { op = op("KEY"), space = 2 }, { op = op("END") } })
+      { { op = OP.SWEEP }, { op = OP.KEY, space = 2 }, { op = OP.END } })
     local size = ffi.new("fsam_program_size", { bound = 1 })
     local made = ffi.new("fsam_program *[1]")
     check(C.lib.fsam_program_new(made, cpu, code, 3, size))

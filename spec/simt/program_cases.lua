@@ -1,5 +1,5 @@
 --- Vector programs for program_cuda_spec.lua that only a GPU's way of cutting makes special: many
--- blocks and spans of blocks, many reductions in one pass, functions over all kinds of numbers,
+-- blocks and spans of blocks, many reductions in one sweep, functions over all kinds of numbers,
 -- parameters that end anywhere within a chunk.
 local support = require("spec.lua.vector.support")
 local where = require("fsam.vector").where
@@ -91,6 +91,7 @@ function M.functions()
     function() return x ^ z:abs():max() end,
     function() return where(x:gt(z), x:sqrt(), z:abs():sqrt()) end,
     function() return x:min(z):max(x * z) end,
+    function() return x:floor() + (-z):floor() end,
     function() return x / (z:sum() * 0) end,
     function() return x / z:per("tensor"):max_abs() end,
   }) do
@@ -99,7 +100,7 @@ function M.functions()
   end
   local s = z:per("tensor"):norm()
   for _, row in ipairs({ s:exp(), s:log(), s ^ 3, s ^ -0.5, s ^ 0.3, s / (s - s), s:sign(), -s,
-    s:min(1), s:max(1), where(s:gt(1), s, 0.5) }) do
+    s:floor(), s:min(1), s:max(1), where(s:gt(1), s, 0.5) }) do
     row:read()
   end
 end

@@ -72,7 +72,7 @@ end
 
 local HEADERS = { "kernels/cuda/machine.cuh", "kernels/vector/arguments.h",
   "kernels/vector/generated.cuh", "kernels/vector/vector_math.cuh", "engine/philox.h",
-  "spec/simt/simt.h" }
+  "engine/program.def", "spec/simt/simt.h" }
 
 local COMPILER = "c++ -std=c++17 -O0 -shared -fPIC -x c++ -fvisibility=hidden -ffp-contract=off "
   .. "-fno-strict-aliasing -fno-exceptions -Wall -Wextra -Wno-unknown-pragmas -Werror "

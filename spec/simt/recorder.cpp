@@ -201,7 +201,8 @@ int compare(const content &c, const bytes &got, const char *what, int number, bo
  * and log of scalars? The shim has the C library's. */
 bool asks_library(const recorded &entry) {
   for (const fsam_instruction &in : entry.code)
-    if (in.op == OP_POW || (in.space != SPACE_VECTOR && (in.op == OP_EXP || in.op == OP_LOG)))
+    if (in.op == OP_POW || in.op == OP_POW_FIXED ||
+        (in.space != SPACE_VECTOR && (in.op == OP_EXP || in.op == OP_LOG)))
       return true;
   return false;
 }

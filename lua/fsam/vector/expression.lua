@@ -132,9 +132,9 @@ end
 local function multiply(a, b)
   a, b = operand(a, "*"), operand(b, "*")
   if is_bool(a) then
-    return binary(OP.KEEP, a, b, "*", is_bool(b))
+    return binary(OP.MASK_SELECT, a, b, "*", is_bool(b))
   elseif is_bool(b) then
-    return binary(OP.KEEP, b, a, "*", false)
+    return binary(OP.MASK_SELECT, b, a, "*", false)
   end
   return binary(OP.MUL, a, b, "*")
 end
@@ -180,10 +180,10 @@ local reductions = {
     return binary(OP.DIV, sum, sum.params:element_count(group), "mean")
   end,
   min = function(x, group)
-    return reduce(OP.LEAST, group, x, false, "min")
+    return reduce(OP.MIN_OF, group, x, false, "min")
   end,
   max = function(x, group)
-    return reduce(OP.GREATEST, group, x, false, "max")
+    return reduce(OP.MAX_OF, group, x, false, "max")
   end,
 }
 
@@ -193,7 +193,8 @@ for name, build in pairs(reductions) do
   end
 end
 
-local UNARY = { abs = OP.ABS, sqrt = OP.SQRT, sign = OP.SIGN, exp = OP.EXP, log = OP.LOG }
+local UNARY = { abs = OP.ABS, sqrt = OP.SQRT, sign = OP.SIGN, exp = OP.EXP, log = OP.LOG,
+  floor = OP.FLOOR }
 for name, op in pairs(UNARY) do
   methods[name] = function(x)
     return unary(op, x, name)

@@ -1,5 +1,5 @@
---- Numbers of the instructions (engine/program.def, asked from the library, so that the two lists
--- are one), and of what only Lua knows.
+--- The instructions of vector programs as Lua knows them. Everything about them comes from the
+-- library, whose one list is engine/program.def; owns the numbers of what only Lua knows.
 local C = require("fsam.C")
 require("fsam.base.source_line").own()
 
@@ -7,18 +7,21 @@ local M = {}
 
 --- Instruction numbers by name: OP.ADD, OP.MUL_ADD, …
 M.OP = {}
---- Names by number.
-M.NAME = {}
+--- By number: its name; how many values of its space it reads; does it reduce a vector; may its
+-- first two inputs change places without changing a bit?
+M.NAME, M.INPUTS, M.REDUCES, M.COMMUTES = {}, {}, {}, {}
 
-local op = 0
-while true do
-  local name = C.lib.fsam_program_op(op)
-  if name == nil then
-    break
-  end
-  M.NAME[op] = C.ffi.string(name)
-  M.OP[M.NAME[op]] = op
-  op = op + 1
+local REDUCTION = C.lib.FSAM_OP_REDUCTION
+
+local number, op = 0, C.lib.fsam_program_op(0)
+while op ~= nil do
+  local name, operands = C.ffi.string(op.name), C.ffi.string(op.operands)
+  M.OP[name], M.NAME[number] = number, name
+  M.INPUTS[number] = select(2, operands:sub(2):gsub("v", ""))
+  M.REDUCES[number] = op.op_class == REDUCTION
+  M.COMMUTES[number] = op.commutes ~= 0
+  number = number + 1
+  op = C.lib.fsam_program_op(number)
 end
 
 -- Nodes and key records that are no instructions.

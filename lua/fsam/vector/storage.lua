@@ -64,7 +64,7 @@ local function fitting(self, value, options)
     fail("%s:set: a scalar or number is needed, got %s", self.name, expression.describe(value))
   elseif class == ACT then
     if options and options.rounding == "stochastic" then
-      local op = code.OP.ROUND_RANDOM
+      local op = code.OP.ROUND_STOCHASTIC
       return expression.new(op, value, options.seed, options.step, self.params, code.VECTOR)
     end
     return expression.new(code.OP.ROUND, value, false, false, self.params, code.VECTOR)

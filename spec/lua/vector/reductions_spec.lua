@@ -186,3 +186,20 @@ describe("scalars", function()
     assert.is_true(value ~= value)
   end)
 end)
+
+describe("floor", function()
+  it("rounds scalars and rows down", function()
+    local P = support.model()
+    local x = P:vector("x")
+    x:set(P:each(function(parameter) return 0.5 - parameter.index end))
+    assert.equal(-3, (x:max() * 0 - 2.5):floor():read())
+    assert.equal(2, (x:max() * 0 + 2):floor():read())
+    for _, row in ipairs({ x:per("tensor"):max():floor():read() }) do
+      for i, parameter in ipairs(P.parameters) do
+        if not parameter.frozen then
+          assert.equal(-parameter.index, row[i])
+        end
+      end
+    end
+  end)
+end)

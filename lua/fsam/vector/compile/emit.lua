@@ -160,7 +160,7 @@ function M.emit(plan, bound, numbers, cells)
   for time = 0, plan.sweeps - 1 do
     local list, temps = sweep(plan, scalars, time, bound)
     append_all(out, scalars:take()) -- what the sweep's uniforms are spread from
-    out[#out + 1] = mark(OP.PASS)
+    out[#out + 1] = mark(OP.SWEEP)
     append_all(out, list)
     out[#out + 1] = mark(OP.END)
     most = math.max(most, temps)

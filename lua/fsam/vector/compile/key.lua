@@ -18,8 +18,7 @@ source_line.own()
 
 local ffi = C.ffi
 local LEAF, QUEUED, CELL = code.LEAF, code.QUEUED, code.CELL
-local CELLS, GROUP = code.CELLS, code.GROUP
-local FIRST_REDUCTION, LAST_REDUCTION = code.OP.SUM, code.OP.GREATEST
+local CELLS, GROUP, REDUCES = code.CELLS, code.GROUP, code.REDUCES
 
 local M = {}
 
@@ -130,8 +129,7 @@ function visit(x)
   else
     local a, b, c = visit(x.a), visit(x.b), visit(x.c)
     id = record(op, x.kind, a, b, c)
-    local instruction = op % GROUP
-    if instruction >= FIRST_REDUCTION and instruction <= LAST_REDUCTION then
+    if REDUCES[op % GROUP] then
       reductions[#reductions + 1] = x
     end
   end

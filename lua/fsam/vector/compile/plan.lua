@@ -14,7 +14,7 @@ require("fsam.base.source_line").own()
 local M = {}
 
 local LEAF, QUEUED, CELL = code.LEAF, code.QUEUED, code.CELL
-local FIRST, LAST = code.OP.SUM, code.OP.GREATEST
+local REDUCES = code.REDUCES
 
 local Plan = {}
 Plan.__index = Plan
@@ -24,7 +24,7 @@ function Plan:reduction(id)
   local op = self.op[id]
   if op >= 0 then
     local instruction = op % code.GROUP
-    if instruction >= FIRST and instruction <= LAST then
+    if REDUCES[instruction] then
       return instruction, (op - instruction) / code.GROUP
     end
   end

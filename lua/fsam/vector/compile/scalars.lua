@@ -87,7 +87,7 @@ function Scalars:uniform(ref)
   local key = register * 2 + space
   if not self.uniform_of[key] then
     self.uniform_of[key] = new_register(self, "uniform")
-    append(self, OP.SPREAD, space, 0, self.uniform_of[key], register)
+    append(self, OP.BROADCAST, space, 0, self.uniform_of[key], register)
   end
   return self.uniform_of[key]
 end

@@ -114,8 +114,7 @@ end
 
 local ARITHMETIC = { [OP.ADD] = true, [OP.SUB] = true, [OP.MUL] = true, [OP.DIV] = true }
 local MAGNITUDE, PRODUCT = { [OP.ABS] = true }, { [OP.MUL] = true }
-local COMMUTES = { [OP.ADD] = true, [OP.MUL] = true }
-local INPUTS = { [OP.KEEP] = 2, [OP.SELECT] = 3 }
+local COMMUTES, INPUTS = code.COMMUTES, code.INPUTS
 
 -- Is DIV by this operand a quotient by a scalar or row (with its rule for 0), not by a number?
 function Values:divides_by_reduction(ref)
@@ -158,7 +157,7 @@ function Values:reduced(id)
   if product then
     local x, y = plan.a[product], plan.b[product]
     if plan:rank((self:behind(x))) == VECTOR and plan:rank((self:behind(y))) == VECTOR then
-      return OP.MUL_SQUARES, self:vector(x), self:vector(y)
+      return OP.SUM_SQUARE_PRODUCT, self:vector(x), self:vector(y)
     end
   end
   return op, self:vector(a), op == OP.DOT and self:vector(b) or nil
@@ -225,7 +224,7 @@ end
 function Values:keep_bits(ref)
   local mask, slot = self:behind(self.plan.a[ref])
   if slot and self.plan.kind[mask] == code.BITS and not self.known[mask] then
-    return self:append(OP.KEEP_BITS, { "m", slot }, self:operand(self.plan.b[ref]))
+    return self:append(OP.BITS_SELECT, { "m", slot }, self:operand(self.plan.b[ref]))
   end
 end
 
@@ -237,11 +236,11 @@ function Values:compute(ref)
   elseif op == OP.UNIFORM or op == OP.NORMAL then
     return self:append(op, { "s", self.scalars:value(plan.a[ref]) },
       { "s", self.scalars:value(plan.b[ref]) }, { "s", self.scalars:value(plan.c[ref]) })
-  elseif op == OP.ROUND_RANDOM then
+  elseif op == OP.ROUND_STOCHASTIC then
     return self:append(op, self:vector(plan.a[ref]), { "s", self.scalars:value(plan.b[ref]) },
       { "s", self.scalars:value(plan.c[ref]) })
   end
-  local kept = op == OP.KEEP and self:keep_bits(ref)
+  local kept = op == OP.MASK_SELECT and self:keep_bits(ref)
   if kept then
     return kept
   end
@@ -250,13 +249,16 @@ function Values:compute(ref)
   end
   local inputs, all_uniform = {}, true
   for i, operand in ipairs({ plan.a[ref], plan.b[ref], plan.c[ref] }) do
-    if i <= (INPUTS[op] or 2) then
+    if i <= INPUTS[op] then
       inputs[i] = self:operand(operand)
       all_uniform = all_uniform and inputs[i][1] == "u"
     end
   end
   if all_uniform then
     inputs[1] = self:append(OP.COPY, inputs[1])
+  end
+  if op == OP.POW and inputs[1][1] ~= "u" and inputs[2][1] == "u" then
+    op = OP.POW_FIXED
   end
   return self:append(op, unpack(inputs))
 end
