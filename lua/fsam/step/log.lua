@@ -33,7 +33,8 @@ function Log:explored(x)
 end
 
 function Log:first(result, norm)
-  self.alone = result.ranks.size < self.ranks.size
+  -- What an evaluate of the caller's own returns has no ranks: it is what all of them made.
+  self.alone = result.ranks ~= nil and result.ranks.size < self.ranks.size
   self.gnorms[#self.gnorms + 1] = norm
   if result.samples == 0 then
     return -- a rank alone may have no sample of a group

@@ -4,7 +4,7 @@ local flags = require("fsam.train.flags")
 local header = require("fsam.report.header")
 local options = require("fsam.options")
 
-local SPEC = flags.spec({ name = "own.lua", data = "none", metrics = { "loss" }, profiles = {
+local SPEC = flags.spec({ name = "own.lua", task = "cola", profiles = {
   { label = "without --restore-file", when = function(typed) return not typed.restore_file end,
     values = { lr = 7e-4, power = 1, rho = { sam = 0.02 } } } } })
 

@@ -158,8 +158,8 @@ describe("setup", function()
   end)
 
   it("refuses parts that it does not know or that are none", function()
-    fails("setup: the part tokeniser is unknown; did you mean tokenizer? (run, corpus, tokenizer, "
-      .. "model, task, pass, optimizer)", { tokeniser = {} })
+    fails("setup: the part tokeniser is unknown; did you mean tokenizer? (ranks, run, corpus, "
+      .. "tokenizer, model, task, pass, optimizer)", { tokeniser = {} })
     fails("setup: the recipe's corpus is nil, expected a table, or a function that returns one",
       { corpus = function() end })
     fails("setup: the recipe's model is a string, expected a table, or a function that returns one",
