@@ -19,8 +19,7 @@ local options = fsam.options.parse(arg, fsam.train.flags.spec({
       label = "without --restore-file",
       when = function(given) return not given.restore_file end,
       values = { arch = "tiny", lr = 7e-4, max_epoch = 8, dropout = 0, attention_dropout = 0,
-        rho = { sam = 0.02, esam = 0.02, gsam = 0.02, aesam = 0.02, friendly = 0.02,
-          looksam = 0.02, rst = 0.02, ["sam-k"] = 0.02, stable = 0.02, wsam = 0.02 } },
+        rho = { times = 0.4, asam = 0.1 } }, -- of each sam-type's own radius
     },
   },
 }))

@@ -30,12 +30,12 @@ describe("a recipe's own sam-type", function()
 
   it("is the recipe's default, and trains", function()
     local out = custom({})
-    assert.matches("· zsharp, rho 0.05 · seed 1\n", out, 1, true)
+    assert.matches("· zsharp, rho 0.02 · seed 1\n", out, 1, true)
     assert.matches("trained  2 updates", out, 1, true)
   end)
 
   it("has a masked form, and leaves room for others", function()
-    assert.matches("· fisher-zsharp, rho 0.05, keep 10 %", custom({ "--sam_type", "fisher_zsharp",
+    assert.matches("· fisher-zsharp, rho 0.02, keep 10 %", custom({ "--sam_type", "fisher_zsharp",
       "--z-cut", "1", "--fisher", "magnitude" }), 1, true)
     assert.matches("· adam · seed 1\n", custom({ "--optimizer", "adam" }), 1, true)
   end)

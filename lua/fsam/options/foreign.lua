@@ -3,8 +3,8 @@
 -- Owns three lists. Hugging Face's names are answered with ours. Flags of fairseq and of the FSAM
 -- fork that say what is true here anyway are accepted, so that their commands work; what is not
 -- offered says so and what to do instead. Two more are options, which --help does not show. Some
--- answers depend on the recipe's task: a row of fsam.data.tasks, { title, labels (nil: scores) }, or nil where the recipe
--- says nothing of it.
+-- answers depend on the recipe's task, a row of fsam.data.tasks: { title, labels (nil: scores) }. A
+-- command line without a task takes them all.
 
 local errors = require("fsam.errors")
 

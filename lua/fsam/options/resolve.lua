@@ -46,29 +46,30 @@ end
 
 -- -- profiles -------------------------------------------------------------------------------------
 
--- { times = 0.4 } or { sam = 0.02, … }, and not a list.
+-- { times = 0.4, asam = 0.1, … }, and not a list.
 local function is_rule(entry)
   return type(entry) == "table" and type(next(entry)) == "string"
 end
 
 --- What a profile makes of a declaration.
--- @param entry of the profile's `values`: a value; { times = F }, a factor of the declared default;
---   or { NAME = either, … }, for each optimizer or sam-type of these names its own. A fisher- form
---   follows its plain type
+-- @param entry of the profile's `values`: a value, or a rule { times = F, NAME = value, … }. A rule
+--   gives each optimizer or sam-type of these names its own value, and all others F times their
+--   declared default (without `times`: nothing). A fisher- form follows its plain type
 -- @tparam table d the owner's declaration
 -- @tparam[opt] string owner the optimizer's or sam-type's name
 -- @return the value, or nil where the profile says nothing
 function M.profiled(entry, d, owner)
   if not is_rule(entry) then
     return entry
-  elseif entry.times then
-    return d.default and tonumber(("%.10g"):format(d.default * entry.times)) -- 0.02 to the bit
   end
   local own = owner and entry[owner]
   if own == nil and owner then
     own = entry[owner:match("^fisher%-(.+)")]
   end
-  return M.profiled(own, d, owner)
+  if own == nil and entry.times and d.default then
+    own = tonumber(("%.10g"):format(d.default * entry.times)) -- 0.02 to the bit
+  end
+  return own
 end
 
 -- -- sources --------------------------------------------------------------------------------------
@@ -137,7 +138,7 @@ end
 local function check_entry(label, d, entry)
   if is_rule(entry) and entry.times and d.type ~= "number" and d.type ~= "integer" then
     errors.raise("profile %s: %s is a %s, which has no multiple", label, M.flag(d.name), d.type)
-  elseif not is_rule(entry) or entry.times then
+  elseif not is_rule(entry) then
     return
   end
   local known = {}
@@ -148,7 +149,7 @@ local function check_entry(label, d, entry)
   end
   table.sort(known)
   for name in pairs(entry) do
-    local found = false
+    local found = name == "times"
     for _, other in ipairs(known) do
       found = found or other == name
     end

@@ -150,9 +150,9 @@ end
 
 --- Makes the parts of a run.
 -- @tparam table options read by train.flags.spec, which has the task's row (fsam.data.tasks)
--- @tparam[opt] table own parts that the recipe makes: ranks, run, corpus, tokenizer, model, task, pass,
---   optimizer. Each is the part itself, or a function that gets the parts made before it (with
---   options, and row, the task's) and returns the part
+-- @tparam[opt] table own parts that the recipe makes: ranks, run, corpus, tokenizer, model, task,
+--   pass, optimizer. Each is the part itself, or a function that gets the parts made before it
+--   (with options, and row, the task's) and returns the part
 -- @treturn ?table options, row and those parts, as train.run takes them; nil when nothing is left
 --   to train in --save-dir
 -- @treturn ?string then a sentence that says so

@@ -110,10 +110,14 @@ describe("several owners of one name", function()
       assert.equal(rho, o.owned.sam.rho)
       assert.equal("profile: here", o.origin.rho)
     end
+    local both = { times = 0.4, asam = 0.1 }
+    assert.equal(0.1, read(both, "--sam-type", "asam").rho)
+    assert.equal(0.1, read(both, "--sam-type", "fisher-asam").rho)
+    assert.equal(0.4, read(both, "--sam-type", "msam").rho)
   end)
 
   it("take a profile's value for their name, a fisher- form its plain type's", function()
-    local rho = { sam = 0.02, asam = { times = 0.5 } }
+    local rho = { sam = 0.02, asam = 0.25 }
     assert.equal(0.02, read(rho, "--sam-type", "sam").rho)
     assert.equal(0.02, read(rho, "--sam-type", "fisher-sam").rho)
     assert.equal(0.25, read(rho, "--sam-type", "asam").rho)
@@ -224,14 +228,15 @@ describe("answers to other programs' flags", function()
   end
 
   it("follow the recipe's task", function()
-    assert.is_true(read({ title = "MNLI", labels = { "a", "b", "c" } }, "--num-classes", "3", "--x").x)
+    local mnli = { title = "MNLI", labels = { "a", "b", "c" } }
+    assert.is_true(read(mnli, "--num-classes", "3", "--x").x)
     assert.is_true(read({ title = "STS-B" }, "--regression-target", "--num-classes", "1", "--x").x)
     assert.is_true(read(nil, "--num-classes", "5", "--regression-target", "--x").x)
     assert.has_error(function()
-      read({ title = "MNLI", labels = { "a", "b", "c" } }, "--num-classes", "2")
+      read(mnli, "--num-classes", "2")
     end, "--num-classes 2 is not offered here (3)")
     assert.has_error(function()
-      read({ title = "MNLI", labels = { "a", "b", "c" } }, "--regression-target")
+      read(mnli, "--regression-target")
     end, "--regression-target belongs to tasks with scores, such as STS-B; MNLI has classes")
   end)
 end)
