@@ -79,7 +79,7 @@ local function leave(P, request, gradient, share)
   local at = 0
   for _, parameter in ipairs(P.parameters) do
     local tensor, part = P:grad(parameter, request.into), {}
-    local before = request.add and tensor:read()
+    local before = request.accumulate and tensor:read()
     for k = 1, parameter.count do
       part[k] = (request.skip and request.skip[parameter] and 0 or gradient[at + k]) * share
         + (before and before[k] or 0)
@@ -98,7 +98,7 @@ local function evaluate_on(P, n, log)
     local losses, gradient = logistic(read(P, "weight"), n, chosen)
     log[#log + 1] = { backward = request.backward, samples = #chosen }
     if request.backward then
-      leave(P, request, gradient, #chosen / (request.of or #chosen))
+      leave(P, request, gradient, #chosen / (request.mean_over or #chosen))
     end
     local sum = 0
     for _, loss in ipairs(losses) do

@@ -29,7 +29,7 @@ function Grads:begin(skip, accumulate)
   self.skip, self.accumulate = skip or {}, accumulate or false
   self:restart()
   if accumulate and next(self.skip) then
-    errors.raise("a pass that adds to a gradient cannot skip parameters; give skip or add")
+    errors.raise("a pass that adds to a gradient cannot skip parameters; give skip or accumulate")
   end
 end
 

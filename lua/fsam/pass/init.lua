@@ -140,15 +140,15 @@ end
 --- One pass over micro-batches. The gradient is their share of the mean over the samples of all
 -- ranks (D4), so that the ranks' gradients add up to it.
 -- @tparam table list host batches, this rank's
--- @tparam table o training; key = { seed, step, draw }; gradients (fsam.pass.gradients) or nil; of,
---   how many samples the mean is over (default: those of the pass, on all ranks); ranks
+-- @tparam table o training; key = { seed, step, draw }; gradients (fsam.pass.gradients) or nil;
+--   mean_over, how many samples the mean is over (default: those of the pass, on all ranks); ranks
 --   (fsam.ranks; default: this process alone)
 -- @treturn table fsam.pass.outputs
 function Pass:run(list, o)
   local together = o.ranks or ranks.alone
   local samples = together:sum_numbers({ count_samples(list) })[1]
   local key = o.key
-  local pass = ffi.new("fsam_pass", key.seed, key.step, key.draw, 1 / (o.of or samples))
+  local pass = ffi.new("fsam_pass", key.seed, key.step, key.draw, 1 / (o.mean_over or samples))
   local result = Outputs.new(samples, together)
   self.model.params:flush()
   for i, host in ipairs(list) do
@@ -197,7 +197,7 @@ end
 --           batches = other micro-batches or nil, draw = nil } runs a pass and leaves the mean
 -- gradient in the named vector; without backward only losses. Returns fsam.pass.outputs, whose
 -- `draw` says which dropout it had; a pass that asks for a draw repeats that dropout and uses up
--- none. A mean can be put together by several passes: of = how many samples it is over, add = true
+-- none. Several passes can make one mean: mean_over = how many samples it is of, accumulate = true
 -- adds this pass's share to what the vector holds.
 --   A pass is over the samples of all ranks: gradient, losses and choice are theirs together. With
 -- alone = true it is over this rank's own, and nothing is summed. Other micro-batches are the same
@@ -213,7 +213,7 @@ function Pass:bind(o)
     end
     local gradients = request.backward and gradients_of(self, request.into) or nil
     if gradients then
-      gradients:begin(request.skip, request.add)
+      gradients:begin(request.skip, request.accumulate)
     end
     local draw = request.draw
     if not draw then
@@ -226,7 +226,7 @@ function Pass:bind(o)
       training = o.training,
       key = { seed = self.seed, step = o.step, draw = draw },
       gradients = gradients,
-      of = request.of,
+      mean_over = request.mean_over,
     })
     result.draw = draw
     if gradients then

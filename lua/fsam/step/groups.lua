@@ -76,9 +76,9 @@ end
 -- @tparam table s step, N (samples)
 -- @tparam integer seed
 -- @treturn {table,…} each: first, second = the ordinals that its two passes see (nil: all of the
---   step); when the second gradient is the groups' sum: of = N, add = false for the first, and
---   alone: each rank perturbs its part of the group by that part's own gradient. Ranks then sum the
---   second gradient once, after the last group (sum)
+--   step); when the second gradient is the groups' sum: mean_over = N, accumulate = false for the
+--   first, and alone: each rank perturbs its part of the group by that part's own gradient. Ranks
+--   then sum the second gradient once, after the last group (sum)
 function M.of(options, s, seed)
   local fraction, count = options.ascent_fraction, options.m_sharpness
   if fraction == 1 and count == 1 then
@@ -90,7 +90,7 @@ function M.of(options, s, seed)
     local all = range(math.floor((k - 1) * s.N / count), math.floor(k * s.N / count) - 1)
     local first = part_of(all, fraction, { seed = seed, step = s.step, stream = STREAM + k })
     if count > 1 then
-      groups[k] = { first = first, second = all, of = s.N, add = k > 1, alone = true,
+      groups[k] = { first = first, second = all, mean_over = s.N, accumulate = k > 1, alone = true,
         sum = k == count }
     else
       groups[k] = { first = #first < #all and first or nil }

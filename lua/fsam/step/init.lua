@@ -79,12 +79,13 @@ end
 local function second_gradient(self, s, passes, group)
   local choice = group.second or self.type.select and self.type.select(s)
   local result, samples = passes:run({ into = self.second, backward = true, choice = choice,
-    of = group.of, add = group.add, alone = group.alone }, "the loss at the perturbed point")
+    mean_over = group.mean_over, accumulate = group.accumulate, alone = group.alone },
+    "the loss at the perturbed point")
   if group.sum then
     passes:sum(self.second)
   end
-  set(s, "g2", self.compat:second(self.second, group.of or samples))
-  passes.observer:second(result, group.of)
+  set(s, "g2", self.compat:second(self.second, group.mean_over or samples))
+  passes.observer:second(result, group.mean_over)
 end
 
 -- All passes of the step. Without a second one s.g2 stays nil.

@@ -181,7 +181,7 @@ describe("a pass", function()
     local model = new_model(1)
     local one = { batches.pack(samples(3, 5), { pad_id = 0 }) }
     local _, _, evaluate = run(model, one, { backward = true })
-    local ok, err = pcall(evaluate, { backward = true, into = model.params.g, add = true,
+    local ok, err = pcall(evaluate, { backward = true, into = model.params.g, accumulate = true,
       skip = { [model.params.parameters[1]] = true } })
     assert.is_false(ok)
     assert.matches("a pass that adds to a gradient cannot skip parameters", tostring(err), 1, true)
@@ -198,7 +198,8 @@ describe("a pass", function()
     end
     local parts = P:scratch("parts")
     for k, choice in ipairs({ { 0, 1 }, { 2, 3, 4, 5 } }) do
-      evaluate({ backward = true, into = parts, choice = choice, of = 6, add = k > 1 })
+      evaluate({ backward = true, into = parts, choice = choice, mean_over = 6,
+        accumulate = k > 1 })
     end
     for _, parameter in ipairs(P.parameters) do
       assert.near(whole[parameter.name], P:grad(parameter, parts):read(), 1e-6, parameter.name)
