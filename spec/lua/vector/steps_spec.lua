@@ -126,7 +126,7 @@ describe("inside a step", function()
 end)
 
 describe("named scalars", function()
-  it("are f64, start where they are told, and mix with everything", function()
+  it("are f64, start at the value given, and mix with everything", function()
     local P = support.model()
     local mean, var = P:scalar("mean", 0.1), P:scalar("var")
     support.fill(P, P.g, function() return 2 end)
