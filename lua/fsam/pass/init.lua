@@ -124,7 +124,7 @@ local function micro_batch(self, host, o, pass, first)
   local losses, logits = try_micro_batch(self, host, o, pass, first)
   if not losses then
     if o.gradients and first then
-      o.gradients:restart() -- a failed recording has written nothing
+      o.gradients:restart() -- where recording failed, nothing was written
     end
     losses, logits = try_micro_batch(self, host, o, pass, first)
   end

@@ -107,9 +107,9 @@ function Tape:seed(y, dy)
   self.waiting[y] = dy
 end
 
---- Runs the tape backwards. Each entry's temporaries are released as soon as it is done, and the
--- memory of its output's gradient is used again, so that a pass needs its activations plus a few
--- gradients, not twice the activations.
+--- Runs the tape backwards. After each entry its closure goes, and the memory of its output's
+-- gradient is used again, so that a pass needs its activations plus a few gradients, not twice the
+-- activations.
 function Tape:backward()
   for i = #self.entries, 1, -1 do
     local entry = self.entries[i]

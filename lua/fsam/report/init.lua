@@ -53,7 +53,7 @@ local function make_screen(o, metrics, out)
   end
   return require(screens[kind]).new({
     out = out, width = width, interval = o.log_interval, metrics = metrics,
-    clip_norm = o.clip_norm or 0, clock = C.lib.fsam_clock,
+    clip_norm = o.clip_norm, clock = C.lib.fsam_clock,
   })
 end
 

@@ -33,7 +33,8 @@ local function path_of(loop)
   return loop.run.folder and loop.run:path("tuning.json")
 end
 
---- Begins a run: starts timing with --tune, and uses the choices that the run folder has already.
+--- Begins a run. With --tune, or where the run folder has choices already, the library keeps these
+-- and times new products.
 -- @tparam table loop options, run, model
 function M.begin(loop)
   local path = path_of(loop)
