@@ -85,6 +85,9 @@ function methods.set(self, value, options)
     fail("%s:set: the value belongs to another model", self.name)
   end
   expression.use(value)
+  if self.class == CELLS then
+    methods.request(value) -- now: a pass may overwrite what it reduces before the set itself runs
+  end
   local leaf = leaves.new(self, "queued", value, source_line.here())
   self.now = leaf
   self.params.queue:add(leaf)

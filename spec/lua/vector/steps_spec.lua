@@ -146,6 +146,22 @@ describe("named scalars", function()
     assert.equal(support.f32(m), first(P, P.w))
     assert.is_true(P:scalar("mean") ~= nil and P:scalar("mean"):read() == m)
   end)
+
+  it("keep a reduction whose vector is overwritten before the step ends", function()
+    local P = support.model()
+    local square = P:scalar("square", 1)
+    P.g:set(2)
+    for _, ending in ipairs({ "discard", "commit" }) do
+      P:begin_step()
+      square:set(square + P.g:dot(P.g))
+      P:flush()
+      P.g:set(5) -- as a second pass does
+      P:flush()
+      P[ending](P)
+      assert.equal(ending == "commit" and 1 + 4 * P.trainable or 1, square:read())
+      P.g:set(2)
+    end
+  end)
 end)
 
 describe("params", function()
