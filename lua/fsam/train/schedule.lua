@@ -81,7 +81,7 @@ end
 
 --- Makes a schedule.
 -- @tparam string name one of names()
--- @tparam table options lr, total_num_update; warmup_updates (0), end_learning_rate (0), power (1)
+-- @tparam table options lr, total_num_update, warmup_updates, end_learning_rate, power
 -- @treturn function fn(n) → the rate of the update with n updates before it
 -- @raise for an unknown name, or a warm-up longer than the plan
 function M.new(name, options)
@@ -89,8 +89,8 @@ function M.new(name, options)
     errors.unknown("--lr-scheduler", name, M.names())
   end
   local p = {
-    lr = options.lr, total = options.total_num_update, warmup = options.warmup_updates or 0,
-    ending = options.end_learning_rate or 0, power = options.power or 1,
+    lr = options.lr, total = options.total_num_update, warmup = options.warmup_updates,
+    ending = options.end_learning_rate, power = options.power,
   }
   if p.warmup > p.total then
     errors.raise("--warmup-updates %d is more than the %d updates that are planned; lower it or "

@@ -3,7 +3,8 @@
 local schedule = require("fsam.train.schedule")
 
 -- The FSAM paper's CoLA run.
-local COLA = { lr = 1e-5, total_num_update = 2668, warmup_updates = 160 }
+local COLA = { lr = 1e-5, total_num_update = 2668, warmup_updates = 160, end_learning_rate = 0,
+  power = 1 }
 
 local function with(base, fields)
   local t = {}
@@ -46,7 +47,8 @@ describe("polynomial_decay", function()
 end)
 
 describe("the other schedules", function()
-  local warm = { lr = 1, total_num_update = 110, warmup_updates = 10, end_learning_rate = 0.1 }
+  local warm = { lr = 1, total_num_update = 110, warmup_updates = 10, end_learning_rate = 0.1,
+    power = 1 }
 
   it("linear is polynomial_decay of power 1", function()
     local linear = schedule.new("linear", with(warm, { power = 3 }))
