@@ -1,8 +1,5 @@
-/* device.c: opening a device, the CPU's memory, threads and instruction sets. The CUDA half is
+/* device.c: opening a device, the CPU's memory and instruction sets. The CUDA half is
  * behind one door, fsam__device_open_cuda (device_cuda.c), and is opened only when asked for. */
-#define _GNU_SOURCE
-#include <omp.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,19 +50,7 @@ const char *fsam_bf16_unit(void) {
   return "";
 }
 
-/* -- threads and time -------------------------------------------------------------------------- */
-
-int fsam_threads_set(int n) {
-  if (n < 0 || n > 4096) return fsam__fail(FSAM_EINVAL, "threads: %d, expected 0 to 4096", n);
-  if (n == 0) {
-    cpu_set_t set;
-    n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : omp_get_num_procs();
-  }
-  omp_set_num_threads(n);
-  return FSAM_OK;
-}
-
-int fsam_threads(void) { return omp_get_max_threads(); }
+/* -- time -------------------------------------------------------------------------------------- */
 
 double fsam_clock(void) {
   struct timespec t;
@@ -119,6 +104,7 @@ static int open_cpu(fsam_device **out) {
 }
 
 int fsam_device_open(fsam_device **out, const char *name) {
+  fsam__threads_settle();
   if (!strcmp(name, "cpu")) return open_cpu(out);
   if (!strcmp(name, "cuda")) return fsam__device_open_cuda(out);
   if (!strcmp(name, "auto")) /* without a GPU this must cost nothing: the driver is asked first */

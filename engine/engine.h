@@ -95,6 +95,10 @@ enum {
 #undef FSAM_FAULT
 };
 
+/* threads.c: finds out how many threads a parallel region really gets, once, and holds to it.
+ * Before the first kernel. */
+void fsam__threads_settle(void);
+
 /* device_cuda.c: opens libfsam-cuda.so on request. */
 int fsam__device_open_cuda(fsam_device **out);
 

@@ -44,7 +44,9 @@ const char *fsam_version(void);
  * result; a success leaves it as it was. */
 const char *fsam_error(void);
 
-/* Worker threads of all our kernels and of the matrix library. n = 0: all cores of this process. */
+/* Worker threads of all our kernels and of the matrix library, or the fewer that OpenMP grants. n = 0:
+ * OMP_NUM_THREADS where it is set, else all cores of this process, or its cgroup's quota. fsam_threads
+ * says how many there are. */
 int fsam_threads_set(int n);
 int fsam_threads(void);
 
