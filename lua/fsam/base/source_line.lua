@@ -1,5 +1,5 @@
---- Lines of the user's files: where a vector is set or read, and errors that start with such a
--- line.
+--- Lines of the user's files, as messages show them: where a vector was set or read, and where an
+-- error belongs.
 --
 -- A position is { func =, currentline = }. Taking one is cheap. Turning it into text is not, and
 -- waits until a message needs it.

@@ -134,7 +134,11 @@ function BPE:append(ids, text)
   end
   local n = #ids
   self:each_word(text, function(word)
-    n = self.words:append(ids, n, word)
+    local pieces = self.words:get(word)
+    for i = 1, #pieces do
+      ids[n + i] = pieces[i]
+    end
+    n = n + #pieces
   end)
 end
 

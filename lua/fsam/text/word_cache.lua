@@ -10,7 +10,7 @@ Cache.__index = Cache
 
 --- A cache over a function.
 -- @tparam function ids_of (word) → list of ids
--- @treturn table with the method `append`
+-- @treturn table with the method `get`
 function M.new(ids_of)
   return setmetatable({ ids_of = ids_of, known = {}, count = 0 }, Cache)
 end
@@ -27,17 +27,11 @@ local function look_up(self, word)
   return ids
 end
 
---- Appends the ids of a word to a list.
--- @tparam table list of n ids
--- @tparam int n
+--- The ids of a word.
 -- @tparam string word
--- @treturn int how many ids the list has now
-function Cache:append(list, n, word)
-  local ids = self.known[word] or look_up(self, word)
-  for i = 1, #ids do
-    list[n + i] = ids[i]
-  end
-  return n + #ids
+-- @treturn {number,…} the cache's own list: do not change it
+function Cache:get(word)
+  return self.known[word] or look_up(self, word)
 end
 
 return M

@@ -97,7 +97,11 @@ end
 function WordPiece:append(ids, text)
   local n = #ids
   for word in bert.words(text) do
-    n = self.words:append(ids, n, word)
+    local pieces = self.words:get(word)
+    for i = 1, #pieces do
+      ids[n + i] = pieces[i]
+    end
+    n = n + #pieces
   end
 end
 
