@@ -60,6 +60,27 @@ local batches = { require("fsam.data.packing").pack({ { ids = tokenizer:encode("
   end)
 end)
 
+describe("a recipe", function()
+  it("may have a mask policy of its own", function()
+    run([[
+local fsam = require("fsam")
+local made = 0
+fsam.mask.define("mine", { values = function(s)
+  made = made + 1
+  return s.g:abs()
+end })
+arg = { [0] = "recipes/cola.lua", "--sam-type", "fisher-sam", "--fisher", "mine", "--no-save",
+  "--mask-iter-e", "2", "--max-update", "3", "--max-train-samples", "96", "--log-format", "none" }
+local exit = os.exit
+os.exit = function(code)
+  assert(made == 2, made)
+  exit(code)
+end
+dofile("recipes/cola.lua")
+]])
+  end)
+end)
+
 -- What a block of the guides on types is: a definition, or the body of an ascend.
 local function trains(code)
   local kind, name = code:match('^fsam%.(%w+)%.define%("(%w+)"')
@@ -263,7 +284,7 @@ describe("the guides", function()
       wrong[#wrong + 1] = not known[flag] and page .. ": " .. flag or nil
     end
     each_match("`(%-%-[%a-]+)", check) -- a flag by itself
-    each_match("\n[^\n]-fsam%-lua recipes/([^\n]*)", function(page, command)
+    each_match("fsam%-lua recipes/([^\n`]*)", function(page, command)
       for flag in command:gsub("#.*", ""):gmatch("%-%-[%a-]+") do
         check(page, flag)
       end
