@@ -4,7 +4,8 @@
 -- A mask's steps are averaged over an interval: (the step that makes it + 99 others) / 100. On a
 -- machine that does other work too, time of the processor with one thread says more than seconds.
 --
---     fsam-lua bench/sam-step.lua [ROUNDS = 3] [PRECISION = fp32] [THREADS = all] [ARCH]
+--     fsam-lua bench/sam-step.lua [ROUNDS = 3] [PRECISION = fp32] [THREADS = all]
+--         [ARCH = roberta_base, or another with RoBERTa's vocabulary]
 local fsam = require("fsam")
 local C = require("fsam.C")
 local packing = require("fsam.data.packing")
