@@ -1,6 +1,9 @@
---- The one door to the C library: declarations, loading, error checking. No other file calls
--- ffi.cdef or ffi.load. The declarations are engine/fsam.h itself (cut out at build time as
--- fsam.cdef), so they cannot drift from the library.
+--- The one door to the C library. Owns: its declarations, loading it, checking its return codes. No
+-- other file calls ffi.cdef or ffi.load. The declarations are engine/fsam.h itself, which the build
+-- cuts out as fsam.cdef, so they cannot drift from the library.
+--
+--   C.ffi     LuaJIT's ffi        C.lib   the library's functions and constants
+--   C.check   (rc) → rc, or raises the library's message
 local ffi = require("ffi")
 
 local M = { ffi = ffi }
@@ -37,7 +40,10 @@ if abi ~= M.lib.FSAM_ABI then
     :format(abi, tonumber(M.lib.FSAM_ABI)), 0)
 end
 
---- Raises the library's message when rc is negative; returns rc otherwise.
+--- Checks what a function of the library returned.
+-- @tparam number rc
+-- @treturn number rc, when it is not negative
+-- @raise the library's one-line message (fsam_error) when it is negative
 function M.check(rc)
   if rc < 0 then
     require("fsam.errors").raise("%s", ffi.string(M.lib.fsam_error()))

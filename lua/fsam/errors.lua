@@ -1,8 +1,8 @@
 --- Errors meant for a person: one line that says what is wrong and what to do.
 --
--- Owns the error object and the search for the nearest valid name. Recipes and the host print such
--- an error as its message alone; every other error is a fault of the program and keeps its
--- traceback. Printing is theirs, not done here.
+-- Owns: the error object, and the search for the nearest valid name. Leaves to others: printing.
+-- The program (program/failure.lua) prints such an error as its message alone. Every other error is
+-- a fault of the program and keeps its traceback.
 local M = {}
 
 local Error = {}
@@ -19,16 +19,16 @@ end
 
 --- Makes an error object without raising it.
 -- @tparam string message one line
--- @tparam[opt] boolean placed does it begin with a file and line of the user's? Then nothing is put
---   in front of it
+-- @tparam[opt] boolean placed does it begin with a file and line of the user's? Then the program
+--   prints no script name in front of it
 -- @treturn table an object whose `message` field and `tostring` are that line
 function M.new(message, placed)
   return setmetatable({ message = message, placed = placed or false }, Error)
 end
 
---- Raises a one-line error. Without further arguments the text is taken as it is, so that a `%` in
--- a path needs no care.
--- @tparam string format as for string.format
+--- Raises a one-line error.
+-- @tparam string format as for string.format; without further arguments the message itself, so that
+--   a `%` in a path needs no care
 -- @param ... its arguments
 function M.raise(format, ...)
   local message = format
@@ -67,7 +67,7 @@ local function distance(a, b)
   return last[#b]
 end
 
---- The valid name that a mistyped one most resembles, whatever its case, dashes and underscores.
+--- The valid name that a mistyped one most resembles; case, dashes and underscores do not count.
 -- @tparam string name what was typed
 -- @tparam table list the valid names
 -- @treturn ?string the nearest (the first of equals), or nil when none is near: more than a third
@@ -91,17 +91,26 @@ function M.nearest(name, list)
   return nil
 end
 
+--- The end of a sentence about a name that is unknown: "; did you mean X?".
+-- @tparam string name what was typed
+-- @tparam table list the valid names
+-- @treturn string empty when no valid name is near
+function M.suggestion(name, list)
+  local nearest = M.nearest(name, list)
+  return nearest and ("; did you mean " .. nearest .. "?") or ""
+end
+
 --- "WHAT NAME is unknown; did you mean X? (all, valid, names)".
 -- @tparam string what what kind of name it is, as the user wrote it ("--sam-type")
 -- @tparam string name what was typed
 -- @tparam table list the valid names
+-- @treturn string
 function M.unknown_text(what, name, list)
-  local nearest = M.nearest(name, list)
-  return ("%s %s is unknown%s (%s)"):format(what, tostring(name),
-    nearest and ("; did you mean " .. nearest .. "?") or "", table.concat(list, ", "))
+  return ("%s %s is unknown%s (%s)"):format(what, tostring(name), M.suggestion(name, list),
+    table.concat(list, ", "))
 end
 
---- Raises unknown_text.
+--- Raises what `unknown_text` returns for the same arguments.
 function M.unknown(what, name, list)
   M.raise("%s", M.unknown_text(what, name, list))
 end

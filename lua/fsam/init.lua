@@ -2,7 +2,8 @@
 --
 --     local fsam = require("fsam")        -- in the REPL it is there already
 --
--- Modules load at first use, so that starting costs milliseconds.
+-- Owns: the public name of each module, and loading it at first use, so that starting costs
+-- milliseconds. `fsam.NAME` is nil for a name that is not listed.
 local MODULES = {
   compare = "compare", data = "data", device = "base.device", errors = "errors",
   formats = "formats", json = "base.json", landscape = "landscape", load = "models.predictor",

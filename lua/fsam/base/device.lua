@@ -1,7 +1,7 @@
 --- Devices: opening one, what the machine can do, threads, arenas.
 --
--- Owns the devices that are open (one of each name) and the list of live arenas with their names.
--- Leaves memory to C, tensors to tensor.lua.
+-- Owns: the devices that are open (one of each name) and the list of live arenas with their names.
+-- Leaves to others: memory itself (the C engine), tensors (tensor.lua).
 local C = require("fsam.C")
 local errors = require("fsam.errors")
 local ffi, lib, check = C.ffi, C.lib, C.check
@@ -13,7 +13,8 @@ local arenas = setmetatable({}, { __mode = "k" }) -- arena → name; forgotten w
 
 --- Opens a device once; later calls give the same one.
 -- @tparam string name "cpu", "cuda", or "auto" (a GPU when there is one)
--- @raise one line that says why a GPU cannot be used
+-- @treturn cdata fsam_device, closed when it is collected
+-- @raise one line with the reason why a GPU cannot be used
 function M.open(name)
   if not opened[name] then
     local out = ffi.new("fsam_device *[1]")
@@ -46,7 +47,9 @@ function Memory:__tostring()
   return table.concat(lines, "\n")
 end
 
---- What every arena holds: a list of { name, live, peak } in bytes, by name; prints as a table.
+--- What every arena holds.
+-- @treturn {table,…} { name, live, peak } of each, in bytes, sorted by name; prints as a table in
+--   MB (10^6 bytes)
 function M.memory()
   local list = setmetatable({}, Memory)
   for arena, name in pairs(arenas) do
@@ -60,6 +63,8 @@ function M.memory()
 end
 
 --- Live and peak bytes of an arena.
+-- @tparam cdata arena fsam_arena
+-- @treturn table { live, peak }
 function M.usage(arena)
   return {
     live = tonumber(lib.fsam_arena_live(arena)),
@@ -67,7 +72,10 @@ function M.usage(arena)
   }
 end
 
---- Sets the number of worker threads; 0: all cores.
+--- Sets the number of worker threads.
+-- @tparam number n 0 to 4096; 0: one for each core that the process may use
+-- @treturn number how many there are now
+-- @raise one line for another number
 function M.threads(n)
   check(lib.fsam_threads_set(n))
   return lib.fsam_threads()
@@ -75,7 +83,10 @@ end
 
 --- The compute type that --precision means on a device. auto: bf16 on a GPU and where the processor
 -- multiplies it natively (AMX, AVX512_BF16), else fp32; bf16 elsewhere works, and is slow.
+-- @tparam string name "auto", "fp32" or "bf16"
+-- @tparam cdata device fsam_device
 -- @treturn string "fp32" or "bf16"
+-- @raise one line with the valid names
 function M.precision(name, device)
   if name == "fp32" or name == "bf16" then
     return name
@@ -86,13 +97,16 @@ function M.precision(name, device)
   return (gpu or ffi.string(lib.fsam_bf16_unit()) ~= "") and "bf16" or "fp32"
 end
 
---- What a GPU is: "NVIDIA H200, 140 GB"; nil for the CPU.
+--- The name and memory of a GPU: "NVIDIA H200, 140 GB"; nil for the CPU.
 function M.gpu(device)
   local text = ffi.string(lib.fsam_device_text(device))
   return text ~= "" and text or nil
 end
 
---- Why `auto` did not take the GPU that the driver reports; nil when it did, or there is none.
+--- The reason why "auto" did not open the GPU that the driver reports; nil when it did, or when the
+-- driver reports none.
+-- @tparam cdata device the one that "auto" opened
+-- @treturn ?string
 function M.unused_gpu(device)
   if M.gpu(device) or lib.fsam_gpus() == 0 then
     return nil
@@ -105,7 +119,7 @@ function M.unused_gpu(device)
   return ffi.string(lib.fsam_error())
 end
 
---- One line about the machine: "cpu, 2 cores, AVX-512", "cuda, NVIDIA H200, 140 GB".
+--- One line about the machine: "cpu, 2 threads, AVX-512", "cuda, NVIDIA H200, 140 GB".
 function M.describe(device)
   local name, gpu = ffi.string(lib.fsam_device_name(device)), M.gpu(device)
   if gpu then

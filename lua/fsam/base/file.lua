@@ -1,8 +1,8 @@
---- Files and folders for the rest of the library, every failure one line with the path in it.
+--- Files and folders for the rest of the library. Every failure is one line with the path in it.
 --
 -- Owns: whole small files as strings, mapping large ones, the checked writer, and the few path
--- operations that saving needs. Formats are their own modules'; replacing a folder safely is
--- formats/atomic_folder.lua's.
+-- operations that saving needs. Leaves to others: what a file's bytes mean (fsam.formats,
+-- fsam.text, fsam.data), and replacing a folder safely (formats/atomic_folder.lua).
 local C = require("fsam.C")
 local errors = require("fsam.errors")
 local lfs = require("lfs")
@@ -38,7 +38,7 @@ end
 local Writer = {}
 Writer.__index = Writer
 
---- Opens a file for writing, emptying it. Only `close` makes sure that all of it is on the disk.
+--- Opens a file for writing and empties it. Only `close` makes sure that its bytes are on the disk.
 -- @tparam string path
 -- @treturn Writer its `written` counts bytes
 -- @raise when it cannot be opened
@@ -51,7 +51,7 @@ end
 --- Appends bytes from memory or from a string.
 -- @tparam cdata|string data
 -- @tparam[opt=#data] number bytes
--- @raise naming the path, when the disk is full or fails
+-- @raise one line with the path, when the disk is full or fails
 function Writer:write(data, bytes)
   bytes = bytes or #data
   check(lib.fsam_writer_write(self.handle, data, bytes))
@@ -70,7 +70,7 @@ function Writer:tensor(tensor)
   self.written = self.written + width
 end
 
---- Puts everything on the disk and closes; the writer cannot be used afterwards.
+--- Puts all bytes on the disk and closes; the writer cannot be used afterwards.
 -- @raise as `write`
 function Writer:close()
   check(lib.fsam_writer_close(ffi.gc(self.handle, nil)))
@@ -81,7 +81,7 @@ function Writer:abandon()
   lib.fsam_writer_abandon(ffi.gc(self.handle, nil))
 end
 
---- Writes a file with a function and puts it on the disk; closes it whatever happens.
+--- Writes a file by a function and puts it on the disk. The file is closed after an error too.
 -- @tparam string path
 -- @tparam function fill called with the Writer
 -- @raise what `fill` raises, and as `Writer:write`
@@ -98,44 +98,52 @@ end
 --- Writes a small file and puts it on the disk.
 -- @tparam string path
 -- @tparam string text
--- @raise naming the path
+-- @raise one line with the path
 function M.write(path, text)
   M.write_with(path, function(writer)
     writer:write(text)
   end)
 end
 
---- What is at a path.
+--- What is at a path; links are followed.
 -- @tparam string path
--- @treturn ?string "file", "directory" (links are followed), another of lfs's modes; nil: nothing
+-- @treturn ?string "file", "directory" or another of lfs's modes; nil where there is nothing
 function M.kind(path)
   return (lfs.attributes(path, "mode"))
 end
 
+--- A path without slashes at its end; "/" stays.
+-- @tparam string path
+-- @treturn string
+function M.bare(path)
+  return (path:gsub("(.)/+$", "%1"))
+end
+
 --- The folder that a path is in.
 -- @tparam string path without a slash at its end
+-- @treturn string "." for a name alone
 function M.parent(path)
   local folder = path:match("^(.*)/[^/]*$")
   return folder == "" and "/" or folder or "."
 end
 
---- Makes a folder and those above it, where they are not there yet.
+--- Makes a folder, and each folder above it that does not exist yet.
 -- @tparam string path
--- @raise naming the path
+-- @raise one line with the path
 function M.make_folder(path)
   if path == "" or M.kind(path) == "directory" then
     return
   end
-  M.make_folder(M.parent(path:gsub("/+$", "")))
+  M.make_folder(M.parent(M.bare(path)))
   local ok, reason = lfs.mkdir(path)
   if not ok and M.kind(path) ~= "directory" then -- another process may have been quicker
     errors.raise("cannot make the folder %s: %s", path, reason)
   end
 end
 
---- Removes a file, or a folder with all that is in it; nothing there is no error.
+--- Removes a file, or a folder with all that is in it. A path with nothing there is no error.
 -- @tparam string path
--- @raise naming the path
+-- @raise one line with the path
 function M.remove(path)
   check(lib.fsam_path_remove(path))
 end
@@ -143,7 +151,7 @@ end
 --- Renames; an existing file is replaced, an existing folder only if it is empty.
 -- @tparam string from
 -- @tparam string to
--- @raise naming both
+-- @raise one line with both paths
 function M.rename(from, to)
   check(lib.fsam_path_rename(from, to, 0))
 end
@@ -152,7 +160,7 @@ end
 -- @tparam string a
 -- @tparam string b
 -- @treturn boolean false where the file system cannot do this; nothing has changed then
--- @raise naming both, on other failures
+-- @raise one line with both paths, on other failures
 function M.exchange(a, b)
   local rc = lib.fsam_path_rename(a, b, 1)
   if rc == lib.FSAM_EINVAL then
@@ -164,16 +172,17 @@ end
 
 --- Puts a file's content, or a folder's list of entries, on the disk.
 -- @tparam string path
--- @raise naming the path
+-- @raise one line with the path
 function M.sync(path)
   check(lib.fsam_path_sync(path))
 end
 
---- Locks a file, and makes it where it does not exist. The lock ends when the handle is closed or
--- collected, or the process ends in whatever way.
+--- Locks a file; makes it where it does not exist. The lock ends when the handle is closed or
+-- collected, and at the latest with the process.
 -- @tparam string path
--- @treturn ?userdata the handle; nil when another process holds it
--- @treturn boolean held: another process holds it (false: no lock can be had there)
+-- @treturn ?userdata the handle; nil when there is no lock
+-- @treturn boolean true when there is no lock because another process holds it; false when the file
+--   cannot be opened or locked at all, or when the lock is ours
 function M.lock(path)
   local handle = io.open(path, "a")
   if not handle then

@@ -1,8 +1,8 @@
---- JSON: `encode`, here, and `decode`, which is json_reader.lua's.
+--- JSON in both directions; the one module that others require for it.
 --
--- Owns writing, and is the one module that others require for JSON. The same value always gives the
--- same bytes: keys are sorted, or follow a given order, and numbers are the shortest text that
--- reads back as the same double.
+-- Owns: writing. The same value always gives the same bytes: keys are sorted, or follow a given
+-- order, and a number is the shortest text that reads back as the same double. Leaves to others:
+-- reading (json_reader.lua), whose functions it hands on.
 local ffi = require("ffi")
 local errors = require("fsam.errors")
 local reader = require("fsam.base.json_reader")
@@ -145,13 +145,14 @@ end
 
 --- Writes a value as JSON.
 --
--- A table is an array if it was marked by `json.array` or its keys are 1 … n; an empty table that
--- was not marked is an object. Bytes that are not UTF-8 become U+FFFD.
+-- A table is an array if `json.array` marked it or its keys are 1 … n. An empty table without the
+-- mark is an object. Bytes that are not UTF-8 become U+FFFD.
 -- @param value table, string, number, boolean, json.null, or a 64-bit integer of the FFI
--- @tparam[opt] table options `indent` (boolean: one member per line, indented by two spaces) and
+-- @tparam[opt] table options `indent` (boolean: one member a line, indented by two spaces) and
 --   `order` (list of keys that come first, in this order, in every object)
 -- @treturn string the text, without a line break at its end
--- @raise one line that names the member, for NaN, infinities, functions, mixed keys
+-- @raise one line that names the member: for NaN, infinities, values of types that JSON lacks,
+--   mixed keys, and nesting deeper than 200 levels
 function M.encode(value, options)
   options = options or {}
   local state = { n = 0, indent = options.indent, rank = {} }

@@ -1,9 +1,9 @@
 --- Reading JSON (RFC 8259) strictly, from files that are not trusted.
 --
--- Owns `decode` and the two marks that its values carry (null, array); json.lua hands them on. It
+-- Owns: `decode`, and the two marks that its values carry (null, array); json.lua hands them on. It
 -- walks the bytes once: a tokenizer.json of several megabytes takes tens of milliseconds. It bounds
--- the nesting, and its errors name line and column. Numbers are doubles: integers beyond 2^53 lose
--- digits. Leaves to others: writing (json.lua), opening files (file.lua).
+-- the nesting, and its errors name line and column. Numbers are doubles, so integers beyond 2^53
+-- lose digits. Leaves to others: writing (json.lua), opening files (file.lua).
 local ffi = require("ffi")
 local errors = require("fsam.errors")
 local utf8 = require("fsam.base.utf8")
@@ -12,20 +12,21 @@ local M = {}
 
 local MAX_DEPTH = 200
 
---- Stands for `null` where nil cannot: inside arrays, and where the caller asked to keep nulls.
+--- Stands for `null` where nil cannot: inside arrays, and in objects when the caller keeps nulls.
 M.null = setmetatable({}, { __tostring = function() return "null" end })
 
 local Array = { __name = "json.array" }
 
---- Marks a table as an array, so that it is written with brackets even when it is empty. Decoded
--- arrays are marked already.
--- @tparam[opt] table t
+--- Marks a table as an array, so that `encode` writes it with brackets even when it is empty.
+-- Decoded arrays have the mark already.
+-- @tparam[opt] table t a new table when it is left out
 -- @treturn table t
 function M.array(t)
   return setmetatable(t or {}, Array)
 end
 
---- Was this table marked as an array?
+--- Does this table have the mark of an array?
+-- @treturn boolean
 function M.is_array(t)
   return getmetatable(t) == Array
 end
@@ -123,7 +124,7 @@ local function read_string(state, i)
   end
 end
 
---- Reads a number; most are short plain integers, and those are added up here.
+--- Reads a number. Most are short plain integers, which need no string of their own.
 local function read_number(state, i)
   local p, at, value = state.p, i, 0
   while p[at] >= 48 and p[at] <= 57 and at - i < 15 do
@@ -233,7 +234,7 @@ end
 -- `keep_null`; in an array, and as the whole text, `null` is `json.null`. Of members with the same
 -- name the last counts. Strings are not checked for well-formed UTF-8.
 -- @tparam string text
--- @tparam[opt="json"] string name what to call the text in messages, such as its path
+-- @tparam[opt="json"] string name of the text in messages, such as its path
 -- @tparam[opt=false] boolean keep_null keep members that are null, as `json.null`
 -- @return the value
 -- @raise one line with name, line and column

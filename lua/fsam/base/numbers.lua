@@ -1,9 +1,9 @@
 --- Numbers as people read them: the few forms that all reports share.
 --
--- Owns these forms. Numbers that must read back as the same double are json.lua's.
+-- Owns: these forms. Leaves to others: numbers that must read back as the same double (json.lua).
 local M = {}
 
---- 8551 → "8,551".
+--- A whole number with its thousands apart: 8551 → "8,551".
 function M.count(n)
   local text = ("%.0f"):format(n)
   local sign, digits = text:match("^(%-?)(%d+)$")
@@ -14,7 +14,7 @@ function M.count(n)
   return sign .. digits
 end
 
---- Seconds → "0:01", "12:34", "1:02:03".
+--- A time left, from seconds: "0:01", "12:34", "1:02:03"; "?" for NaN and infinity.
 function M.clock(seconds)
   if seconds ~= seconds or seconds == math.huge then
     return "?"
@@ -27,7 +27,7 @@ function M.clock(seconds)
   return ("%d:%02d"):format(minutes, s % 60)
 end
 
---- Seconds → "41 s", "0.4 s", "12 min 05 s".
+--- A time taken, from seconds: "0.4 s", "41 s", "12 min 05 s", "2 h 03 min".
 function M.duration(seconds)
   if seconds < 10 then
     return ("%.1f s"):format(seconds)
@@ -41,12 +41,15 @@ function M.duration(seconds)
   return ("%d h %02d min"):format(math.floor(s / 3600), math.floor(s / 60) % 60)
 end
 
---- 416002 → "0.4 M", 124645632 → "124.6 M".
+--- A count in millions: 416002 → "0.4 M", 124645632 → "124.6 M".
 function M.millions(n)
   return ("%.1f M"):format(n / 1e6)
 end
 
---- A metric as people quote it: the accuracy in percent, the others plain.
+--- A metric's value: the accuracy in percent, the others to three places.
+-- @tparam string name as fsam.data.metrics has it
+-- @tparam ?number value a fraction; nil gives a dash
+-- @treturn string
 function M.metric(name, value)
   if value == nil then
     return "–"

@@ -1,9 +1,11 @@
---- Where in the user's files something happens: positions of sets and reads, and errors that start
--- with one. Taking a position is cheap (a function and a line); turning it into text is not, and is
--- done only when a message needs it.
+--- Lines of the user's files: where a vector is set or read, and errors that start with such a
+-- line.
 --
--- Owns the question whose a function is: the vector language's (its callers are meant), the
--- library's, or the user's; and what becomes of Lua's own errors in a user's function.
+-- A position is { func =, currentline = }. Taking one is cheap. Turning it into text is not, and
+-- waits until a message needs it.
+--
+-- Owns: whose a function is, and what becomes of Lua's own errors in a user's function. A function
+-- is "own" (of the vector language; a message shows its caller's line), "library" or "user".
 local bit = require("bit")
 local errors = require("fsam.errors")
 local util = require("jit.util")
@@ -15,10 +17,10 @@ local getinfo = debug.getinfo
 -- How the names of the library's files begin.
 local ROOT = getinfo(1, "S").source:match("^(.*)base/source_line%.lua$") or "@fsam/"
 
--- Sources of files that a message never means: their callers' lines are the ones to show.
+-- Sources of the vector language's files. A message shows their callers' lines instead of theirs.
 local own_sources = {}
 
--- What a function is to us: "own", "library" or "user". Remembered per function.
+-- Function → "own", "library" or "user".
 local owners = setmetatable({}, { __mode = "k" })
 
 local function owner_of(func)
@@ -32,20 +34,24 @@ local function owner_of(func)
   return owner
 end
 
---- Says that the calling file is never meant by a message. Called once, as the file is loaded.
+--- Marks the calling file as one of the vector language's, so that messages show its callers'
+-- lines. Each such file calls this once, while it is loaded.
 function M.own()
   own_sources[getinfo(2, "S").source] = true
 end
 
---- Is this function, or the function of this position, in a file of the user's?
+--- Is this function in a file of the user's?
+-- @param x a function, or a position, whose function is then asked about
+-- @treturn boolean
 function M.is_users(x)
   return owner_of(type(x) == "table" and x.func or x) == "user"
 end
 
 -- -- calls that leave no frame --------------------------------------------------------------------
 
--- `return x:norm()` gives its frame away, and with it the line. M.call remembers
--- whose function it has called; if that has one such return, its line is the one that is meant.
+-- `return x:norm()` is a tail call: it gives its frame away, and with it the line. So M.call
+-- remembers the function that it has called. If that function has exactly one tail call, a message
+-- shows its line, else the line where the function is defined.
 local function last_instruction(func)
   return bit.band(util.funcbc(func, util.funcinfo(func).bytecodes - 1), 0xff)
 end
@@ -74,7 +80,10 @@ local function back_to(outer, ...)
   return ...
 end
 
---- Calls a user's function, so that errors in what it returns have its place.
+--- Calls a user's function. Messages about vectors that it makes in a tail call find its line.
+-- @tparam function func
+-- @param ... its arguments
+-- @return its results
 function M.call(func, ...)
   local outer = running
   running = func
@@ -84,7 +93,7 @@ end
 -- -- positions ------------------------------------------------------------------------------------
 
 --- The position of the innermost caller outside the vector language.
--- @treturn table|false { func =, currentline = }
+-- @treturn table|false a position; false where there is no such caller
 function M.here()
   local level = 3
   while true do
@@ -103,11 +112,14 @@ function M.here()
 end
 
 --- The position of a function's definition.
+-- @treturn table a position
 function M.of(func)
   return { func = func, currentline = getinfo(func, "S").linedefined }
 end
 
---- A position as "file:line"; a text stays what it is.
+--- A position as text.
+-- @tparam table|string|false position a text is returned unchanged
+-- @treturn string "file:line"; "?" for false
 function M.text(position)
   if not position then
     return "?"
@@ -120,16 +132,19 @@ end
 -- -- errors ---------------------------------------------------------------------------------------
 
 --- Raises a one-line error that starts with a position.
+-- @tparam table|string|false position
+-- @tparam string format as for string.format, and its arguments
 function M.fail_at(position, format, ...)
   error(errors.new(("%s: %s"):format(M.text(position), format:format(...)), true), 0)
 end
 
---- Raises a one-line error that starts with the user's file and line.
+--- Raises a one-line error that starts with the position of the caller (`here`).
+-- @tparam string format as for string.format, and its arguments
 function M.fail(format, ...)
   M.fail_at(M.here(), format, ...)
 end
 
--- What to do about the errors that Lua raises where a vector meets what only numbers can.
+-- What to do about an error that Lua raises where a vector stands in the place of a number.
 local function advice(message)
   if message:find("^attempt to compare .*table") then
     return "; vectors and scalars are compared with x:gt(y), ge, lt, le, eq, or read first: "
@@ -140,10 +155,11 @@ local function advice(message)
     or ""
 end
 
---- For message handlers: Lua's own error in a function of the user's as a one-line error.
+--- For message handlers: turns Lua's own error in a function of the user's into a one-line error.
 -- @param err what was raised
--- @tparam number level of the function that raised it, as seen by the caller
--- @treturn ?table nil when it was raised elsewhere, which is a fault of the library
+-- @tparam number level of the function that raised it, counted from the caller
+-- @treturn ?table an error of fsam.errors; nil when the error comes from elsewhere: it is a fault
+--   of the library
 function M.explain(err, level)
   if type(err) ~= "string" then
     return nil

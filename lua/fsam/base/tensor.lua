@@ -1,6 +1,6 @@
 --- Tensors: views of arena memory that a script can look into.
 --
--- Owns the methods of C's struct fsam_tensor: making views, and moving values between the device
+-- Owns: the methods of C's struct fsam_tensor, which make views and move values between the device
 -- and the host. Arenas own the memory, Lua never does. Using a tensor after its arena was reset is
 -- an error that names it.
 local C = require("fsam.C")
@@ -29,7 +29,9 @@ end
 -- @tparam string dtype "f32", "bf16" or "i32"
 -- @tparam table shape 1 to 4 dimensions
 -- @tparam string name for messages
--- @tparam[opt] boolean zeroed fill with zeros (otherwise the contents are whatever was there)
+-- @tparam[opt] boolean zeroed fill it with zeros; otherwise its values are undefined
+-- @treturn cdata fsam_tensor
+-- @raise one line when the arena is full or the shape is none
 function M.new(arena, dtype, shape, name, zeroed)
   local t = struct()
   check(lib.fsam_tensor_new(t, arena, DTYPES[dtype], #shape, to_shape(shape), name,
@@ -46,6 +48,8 @@ local methods = {}
 M.methods = methods -- for completion in the REPL
 
 --- A view of `shape`, starting `offset` elements into this tensor (default 0).
+-- @treturn cdata fsam_tensor that shares this one's memory
+-- @raise one line when it would end beyond this tensor
 function methods.view(self, shape, offset, name)
   local t = struct()
   check(lib.fsam_tensor_view(t, self, offset or 0, #shape, to_shape(shape),
@@ -54,6 +58,8 @@ function methods.view(self, shape, offset, name)
 end
 
 --- A column slice of a matrix [R, C]: columns first … first + width - 1 (from 0) of every row.
+-- @treturn cdata fsam_tensor [R, width] that shares this one's memory
+-- @raise one line when it has no such columns
 function methods.columns(self, first, width, name)
   if first < 0 or first + width > self.shape[1] then
     errors.raise("columns %d to %d of %s, which has %d", first, first + width - 1,
@@ -95,9 +101,10 @@ end
 local Later = {}
 Later.__index = Later
 
---- The values as they are now, to be read later: on a GPU reading waits for these alone, not for
--- what has been queued since. f32 and i32 only.
--- @treturn table to_host(), as a tensor's, as often as one likes; dims()
+--- A copy of the present values, to be read later. On a GPU, reading waits for this copy alone, not
+-- for the work that was queued since. f32 and i32 only.
+-- @treturn table with the methods to_host(), which may be called repeatedly, and dims(), both as a
+--   tensor's
 function methods.later(self)
   local out = ffi.new("fsam_readback *[1]")
   check(lib.fsam_readback_begin(out, self))
@@ -128,7 +135,9 @@ function methods.read(self)
   return values
 end
 
---- Overwrites all values from a flat Lua table or a host array of the same type.
+--- Overwrites all values from a flat Lua table or a host array of the same type, row by row.
+-- @treturn cdata the tensor
+-- @raise one line when a table has another number of values
 function methods.write(self, values)
   local n = self:count()
   if type(values) == "table" then
@@ -148,6 +157,8 @@ function methods.fill(self, value)
 end
 
 --- Copies another tensor of the same element count, converting between f32 and bf16.
+-- @tparam cdata from fsam_tensor on the same device
+-- @treturn cdata the tensor
 function methods.copy(self, from)
   check(lib.fsam_tensor_copy(self, from))
   return self

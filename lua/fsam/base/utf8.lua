@@ -1,8 +1,9 @@
 --- UTF-8: bytes to code points and back.
 --
--- Owns decoding with replacement, as Python's errors="replace" and Rust's from_utf8_lossy do: each
--- longest prefix of a well-formed sequence that cannot be continued, and each byte that can start
--- none, becomes one U+FFFD. What a code point means is text/unicode.lua's.
+-- Owns: decoding with replacement, as Python's errors="replace" and Rust's from_utf8_lossy do it.
+-- Each longest prefix of a well-formed sequence that cannot be continued becomes one U+FFFD, and so
+-- does each byte that can start no sequence. Leaves to others: what a code point means
+-- (text/unicode.lua).
 local ffi = require("ffi")
 
 local M = {}
@@ -55,7 +56,7 @@ local buffer = ffi.new("int32_t[?]", capacity)
 
 --- The code points of a string.
 -- @tparam string s any bytes
--- @treturn cdata int32_t array; it is overwritten by the next call
+-- @treturn cdata int32_t array, from 0; the next call overwrites it
 -- @treturn int how many code points it holds
 function M.decode(s)
   local n = #s
@@ -77,7 +78,10 @@ function M.decode(s)
   return out, count
 end
 
---- Writes a code point's UTF-8 form to p[at …].
+--- Writes a code point's UTF-8 form, 1 to 4 bytes, to p[at …].
+-- @tparam cdata p uint8_t memory with room for them
+-- @tparam int at
+-- @tparam int code 0 … 0x10FFFF
 -- @treturn int the next free position
 function M.put(p, at, code)
   if code < 0x80 then
@@ -102,12 +106,15 @@ end
 
 local one = ffi.new("uint8_t[4]")
 
---- The UTF-8 form of one code point.
+--- The UTF-8 form of one code point, as a string.
+-- @tparam int code 0 … 0x10FFFF
+-- @treturn string
 function M.char(code)
   return ffi.string(one, M.put(one, 0, code))
 end
 
---- The string itself when it is well-formed UTF-8, else a copy with U+FFFD in place of what is not.
+--- The string itself when it is well-formed UTF-8, else a copy with U+FFFD for each ill-formed
+-- part.
 -- @tparam string s any bytes
 -- @treturn string well-formed UTF-8
 function M.clean(s)

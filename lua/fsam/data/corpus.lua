@@ -1,18 +1,18 @@
---- The samples of a task: read from its files, made by the task, or a recipe's own.
+--- The samples of a task: read from its files, made by the task, or given by a recipe.
 --
 --     corpus.open(row, path)           from the folder, or without one what is built in
 --     corpus.split(row, path, "test")  one split
 --
--- A corpus is { name, train = dataset, dev = dataset, vocab }; vocab, the word pieces in order of
--- ids, stands where no pretrained model is needed. A dataset is { samples, labels }, a sample
--- { text, pair, label, group }: pair is the second text or nil; label a class from 0, or a
--- regression's number from 0 to 1; group, or nil, a kind of sample whose accuracy is reported.
+-- A corpus is { name, train = dataset, dev = dataset, vocab }. vocab is a list of word pieces in
+-- the order of their ids; a corpus with one needs no pretrained model. A dataset is { samples,
+-- labels }, where labels are the names of the classes, or nil. A sample is { text, pair, label,
+-- group }: pair is the second text or nil; label is a class from 0, or a regression's number from 0
+-- to 1; group is nil, or a kind of sample whose accuracy is reported by itself.
 --
--- Owns what the columns of a file mean, by the task's row (tasks.lua), and the messages about wrong
--- ones. Lines and columns are tsv.lua's, tokens and batches task.lua's.
-
+-- Owns: what the columns of a file mean, by the task's row (tasks.lua), and the messages about
+-- wrong ones. Leaves to others: lines and columns (tsv.lua), tokens and batches (task.lua).
 local errors = require("fsam.errors")
-local lfs = require("lfs")
+local files = require("fsam.base.file")
 local tasks = require("fsam.data.tasks")
 local tsv = require("fsam.data.tsv")
 
@@ -22,12 +22,12 @@ local function check_folder(row, folder)
   if not row.files then
     errors.raise("%s makes its own data; leave %s out", row.title, folder)
   end
-  local mode = lfs.attributes(folder, "mode")
+  local kind = files.kind(folder)
   local expected = ("expected a folder with %s and %s"):format(row.files.train.name,
     row.files.dev.name)
-  if not mode then
+  if not kind then
     errors.raise("the data folder %s does not exist; %s", folder, expected)
-  elseif mode ~= "directory" then
+  elseif kind ~= "directory" then
     errors.raise("%s is a file; %s", folder, expected)
   end
 end
@@ -37,7 +37,8 @@ local function either(words)
   return table.concat(words, ", ", 1, #words - 1) .. " or " .. words[#words]
 end
 
--- What turns a field into a class: fn(text) → number or nil; and what it expects, in words.
+-- How a task's labels are read: a function (text) → class, or nil for a text that is none; what a
+-- label is called; and what was expected, in words.
 local function class_reader(row)
   local words, class = row.words or row.labels, {}
   for i, word in ipairs(words) do
@@ -48,7 +49,7 @@ local function class_reader(row)
   end, "label", either(words)
 end
 
--- The same for scores, which become numbers from 0 to 1.
+-- The same for a regression, whose scores become numbers from 0 to 1.
 local function score_reader(row)
   local min, max = row.scores.min, row.scores.max
   return function(text)
@@ -57,7 +58,7 @@ local function score_reader(row)
   end, "score", ("a number from %g to %g"):format(min, max)
 end
 
--- Samples of a file's rows.
+-- The samples of a file, one for each of its rows.
 local function samples_of(row, file, path)
   local text, pair = tasks.place(file, row.text), row.pair and tasks.place(file, row.pair)
   local label = tasks.place(file, row.label)
@@ -89,8 +90,8 @@ function M.split(row, folder, split)
   if not file then
     errors.raise("%s has no %s samples", row.title, split)
   end
-  local path = folder:gsub("(.)/+$", "%1") .. "/" .. file.name
-  if not lfs.attributes(path, "mode") then
+  local path = files.bare(folder) .. "/" .. file.name
+  if not files.kind(path) then
     errors.raise("%s does not exist; a %s folder has %s and %s", path, row.title,
       row.files.train.name, row.files.dev.name)
   end
@@ -101,7 +102,7 @@ function M.split(row, folder, split)
   return { samples = samples, labels = row.labels }
 end
 
--- A label is a class of the row's, or a number.
+-- A label is a class of the row, or a number.
 local function check_label(row, split, i, label)
   local good = type(label) == "number" and label == label
   if row.labels then
@@ -114,7 +115,7 @@ local function check_label(row, split, i, label)
   end
 end
 
---- Checks samples that no file's reader has checked: made by the task, or a recipe's own.
+--- Checks samples that come from no file: made by the task, or given by a recipe.
 -- @tparam table row of tasks.lua
 -- @tparam table corpus name, train, dev
 -- @treturn table the corpus
@@ -139,11 +140,11 @@ function M.check(row, corpus)
   return corpus
 end
 
---- The corpus of a folder, or without one what the task has built in.
+--- The corpus of a folder; without a folder, the task's built-in one.
 -- @tparam table row of tasks.lua
 -- @tparam ?string path a folder
 -- @treturn table corpus
--- @raise as `split`; when there is neither a folder nor anything built in
+-- @raise as `split` and `check`; one line when there is neither a folder nor a built-in corpus
 function M.open(row, path)
   if path then
     return { name = path, train = M.split(row, path, "train"), dev = M.split(row, path, "dev") }

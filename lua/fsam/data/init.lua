@@ -1,4 +1,5 @@
---- fsam.data: data sets and their batches. Modules load at first use.
+--- fsam.data: samples and their batches. `fsam.data.NAME` is the module of that file in this
+-- folder, loaded at first use.
 return setmetatable({}, {
   __index = function(self, name)
     local path = package.searchpath("fsam.data." .. name, package.path)

@@ -1,11 +1,13 @@
---- Metrics of a validation: what a task is judged by, and which of two values is better.
+--- Metrics of a validation: their values, and which of two values is better.
 --
--- Owns names, formulas, directions and the rounding under which two checkpoints count as equal.
--- All values are fractions (accuracy 0.969, not 96.9). Leaves printing to the reports.
+-- Owns: names, formulas, directions, and the rounding under which two checkpoints count as equal.
+-- Shares and correlations are fractions (accuracy 0.969, not 96.9); the loss is in nats. Leaves to
+-- others: printing (base/numbers.lua, fsam.report).
 --
 -- Sources: Matthews 1975 and Gorodkin 2004 (more than two classes); fairseq for the rounding.
 
 local errors = require("fsam.errors")
+local registry = require("fsam.base.registry")
 
 local M = {}
 
@@ -45,7 +47,8 @@ local function accuracy(r)
   return right / #r.labels
 end
 
--- R_K = (c·s − Σ p_k t_k) / sqrt((s² − Σ p_k²)(s² − Σ t_k²)), 0 where it is 0/0 (one class only).
+-- R_K = (c·s − Σ p_k t_k) / sqrt((s² − Σ p_k²)(s² − Σ t_k²)), and 0 where that is 0/0 (one class
+-- only). s samples, c of them right; p_k predictions and t_k labels of class k.
 local function mcc(r)
   local joint, labels, predictions = confusion(r)
   local right, cross, pp, tt = 0, 0, 0, 0
@@ -99,8 +102,9 @@ local function ranks(values)
   return rank
 end
 
--- round: the value as it is compared. fairseq rounds the accuracy to 0.1 % and its loss, in bits,
--- to 3 places; the others, which it does not have, are rounded to 4.
+-- A function that rounds value × scale to so many digits. Values are compared after rounding.
+-- fairseq rounds the accuracy to 0.1 % and its loss, in bits, to 3 places. It does not have the
+-- other metrics, which are rounded to 4.
 local function places(scale, digits)
   return function(value)
     return tonumber((("%%.%df"):format(digits)):format(value * scale)) / scale
@@ -134,7 +138,8 @@ local METRICS = {
 --- The names, in the order in which files list them.
 M.names = { "mcc", "accuracy", "f1", "pearson", "spearman", "loss" }
 
---- The metrics that a task can have; which it has, and in which order, its row says (tasks.lua).
+--- The metrics that a task can have. A task's row says which of them it has, and in which order
+-- (tasks.lua).
 -- @tparam ?integer classes number of classes; nil for regression
 -- @treturn {string,…}
 function M.of_task(classes)
@@ -152,15 +157,11 @@ end
 
 --- Checks a metric's name and, where given, its direction.
 -- @tparam string name
--- @tparam {string,…} names those of the task
--- @tparam[opt] boolean maximize what the user said with --maximize-best-checkpoint-metric
+-- @tparam {string,…} names the task's metrics
+-- @tparam[opt] boolean maximize is --maximize-best-checkpoint-metric given?
 -- @raise one line with the nearest name and the list
 function M.check(name, names, maximize)
-  local found = false
-  for _, valid in ipairs(names) do
-    found = found or valid == name
-  end
-  if not found then
+  if not registry.contains(names, name) then
     errors.unknown("--best-checkpoint-metric", name, names)
   end
   if maximize and not METRICS[name].maximize then
@@ -169,7 +170,10 @@ function M.check(name, names, maximize)
   end
 end
 
---- The value as it is compared with others.
+--- The value rounded for comparison with others.
+-- @tparam string name
+-- @tparam number value
+-- @treturn number
 function M.rounded(name, value)
   return METRICS[name].round(value)
 end
@@ -179,6 +183,7 @@ end
 -- @tparam string name
 -- @tparam number value
 -- @tparam ?number best nil when there is none yet
+-- @treturn boolean
 function M.better(name, value, best)
   if value ~= value then
     return false
@@ -192,8 +197,8 @@ end
 
 --- Computes metrics.
 -- @tparam {string,…} names
--- @tparam table results labels; predictions (0-based classes) and classes, or scores (regression);
---   losses; all lists over the samples
+-- @tparam table results labels; predictions (classes from 0), or scores (regression); losses in
+--   nats: lists over the samples; classes: the number of classes
 -- @treturn table name → value
 function M.compute(names, results)
   local values = {}
@@ -203,11 +208,11 @@ function M.compute(names, results)
   return values
 end
 
---- The class that every sample was given although the labels differ, or nil: the sign of a run that
--- has collapsed.
+--- The one class that was predicted for every sample although the labels differ: the sign of a run
+-- that has collapsed.
 -- @tparam {integer,…} predictions
 -- @tparam {integer,…} labels
--- @treturn ?integer
+-- @treturn ?integer nil when there is no such class
 function M.collapsed(predictions, labels)
   local mixed = false
   for i = 2, #predictions do

@@ -1,8 +1,9 @@
---- The Mersenne Twister MT19937, drawn from as NumPy's RandomState draws from it.
+--- The Mersenne Twister MT19937, with the draws of NumPy's RandomState.
 --
--- Owns the generator and the few draws that data needs: 32-bit words, integers of an interval,
+-- Owns: the generator, and the few draws that data needs: 32-bit words, integers of an interval,
 -- shuffles and permutations. They equal NumPy's `RandomState(seed)` bit for bit on every machine,
--- which makes fairseq's batch order reproducible. Not for dropout or noise: those are Philox, in C.
+-- which makes fairseq's batch order reproducible. Leaves to others: dropout and noise, whose random
+-- numbers are Philox, in C.
 --
 -- Source: Matsumoto & Nishimura 1998; NumPy's legacy `shuffle` (Fisher–Yates, masked rejection).
 
@@ -34,7 +35,7 @@ end
 --- A generator in the state that NumPy gives it for the seed.
 -- @tparam integer seed 0 … 2^32−1
 -- @treturn RandomState
--- @raise when the seed is not such an integer
+-- @raise one line when the seed is not such an integer
 function M.new(seed)
   if type(seed) ~= "number" or seed % 1 ~= 0 or seed < 0 or seed >= TWO_32 then
     errors.raise("the seed must be an integer from 0 to 4294967295, got %s", tostring(seed))
@@ -70,8 +71,8 @@ function RandomState:uint32()
   return y % TWO_32
 end
 
---- An integer drawn uniformly from 0 … max, without bias: words are masked to max's bits and those
--- beyond max rejected.
+--- An integer drawn uniformly from 0 … max, without bias: each word is masked to max's bits, and
+-- one beyond max is rejected.
 -- @tparam integer max 0 … 2^32−1; 0 draws nothing
 -- @treturn integer
 function RandomState:interval(max)

@@ -2,8 +2,8 @@
 --
 -- Owns: one permutation of the samples from the seed, fixed for all epochs; batches cut from it
 -- once and frozen; the shuffle of the batch list at each epoch from seed + epoch; groups of
--- micro-batches for accumulation. A batch here is a list of sample indices, 1-based as Lua's.
--- Packing them into arrays is packing.lua's.
+-- micro-batches for accumulation. A batch here is a list of sample indices, from 1. Leaves to
+-- others: packing samples into arrays (packing.lua).
 --
 -- Source: fairseq's data_utils, iterators and sentence_prediction task.
 
@@ -37,9 +37,10 @@ local function limit(options, name)
   return value
 end
 
---- Cuts an order into batches, greedily: a batch closes before the sample that would make it more
--- than max_sentences samples, or more than max_tokens as count × longest. With multiple > 1 a batch
--- is cut at a multiple of it (or below it), and what is over opens the next.
+--- Cuts an order into batches, greedily. A batch closes before the sample that would bring it above
+-- max_sentences samples, or above max_tokens, counted as samples × longest. With multiple > 1 a
+-- batch has a multiple of that many samples, or fewer than that many; the rest opens the next
+-- batch. The last batch may have any number.
 -- @tparam {integer,…} indices sample indices in order
 -- @tparam {integer,…} lengths tokens of every sample, by sample index
 -- @tparam table options max_tokens, max_sentences (nil: no limit), multiple (default 1)
@@ -96,14 +97,9 @@ function M.batch_by_size(indices, lengths, options)
   return batches
 end
 
---- Splits an order into the samples that may be used and those that are too long.
--- fairseq leaves out too long training samples with a warning and refuses them in validation.
--- @tparam {integer,…} indices
--- @tparam {integer,…} lengths tokens by sample index
--- @tparam table options max_positions, max_tokens (nil: no limit)
--- @treturn {integer,…} kept, in order
--- @treturn {integer,…} skipped, in order
-function M.filter(indices, lengths, options)
+-- Splits an order into the samples that may be used and those that are too long; both keep the
+-- order.
+local function filter(indices, lengths, options)
   local most = math.min(limit(options, "max_positions"), limit(options, "max_tokens"))
   local kept, skipped = {}, {}
   for _, sample in ipairs(indices) do
@@ -113,7 +109,8 @@ function M.filter(indices, lengths, options)
   return kept, skipped
 end
 
---- The frozen batches of a data set: order, filter and batch_by_size in one.
+--- The frozen batches of a data set: `indices` without the samples that are too long, cut by
+-- `batch_by_size`. fairseq leaves out too long training samples and refuses them in validation.
 -- @tparam {integer,…} lengths tokens by sample index
 -- @tparam table options seed; max_tokens, max_sentences (one of them at least), max_positions,
 --   multiple (default 1); split: "train" (default) leaves out samples that are too long, any other
@@ -126,7 +123,7 @@ function M.batches(lengths, options)
   if not (options.max_tokens or options.max_sentences) then
     errors.raise("batches need a limit: give --batch-size, --max-tokens or both")
   end
-  local kept, skipped = M.filter(M.indices(#lengths, options.seed), lengths, options)
+  local kept, skipped = filter(M.indices(#lengths, options.seed), lengths, options)
   if #skipped > 0 and split ~= "train" then
     local sample = skipped[1]
     errors.raise("%s sample %d has %d tokens, more than the limit of %d (%d such samples); "
@@ -140,7 +137,7 @@ function M.batches(lengths, options)
   return M.batch_by_size(kept, lengths, options), skipped
 end
 
---- The batches in the order of one epoch. The given list stays as it was.
+--- The batches in the order of one epoch, as a new list.
 -- @tparam {table,…} batches frozen batches
 -- @tparam integer seed
 -- @tparam integer epoch from 1

@@ -1,9 +1,10 @@
---- Packs samples end to end into the host arrays of one batch (DESIGN.md D2).
+--- Packs samples end to end into the host arrays of one batch.
 --
--- Owns the packed layout: tokens of sample b lie in rows starts[b] … starts[b+1]−1, and no padding
+-- Owns: the packed layout. Tokens of sample b lie in rows starts[b] … starts[b+1]−1, and no padding
 -- lies between samples. Capacities are rounded up to buckets, because primitives and graphs are
--- cached per capacity; the rows beyond the last sample are the tail, which holds the pad id and
--- belongs to no sample. Does not tokenize, choose which samples meet, or copy to a device.
+-- cached per capacity. The rows beyond the last sample are the tail: they hold the pad id and
+-- belong to no sample. Leaves to others: tokens (fsam.text), which samples share a batch
+-- (order.lua), copying to a device (fsam.pass).
 --
 -- Letters: T tokens (capacity), B samples (capacity). All arrays are int32 and 0-based.
 
@@ -32,7 +33,7 @@ local function measure(samples)
   return tokens, longest
 end
 
--- Rows of one sample from row `at` on; returns the row after the last.
+-- Fills the rows of sample b from row `at` on; returns the row after the last.
 local function put_sample(batch, b, at, sample, position_offset)
   local token_types = sample.token_types
   for i, id in ipairs(sample.ids) do
@@ -45,8 +46,8 @@ local function put_sample(batch, b, at, sample, position_offset)
   return at
 end
 
--- Labels are class numbers (int32) or, for regression, targets (float32); absent samples have 0,
--- which losses ignore because their samples are empty.
+-- Labels are class numbers (int32) or, for regression, targets (float32). A sample without a label
+-- has 0. So have absent samples, which losses ignore because they have no tokens.
 local function put_label(batch, b, label)
   if batch.targets then
     batch.targets[b] = label or 0
@@ -89,13 +90,14 @@ end
 -- @tparam {table,…} samples each with ids (table), token_types (table of 0/1, or nil for zeros),
 --   label (0-based class, a number for regression, or nil)
 -- @tparam table options pad_id; position_offset, position of a sample's first token (default 0);
---   token_bucket (32) and sample_bucket (8), to whose multiples the capacities are rounded up;
+--   token_bucket (32) and sample_bucket (8): capacities are rounded up to multiples of these;
 --   first_ordinal, number of the first sample within the step (0); regression (false): labels
 --   become float targets
--- @treturn table host batch: tokens = T, real_tokens, samples = B, count (samples that are there),
---   longest; ids, positions, token_types, sample (−1 in the tail): int32[T]; starts: int32[B+1],
---   the end repeated for absent samples; ordinals: int32[B]; labels: int32[B], or targets:
---   float[B]; list (the samples given) and options, from which `choose` packs again
+-- @treturn table host batch: tokens = T, real_tokens (without the tail), samples = B, count (of the
+--   samples given), longest (tokens of the longest sample); ids, positions, token_types, sample
+--   (its place from 0; −1 in the tail): int32[T]; starts: int32[B+1], the end repeated for absent
+--   samples; ordinals: int32[B]; labels: int32[B], or targets: float[B]; list (the samples given)
+--   and options, from which `choose` packs again
 -- @raise when there are no samples or one has no tokens
 function M.pack(samples, options)
   if #samples == 0 then
@@ -111,7 +113,7 @@ end
 
 --- Packs some samples of a batch again. Each keeps its ordinal, hence its dropout.
 -- @tparam table batch a host batch
--- @tparam {integer,…} chosen places in the batch, 1 … count, in the order wanted
+-- @tparam {integer,…} chosen places in the batch, 1 … count, in the order of the new batch
 -- @treturn table a host batch of those samples alone
 -- @raise when nothing is chosen or a place is not in the batch
 function M.choose(batch, chosen)

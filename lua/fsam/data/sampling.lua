@@ -1,5 +1,5 @@
---- Draws without replacement that a seed and a step decide: the same on every machine and rank.
--- Owns the rule; callers decide when they draw, and under which stream.
+--- Drawing without replacement, decided by a seed and a step: the same on every machine and rank.
+-- Owns: the rule. Leaves to others: when to draw, and under which stream.
 local C = require("fsam.C")
 local mt19937 = require("fsam.data.mt19937")
 
@@ -9,7 +9,7 @@ local M = {}
 -- @tparam integer n
 -- @tparam integer size
 -- @tparam table key seed, step, stream: 32-bit numbers; another stream is another draw
--- @treturn {integer,…}
+-- @treturn {integer,…} min(n, size) different numbers
 function M.places(n, size, key)
   local words = C.ffi.new("uint32_t[4]")
   C.lib.fsam_philox(words, key.step, 0, 0, 0, key.seed, key.stream)

@@ -1,16 +1,15 @@
 --- A task at work: a corpus under a tokenizer, as batches that a pass can run.
 --
--- Owns encoding, the limits on length, the frozen batches and their epoch order, the samples that a
--- Fisher policy draws, and judging predictions. What the task is, its row says (tasks.lua); reading
--- samples is corpus.lua's, rules of order are order.lua's, packing is packing.lua's.
-
+-- Owns: encoding, the limits on length, the frozen batches and their epoch order, the samples that
+-- a Fisher policy draws, and judging predictions. Leaves to others: what the task is (its row, in
+-- tasks.lua), reading samples (corpus.lua), rules of order (order.lua), packing (packing.lua).
 local bit = require("bit")
-local draw = require("fsam.data.sampling")
 local errors = require("fsam.errors")
 local metrics = require("fsam.data.metrics")
 local order = require("fsam.data.order")
 local packing = require("fsam.data.packing")
 local ranks = require("fsam.ranks")
+local sampling = require("fsam.data.sampling")
 
 local M = {}
 
@@ -28,7 +27,7 @@ local function encode(dataset, tokenizer, most)
   return samples, lengths
 end
 
--- FNV-1a over token ids and labels: equal for equal data under an equal vocabulary.
+-- FNV-1a over token ids and labels, in hexadecimal: equal for equal data under an equal vocabulary.
 local function fingerprint(...)
   local hash = bit.tobit(0x811c9dc5)
   local function add(value)
@@ -51,10 +50,12 @@ end
 -- @tparam table t row (labels, nil: regression; metrics), corpus (name, train and dev), tokenizer;
 --   model (max_positions, position_offset, pad_id); options (seed, batch_size, max_tokens,
 --   max_positions, max_train_samples, update_freq, required_batch_size_multiple); ranks
---   (fsam.ranks; default: this process alone), which share the samples
--- @treturn table task: name, labels, classes (nil: regression), metrics, train and dev samples,
---   skipped (training samples that were too long), fingerprint
--- @raise when a development sample is too long, or no training sample is left
+--   (fsam.ranks, which share the samples; default: this process alone)
+-- @treturn table task: name, labels, classes (nil: regression), metrics, tokenizer, seed; train and
+--   dev (lists of samples { ids, token_types, label, group }); batches and dev_batches (lists of
+--   sample indices); skipped (indices of training samples that are too long); steps_per_epoch;
+--   fingerprint
+-- @raise one line when a development sample is too long, or no training sample is left
 function M.new(t)
   local o, labels = t.options, t.row.labels
   local self = setmetatable({
@@ -88,7 +89,7 @@ function M.new(t)
   return self
 end
 
--- Sample tables of a list of indices.
+-- The samples of a list of indices.
 local function pick(samples, indices)
   local list = {}
   for i, index in ipairs(indices) do
@@ -97,6 +98,10 @@ local function pick(samples, indices)
   return list
 end
 
+--- Packs samples into a host batch (data/packing.lua), in the way that the task's model needs.
+-- @tparam {table,…} samples of `train` or `dev`
+-- @tparam integer first_ordinal number of the first one within its step
+-- @treturn table host batch
 function Task:pack(samples, first_ordinal)
   local o = { first_ordinal = first_ordinal }
   for key, value in pairs(self.packing) do
@@ -105,17 +110,17 @@ function Task:pack(samples, first_ordinal)
   return packing.pack(samples, o)
 end
 
---- The steps of an epoch, each a list of batches of sample indices: those of all ranks, as many
--- micro-batches for each as a step has.
+--- The steps of an epoch. Each is a list of batches of sample indices: update_freq micro-batches
+-- for each rank, fewer in the last step.
 -- @tparam integer epoch from 1
+-- @treturn {{{integer,…},…},…}
 function Task:steps(epoch)
   return order.grouped(order.epoch(self.batches, self.seed, epoch), self.batches_per_step)
 end
 
---- This rank's micro-batches of a step as host batches; ordinals number the step's samples over all
--- ranks.
+--- This rank's micro-batches of a step. Ordinals number the step's samples over all ranks.
 -- @tparam table step one of steps()
--- @treturn table host batches
+-- @treturn {table,…} host batches
 -- @treturn integer samples of the step, on all ranks
 -- @treturn integer tokens of the step, on all ranks
 function Task:micro_batches(step)
@@ -133,10 +138,10 @@ function Task:micro_batches(step)
   return list, samples, tokens
 end
 
---- The first samples of a split, in the order in which its batches were cut: a draw by seed.
+--- The first samples of a split, in the order of its frozen batches, which the seed decides.
 -- @tparam string split "train" or "dev"
 -- @tparam integer most
--- @treturn table host batches; their ordinals number the samples
+-- @treturn {table,…} host batches; their ordinals number the samples
 -- @treturn integer how many samples they have
 function Task:first(split, most)
   local list, count = {}, 0
@@ -150,13 +155,14 @@ function Task:first(split, most)
   return list, count
 end
 
---- Draws training samples for a mask: n of them without replacement, keyed by seed and step.
+--- What a mask policy draws training samples with: n of them without replacement, keyed by seed and
+-- step.
 -- @treturn function fn(n, seed, step, first_ordinal = 0) → host batches of one sample each
 function Task:sampler()
   return function(n, seed, step, first_ordinal)
     local list = {}
     local key = { seed = seed, step = step, stream = 0x46495348 } -- "FISH"
-    for i, place in ipairs(draw.places(n, #self.usable, key)) do
+    for i, place in ipairs(sampling.places(n, #self.usable, key)) do
       list[i] = self:pack({ self.train[self.usable[place]] }, (first_ordinal or 0) + i - 1)
     end
     return list
@@ -188,10 +194,12 @@ local function by_group(samples, predictions)
 end
 
 --- Judges a model on the development set.
--- @tparam function predict fn(host batch) → logits (rows), losses
--- @tparam[opt] function stop asked after each batch; true ends the validation
--- @treturn ?table values (name → number), groups (name → accuracy) or nil, collapsed (a label's
---   name) or nil, tokens; nil when it was stopped
+-- @tparam function predict fn(host batch) → logits (a list of C numbers for each sample), losses (a
+--   number for each sample)
+-- @tparam[opt] function stop called after each batch; when it returns true the validation ends
+-- @treturn ?table values (metric → number), groups (group → accuracy, or nil), collapsed (the name
+--   of the only label that was predicted, or nil), tokens (how many were judged); nil when it was
+--   stopped
 function Task:validate(predict, stop)
   local r = { labels = {}, predictions = {}, scores = {}, losses = {}, classes = self.classes }
   local tokens = 0
@@ -216,9 +224,10 @@ function Task:validate(predict, stop)
   }
 end
 
---- Raises unless a saved run was trained on this very data.
--- @tparam table trainer of the checkpoint
--- @tparam string folder for the message
+--- Checks that a saved run was trained on this very data.
+-- @tparam table trainer the content of the checkpoint's trainer.json
+-- @tparam string folder of the run, for the message
+-- @raise one line with the sizes and fingerprints of both
 function Task:check_same(trainer, folder)
   local data = trainer.data
   if data.fingerprint ~= self.fingerprint then

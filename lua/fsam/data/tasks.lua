@@ -1,4 +1,4 @@
---- Tasks: what each is, as a row of a table.
+--- Tasks: a register with a row for each.
 --
 --     tasks.define("pets", {                         -- does the second sentence follow?
 --       data = "a folder with train.tsv and dev.tsv",
@@ -11,21 +11,23 @@
 --       metrics = { "accuracy", "mcc", "loss" },
 --     })
 --
--- Owns the rows and what a row must have; corpus.lua reads the samples that a row describes.
+-- Owns: the rows, and checking them. Leaves to others: reading the samples that a row describes
+-- (corpus.lua).
 --
 --   data      help text of the recipe's positional DATA
---   files     by split: train and dev, and others that some later use wants (test). Each has a name
---             in the folder, the names of its columns from left to right, and header = true where
---             its first line is these names. A split without the label's column has no labels.
---   text, pair, label   the columns of the text, of the second one (a single text: none), and of
+--   files     by split: train and dev, and further ones (test). Each has a name in the folder, the
+--             names of its columns from left to right, and header = true where its first line is
+--             these names. train and dev have the label's column; the samples of another split
+--             without it have no labels
+--   text, pair, label   the columns of the text, of the second text (nil: there is none), and of
 --             the label
---   labels    names of the classes, whose order gives their numbers; words: how the files write
---             them, where that is not by name
---   scores    in place of labels, for a regression: { min =, max = } of what the files write. The
---             model learns it on the scale from 0 to 1
+--   labels    names of the classes; their order gives the numbers, from 0
+--   words     the files' words for the classes, in the same order, where they are not these names
+--   scores    in place of labels, for a regression: { min =, max = }, the range in the files. The
+--             model learns scores on the scale from 0 to 1
 --   metrics   those of a validation, in the order shown; the first is the default of
 --             --best-checkpoint-metric
---   built_in  what there is without DATA: { name =, generate = function() return corpus end }
+--   built_in  the corpus without DATA: { name =, generate = function() return corpus end }
 --   title     the task's name in messages; default: the name it is defined by
 
 local errors = require("fsam.errors")
@@ -69,7 +71,7 @@ function M.place(file, column)
   end
 end
 
--- A split's file has a name and columns, those of the texts among them.
+-- A split's file has a name and columns; the texts' columns are among these.
 local function check_file(name, row, split, file)
   if type(file) ~= "table" or type(file.name) ~= "string" or not is_list(file.columns) then
     refuse(name, "files.%s needs a name and columns, a list of the columns' names", split)
@@ -96,7 +98,7 @@ local function check_files(name, row)
   end
 end
 
--- Classes or scores, one of the two.
+-- A row has classes or scores, one of the two.
 local function check_problem(name, row)
   if (row.labels ~= nil) == (row.scores ~= nil) then
     refuse(name, "it needs labels (names of the classes) or scores ({ min =, max = }), one of them")
@@ -118,11 +120,7 @@ local function check_metrics(name, row)
   end
   local fitting = metrics.of_task(row.labels and #row.labels)
   for _, metric in ipairs(row.metrics) do
-    local found = false
-    for _, valid in ipairs(fitting) do
-      found = found or valid == metric
-    end
-    if not found then
+    if not registry.contains(fitting, metric) then
       errors.unknown(("the task %s: the metric"):format(name), metric, fitting)
     end
   end
@@ -132,19 +130,15 @@ end
 
 --- Adds a task, or replaces one.
 -- @tparam string name
--- @tparam table row see above; it is kept, with title filled in
--- @treturn table the row
--- @raise one line that names the task and what its row lacks
+-- @tparam table row see the head of this file; its title is filled in
+-- @treturn table the same row
+-- @raise one line that names the task and what is wrong with its row
 function M.define(name, row)
   if type(name) ~= "string" or type(row) ~= "table" then
     errors.raise("tasks.define needs a name and a table, got %s and %s", type(name), type(row))
   end
   for field in pairs(row) do
-    local known = false
-    for _, valid in ipairs(FIELDS) do
-      known = known or valid == field
-    end
-    if not known then
+    if not registry.contains(FIELDS, field) then
       errors.unknown(("the task %s: the field"):format(name), field, FIELDS)
     end
   end
@@ -175,8 +169,8 @@ function M.names()
   return rows:names()
 end
 
--- The Corpus of Linguistic Acceptability (Warstadt et al. 2019) in GLUE's layout. Without a folder:
--- sentences of our own, of as many samples.
+-- The Corpus of Linguistic Acceptability (Warstadt et al. 2019) in GLUE's layout. Without a folder
+-- it is a corpus of our own, with as many samples.
 local LABELLED = { "source", "label", "mark", "sentence" }
 M.define("cola", {
   title = "CoLA",

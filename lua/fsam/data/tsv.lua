@@ -1,29 +1,13 @@
---- Tab-separated files as GLUE uses them: no quoting, a double quote is a character like any other.
+--- Tab-separated files as GLUE writes them: no quoting, a double quote is a character like any
+-- other.
 --
--- Owns reading a file into rows and the messages about malformed ones. What the columns mean is the
--- caller's (corpus.lua). Both line endings are accepted, a byte order mark and a missing last
--- newline too.
-
+-- Owns: reading a file into rows, and the messages about malformed ones. Leaves to others: what the
+-- columns mean (corpus.lua). Both line endings are accepted, and so are a byte order mark and a
+-- missing last newline.
 local errors = require("fsam.errors")
-local lfs = require("lfs")
+local file = require("fsam.base.file")
 
 local M = {}
-
-local function read_all(path)
-  if lfs.attributes(path, "mode") == "directory" then
-    errors.raise("%s is a folder, expected a file", path)
-  end
-  local file, reason = io.open(path, "rb") -- the reason begins with the path
-  if not file then
-    errors.raise("cannot read %s", reason)
-  end
-  local text, failure = file:read("*a")
-  file:close()
-  if not text then
-    errors.raise("cannot read %s: %s", path, failure or "unknown reason")
-  end
-  return text
-end
 
 local function split(line)
   local fields = {}
@@ -45,11 +29,15 @@ end
 --- Reads a file of rows that all have the same number of columns.
 -- @tparam string path
 -- @tparam integer columns expected in every row, the header's included
--- @tparam[opt] {string,…} header names that the first line must have; it is left out
+-- @tparam[opt] {string,…} header names that the first line must have; that line is no row then
 -- @treturn {{string,…,line=integer},…} rows of fields with their line number, from 1
--- @raise when the file cannot be read or a row has another number of columns
+-- @raise one line with the path when the file cannot be read; with path and line when the header or
+--   the number of columns is another
 function M.read(path, columns, header)
-  local text = read_all(path):gsub("^\239\187\191", "")
+  if file.kind(path) == "directory" then
+    errors.raise("%s is a folder, expected a file", path)
+  end
+  local text = file.read(path):gsub("^\239\187\191", "")
   if text ~= "" and text:sub(-1) ~= "\n" then
     text = text .. "\n"
   end

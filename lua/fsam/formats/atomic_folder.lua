@@ -1,10 +1,11 @@
 --- Replacing a folder so that a crash at any moment leaves a complete one.
 --
--- A folder is complete when its last file (a JSON text, "trainer.json" unless said otherwise) is
--- there and parses. Saving NAME writes NAME.new, puts its files and then its last file on the
--- disk, and exchanges it with NAME in one step; where the file system cannot exchange, NAME steps
--- aside as NAME.old. So from the first save on, one of the three is complete at every moment.
--- What is in the folder is the caller's business.
+-- A folder is complete when its last file (a JSON text; "trainer.json" by default) is there and
+-- parses. Saving NAME writes NAME.new, puts its files and then its last file on the disk, and
+-- exchanges it with NAME in one step. Where the file system cannot exchange, NAME is first renamed
+-- to NAME.old. So from the first save on, one of the three is complete at every moment.
+--
+-- Owns: this protocol. Leaves to others: what is in the folder (fsam.train).
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local json = require("fsam.base.json")
@@ -13,10 +14,6 @@ local lfs = require("lfs")
 local M = {}
 
 local LAST = "trainer.json"
-
-local function bare(name)
-  return #name > 1 and name:gsub("/+$", "") or name
-end
 
 local function is_complete(path, last)
   last = path .. "/" .. last
@@ -27,18 +24,18 @@ end
 
 local function is_empty(path)
   local count = 0
-  for entry in lfs.dir(path) do -- to its end, which closes it
+  for entry in lfs.dir(path) do -- to its end, which closes the folder
     count = count + (entry ~= "." and entry ~= ".." and 1 or 0)
   end
   return count == 0
 end
 
---- The complete folder to read for NAME, also after a crash while saving.
+--- The complete folder to read for NAME, whether or not a crash interrupted a save.
 -- @tparam string name
 -- @tparam[opt="trainer.json"] string last
 -- @treturn ?string NAME, else NAME.new, else NAME.old, whichever first is complete; nil: none
 function M.resolve(name, last)
-  name = bare(name)
+  name = file.bare(name)
   for _, suffix in ipairs({ "", ".new", ".old" }) do
     if is_complete(name .. suffix, last or LAST) then
       return name .. suffix
@@ -47,13 +44,13 @@ function M.resolve(name, last)
   return nil
 end
 
---- Makes NAME ready for `replace`: finishes what a crash interrupted, and clears leftovers. To be
--- called before a long computation whose result will be saved there.
+--- Makes NAME ready for `replace`: finishes what a crash interrupted, and clears leftovers. Call it
+-- before a long computation whose result will be saved there.
 -- @tparam string name
 -- @tparam[opt="trainer.json"] string last
--- @raise when NAME is something that we did not write, or cannot be written beside
+-- @raise one line when NAME is not ours to replace, or the folder around it cannot be written
 function M.prepare(name, last)
-  name, last = bare(name), last or LAST
+  name, last = file.bare(name), last or LAST
   local parent, kind = file.parent(name), file.kind(name)
   file.make_folder(parent)
   if kind and kind ~= "directory" then
@@ -72,7 +69,7 @@ function M.prepare(name, last)
   file.remove(name .. ".old")
 end
 
---- Puts everything in a folder on the disk, with those in it.
+--- Puts a folder on the disk, with the files and folders in it.
 local function sync_tree(path)
   for entry in lfs.dir(path) do
     if entry ~= "." and entry ~= ".." then
@@ -112,19 +109,19 @@ local function swap(name)
   pcall(file.remove, old) -- the new folder is in place; `prepare` complains if this one stays
 end
 
---- Writes a folder anew, or fails and leaves the one that was there as it was.
+--- Writes a folder anew. When that fails, the old folder stays unchanged.
 -- @tparam string name the folder
 -- @tparam function write called with the path of an empty folder; writes all files but the last,
 --   and returns the last one's text
--- @tparam[opt="trainer.json"] string last the file whose presence says that all is there
+-- @tparam[opt="trainer.json"] string last the file whose presence marks the folder as complete
 -- @raise what `write` raises; one line that names the path when the disk is full or fails
 function M.replace(name, write, last)
-  name, last = bare(name), last or LAST
+  name, last = file.bare(name), last or LAST
   M.prepare(name, last)
   local new = name .. ".new"
   local ok, err = pcall(fill, new, write, last)
   if not ok then
-    -- Room for whatever comes next; the last file first, so that half a folder is never complete.
+    -- Free the disk. The last file goes first, so that half a folder never counts as complete.
     pcall(file.remove, new .. "/" .. last)
     pcall(file.remove, new)
     error(err, 0)

@@ -1,7 +1,7 @@
 --- Hugging Face folders: config.json, model.safetensors (whole or sharded), a tokenizer's files.
 --
--- Owns which files such a folder has and what each is for. What a configuration and the names of
--- tensors mean is fsam.models', what a vocabulary means fsam.text's.
+-- Owns: which files such a folder has, and what each is for. Leaves to others: what a configuration
+-- and the names of tensors mean (fsam.models), what a vocabulary means (fsam.text).
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local json = require("fsam.base.json")
@@ -32,13 +32,16 @@ local function weights_of(path)
   errors.raise("%s has no model.safetensors", path)
 end
 
---- Every folder: no other format of ours is one.
+--- Is this a folder? Of the formats after run_folder.lua no other is one. (The functions of a
+-- format: fsam.formats.)
 function M.recognises(_, kind)
   return kind == "directory"
 end
 
---- The files of a tokenizer: `where` (the folder) and `files`, role → path of those that exist.
+--- The files of a tokenizer.
 -- @tparam string path a folder
+-- @treturn table `where` (the folder) and `files`, role → path of each file that exists; the roles
+--   are tokenizer, config, specials, pieces, ids, merges
 function M.vocabulary(path)
   local files = {}
   for role, name in pairs(VOCABULARY) do
@@ -51,6 +54,7 @@ end
 -- @tparam string path the folder, which has a config.json
 -- @tparam string weights a .safetensors file, or an index of shards
 -- @treturn table a source (fsam.formats)
+-- @raise one line that names what is broken
 function M.source(path, weights)
   local config_path = path .. "/config.json"
   local config = json.decode(file.read(config_path), config_path)
@@ -60,6 +64,8 @@ function M.source(path, weights)
 end
 
 --- Opens a folder.
+-- @tparam string path
+-- @treturn table a source (fsam.formats)
 -- @raise one line that names what is missing or broken
 function M.open(path)
   if not file.kind(path .. "/config.json") then
@@ -68,11 +74,11 @@ function M.open(path)
   return M.source(path, weights_of(path))
 end
 
---- Writes config.json and model.safetensors into an existing folder, all on the disk afterwards.
+--- Writes config.json and model.safetensors into an existing folder, and puts both on the disk.
 -- @tparam string path
 -- @tparam string config the text of config.json
 -- @tparam {table,…} parameters name, shape, data (as for safetensors.write); all are f32
--- @raise naming the path when the disk is full or fails
+-- @raise one line with the path when the disk is full or fails
 function M.save(path, config, parameters)
   file.write(path .. "/config.json", config)
   local tensors = {}

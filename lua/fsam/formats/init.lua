@@ -1,20 +1,21 @@
---- Checkpoints of any format, seen alike: `formats.open(path)` gives a source.
+--- Checkpoints of any format through one interface: `formats.open(path)` returns a source.
 --
 --     source.config        the fields of config.json, unchecked
 --     source.config_path   the file that they come from, for messages
 --     source.tensors       names, find(name), get(name), close() (see safetensors/init.lua)
 --     source.vocabulary    where (a folder), files: role → path (see huggingface.lua)
---     source.where         the folder of it all              source.path   the file of the weights
+--     source.where         the folder of these files         source.path   the file of the weights
 --
--- Owns: recognising a format. Formats know no model: what a configuration and names mean is
--- fsam.models'. A new format is a file with `recognises(path, kind)`, `vocabulary(path)` and
+-- Owns: recognising a format. Leaves to others: what a configuration and names of tensors mean
+-- (fsam.models). A new format is a file with `recognises(path, kind)`, `vocabulary(path)` and
 -- `open(path)`, and a row in FORMATS.
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 
 local M = {}
 
--- Module and, for messages, what it reads. The first that recognises a path opens it.
+-- Module, and its name in messages (nil: not listed there). The first that recognises a path opens
+-- it.
 local FORMATS = {
   { "run_folder" },
   { "huggingface", "a Hugging Face folder" },
@@ -29,12 +30,8 @@ local function kinds(separator)
   return table.concat(list, separator)
 end
 
---- What can be opened, in words.
+--- What can be opened, in words for messages and --help.
 M.KINDS = kinds(" or ")
-
-local function bare(path)
-  return #path > 1 and path:gsub("/+$", "") or path
-end
 
 -- The format of a path, or nil.
 local function format_of(path)
@@ -48,9 +45,11 @@ local function format_of(path)
   return nil
 end
 
---- Is there something to open?
+--- Does a path exist, or lead to a checkpoint that a crash left beside it?
+-- @tparam string path
+-- @treturn boolean
 function M.exists(path)
-  return file.kind(path) ~= nil or format_of(bare(path)) ~= nil
+  return file.kind(path) ~= nil or format_of(file.bare(path)) ~= nil
 end
 
 --- Opens a checkpoint: reads the configuration and the header of the weights, no weights yet.
@@ -58,7 +57,7 @@ end
 -- @treturn table a source; close its tensors when done
 -- @raise one line that names what is missing, broken or not supported
 function M.open(path)
-  path = bare(path)
+  path = file.bare(path)
   local format = format_of(path)
   if format then
     return format.open(path)
@@ -68,11 +67,11 @@ function M.open(path)
   return errors.raise("%s is neither %s", path, kinds(" nor "))
 end
 
---- The vocabulary of a checkpoint, whose weights need not be there.
+--- The files of a checkpoint's tokenizer. The weights need not be there.
 -- @tparam string path
--- @treturn ?table where and files; nil when no format knows the path
+-- @treturn ?table where (a folder) and files (role → path); nil when no format recognises the path
 function M.vocabulary(path)
-  path = bare(path)
+  path = file.bare(path)
   local format = format_of(path)
   return format and format.vocabulary(path)
 end

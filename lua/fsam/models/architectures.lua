@@ -1,6 +1,6 @@
---- Configurations to start from random weights with: `--arch NAME`. Owns: making one of a family's
--- preset. The presets are the families' (families/NAME.lua). Fields are config.json's; what a field
--- does not say is Transformers' default for its model type.
+--- Configurations for a start from random weights: `--arch NAME`. Owns: making a configuration from
+-- a family's preset. Leaves to others: the presets (families/NAME.lua), fields that a preset does
+-- not give, which have Transformers' defaults for the model type (config.lua).
 local config_of = require("fsam.models.config")
 local errors = require("fsam.errors")
 local families = require("fsam.models.families")
@@ -9,7 +9,7 @@ local registry = require("fsam.base.registry")
 
 local M = {}
 
--- What no preset and no family says otherwise.
+-- Fields of every configuration, unless a family or a preset has its own.
 local COMMON = {
   hidden_act = "gelu",
   hidden_dropout_prob = 0.1,
@@ -18,11 +18,11 @@ local COMMON = {
   position_embedding_type = "absolute",
 }
 
--- The numbered entries of a preset, in order.
+-- The fields of a preset's numbered entries, in order.
 local SIZES = { "num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads",
   "vocab_size" }
 
--- Preset name → name of its family.
+-- Returns a table: preset name → name of its family.
 local function presets()
   local owners = {}
   for _, name in ipairs(families.names()) do
@@ -33,14 +33,17 @@ local function presets()
   return owners
 end
 
---- The names, sorted.
+--- The names of all presets, sorted.
+-- @treturn {string,…}
 function M.names()
   return registry.sorted(presets())
 end
 
---- A fresh configuration (fsam.models.config).
+--- A fresh configuration.
 -- @tparam string name one of names()
--- @tparam[opt] table overrides fields to set (vocab_size is needed where the name has none)
+-- @tparam[opt] table overrides fields to set (vocab_size is needed where the preset has none)
+-- @treturn table fsam.models.config
+-- @raise one line with the nearest name, or with the field that is missing or out of range
 function M.config(name, overrides)
   local model_type = presets()[name]
   if not model_type then

@@ -1,25 +1,32 @@
 --- What families of BERT's kind share: configuration fields, the embedding block, the encoder with
 -- layer norm after each residual (Devlin et al. 2019, §3; Vaswani et al. 2017, §3.1) and a
--- classification head. A block declares its parameters and returns a function that runs them. Owns:
--- which op follows which inside a block, and the numbers of the dropout sites. Leaves to others:
--- what a family makes of the blocks (families/), parameters (fsam.models.declaration), kernels
--- (fsam.pass.ops).
+-- classification head. A block declares its parameters on `d` (fsam.models.declaration) and returns
+-- a function that runs them on a tape. `dropout` has the probabilities hidden, attention and
+-- pooler.
+--
+-- Owns: which op follows which inside a block, and the numbers of the dropout sites. Leaves to
+-- others: how a family puts blocks together (families/NAME.lua), ops (fsam.pass.ops).
+--
+-- Letters: T tokens, B samples, H hidden_size, C labels, L layers.
 local errors = require("fsam.errors")
 local ops = require("fsam.pass.ops")
 
 local M = {}
 
--- Configuration -----------------------------------------------------------------------------------
+-- -- configuration --------------------------------------------------------------------------------
 
--- hidden_act by name: the form of GELU that it means.
+-- hidden_act → the form of GELU that it means.
 local GELU = { gelu = "erf", gelu_python = "erf", gelu_new = "tanh", gelu_pytorch_tanh = "tanh",
   gelu_fast = "tanh" }
 
---- Fields of config.json that every such family has. A number: name, lowest, highest, default
--- (none: required); `whole`: an integer; `below`: less than this; a bound or a default may be a
--- function of the fields before it. A word: name, words (what each means), as (the field for that),
--- default, supported (for messages).
--- @tparam table o pad_token_id, the default; more: a list of the family's own fields
+--- Fields of config.json that every such family has, each a row for fsam.models.config.
+--
+-- The row of a number: { name, lowest, highest, default (nil: the field is required), whole (an
+-- integer?), below (it must be less than this) }; a bound or a default may be a function of the
+-- configuration so far. The row of a word: { name, words (word → its meaning), as (the field that
+-- gets the meaning), default, supported (text for messages) }.
+-- @tparam table o pad_token_id, the default; more: a list of the family's own rows
+-- @treturn {table,…}
 function M.fields(o)
   local list = {
     { "vocab_size", 1, 2 ^ 24, whole = true },
@@ -45,8 +52,9 @@ function M.fields(o)
 end
 
 --- Checks what no single field shows.
--- @tparam table config
+-- @tparam table config fsam.models.config
 -- @tparam string source its path, for messages
+-- @raise one line that names the source and the field
 function M.check(config, source)
   if config.hidden_size % config.num_attention_heads ~= 0 then
     errors.raise("%s: hidden_size %d is not divisible by num_attention_heads %d", source,
@@ -56,7 +64,7 @@ function M.check(config, source)
   end
 end
 
---- Refuses a configuration whose embeddings have a width of their own.
+--- Refuses a configuration whose embeddings have a width of their own. Arguments as for `check`.
 function M.check_one_width(config, source)
   local width = config.raw.embedding_size
   if width ~= nil and width ~= config.hidden_size then
@@ -64,7 +72,9 @@ function M.check_one_width(config, source)
   end
 end
 
---- Patterns of names in files that no classifier uses: constant buffers, and `more`.
+--- Patterns of names in files that no classifier uses: those of constant buffers, and more.
+-- @tparam {string,…} more
+-- @treturn {string,…}
 function M.ignored(more)
   local list = { "position_ids$", "embeddings%.token_type_ids$" }
   for _, pattern in ipairs(more) do
@@ -73,16 +83,19 @@ function M.ignored(more)
   return list
 end
 
--- Blocks ------------------------------------------------------------------------------------------
+-- -- blocks ---------------------------------------------------------------------------------------
 
--- Dropout sites, numbered by the model and not by the order of calls (D7): 0 after the embeddings,
--- 1 + 3i … for layer i (attention, its output, the feed-forward output), then the head's two.
+-- The number of a dropout site. Sites are numbered by the model and not by the order of calls: 0
+-- after the embeddings, 1 + 3i, 2 + 3i and 3 + 3i for layer i (attention, its output, the
+-- feed-forward output), then the head's two, which count as those of layer L.
 local function site(layer, k)
   return 1 + 3 * layer + k
 end
 
---- Word, position and token-type tables, layer norm, dropout: tape → [T, width].
--- @tparam string base "bert.embeddings."
+--- Word, position and token-type tables, layer norm, dropout.
+-- @tparam string base prefix of the names: "bert.embeddings."
+-- @tparam number width of the tables
+-- @treturn function (tape) → [T, width]
 function M.embeddings(d, config, base, width, dropout)
   d:at(-1)
   local tables = {
@@ -98,8 +111,8 @@ function M.embeddings(d, config, base, width, dropout)
   end
 end
 
--- Layer i of the encoder: (tape, x[T,H]) → [T,H]. Query, key and value are declared one after
--- another: one [3H,H] product reads all three.
+-- Layer i of the encoder; returns a function (tape, x[T,H]) → [T,H]. Query, key and value are
+-- declared one after another, so that one [3H,H] product reads all three.
 local function layer(d, config, base, i, p)
   d:at(i)
   local h, f, eps = config.hidden_size, config.intermediate_size, config.layer_norm_eps
@@ -126,8 +139,9 @@ local function layer(d, config, base, i, p)
   end
 end
 
---- The layers, one after another: (tape, x[T,H]) → [T,H].
--- @tparam string base "bert.encoder.layer."
+--- The layers, one after another.
+-- @tparam string base prefix of the names: "bert.encoder.layer."
+-- @treturn function (tape, x[T,H]) → [T,H]
 function M.encoder(d, config, base, dropout)
   local layers = {}
   for i = 0, config.num_hidden_layers - 1 do
@@ -141,13 +155,16 @@ function M.encoder(d, config, base, dropout)
   end
 end
 
---- Dropout in the head, on x[B,H].
--- @tparam number k 0: of the head's input; 1: of what its dense layer gives
+--- Dropout in the head.
+-- @tparam number k 0 for the head's input, 1 for the output of its dense layer
+-- @tparam table x [B,H], on the tape
+-- @tparam string name of the result, for messages
+-- @treturn table [B,H]
 function M.head_dropout(tape, config, dropout, k, x, name)
   return ops.dropout(tape, x, tape:dropout(dropout.pooler, site(config.num_hidden_layers, k)), name)
 end
 
---- A head of two layers over the first token: dropout, dense, activation, dropout, out_proj.
+--- A head of two linear maps over the first token: dropout, dense, activation, dropout, out_proj.
 -- @tparam function activation (tape, x[B,H]) → [B,H]
 -- @treturn function (tape, x[T,H]) → logits [B,C] in f32
 function M.classification_head(d, config, dropout, activation)

@@ -1,6 +1,6 @@
 --- A model's configuration: the fields of config.json, checked, and written back.
 --
--- Owns reading and checking fields that a family declares (families/NAME.lua), and the labels.
+-- Owns: reading and checking the fields that a family declares (families/NAME.lua), and the labels.
 -- Fields that no family declares are kept for saving. A configuration is a plain table:
 --   model_type, family (fsam.models.families), the family's fields, labels (list of names:
 --   labels[1] is class 0), num_labels, problem_type (or nil), architecture (the class that the file
@@ -36,7 +36,7 @@ local function number(raw, source, field, low, high, default, whole)
   return value
 end
 
--- A bound or a default may follow from the fields before it.
+-- A bound or a default, which may be a function of the fields before it.
 local function given(value, config)
   if type(value) == "function" then
     return value(config)
@@ -44,7 +44,7 @@ local function given(value, config)
   return value
 end
 
--- One of a few words; `as` names the field for what the word means.
+-- Reads a field that is one of a few words, and sets the field `as` to what the word means.
 local function read_word(config, raw, source, f)
   local value = raw[f[1]] or f.default
   config[f[1]], config[f.as] = value, f.words[value]
@@ -93,7 +93,7 @@ local function labels_of(raw, source)
   return list
 end
 
--- What no family computes.
+-- Refuses what no family computes.
 local function check_unsupported(raw, source)
   local kind = raw.position_embedding_type
   if kind ~= nil and kind ~= "absolute" then
@@ -118,9 +118,9 @@ end
 
 --- Checks the fields of a configuration. Defaults are those of Transformers' configuration classes.
 -- @tparam table raw as decoded from config.json, or written by hand
--- @tparam string source its path, or what else to call it in messages
+-- @tparam string source its path, or another name for messages
 -- @treturn table the configuration (see the head of this file)
--- @raise one line that names the source, the field, what it is and what it may be
+-- @raise one line that names the source, the field, its value and the valid values
 function M.check(raw, source)
   if type(raw) ~= "table" or json.is_array(raw) then
     errors.raise("%s is not a JSON object", source)
@@ -159,7 +159,7 @@ function M.with_labels(config, labels)
 end
 
 --- The text of config.json: unknown fields unchanged, ours with their present values, the labels,
--- and the class that Transformers is to load.
+-- and the class with which Transformers loads the model.
 -- @tparam table config
 -- @treturn string
 function M.encode(config)

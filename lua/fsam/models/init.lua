@@ -1,20 +1,25 @@
---- Models: loaded from a checkpoint or started from random weights, sealed into one vector. A model
--- owns its configuration, parameters and graph; it knows nothing of training.
---   model.params   fsam.params: w, c, g and state      model.config   fsam.models.config
---   model.graph    forward(tape) → logits              model.count    parameters
---   model.announcements  lines a user should see       model:save(folder), model:predict(text)
+--- Models: loaded from a checkpoint or started from random weights, sealed into one vector.
+--   model.params   fsam.vector.params: w, c, g, state  model.config   fsam.models.config
+--   model.weights  fsam.pass.views over params         model.device   fsam_device
+--   model.graph    graph:forward(tape) → logits [B,C]  model.count    how many weights
+--   model.pad_id, position_offset (the position of a sample's first token), max_positions (tokens
+--   of the longest sample)
+--   model.announcements  lines that a user should see  model:save(folder)
 --
--- `define(name, family)` adds a family of models: fsam.models.families says what it is.
-local Weights = require("fsam.pass.views")
+-- Owns: putting configuration, parameters and graph together. Leaves to others: what a family is
+-- (fsam.models.families; `define(name, family)` adds one), training (fsam.train), asking a model
+-- about texts (fsam.models.predictor).
 local architectures = require("fsam.models.architectures")
 local config_of = require("fsam.models.config")
 local declaration = require("fsam.models.declaration")
 local families = require("fsam.models.families")
 local formats = require("fsam.formats")
 local huggingface = require("fsam.formats.huggingface")
+local initialize = require("fsam.models.initialize")
 local matching = require("fsam.models.matching")
+local numbers = require("fsam.base.numbers")
 local params = require("fsam.vector.params")
-local starting = require("fsam.models.initialize")
+local views = require("fsam.pass.views")
 
 local M = { define = families.define }
 
@@ -28,8 +33,8 @@ local function or_default(value, default)
   return value
 end
 
--- Seals the parameters of a configuration and builds the graph over them; no values yet.
--- Returns the model, and its parameters as declared.
+-- Seals the parameters of a configuration and builds the graph over them. The parameters have no
+-- values yet. Returns the model, and its parameters as declared.
 local function build(config, o)
   local list = declaration.list(config)
   for _, parameter in ipairs(list) do
@@ -37,7 +42,7 @@ local function build(config, o)
     parameter.decay = not params.matches(parameter.name, o.no_decay)
   end
   local sealed = params.new(o.device, list, { compute = o.precision == "bf16" and "bf16" or "f32" })
-  local weights = Weights.new(sealed)
+  local weights = views.new(sealed)
   local offset = config.family.position_offset(config)
   return setmetatable({
     device = o.device,
@@ -57,12 +62,12 @@ local function build(config, o)
   }, Model), list
 end
 
--- The configuration for the labels, or for regression; unchanged when o says neither.
+-- The configuration for o's labels, or for regression; unchanged when o has neither.
 local function with_task(config, o)
   return (o.labels or o.regression) and config_of.with_labels(config, o.labels) or config
 end
 
--- Lines about what the checkpoint did not give, and what of it is not used.
+-- Adds lines about parts that the checkpoint lacks, and about its tensors that are not used.
 local function announce(model, report, o)
   for _, reason in ipairs(report.reasons) do
     table.insert(model.announcements, reason .. "; it starts from random values (seed "
@@ -77,10 +82,14 @@ local function announce(model, report, o)
 end
 
 --- A model with random weights.
--- @tparam table o device; arch (fsam.models.architectures) and config overrides, or config;
---   labels (names) or regression = true (default: the configuration's); seed; precision = "fp32" |
---   "bf16"; head_init = "fairseq" | "hf"; freeze, no_decay (lists of plain text that a parameter's
---   name contains); dropout, attention_dropout, pooler_dropout (default: the configuration's)
+-- @tparam table o device (fsam_device); arch (a name of fsam.models.architectures) with vocab_size,
+--   pad_id and max_position_embeddings where they differ from its own, or config
+--   (fsam.models.config); labels (names) or regression = true (default: the configuration's); seed
+--   (default 1); precision, "fp32" (default) or "bf16"; head_init, "fairseq" (default) or "hf";
+--   freeze, no_decay (lists of plain text: they hold for each parameter whose name contains one);
+--   dropout, attention_dropout, pooler_dropout (probabilities; default: the configuration's)
+-- @treturn table the model
+-- @raise one line for a configuration or an arch that does not exist
 function M.new(o)
   local config = o.config or architectures.config(o.arch, {
     vocab_size = o.vocab_size,
@@ -88,13 +97,14 @@ function M.new(o)
     max_position_embeddings = o.max_position_embeddings,
   })
   local model, list = build(with_task(config, o), o)
-  starting.fill(model.params, model.config, list, o)
+  initialize.fill(model.params, model.config, list, o)
   return model
 end
 
 --- A model from a checkpoint.
--- @tparam table o path (what fsam.formats opens), or source (opened; its tensors are closed
---   afterwards); the rest as for new
+-- @tparam table o path (what fsam.formats opens), or source (already open; its tensors are closed
+--   afterwards); the rest as for `new`, without arch and config
+-- @treturn table the model
 -- @raise one line that names what is missing, broken or does not fit
 function M.load(o)
   local source = o.source or formats.open(o.path)
@@ -105,12 +115,14 @@ function M.load(o)
     entry:read_tensor(sealed:master(sealed.by_name[parameter.name]))
   end)
   source.tensors:close()
-  starting.fill(sealed, model.config, report.fresh, o)
+  initialize.fill(sealed, model.config, report.fresh, o)
   announce(model, report, o)
   return model
 end
 
 --- Writes config.json and model.safetensors (w, f32) into an existing folder.
+-- @tparam string folder
+-- @raise one line with the path when the disk is full or fails
 function Model:save(folder)
   local list = {}
   for i, parameter in ipairs(self.params.parameters) do
@@ -122,8 +134,9 @@ end
 
 function Model:__tostring()
   local config = self.config
-  return ("%s, %d layers, %d wide, %.1f M weights in %d parameters"):format(config.model_type,
-    config.num_hidden_layers, config.hidden_size, self.count / 1e6, #self.params.parameters)
+  return ("%s, %d layers, %d wide, %s weights in %d parameters"):format(config.model_type,
+    config.num_hidden_layers, config.hidden_size, numbers.millions(self.count),
+    #self.params.parameters)
 end
 
 return M

@@ -1,13 +1,17 @@
---- Starting values of fresh parameters, by seed and place alone. Owns the two conventions for a new
--- head: fairseq's (PyTorch's default for a linear map: U(-1/sqrt(K), 1/sqrt(K)), because fairseq
--- makes the head after initialising the rest) and Hugging Face's (N(0, initializer_range), bias 0).
--- Everything else is N(0, initializer_range), biases 0, LayerNorm 1 and 0, in both.
+--- Starting values of fresh parameters. They depend on the seed and on a parameter's place in the
+-- model alone.
+--
+-- Owns: the two conventions for a new head. fairseq makes the head after initialising the rest, so
+-- it has PyTorch's default for a linear map with K inputs: U(-1/sqrt(K), 1/sqrt(K)), its bias too.
+-- Hugging Face's head is N(0, initializer_range) with bias 0. Everything else is the same in both:
+-- N(0, initializer_range), biases 0, layer norms 1 and 0. Leaves to others: which parameters are
+-- fresh (matching.lua).
 local C = require("fsam.C")
 local lib, check = C.lib, C.check
 
 local M = {}
 
--- How a parameter starts: normal or uniform, shift, scale.
+-- How a parameter starts: normal? (else uniform from 0 to 1), shift, scale.
 local function rule(parameter, by_name, config, head_init)
   local name = parameter.name
   if parameter.kind == "norm" then
@@ -25,7 +29,7 @@ end
 --- Gives the listed parameters their starting values in w.
 -- @tparam table params sealed parameters (fsam.vector.params)
 -- @tparam table config fsam.models.config
--- @tparam table list parameters that start fresh, as declared (fsam.models.declaration)
+-- @tparam {table,…} list parameters that start fresh, as declared (fsam.models.declaration)
 -- @tparam table o seed (default 1), head_init ("fairseq", default, or "hf")
 function M.fill(params, config, list, o)
   for _, parameter in ipairs(list) do

@@ -1,8 +1,8 @@
 --- Which tensors of a file are which parameters of a model, and what may be missing.
 --
--- Owns the rules between the two: how names vary between versions, which tensors belong to other
--- heads, which parts may start new, and that everything else fits. The names are the family's
--- (fsam.models.families), the tensors a source's (fsam.formats).
+-- Owns: the rules between the two, which are how names vary between versions, which tensors belong
+-- to other heads, which parts may start new, and that everything else must fit. Leaves to others:
+-- the names (fsam.models.families), the tensors (fsam.formats).
 local errors = require("fsam.errors")
 local header = require("fsam.formats.safetensors.header")
 
@@ -17,15 +17,15 @@ local function matches(name, patterns)
   return false
 end
 
--- Our name for a tensor: with the family's prefix, and `weight`/`bias` where old files have
--- `gamma`/`beta`.
+-- Our name for a tensor: with the family's prefix, and with `weight` and `bias` where old files
+-- have `gamma` and `beta`.
 local function canonical(name, family)
   name = name:gsub("LayerNorm%.gamma$", "LayerNorm.weight"):gsub("LayerNorm%.beta$",
     "LayerNorm.bias")
   return matches(name, family.bare) and family.prefix .. name or name
 end
 
--- Sorts the file's tensors: those by canonical name, and the names of those that do not matter.
+-- Returns the file's tensors by our names, and the names of those that no classifier uses.
 local function survey(tensors, family)
   local found, ignored = {}, {}
   for _, name in ipairs(tensors.names) do
@@ -51,7 +51,8 @@ local function same_shape(a, b)
   return true
 end
 
--- Is the file's head, as its configuration has it, for another number of labels?
+-- Is the file's head for the number of labels in its configuration, and the model's for another
+-- one?
 local function other_labels(config, found, part)
   for _, parameter in ipairs(part) do
     if parameter.name == config.family.output then
@@ -62,7 +63,7 @@ local function other_labels(config, found, part)
   return false
 end
 
--- Why a part of the model starts new, or nil when the file has it whole.
+-- The reason why a part of the model starts new; nil when the file has all of it.
 local function why_fresh(tensors, config, found, part, is_head)
   local missing, present
   for _, parameter in ipairs(part) do
@@ -87,7 +88,7 @@ local function why_fresh(tensors, config, found, part, is_head)
   return nil
 end
 
--- Fails unless everything wanted is there, of a float type and of the shape the model has.
+-- Raises unless each wanted parameter is there, of a float type and of the model's shape.
 local function check_all(tensors, found, wanted)
   local missing = {}
   for _, parameter in ipairs(wanted) do
@@ -129,13 +130,13 @@ end
 
 --- Gives a model its parameters from a file. Everything is checked before the first is copied.
 --
--- The head starts new when the file has none, or one for another task or number of labels; a pooler
--- when the file has none. Whatever else is missing is an error.
+-- The head starts new when the file has none, or one for another task or number of labels. A pooler
+-- starts new when the file has none. Any other missing tensor is an error.
 -- @tparam table tensors of a source (fsam.formats)
 -- @tparam table config the file's own (fsam.models.config)
--- @tparam {table,…} parameters of the whole model: name, shape, and part where one may start new
---   ("head", "pooler"; see fsam.models.declaration)
--- @tparam function copy called as copy(parameter, entry), entry as in formats/safetensors
+-- @tparam {table,…} parameters of the whole model: name, shape, and the part ("head", "pooler") of
+--   one that may start new (see fsam.models.declaration)
+-- @tparam function copy called as copy(parameter, entry); entry is one of formats/safetensors
 -- @treturn table `fresh` (list of parameters that were not copied), `reasons` (list of texts, one
 --   for each part that starts new), `unexpected` and `ignored` (lists of names in the file)
 -- @raise one line that names the tensors that are missing or do not fit

@@ -1,11 +1,13 @@
---- fsam.load(path): a trained model with its tokenizer, to look into and to ask. This is the REPL's
--- front door; recipes put the same parts together themselves.
+--- fsam.load(path): a trained model with its tokenizer, which predicts texts and can be looked
+-- into. The REPL's front door; recipes put the same parts together themselves. Owns: predictions
+-- and gradients of single texts. Leaves to others: loading (fsam.models, fsam.text), passes
+-- (fsam.pass).
 local Pass = require("fsam.pass")
-local batches = require("fsam.data.packing")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local formats = require("fsam.formats")
 local models = require("fsam.models")
+local packing = require("fsam.data.packing")
 local text = require("fsam.text")
 
 -- Probabilities of one row of logits.
@@ -42,7 +44,7 @@ end
 -- One text (or pair) as a host batch. label: a class, from 0.
 local function pack(model, sentence, pair, label)
   local ids, token_types = model.tokenizer:encode(sentence, pair)
-  return batches.pack({ { ids = ids, token_types = token_types, label = label } },
+  return packing.pack({ { ids = ids, token_types = token_types, label = label } },
     { pad_id = model.pad_id, position_offset = model.position_offset })
 end
 
@@ -57,12 +59,13 @@ local function class_of(model, label)
   errors.raise("the model has no label %s; it has %s", tostring(label), table.concat(labels, ", "))
 end
 
---- model:gradient(text, label[, pair]): the gradient of one text's loss at w, dropout off, in
--- model.params.g.
+--- model:gradient(text, label[, pair]): the gradient of one text's loss at w, without dropout.
 -- @tparam string sentence
 -- @param label its name, or its number from 0
--- @treturn table the vector g
--- @treturn number the loss
+-- @tparam[opt] string pair the second text
+-- @treturn table model.params.g, overwritten with the gradient
+-- @treturn number the loss, in nats
+-- @raise one line with the labels when the model does not have this one
 local function gradient(model, sentence, label, pair)
   local host = pack(model, sentence, pair, class_of(model, label))
   model.params:sync()
@@ -71,7 +74,11 @@ local function gradient(model, sentence, label, pair)
   return model.params.g, loss
 end
 
--- model:predict(text[, pair]) → { label, probabilities, logits }; prints readably.
+--- model:predict(text[, pair]): the label of one text.
+-- @tparam string sentence
+-- @tparam[opt] string pair the second text
+-- @treturn table label (its name); probabilities, logits (lists over the labels), labels; prints as
+--   the labels with their probabilities
 local function predict(model, sentence, pair)
   model.params:sync()
   local logits = model.pass:predict(pack(model, sentence, pair, 0))[1]
@@ -83,11 +90,12 @@ local function predict(model, sentence, pair)
     labels = model.config.labels }, Prediction)
 end
 
---- Loads a checkpoint: what fsam.formats opens, a run's folder too.
--- @tparam string path
--- @tparam[opt] table o device ("auto"), precision ("fp32"), and what fsam.models.load takes
--- @treturn table the model, with tokenizer, pass, predict(text[, pair]) and
+--- Loads a checkpoint.
+-- @tparam string path what fsam.formats opens, such as a run's folder
+-- @tparam[opt] table o device ("auto"), precision ("fp32"), seed and freeze as for fsam.models.load
+-- @treturn table the model (fsam.models), with tokenizer, pass, predict(text[, pair]) and
 --   gradient(text, label[, pair])
+-- @raise as fsam.models.load and fsam.text.load
 return function(path, o)
   o = o or {}
   local source = formats.open(path)

@@ -1,16 +1,17 @@
 --- Flags that users of other programs will type: each is answered on purpose.
 --
--- Owns three lists. Hugging Face's names are answered with ours. Flags of fairseq and of the FSAM
--- fork that say what is true here anyway are accepted, so that their commands work; what is not
--- offered says so and what to do instead. Two more are options, which --help does not show. Some
--- answers depend on the recipe's task, a row of fsam.data.tasks: { title, labels (nil: scores) }. A
--- command line without a task takes them all.
-
+-- Owns: three lists. A name of Hugging Face is answered with ours. A flag of fairseq or of the FSAM
+-- fork is accepted where it asks for what happens here anyway, so that their commands work; where
+-- it asks for what is not offered, the answer says what to do instead. Two more are options of
+-- ours, which --help does not show. Some answers depend on the recipe's task, a row of
+-- fsam.data.tasks: { title, labels (nil: scores) }. Without a task those flags are accepted with
+-- any value.
 local errors = require("fsam.errors")
+local registry = require("fsam.base.registry")
 
 local M = {}
 
--- Name (dashes) → our flag, or a whole sentence.
+-- Name with dashes → our flag, with an explanation where there is more to it.
 local HUGGING_FACE = {
   ["--learning-rate"] = "--lr",
   ["--num-train-epochs"] = "--max-epoch",
@@ -48,18 +49,18 @@ local HUGGING_FACE = {
   ["--resume-from-checkpoint"] = "the same command again: a run in --save-dir continues by itself",
 }
 
---- Options for fairseq's sake.
+--- Declarations of two options that fairseq's commands need (form: options/init.lua).
 M.options = {
   { name = "required_batch_size_multiple", type = "integer", default = 1, min = 1, hidden = true,
-    owner = "task",
-    group = "Batches", help = "cut batches at multiples of this" },
+    owner = "task", group = "Batches", help = "cut batches at multiples of this" },
   { name = "maximize_best_checkpoint_metric", type = "flag", hidden = true, free = true,
     owner = "train", group = "Checkpoints",
     help = "each metric knows its direction; refused where it is the other one" },
 }
 
--- takes: number of values (0 or 1). only: the values that are accepted. answer: an error sentence.
--- Either may be a function of the task.
+-- An entry of FAIRSEQ. takes: number of values (0 or 1). only: the list of values that are accepted
+-- (nil: any). answer: an error sentence without its subject, the flag. `only` and `answer` may be
+-- functions of the task.
 local function flag(answer)
   return { takes = 0, answer = answer }
 end
@@ -72,10 +73,12 @@ end
 
 local PRECISION = "is not offered, since fp16 needs loss scaling; use --precision bf16 or fp32"
 
+local LOGGED = "is not offered; train.log in the run folder has a line of JSON for every update"
+
 local KEPT = "is not needed: only checkpoint_best and checkpoint_last are kept"
 
 local FAIRSEQ = {
-  -- What is so here anyway.
+  -- Accepted: this happens here anyway.
   ["--task"] = only("sentence_prediction"),
   ["--criterion"] = only("sentence_prediction"),
   ["--init-token"] = only("0"),
@@ -103,7 +106,7 @@ local FAIRSEQ = {
   ["--reset-lr-scheduler"] = flag(),
   ["--report-mcc"] = flag(),
   ["--report-acc-and-f1"] = flag(),
-  -- What is not.
+  -- Answered: this does not.
   ["--fp16"] = flag(PRECISION),
   ["--memory-efficient-fp16"] = flag(PRECISION),
   ["--amp"] = flag(PRECISION),
@@ -120,27 +123,15 @@ local FAIRSEQ = {
     .. "another set; raise --max-positions or shorten the texts"),
   ["--user-dir"] = value("is not offered; a recipe is a Lua script and may define its own "
     .. "optimizers (fsam.optim.define, fsam.sam.define)"),
-  ["--tensorboard-logdir"] = value("is not offered; train.log in the run folder has a line of "
-    .. "JSON for every update"),
-  ["--wandb-project"] = value("is not offered; train.log in the run folder has a line of JSON "
-    .. "for every update"),
-  ["--report-to"] = value("is not offered; train.log in the run folder has a line of JSON for "
-    .. "every update"),
+  ["--tensorboard-logdir"] = value(LOGGED),
+  ["--wandb-project"] = value(LOGGED),
+  ["--report-to"] = value(LOGGED),
   ["--gradient-checkpointing"] = flag("is not offered"),
   ["--keep-last-epochs"] = value(KEPT),
   ["--save-total-limit"] = value(KEPT),
 }
 
-local function accepted(list, text)
-  for _, valid in ipairs(list) do
-    if valid == text then
-      return true
-    end
-  end
-  return false
-end
-
--- What a task makes of `only` or `answer`.
+-- `only` or `answer` of an entry, for a task.
 local function of_task(entry, task)
   if type(entry) == "function" then
     return entry(task)
@@ -150,11 +141,11 @@ end
 
 --- Answers a flag that the recipe does not declare.
 -- @tparam string name with dashes
--- @tparam string typed as the user wrote it
+-- @tparam string typed the name in the user's spelling
 -- @tparam ?string text the value that follows, if any
 -- @tparam ?table task title, labels (nil: scores)
 -- @treturn ?string "flag" (accepted), "value" (accepted with its value), nil when it is in no list
--- @raise the answer, for all that is not accepted
+-- @raise the answer, for a flag or a value that is not accepted
 function M.answer(name, typed, text, task)
   local ours = HUGGING_FACE[name]
   if ours then
@@ -171,7 +162,7 @@ function M.answer(name, typed, text, task)
     return "flag"
   elseif not text then
     errors.raise("%s needs a value", typed)
-  elseif only_these and not accepted(only_these, text) then
+  elseif only_these and not registry.contains(only_these, text) then
     errors.raise("%s %s is not offered here (%s)", typed, text, table.concat(only_these, ", "))
   end
   return "value"

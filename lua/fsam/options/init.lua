@@ -1,18 +1,19 @@
 --- The command line of a recipe: flags declared as one table, checked before anything is loaded.
 --
--- Owns the way from `arg` to a table of values, and spelling (fairseq's, with underscores
--- tolerated). Which source decides a value is options/resolve.lua's, one value's type and range
--- options/values.lua's, the layout of --help options/parser.lua's, answers to other programs' names
--- options/foreign.lua's. What the flags mean is their users' business.
+-- Owns: the way from `arg` to a table of values, and spelling (fairseq's; underscores count as
+-- dashes). Leaves to others: which source decides a value (options/resolve.lua), one value's type
+-- and range (options/values.lua), the layout of --help (options/parser.lua), answers to other
+-- programs' names (options/foreign.lua), and what the flags mean (the modules that declare them).
 --
 -- A declaration is
 --   { name = "keep_ratio", type = "number", default = 0.1, above = 0, max = 1, metavar = "K",
 --     group = "Masks", help = "share of the weights that are perturbed", alias = { "keep" } }
 -- types: number, integer, string, flag, choice (choices, same = { other spelling → choice }),
--- list (of = "number" | "string", count). Bounds: min, max inclusive, above, below exclusive.
--- `owner` says whose table the value is in; `implies` gives values of other flags for each choice,
--- or a function to them from the values of the flags with one owner; `free` marks what a continued
--- run may change. The short form { rho = 0.5, eta = 0.01 } declares numbers with defaults.
+-- list (of = "number" | "string", count). Bounds: min and max are inclusive, above and below
+-- exclusive. `owner` names the table that holds the value. `implies` maps a choice to the values
+-- that it sets for other flags, or to a function that computes these from the values of the flags
+-- with one owner. `free` marks what a continued run may change. `hidden` keeps a flag out of
+-- --help. The short form { rho = 0.5, eta = 0.01 } declares numbers with defaults.
 
 local errors = require("fsam.errors")
 local foreign = require("fsam.options.foreign")
@@ -50,6 +51,7 @@ function M.declare(list, extra)
   return declared
 end
 
+-- Part of this module's interface; options/resolve.lua documents them.
 M.flag, M.default, M.complete, M.in_use = resolve.flag, resolve.default, resolve.complete,
   resolve.in_use
 
@@ -73,13 +75,12 @@ local function index(flags)
 end
 
 local function unknown(flag, typed, spellings)
-  local nearest = errors.nearest(flag, spellings)
   errors.raise("%s is unknown%s (--help lists all flags)", typed,
-    nearest and "; did you mean " .. nearest .. "?" or "")
+    errors.suggestion(flag, spellings))
 end
 
--- Words as argparse wants them: names with dashes, negative numbers joined to their flag, foreign
--- flags answered or dropped.
+-- The words in the form that argparse needs: names with dashes, negative numbers joined to their
+-- flag. A foreign flag is dropped where we accept it; otherwise its answer is raised.
 local function normalise(arguments, by_flag, spellings, task)
   local words, i = {}, 1
   while i <= #arguments do
@@ -110,7 +111,7 @@ local function normalise(arguments, by_flag, spellings, task)
   return words
 end
 
--- argparse's messages in our words.
+-- A message of argparse in our words.
 local function reword(message)
   local flag = message:match("^option '(.-)' requires an argument$")
   if flag then
@@ -130,15 +131,16 @@ end
 -- @tparam {string,…} arguments the words after the program's name
 -- @tparam table spec name, usage, summary, epilog; positional { name, metavar, help } or nil;
 --   flags; profiles { { label, when = fn(typed) → boolean, values = { name → value or rule } }, … }
---   (resolve.profiled has the rules); in_use, see resolve.resolve; task (see options/foreign.lua);
---   check(options), which may add to options.notes
+--   (resolve.profiled has the rules); in_use, see resolve.resolve; task, see options/foreign.lua;
+--   check(options), which may raise, or add remarks to options.notes
 -- @treturn table options: name → value, and beside the values
 --   given   name → true for what was typed
 --   origin  name → where the value comes from, see resolve.resolve
 --   owned   role → that owner's own values
 --   notes   remarks for the user
 --   spec    the spec
---   help    the text of --help if it was asked for (nothing is decided then)
+--   With --help or -h among the words the table has one field, help, the text, and nothing is
+--   decided.
 -- @raise one line that names the flag, what is wrong and what is valid
 function M.read(arguments, spec)
   local by_flag, spellings = index(spec.flags)
@@ -171,7 +173,7 @@ function M.read(arguments, spec)
   return options
 end
 
--- The command as one could type it again.
+-- The words of a command, quoted for the shell where they need it.
 local function command_line(arguments)
   local words = { arguments[0] }
   for _, word in ipairs(arguments) do
@@ -181,10 +183,11 @@ local function command_line(arguments)
   return table.concat(words, " ")
 end
 
---- As `read`, for a recipe: --help is printed and ends the program. `options.command` is the
--- command as one could type it again.
--- @tparam {string,…} arguments `arg`
+--- As `read`, for a recipe: --help is printed and ends the program.
+-- @tparam {string,…} arguments `arg`, with the script at 0
 -- @tparam table spec
+-- @treturn table options, with `command`: the command line, ready to be typed again
+-- @raise as `read`
 function M.parse(arguments, spec)
   local options = M.read(arguments, spec)
   options.command = "fsam-lua " .. command_line(arguments)

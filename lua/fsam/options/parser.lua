@@ -1,9 +1,8 @@
---- Declarations as a parser of lua-argparse: it splits words into flags and values and lays out
--- --help.
+--- A parser of lua-argparse, made from declarations. It splits words into flags and values and lays
+-- out --help.
 --
--- Owns what --help says of each flag: its values, its text, its defaults. Values stay text here;
--- options/values.lua converts them.
-
+-- Owns: what --help shows for each flag, which is its values, its text and its defaults. Leaves to
+-- others: converting values (options/values.lua); here they stay text.
 local argparse = require("argparse")
 local registry = require("fsam.base.registry")
 local resolve = require("fsam.options.resolve")
@@ -11,8 +10,8 @@ local values = require("fsam.options.values")
 
 local M = {}
 
--- Who declares a flag: name → declaration. A fisher- form is left out, since it has its plain
--- type's default; a flag with one owner has that one, without a name.
+-- The declarations of a flag by their owner's name. A fisher- form is left out, since it has its
+-- plain type's default. A flag with one owner has one declaration, under the empty name.
 local function owners_of(d)
   local owners = {}
   for _, by_name in pairs(d.declared or { { [""] = d } }) do
@@ -23,8 +22,8 @@ local function owners_of(d)
   return owners
 end
 
--- What a profile says of a flag: "0.02 without --restore-file". A value that does not hold for all
--- that have the usual default names those it holds for.
+-- A flag's defaults under a profile: "0.02 without --restore-file". A value that does not hold for
+-- every owner with the usual default names the owners that it holds for.
 local function profile_text(d, profile)
   local order, names, usual, total = {}, {}, {}, 0
   local owners = owners_of(d)

@@ -1,6 +1,6 @@
 --- Decides each option's value, once.
 --
--- Owns the order of the sources, each of which overrides those before it:
+-- Owns: the order of the sources, each of which overrides those before it,
 --
 --     declared default → profile of the recipe → --preset → --compat → command line
 --
@@ -8,20 +8,23 @@
 -- line (options/init.lua), ranges (options/values.lua), the declarations (their owners).
 --
 -- A flag belongs to one owner (`owner = "train"`), or to several definitions that declare the same
--- name, by role and name: `declared = { sam = { asam = declaration, … }, base = { … } }`. Which of
--- these a command uses is known before defaults are filled in, so that each gets its own default.
+-- name, by role and name: `declared = { sam = { asam = declaration, … }, base = { … } }`. The flags
+-- with one owner are decided first, because they say which definitions the command uses. So each
+-- definition gets its own default.
 local errors = require("fsam.errors")
+local registry = require("fsam.base.registry")
 local values = require("fsam.options.values")
 
 local M = {}
 
---- "keep_ratio" → "--keep-ratio".
+--- The flag of an option's name: "keep_ratio" → "--keep-ratio".
 function M.flag(name)
   return "--" .. name:gsub("_", "-")
 end
 
---- The declared default; that of a flag is false.
+--- The declared default; for a flag that declares none, false.
 -- @tparam table d declaration
+-- @return the value, or nil where there is no default
 function M.default(d)
   if d.default == nil and d.type == "flag" then
     return false
@@ -74,7 +77,8 @@ end
 
 -- -- sources --------------------------------------------------------------------------------------
 
--- Those that are a table name → value, as functions with one signature.
+-- A source is { origin = text, get = fn(declaration, owner) → value or nil }. This makes one of a
+-- table name → value.
 local function of_table(origin, list)
   return { origin = origin, get = function(d)
     return list[d.name]
@@ -91,8 +95,8 @@ local function add_profiles(list, spec, typed)
   end
 end
 
--- Choices that set other flags, in the order of their declarations. A choice that nothing but its
--- declared default made sets nothing.
+-- Adds the choices that set other flags, in the order of their declarations. A choice that comes
+-- from its declared default sets nothing.
 local function add_implied(list, spec, first)
   for _, d in ipairs(spec.flags) do
     local implied = d.implies and first.origin[d.name] ~= "default" and d.implies[first[d.name]]
@@ -103,7 +107,8 @@ local function add_implied(list, spec, first)
   end
 end
 
--- The last source that has a value. Typed values were checked as they were read.
+-- Takes the value of the last source that has one. Typed values were checked when they were read;
+-- others are checked here.
 local function decide(sources, d, owner)
   local value, origin
   for _, source in ipairs(sources) do
@@ -121,7 +126,7 @@ end
 
 local DEFAULT = { origin = "default", get = M.default }
 
--- Flags of one owner each: they decide which of the others are in use.
+-- Decides the flags with one owner each.
 local function decide_plain(sources, spec)
   local first = { origin = {} }
   for _, d in ipairs(spec.flags) do
@@ -134,12 +139,12 @@ end
 
 -- -- checks of what a recipe wrote ----------------------------------------------------------------
 
--- An entry of a profile, for its flag: names of owners exist.
+-- Checks a rule of a profile: only numbers have multiples, and each name is an owner of the flag.
 local function check_entry(label, d, entry)
-  if is_rule(entry) and entry.times and d.type ~= "number" and d.type ~= "integer" then
-    errors.raise("profile %s: %s is a %s, which has no multiple", label, M.flag(d.name), d.type)
-  elseif not is_rule(entry) then
+  if not is_rule(entry) then
     return
+  elseif entry.times and d.type ~= "number" and d.type ~= "integer" then
+    errors.raise("profile %s: %s is a %s, which has no multiple", label, M.flag(d.name), d.type)
   end
   local known = {}
   for _, owners in pairs(d.declared or {}) do
@@ -149,20 +154,16 @@ local function check_entry(label, d, entry)
   end
   table.sort(known)
   for name in pairs(entry) do
-    local found = name == "times"
-    for _, other in ipairs(known) do
-      found = found or other == name
-    end
-    if not found then
-      local nearest = errors.nearest(name, known)
+    if name ~= "times" and not registry.contains(known, name) then
       errors.raise("profile %s: %s has a value for %s, which does not declare it%s", label,
-        M.flag(d.name), name, nearest and "; did you mean " .. nearest .. "?" or "")
+        M.flag(d.name), name, errors.suggestion(name, known))
     end
   end
 end
 
---- Raises for a profile that names what does not exist.
--- @tparam table spec
+--- Checks that each name in a recipe's profiles exists.
+-- @tparam table spec see options.read
+-- @raise one line that names the profile and the option
 function M.check_profiles(spec)
   local by_name, names = {}, {}
   for _, d in ipairs(spec.flags) do
@@ -184,11 +185,12 @@ end
 -- @tparam table spec flags; profiles; in_use(values) → { { role, name }, … }, the definitions that
 --   a command uses, from the values of the flags that have one owner
 -- @tparam table typed name → value, from the command line; profiles' `when` sees it
--- @treturn table name → value. Of a flag that several in use declare, the last one's; of a flag
---   that none declares, what it would be for most
+-- @treturn table name → value. Where several definitions in use declare a flag, this is the last
+--   one's value; where none declares it, it is what the commonest declared default gives
 -- @treturn table origin: name → "default", "profile: LABEL", "preset hf", "compat fsam4plm", or
 --   "command line"
 -- @treturn table owned: role → name → value, each owner's own
+-- @raise one line for a value that a recipe, a preset or --compat sets out of range
 function M.resolve(spec, typed)
   local profiles, typed_source = {}, of_table("command line", typed)
   add_profiles(profiles, spec, typed)
@@ -225,10 +227,11 @@ function M.resolve(spec, typed)
   return decided, origin, owned
 end
 
---- The declaration of a flag that a command's value follows.
--- @tparam table options as read
+--- The declaration that decides a flag's value in a command.
+-- @tparam table options as options.read returns them
 -- @tparam table d one of options.spec.flags
--- @treturn ?table d itself, or that of the definition in use; nil: nothing in use reads the flag
+-- @treturn ?table d itself, or the declaration of the definition in use; nil when no definition in
+--   use reads the flag
 function M.in_use(options, d)
   if not d.declared then
     return d

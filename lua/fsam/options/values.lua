@@ -1,8 +1,7 @@
 --- One option's value: from the words of the command line to Lua and back.
 --
--- Owns conversion, ranges and choices, each failure one line that begins with the flag. Which
--- options there are is options.lua's.
-
+-- Owns: conversion, ranges and choices. Each failure is one line that begins with the flag. Leaves
+-- to others: which options there are (their declarations; see options/init.lua for the form).
 local errors = require("fsam.errors")
 local registry = require("fsam.base.registry")
 
@@ -86,29 +85,31 @@ function CONVERT.list(d, text, flag)
   return list
 end
 
---- Is this the name of a type?
+--- Is this the name of an option's type?
+-- @treturn boolean
 function M.is_type(name)
   return CONVERT[name] ~= nil
 end
 
---- The names of all types, sorted.
+--- The names of all types of options, sorted.
+-- @treturn {string,…}
 function M.types()
   return registry.sorted(CONVERT)
 end
 
 --- Converts what was typed.
--- @tparam table d declaration (see options.lua)
--- @tparam string|boolean text
--- @tparam string flag as it appears in messages
+-- @tparam table d declaration (see options/init.lua)
+-- @tparam string|boolean text the word after the flag; of a flag without a value true
+-- @tparam string flag its name as messages show it
 -- @return the value
--- @raise one line
+-- @raise one line that names the flag, what was typed and what is valid
 function M.convert(d, text, flag)
   return CONVERT[d.type](d, text, flag)
 end
 
---- A value as one would type it.
+--- A value in the form in which it is typed.
 -- @tparam table d declaration
--- @param value
+-- @param value nil gives the empty string
 -- @treturn string
 function M.show(d, value)
   if value == nil then

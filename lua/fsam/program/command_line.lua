@@ -1,7 +1,7 @@
---- The command line of fsam-lua: its options, running chunks and scripts, exit codes, and how a
--- failure is printed: `script.lua: message`, or the message alone where it begins with a place in
--- a file. engine/host/main.c calls `main` with what only C can know.
+--- The command line of fsam-lua. engine/host/main.c calls `main` with what only C can know.
 --
+-- Owns: the program's options, running chunks and scripts, exit codes, and how a failure is
+-- printed: `script.lua: message`, or the message alone where it begins with a place in a file.
 -- Leaves to others: what an error becomes (failure.lua), the interactive session (repl.lua).
 local failures = require("fsam.program.failure")
 
@@ -39,7 +39,7 @@ local function report(name, failure)
   return failure.value == failures.INTERRUPTED and EXIT_INTERRUPTED or EXIT_ERROR
 end
 
--- -- options -------------------------------------------------------------------------------------
+-- -- options --------------------------------------------------------------------------------------
 
 local WITH_VALUE = { e = true, l = true, j = true }
 
@@ -85,7 +85,7 @@ local function parse(argv)
   return options
 end
 
---- -j: `off`, `on`, `flush` and their like, or a module of jit.* with its arguments.
+--- -j: a function of jit (`off`, `on`, `flush`), or a module of jit.* with its arguments.
 local function control_jit(command)
   local name, rest = command:match("^([^=]+)=?(.*)$")
   local arguments = {}
@@ -99,7 +99,7 @@ local function control_jit(command)
   control(unpack(arguments))
 end
 
---- Runs an -e chunk. Never compiled, so that Ctrl-C reaches its loops.
+--- Runs an -e chunk. It is never compiled, so that Ctrl-C reaches its loops.
 local function run_chunk(text)
   local chunk, message = loadstring(text, "=(command line)")
   if not chunk then
@@ -123,14 +123,14 @@ local ACTIONS = {
   end,
 }
 
--- -- scripts -------------------------------------------------------------------------------------
+-- -- scripts --------------------------------------------------------------------------------------
 
 local function exists(path)
   local file = io.open(path, "rb")
   return file ~= nil and file:close()
 end
 
---- Loads a script: a path, or a name among our own recipes. No path: standard input.
+--- Loads a script: a path, or a name among our own recipes. Without a path it is standard input.
 -- @treturn ?function
 -- @treturn ?string what is wrong
 local function load_script(sys, path)
@@ -165,14 +165,16 @@ local function set_arg(argv, first)
   _G.arg = arguments
 end
 
--- -- the program ---------------------------------------------------------------------------------
+-- -- the program ----------------------------------------------------------------------------------
 
 local function version_line(sys)
   return ("fsam-lua %s (%s, %s)"):format(sys.version, jit.version, jit.arch)
 end
 
 --- Runs a command line.
--- @tparam table sys {argv=, share=, version=, on_interrupt=, is_terminal=}
+-- @tparam table sys argv (the words, from 0: the program's own name), share (the folder of our
+--   recipes), version, on_interrupt(value) (what Ctrl-C raises; nil: nothing), is_terminal(file
+--   descriptor)
 -- @treturn number exit code
 function M.main(sys)
   local argv = sys.argv

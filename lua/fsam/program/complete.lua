@@ -1,9 +1,9 @@
---- Completion of what stands before the cursor: names, fields and methods of live values, and paths
+--- Completion of the text before the cursor: names, fields and methods of live values, and paths
 -- inside quotes.
 --
--- Owns finding the candidates and laying them out; keys and the line are line_reader.lua's. It
--- looks at values without running their code, with one exception: a lazy table of modules may list
--- its names in a metafield `__names` (a table, or a function that returns one).
+-- Owns: finding the candidates and laying them out. It looks at values without running their code,
+-- with one exception: a lazy table of modules may list its names in a metafield `__names` (a table,
+-- or a function that returns one). Leaves to others: keys and the line (line_reader.lua).
 local registry = require("fsam.base.registry")
 
 local M = {}
@@ -19,10 +19,10 @@ local function cdata_methods(value)
   local ffi = require("ffi")
   local name = tostring(ffi.typeof(value)):match("fsam_(%w+)")
   local module = name and package.loaded["fsam.base." .. name]
-  return type(module) == "table" and (module.methods or module.__index) or nil
+  return type(module) == "table" and module.methods or nil
 end
 
---- Calls visit(key, value) for what `value` offers: its own fields, then those of __index.
+--- Calls visit(key, field) for each field of `value`: its own ones, then those of __index.
 local function each_field(value, visit)
   local seen = 0
   while value ~= nil and seen < 10 do -- a chain of classes; ten is a cycle
@@ -49,8 +49,8 @@ local function each_field(value, visit)
   end
 end
 
---- Follows `a.b.c` from the globals. A field behind a function __index is not run, unless the table
--- says by __names that such a name is there.
+--- Follows `a.b.c` from the globals. A function __index is not run, unless the table lists the name
+-- in __names.
 local function resolve(path)
   local value = _G
   for name in path:gmatch("[%a_][%w_]*") do
@@ -72,7 +72,8 @@ local function resolve(path)
   return value
 end
 
---- Names that continue `word`, which follows `path` and `separator` ("." or ":"), or nothing.
+--- Names that continue `word`. It follows `path` and `separator` ("." or ":"), which are empty for
+-- a global.
 local function names(path, separator, word)
   local set = {}
   local value = path == "" and _G or resolve(path)
@@ -130,10 +131,10 @@ local function open_quote(line)
   return quote and line:sub(from) or nil
 end
 
---- What could follow the text before the cursor.
+--- How the text before the cursor could go on.
 -- @tparam string line the line up to the cursor
--- @treturn string what to insert now: what all candidates share beyond what is typed
--- @treturn table the candidates, sorted
+-- @treturn string the text to insert now: all candidates share it beyond the typed part
+-- @treturn {string,…} the candidates, sorted
 function M.complete(line)
   local candidates, word
   local quote = open_quote(line)
@@ -157,7 +158,7 @@ function M.complete(line)
 end
 
 --- Lays candidates out in columns, read downwards.
--- @tparam table candidates strings
+-- @tparam {string,…} candidates
 -- @tparam number width columns of the terminal
 -- @treturn string lines, each with its line end
 function M.columns(candidates, width)

@@ -1,8 +1,9 @@
---- Calling code of the user's, and what its errors become: a failure, whose text is ready to print.
+--- Calling the user's code, and turning its errors into failures, whose text is ready to print.
 --
--- An error made by fsam.errors (any error object that has a __tostring) is meant for the user: one
+-- An error object with a __tostring, such as fsam.errors makes, is a message for the user: one
 -- line. Every other error is a fault and keeps its traceback, as does every error under
--- FSAM_TRACE=1. Owns this distinction and Ctrl-C; printing is the caller's.
+-- FSAM_TRACE=1. Owns: this distinction, and Ctrl-C. Leaves to others: printing (command_line.lua,
+-- repl.lua).
 local M = {}
 
 --- What Ctrl-C raises in running Lua.
@@ -43,12 +44,12 @@ local function on_error(value)
 end
 
 --- Calls a function; Ctrl-C stops it.
--- @tparam table sys what engine/host/main.c gave
+-- @tparam table sys what engine/host/main.c hands over (see command_line.lua)
 -- @tparam function f
 -- @param ... its arguments
 -- @treturn boolean did it return?
--- @return its results, or a failure {value=, text=, plain=} where text is what to print (nil:
---   nothing) and plain means that it is a message for the user
+-- @return its results, or a failure {value=, text=, plain=}: the error, the text to print (nil:
+--   print nothing), and whether that is a message for the user
 function M.call(sys, f, ...)
   sys.on_interrupt(M.INTERRUPTED)
   local function finish(...)

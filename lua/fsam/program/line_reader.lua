@@ -1,20 +1,22 @@
---- Where the REPL's lines come from: libedit on a terminal (engine/host/lineedit.c edits, this
--- module answers Tab and pasted text), plain reading elsewhere. Owns the history, a text file that
--- grows by a line at a time: $XDG_STATE_HOME/fsam-lua/history.
+--- The source of the REPL's lines: an editor on a terminal, plain reading elsewhere.
+--
+-- Owns: answers to Tab and to pasted text, and the history, a text file that grows by a line at a
+-- time: $XDG_STATE_HOME/fsam-lua/history. Leaves to others: editing (engine/host/lineedit.c, by
+-- libedit), candidates (complete.lua).
 --
 -- A reader is {read = function(prompt), remember = function(lines)}: read returns a line without
--- its end, or nil and "interrupt" (Ctrl-C: give up what was typed) or "end".
+-- its end, or nil and "interrupt" (Ctrl-C: forget the typed text) or "end".
 local complete = require("fsam.program.complete")
+local file = require("fsam.base.file")
 
 local M = {}
 
 local HISTORY_LINES = 2000
 
--- -- history -------------------------------------------------------------------------------------
+-- -- history --------------------------------------------------------------------------------------
 
 --- $XDG_STATE_HOME/fsam-lua/history, by default under ~/.local/state; nil without a home.
 local function history_path()
-  local lfs = require("lfs")
   local state = os.getenv("XDG_STATE_HOME")
   if not state or state == "" then
     local home = os.getenv("HOME")
@@ -23,27 +25,24 @@ local function history_path()
   if not state then
     return nil
   end
-  local folder = ""
-  for part in (state .. "/fsam-lua"):gmatch("[^/]+") do
-    folder = folder .. (folder == "" and state:sub(1, 1) ~= "/" and "" or "/") .. part
-    lfs.mkdir(folder)
-  end
+  local folder = state .. "/fsam-lua"
+  pcall(file.make_folder, folder) -- a session works without a history
   return folder .. "/history"
 end
 
 local function read_lines(path)
   local lines = {}
-  local file = path and io.open(path, "r")
-  if file then
-    for line in file:lines() do
+  local stored = path and io.open(path, "r")
+  if stored then
+    for line in stored:lines() do
       lines[#lines + 1] = line
     end
-    file:close()
+    stored:close()
   end
   return lines
 end
 
---- What a chunk is remembered as: one line where that means the same, else its lines.
+--- A chunk's entries in the history: one line where that means the same, else its lines.
 local function entries(lines)
   local text = table.concat(lines, "\n")
   if #lines == 1 or text:find("--", 1, true) or text:find("%[=*%[") or text:find("\\\n") then
@@ -56,7 +55,7 @@ local function entries(lines)
   return { table.concat(parts, " ") }
 end
 
---- Loads the history into an editor and returns a function that adds a chunk's lines to both.
+--- Loads the history into an editor. Returns a function that adds a chunk's lines to both.
 local function open_history(remember)
   local path = history_path()
   local lines = read_lines(path)
@@ -65,10 +64,10 @@ local function open_history(remember)
     remember(lines[i])
   end
   if #lines > 2 * HISTORY_LINES then
-    local file = io.open(path .. ".new", "w")
-    if file then
-      file:write(table.concat(lines, "\n", first), "\n")
-      file:close()
+    local shorter = io.open(path .. ".new", "w")
+    if shorter then
+      shorter:write(table.concat(lines, "\n", first), "\n")
+      shorter:close()
       os.rename(path .. ".new", path)
     end
   end
@@ -76,17 +75,17 @@ local function open_history(remember)
   return function(chunk)
     for _, entry in ipairs(entries(chunk)) do
       remember(entry)
-      local file = entry ~= last and path and io.open(path, "a")
-      if file then
-        file:write(entry, "\n")
-        file:close()
+      local stored = entry ~= last and path and io.open(path, "a")
+      if stored then
+        stored:write(entry, "\n")
+        stored:close()
       end
       last = entry
     end
   end
 end
 
--- -- reading lines -------------------------------------------------------------------------------
+-- -- reading lines --------------------------------------------------------------------------------
 
 --- Columns of the terminal; 80 when there is none.
 -- @tparam table C fsam.C
@@ -95,7 +94,8 @@ function M.width(C)
   return width > 0 and width or 80
 end
 
---- Tab: inserts what is certain, else shows the choices; at the start of a line it indents.
+--- Tab: inserts the text that all candidates share, else shows them; at the start of a line it
+-- indents.
 local function on_tab(C, line, text, cursor)
   local left = text:sub(1, cursor)
   if left:match("^%s*$") then
@@ -110,9 +110,9 @@ local function on_tab(C, line, text, cursor)
   end
 end
 
---- A reader on the terminal, or nil where lines cannot be edited. Pasted text is taken line by
--- line, as if typed.
+--- A reader on the terminal. It takes pasted text line by line, as if typed.
 -- @tparam table C fsam.C
+-- @treturn ?table a reader; nil where lines cannot be edited
 function M.terminal(C)
   local lib, ffi = C.lib, C.ffi
   local out = ffi.new("fsam_line *[1]")
@@ -173,6 +173,7 @@ end
 
 --- A reader of plain lines, for pipes and for terminals that cannot move their cursor.
 -- @tparam boolean with_prompt write prompts
+-- @treturn table a reader
 function M.plain(with_prompt)
   local function read(prompt)
     if with_prompt then

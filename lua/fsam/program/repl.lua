@@ -1,8 +1,7 @@
---- The interactive session: reads a chunk, runs it, prints what it gave, and survives whatever goes
--- wrong.
+--- The interactive session: reads a chunk, runs it, prints its results, and survives every error.
 --
--- Owns when a chunk is complete and how it is compiled. Lines come from line_reader.lua, values are
--- printed by show.lua, errors become text in failure.lua.
+-- Owns: when a chunk is complete, and how it is compiled. Leaves to others: lines
+-- (line_reader.lua), how values look (show.lua), what errors become (failure.lua).
 local failures = require("fsam.program.failure")
 local readers = require("fsam.program.line_reader")
 local show = require("fsam.program.show")
@@ -12,21 +11,23 @@ local M = {}
 local PROMPT, CONTINUATION = "> ", ">> "
 local CHUNK = "=stdin"
 
--- -- chunks --------------------------------------------------------------------------------------
+-- -- chunks ---------------------------------------------------------------------------------------
 
---- What a compiled chunk is called with, see M.compile.
-local function pass(...)
+--- The argument of a compiled chunk, see M.compile.
+local function identity(...)
   return ...
 end
 
 --- Compiles a chunk; expressions return their values, with or without "=" in front. An expression
--- is handed to `pass`, the chunk's argument: as a tail call it would lose its place in tracebacks.
+-- goes through the chunk's argument, a function that returns its arguments: as a tail call it would
+-- lose its place in tracebacks. The argument has no name, which would hide a global of the user's.
+-- @tparam string text
 -- @treturn ?function nil when it does not compile
 -- @treturn ?string the compiler's message
 -- @treturn boolean does the text only lack its end?
 function M.compile(text)
   local expression = text:match("^%s*=(.*)$")
-  local chunk = loadstring("local pass = ... return pass(" .. (expression or text) .. "\n)", CHUNK)
+  local chunk = loadstring("return (...)(" .. (expression or text) .. "\n)", CHUNK)
   if chunk then
     return chunk, nil, false
   end
@@ -35,7 +36,8 @@ function M.compile(text)
   return chunk, message, message ~= nil and message:find("'<eof>'", -7, true) ~= nil
 end
 
---- Reads one whole chunk. Returns its lines and function, or nil and "end".
+--- Reads one whole chunk. Returns its lines, and its function or nil and the compiler's message;
+-- nil at the end of the input.
 local function read_chunk(reader)
   local lines, prompt = {}, PROMPT
   while true do
@@ -55,7 +57,7 @@ local function read_chunk(reader)
   end
 end
 
---- The name that a chunk made of a single `local` statement declares: it is gone after its line.
+--- The name that a chunk of one `local` statement declares, which is lost after its line; else nil.
 local function lost_local(text)
   local name, value = text:match("^%s*local%s+([%a_][%w_,%s]*)=(.+)$")
   if name and loadstring("return " .. value) then
@@ -80,7 +82,7 @@ local function print_results(width, count, ...)
   io.write(table.concat(texts, breaks and "\n" or "\t"), "\n")
 end
 
---- A failure's text, without a traceback that says nothing beyond the message.
+--- A failure's text, without a traceback that adds nothing to the message.
 local function failure_text(failure)
   local text = failure.text or "error"
   local message, trace = text:match("^(.-)\nstack traceback:(.*)$")
@@ -91,8 +93,8 @@ local function failure_text(failure)
   return text
 end
 
---- Runs a chunk of M.compile and prints its results. Never JIT-compiled: compiled loops do not see
--- Ctrl-C. (Modules that it calls are.)
+--- Runs a chunk of M.compile and prints its results. The chunk is not JIT-compiled, since compiled
+-- loops do not see Ctrl-C; modules that it calls are.
 local function evaluate(sys, width, lines, chunk)
   jit.off(chunk, true)
   local function finish(ok, ...)
@@ -101,7 +103,7 @@ local function evaluate(sys, width, lines, chunk)
     end
     return ok, ...
   end
-  local ok, failure = finish(failures.call(sys, chunk, pass))
+  local ok, failure = finish(failures.call(sys, chunk, identity))
   io.flush()
   if not ok then
     io.stderr:write(failure_text(failure), "\n")
@@ -113,7 +115,7 @@ local function evaluate(sys, width, lines, chunk)
   end
 end
 
--- -- the session ---------------------------------------------------------------------------------
+-- -- the session ----------------------------------------------------------------------------------
 
 local function banner(sys, C)
   local lib, ffi = C.lib, C.ffi
@@ -122,7 +124,7 @@ local function banner(sys, C)
 end
 
 --- Runs the session until the input ends.
--- @tparam table sys what engine/host/main.c gave (see fsam.program.command_line)
+-- @tparam table sys what engine/host/main.c hands over (see command_line.lua)
 function M.run(sys)
   local C = require("fsam.C")
   _G.fsam = _G.fsam or require("fsam")

@@ -1,10 +1,10 @@
 --- Readable text of any value, for the REPL and for people who print while debugging.
 --
--- An object says how it looks by a metamethod `__show(value)` or else `__tostring`; cdata of ours
--- by a method `__show`. What has neither is shown as Lua would write it: tables sorted by key,
--- aligned, cut at a depth and a length, cycles marked.
+-- A table with a metamethod `__show(value)`, else `__tostring`, decides itself how it looks. Other
+-- tables are shown as Lua would write them: sorted by key, aligned, cut at a depth and a length,
+-- cycles marked.
 --
--- Owns the look of plain values, tables and tensors. Its text is for people; no program reads it.
+-- Owns: the look of plain values, tables and tensors. Its text is for people; no program reads it.
 local M = {}
 
 local DEPTH = 3 -- tables inside tables
@@ -48,7 +48,7 @@ end
 
 -- -- tensors --------------------------------------------------------------------------------------
 
---- Right-aligns cells in columns. rows: lists of strings.
+--- Lines of cells, right-aligned in columns. rows: lists of strings.
 local function grid(rows)
   local widths = {}
   for _, row in ipairs(rows) do
@@ -67,8 +67,8 @@ local function grid(rows)
   return lines
 end
 
---- A tensor: its description, then its first rows and columns (dimensions after the first count as
--- columns).
+--- A tensor: its description, then its first rows and columns. All dimensions after the first count
+-- as columns.
 local function show_tensor(t)
   local ok, values = pcall(t.read, t)
   if not ok then
@@ -96,12 +96,7 @@ end
 
 local function show_cdata(value)
   local tensor = package.loaded["fsam.base.tensor"]
-  local has, method = pcall(function()
-    return value.__show
-  end)
-  if has and type(method) == "function" then
-    return method(value)
-  elseif tensor and tensor.is(value) then
+  if tensor and tensor.is(value) then
     return show_tensor(value)
   end
   return tostring(value)
@@ -128,7 +123,7 @@ local function key_text(key)
   return "[" .. show(key, { depth = 0, seen = {} }) .. "]"
 end
 
---- The entries of a table in order: {key or nil for the array part, value}.
+--- The entries of a table in order, each {key, value}; the key is nil in the array part.
 local function entries_of(t)
   local entries, keys, length = {}, {}, #t
   for i = 1, length do
@@ -146,7 +141,7 @@ local function entries_of(t)
   return entries
 end
 
---- A long list of numbers as aligned rows.
+--- A long list of numbers as lines of aligned cells.
 local function number_rows(cells, width)
   local cell = 0
   for _, text in ipairs(cells) do
@@ -231,7 +226,7 @@ function show(value, state)
   return tostring(value)
 end
 
---- The text of a value; a string by itself stands plain, inside tables it is quoted.
+--- The text of a value. A string by itself is shown plain; inside tables strings are quoted.
 -- @param value anything
 -- @tparam[opt] number width columns to fill (default 80)
 -- @treturn string one or more lines, no line end behind the last

@@ -1,31 +1,33 @@
---- Ranks: the processes that train one model together (D13). Owns: who this process is, and what
--- all of them sum. Leaves to others: how numbers travel (a backend's two collectives), which sums a
--- step needs (fsam.pass, fsam.step), how samples are shared out (fsam.data.task).
+--- Ranks: the processes that train one model together. Owns: who this process is, and sums over
+-- all ranks. Leaves to others: how numbers travel (a backend's two collectives), which
+-- sums a step needs (fsam.pass, fsam.step), how samples are shared out (fsam.data.task).
 --
 -- Every method that sums is a collective: all ranks call it, in the same order, or they wait for
--- each other for ever. All of them get the same bits back. So whatever decides what happens next
--- (a choice of samples, a skipped step, the end of a run) must come from a sum, or from what is the
--- same everywhere, and never from one rank's own samples.
+-- each other for ever. All of them get the same bits back. A decision about what happens next (a
+-- choice of samples, a skipped step, the end of a run) must come from a sum, or from values that
+-- are the same on every rank, and never from one rank's own samples.
 local Ranks = {}
 Ranks.__index = Ranks
 
 local M = {}
 
---- @tparam table o rank (from 0) and size; of several ranks also the backend's collectives:
---   add(tensor)        an f32 tensor becomes, in place, the sum of the ranks' tensors; each element
---                      is added in the order of ranks
---   add_numbers(list)  a new list: the same of equally long lists of plain numbers
+--- The ranks as one process sees them.
+-- @tparam table o rank (from 0) and size; when size exceeds 1 also the backend's collectives:
+--   add(tensor)        replaces an f32 tensor by the sum of the ranks' tensors; each element is
+--                      added in the order of ranks
+--   add_numbers(list)  returns a new list, the sums of the ranks' equally long lists of numbers
 -- @treturn table ranks: rank, size, is_first, and the methods below
 function M.new(o)
   return setmetatable({ rank = o.rank, size = o.size, is_first = o.rank == 0, add = o.add,
     add_numbers = o.add_numbers }, Ranks)
 end
 
---- One process alone: every sum is what it was.
+--- One process alone: every sum is its own value.
 M.alone = M.new({ rank = 0, size = 1 })
 
---- Sums a vector of the model over ranks, in place, as a pass would write it: what is queued for
--- transient vectors runs first, and expressions that were built before keep the old value.
+--- Sums a vector of the model over ranks, in place. To the vector language this is a write like a
+-- pass's: sets that are queued for transient vectors run first, and expressions that were built
+-- before keep the old value.
 -- @tparam table vector fsam.vector: g, or another that is not persistent
 function Ranks:sum(vector)
   if self.size == 1 then
@@ -45,17 +47,14 @@ function Ranks:sum_numbers(list)
 end
 
 --- Is the flag true on any rank?
+-- @treturn boolean the same on every rank
 function Ranks:any(flag)
   return self:sum_numbers({ flag and 1 or 0 })[1] > 0
 end
 
---- Is the flag true on all ranks?
-function Ranks:all(flag)
-  return not self:any(not flag)
-end
-
 --- The ranks' lists of numbers, one after another in the order of ranks.
--- @tparam {number,…} list of any length, each rank its own
+-- @tparam {number,…} list of any length; lengths may differ between ranks
+-- @treturn {number,…} the same on every rank
 function Ranks:gather(list)
   if self.size == 1 then
     return list
@@ -78,9 +77,10 @@ function Ranks:gather(list)
   return self:sum_numbers(all)
 end
 
---- Which of a step's batches are this rank's: every size-th, so that a short last step is shared
--- out too.
+--- Is a batch of a step this rank's? Each rank has every size-th batch, so that a short last step
+-- is shared out too.
 -- @tparam integer i number of the batch in the step, from 1
+-- @treturn boolean
 function Ranks:owns(i)
   return (i - 1) % self.size == self.rank
 end

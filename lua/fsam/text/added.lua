@@ -1,8 +1,8 @@
 --- Finding special and other added tokens in text.
 --
--- Owns the split of a text into added tokens and what lies between. The rules are those of Hugging
--- Face's AddedVocabulary: leftmost, then longest; `single_word` asks that no word character touches
--- the token; `lstrip` and `rstrip` swallow the space beside it.
+-- Owns: the split of a text into added tokens and the stretches between them. The rules are those
+-- of Hugging Face's AddedVocabulary: leftmost, then longest; `single_word` asks that no word
+-- character touches the token; `lstrip` and `rstrip` swallow the space beside it.
 local unicode = require("fsam.text.unicode")
 local utf8 = require("fsam.base.utf8")
 
@@ -13,7 +13,7 @@ Splitter.__index = Splitter
 
 --- A splitter.
 -- @tparam table tokens list of `{ content, id, lstrip, rstrip, single_word }`
--- @treturn ?table nil when the list is empty
+-- @treturn ?table with the method `split`; nil when there is no token to find
 function M.new(tokens)
   local by_byte, class = {}, {}
   for _, token in ipairs(tokens) do
@@ -85,7 +85,7 @@ end
 
 --- Splits a text.
 -- @tparam string text valid UTF-8
--- @treturn table list of strings (none empty) and ids (numbers), in order
+-- @treturn table list of strings (none empty) and ids of added tokens (numbers), in order
 function Splitter:split(text)
   local parts, done, at = {}, 1, 1 -- text before `done` is in parts
   while true do

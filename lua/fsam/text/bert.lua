@@ -1,7 +1,8 @@
 --- BERT's normalisation of text and its split into words.
 --
--- Owns what Hugging Face calls BertNormalizer and BertPreTokenizer, exactly, on any input: bytes
--- that are not UTF-8 count as U+FFFD, which clean_text removes. ASCII takes a short way.
+-- Owns: exactly what Hugging Face calls BertNormalizer and BertPreTokenizer, on any input. Bytes
+-- that are not UTF-8 count as U+FFFD, which clean_text removes. ASCII takes a shorter path. Leaves
+-- to others: classes of code points (unicode.lua).
 local ffi = require("ffi")
 local unicode = require("fsam.text.unicode")
 local utf8 = require("fsam.base.utf8")
@@ -88,7 +89,7 @@ local function simplify(self, text)
   return ffi.string(out, at)
 end
 
---- Normalised text, as BertNormalizer gives it.
+--- Normalised text.
 -- @tparam string text any bytes
 -- @treturn string valid UTF-8
 function Normalizer:normalize(text)
@@ -105,7 +106,7 @@ function Normalizer:normalize(text)
   return self.lowercase and text:lower() or text
 end
 
---- A copy in which spaces stand exactly where words and punctuation part.
+--- A copy with spaces wherever words and punctuation part, and nowhere else.
 local function spaced(text)
   if not text:find("[\128-\255]") then
     return (text:gsub("%p", " %0 "))
@@ -130,9 +131,9 @@ local function spaced(text)
   return ffi.string(out, at)
 end
 
---- An iterator over the words of normalised text, as BertPreTokenizer splits it: spaces are
--- dropped, each punctuation character is a word.
+--- The words of normalised text: spaces are dropped, each punctuation character is a word.
 -- @tparam string text normalised
+-- @treturn function an iterator for `for word in …`
 function M.words(text)
   return spaced(text):gmatch("[^ \t-\r]+")
 end

@@ -1,13 +1,15 @@
 --- GPT-2's byte-level BPE (Radford et al. 2019), as RoBERTa uses it.
 --
--- Owns what happens to a stretch of text between two special tokens: the split by GPT-2's regular
--- expression, the byte alphabet; the merges are merging.lua's. Exact against Hugging Face's
--- ByteLevel and BPE. Bytes that are not UTF-8 count as U+FFFD.
+-- Owns: the ids of a stretch of text between two special tokens, by the split of GPT-2's regular
+-- expression and the byte alphabet. They equal those of Hugging Face's ByteLevel and BPE. Bytes
+-- that are not UTF-8 count as U+FFFD. Leaves to others: the merges (merging.lua), remembering words
+-- (word_cache.lua), special tokens (tokenizer.lua).
 local C = require("fsam.C")
 local errors = require("fsam.errors")
 local merging = require("fsam.text.merging")
 local unicode = require("fsam.text.unicode")
 local utf8 = require("fsam.base.utf8")
+local word_cache = require("fsam.text.word_cache")
 
 local ffi = C.ffi
 
@@ -16,11 +18,8 @@ local M = {}
 local BPE = {}
 BPE.__index = BPE
 
--- What is remembered of words seen: text without end must not fill the memory.
-local CACHE_WORDS, CACHE_BYTES = 100000, 64
-
---- GPT-2's expression with its classes spelled out: the letters and numbers are those of a newer
--- Unicode than PCRE2's, the spaces leave out U+180E, which PCRE2 counts among them.
+--- GPT-2's expression with its classes spelled out. The letters and numbers are those of a newer
+-- Unicode than PCRE2's. The spaces leave out U+180E, which PCRE2 counts among them.
 local function pattern()
   local letter = "\\p{L}" .. unicode.regex_class("LETTER")
   local number = "\\p{N}" .. unicode.regex_class("NUMBER")
@@ -31,7 +30,7 @@ end
 
 --- The character that stands for each byte in the vocabulary: printable Latin-1 for itself, the
 -- other 68 in order from U+0100.
--- @treturn table from byte to character
+-- @treturn table from byte (a number) to character
 -- @treturn table from character to byte (a string of length 1)
 local function byte_alphabet()
   local character, byte_of, extra = {}, {}, 256
@@ -44,43 +43,6 @@ local function byte_alphabet()
     byte_of[character[byte]] = string.char(byte)
   end
   return character, byte_of
-end
-
---- A byte-level BPE model.
--- @tparam table config
---   `ids`: map from piece to id, `merges`: list of pairs of pieces, best first; `add_prefix_space`
---   (false), `ignore_merges` (false: a word that is a piece is still merged step by step), `unk`
---   (nil: bytes without a piece are dropped), `fuse_unk` (false: one unknown id for each of them),
---   `name` for messages
--- @treturn table the model
--- @raise when a merge names a piece that the vocabulary lacks
-function M.new(config)
-  local name = config.name or "bpe"
-  local self = setmetatable({
-    kind = "bpe",
-    ids = config.ids,
-    merges = config.merges,
-    add_prefix_space = config.add_prefix_space or false,
-    ignore_merges = config.ignore_merges or false,
-    unk_id = config.unk and config.ids[config.unk],
-    fuse_unk = config.fuse_unk or false,
-    cache = {},
-    cached = 0,
-  }, BPE)
-  if config.unk and not self.unk_id then
-    errors.raise("%s: the vocabulary has no %s", name, config.unk)
-  end
-  self.character, self.byte_of = byte_alphabet()
-  self.merging = merging.new(config.ids, config.merges, name)
-  local out = ffi.new("fsam_regex *[1]")
-  C.check(C.lib.fsam_regex_new(out, pattern()))
-  self.regex = ffi.gc(out[0], C.lib.fsam_regex_free)
-  return self
-end
-
---- Text needs no normalisation here but being UTF-8.
-function BPE.normalize(_, text)
-  return utf8.clean(text)
 end
 
 --- The ids of a word's single bytes.
@@ -97,31 +59,59 @@ local function byte_ids(self, word)
   return symbols
 end
 
---- The ids of one word, remembered.
-local function word_ids(self, word)
-  local pieces = self.cache[word]
-  if pieces then
-    return pieces
-  end
+--- The ids of one word.
+local function split_word(self, word)
   local whole = self.ignore_merges and self.ids[word:gsub(".", function(c)
     return self.character[c:byte()]
   end)]
-  pieces = whole and { whole } or self.merging:apply(byte_ids(self, word))
-  if #word <= CACHE_BYTES then
-    if self.cached >= CACHE_WORDS then
-      self.cache, self.cached = {}, 0
-    end
-    self.cache[word] = pieces
-    self.cached = self.cached + 1
+  return whole and { whole } or self.merging:apply(byte_ids(self, word))
+end
+
+--- A byte-level BPE model.
+-- @tparam table config
+--   `ids`: map from piece to id; `merges`: list of pairs of pieces, best first; `add_prefix_space`
+--   (default false); `ignore_merges` (default false: a word that is a piece is still merged step by
+--   step); `unk`, the piece for bytes without one (default nil: they are dropped); `fuse_unk`
+--   (default false: each such byte has an id, else neighbours share one); `name` for messages
+-- @treturn table the model: kind, ids, merges, unk_id (or nil), and the methods below
+-- @raise when a merge names a piece that the vocabulary lacks
+function M.new(config)
+  local name = config.name or "bpe"
+  local self = setmetatable({
+    kind = "bpe",
+    ids = config.ids,
+    merges = config.merges,
+    add_prefix_space = config.add_prefix_space or false,
+    ignore_merges = config.ignore_merges or false,
+    unk_id = config.unk and config.ids[config.unk],
+    fuse_unk = config.fuse_unk or false,
+  }, BPE)
+  self.words = word_cache.new(function(word)
+    return split_word(self, word)
+  end)
+  if config.unk and not self.unk_id then
+    errors.raise("%s: the vocabulary has no %s", name, config.unk)
   end
-  return pieces
+  self.character, self.byte_of = byte_alphabet()
+  self.merging = merging.new(config.ids, config.merges, name)
+  local out = ffi.new("fsam_regex *[1]")
+  C.check(C.lib.fsam_regex_new(out, pattern()))
+  self.regex = ffi.gc(out[0], C.lib.fsam_regex_free)
+  return self
+end
+
+--- Normalised text. BPE asks only that it is UTF-8.
+-- @tparam string text any bytes
+-- @treturn string valid UTF-8
+function BPE.normalize(_, text)
+  return utf8.clean(text)
 end
 
 local capacity = 1024
 local bounds = ffi.new("int64_t[?]", 2 * capacity)
 local count = ffi.new("int64_t[1]")
 
---- Calls visit(word) for each match of GPT-2's expression; together they are the whole text.
+--- Calls visit(word) for each match of GPT-2's expression; the words together are the whole text.
 -- @tparam string text valid UTF-8
 -- @tparam function visit
 function BPE:each_word(text, visit)
@@ -135,25 +125,21 @@ function BPE:each_word(text, visit)
   end
 end
 
---- Appends the ids of normalised text.
+--- Appends the ids of normalised text to a list.
 -- @tparam table ids
--- @tparam string text
+-- @tparam string text normalised
 function BPE:append(ids, text)
   if self.add_prefix_space and text:byte() ~= 32 then
     text = " " .. text
   end
   local n = #ids
   self:each_word(text, function(word)
-    local pieces = word_ids(self, word)
-    for i = 1, #pieces do
-      ids[n + i] = pieces[i]
-    end
-    n = n + #pieces
+    n = self.words:append(ids, n, word)
   end)
 end
 
 --- Readable text of tokens.
--- @tparam table tokens strings
+-- @tparam {string,…} tokens as the vocabulary spells them
 -- @treturn string valid UTF-8
 function BPE:join(tokens)
   local parts = {}

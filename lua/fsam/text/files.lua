@@ -1,16 +1,13 @@
---- The files of a tokenizer: reading them whole, the names of the special tokens, writing.
+--- The files of a tokenizer: the names and flags of its special tokens, and writing.
 --
--- Owns what tokenizer_config.json says and what `save` writes. What the vocabulary files mean is
--- init.lua's and tokenizer_json.lua's.
-local C = require("fsam.C")
-local errors = require("fsam.errors")
+-- Owns: what tokenizer_config.json means, and what `save` writes. Leaves to others: what the
+-- vocabulary files mean (init.lua, tokenizer_json.lua).
+local file = require("fsam.base.file")
 local json = require("fsam.base.json")
-
-local ffi = C.ffi
 
 local M = {}
 
--- The role of each special token here, its key in tokenizer_config.json, its usual name.
+-- The role of each special token here, its key in tokenizer_config.json, its usual name by kind.
 local ROLES = {
   { "pad", "pad_token", wordpiece = "[PAD]", bpe = "<pad>" },
   { "unk", "unk_token", wordpiece = "[UNK]", bpe = "<unk>" },
@@ -20,31 +17,6 @@ local ROLES = {
 }
 
 local FLAGS = { "lstrip", "rstrip", "single_word", "normalized", "special" }
-
---- The bytes of a file, or nil when there is none.
--- @raise when it is there but cannot be read
-function M.read(path)
-  local file = io.open(path, "rb")
-  if not file then
-    return nil
-  end
-  local bytes, reason = file:read("*a")
-  file:close()
-  if not bytes then
-    errors.raise("cannot read %s: %s", path, reason)
-  end
-  return bytes
-end
-
---- A JSON object from a file, or nil when there is none.
-function M.read_object(path)
-  local bytes = M.read(path)
-  local object = bytes and json.decode(bytes, path)
-  if bytes and (type(object) ~= "table" or json.is_array(object)) then
-    errors.raise("%s: expected a JSON object", path)
-  end
-  return object, bytes
-end
 
 --- The names of the special tokens, by role.
 -- @tparam table config tokenizer_config.json; a name is a string or a table with `content`
@@ -62,7 +34,7 @@ function M.names(config, kind)
   return names
 end
 
---- Copies the flags that a file gives of a token.
+--- Copies the flags that a file gives for a token.
 local function take_flags(token, given)
   for _, flag in ipairs(FLAGS) do
     if type(given) == "table" and type(given[flag]) == "boolean" then
@@ -72,12 +44,12 @@ local function take_flags(token, given)
 end
 
 --- The added tokens of a tokenizer that has no tokenizer.json: the special ones that are in the
--- vocabulary, and those of tokenizer_config.json's `added_tokens_decoder`, which has the last word
--- on flags. Unless it says otherwise, RoBERTa's <mask> takes the space before it.
--- @tparam table config
--- @tparam string kind
+-- vocabulary, and those of tokenizer_config.json's `added_tokens_decoder`. Where both give a flag,
+-- the decoder's counts. RoBERTa's <mask> takes the space before it unless a file gives its flag.
+-- @tparam table config tokenizer_config.json
+-- @tparam string kind "wordpiece" or "bpe"
 -- @tparam table ids map from piece to id
--- @treturn table list as tokenizer.lua wants it
+-- @treturn {table,…} `{ content, id, special, normalized, lstrip, rstrip, single_word }`
 function M.special_tokens(config, kind, ids)
   local list, by_id = {}, {}
   local names = M.names(config, kind)
@@ -107,18 +79,7 @@ function M.special_tokens(config, kind, ids)
   return list
 end
 
--- Writing -----------------------------------------------------------------------------------------
-
-local function write(path, bytes)
-  local out = ffi.new("fsam_writer *[1]")
-  C.check(C.lib.fsam_writer_open(out, path))
-  local rc = C.lib.fsam_writer_write(out[0], bytes, #bytes)
-  if rc < 0 then
-    C.lib.fsam_writer_abandon(out[0])
-    C.check(rc)
-  end
-  C.check(C.lib.fsam_writer_close(out[0]))
-end
+-- -- writing --------------------------------------------------------------------------------------
 
 --- vocab.txt, or nil when the ids have gaps, which that file cannot express.
 local function vocab_txt(tokenizer)
@@ -133,7 +94,7 @@ local function vocab_txt(tokenizer)
   return table.concat(lines)
 end
 
---- vocab.json, ids ascending as everybody writes it.
+--- vocab.json, with ids ascending, which is the usual order.
 local function vocab_json(tokenizer)
   local order = {}
   for piece in pairs(tokenizer.model.ids) do
@@ -154,7 +115,7 @@ local function merges_txt(tokenizer)
   return table.concat(lines)
 end
 
---- What tokenizer_config.json says of a tokenizer that came without one.
+--- The content of tokenizer_config.json for a tokenizer that came without one.
 local function config_of(tokenizer)
   local config, model = {}, tokenizer.model
   for _, role in ipairs(ROLES) do
@@ -182,9 +143,9 @@ local function config_of(tokenizer)
   return config
 end
 
---- Writes a tokenizer's files into an existing folder: those that it was read from as they were,
--- the others made from it.
--- @tparam table tokenizer
+--- Writes a tokenizer's files into an existing folder. The files that it was read from are written
+-- unchanged; the others are made from it.
+-- @tparam table tokenizer see tokenizer.lua
 -- @tparam string path
 -- @raise one line that names the file, when one cannot be written
 function M.save(tokenizer, path)
@@ -206,7 +167,7 @@ function M.save(tokenizer, path)
     files[name] = bytes
   end
   for name, bytes in pairs(files) do
-    write(path .. "/" .. name, bytes)
+    file.write(path .. "/" .. name, bytes)
   end
 end
 

@@ -1,9 +1,10 @@
 --- Tokenizers: `text.load(path)`, and `text.wordpiece` and `text.bpe` for vocabularies in memory.
 --
--- Owns reading vocabulary files, which a checkpoint's format finds (fsam.formats). What a tokenizer
--- does is tokenizer.lua's.
+-- Owns: making a tokenizer from vocabulary files. Leaves to others: finding these files
+-- (fsam.formats), what a tokenizer does (tokenizer.lua).
 local bpe = require("fsam.text.bpe")
 local errors = require("fsam.errors")
+local file = require("fsam.base.file")
 local files = require("fsam.text.files")
 local formats = require("fsam.formats")
 local json = require("fsam.base.json")
@@ -15,7 +16,7 @@ local wordpiece = require("fsam.text.wordpiece")
 
 local M = {}
 
---- Puts special tokens, frame and model together.
+--- Puts a model, its special tokens and the frame of its kind together.
 local function assemble(model, config, kept, where)
   local names = files.names(config, model.kind)
   local ids = model.ids
@@ -36,14 +37,15 @@ local function assemble(model, config, kept, where)
 end
 
 --- A WordPiece tokenizer from a vocabulary in memory, with BERT's frame. The vocabulary holds
--- `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, and should hold `[MASK]`: Transformers adds it otherwise.
+-- `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`. It should hold `[MASK]` too, since Transformers adds a
+-- missing one.
 -- @tparam table options
 --   `vocab`: list of pieces, the first has id 0; pieces within a word begin with "##".
 --   `lowercase` (true), `strip_accents` (as lowercase), `chinese` (true: Chinese characters are
---   words); `config`: more of what tokenizer_config.json says; `files` that `save` writes as they
---   are; `name` for messages
+--   words); `config`: fields of tokenizer_config.json; `files`: map from file name to bytes, which
+--   `save` writes unchanged; `name` for messages
 -- @treturn table tokenizer
--- @raise when a special token is missing
+-- @raise one line when a special token is missing
 function M.wordpiece(options)
   local ids = {}
   for i, piece in ipairs(options.vocab) do
@@ -66,7 +68,7 @@ end
 --   `ids`: map from piece to id, with `<s>`, `<pad>`, `</s>`; `merges`: list of pairs of pieces,
 --   best first; `add_prefix_space` (false); `config`, `files`, `name` as for `wordpiece`
 -- @treturn table tokenizer
--- @raise when a special token is missing
+-- @raise one line when a special token is missing
 function M.bpe(options)
   local config, where = options.config or {}, options.name or "bpe"
   local model = bpe.new({
@@ -90,7 +92,7 @@ end
 local function load_pieces(where, config, kept)
   return M.wordpiece({
     name = where,
-    vocab = lines_of(files.read(where)),
+    vocab = lines_of(file.read(where)),
     lowercase = config.do_lower_case,
     strip_accents = config.strip_accents,
     chinese = config.tokenize_chinese_chars,
@@ -100,7 +102,7 @@ local function load_pieces(where, config, kept)
 end
 
 local function load_ids(where, merges_path, config, kept)
-  local ids = json.decode(files.read(where), where)
+  local ids = json.decode(file.read(where), where)
   if type(ids) ~= "table" then
     errors.raise("%s: expected a JSON object", where)
   end
@@ -110,7 +112,7 @@ local function load_ids(where, merges_path, config, kept)
     end
   end
   local merges = {}
-  for i, line in ipairs(lines_of(files.read(merges_path))) do
+  for i, line in ipairs(lines_of(file.read(merges_path))) do
     if line ~= "" and not (i == 1 and line:find("^#version")) then
       local left, right = line:match("^([^ ]+) ([^ ]+)$")
       if not left then
@@ -123,29 +125,38 @@ local function load_ids(where, merges_path, config, kept)
     add_prefix_space = config.add_prefix_space })
 end
 
+-- A JSON object of a file, and the file's bytes.
+local function read_object(path)
+  local bytes = file.read(path)
+  local object = json.decode(bytes, path)
+  if type(object) ~= "table" or json.is_array(object) then
+    errors.raise("%s: expected a JSON object", path)
+  end
+  return object, bytes
+end
+
 --- Reads the tokenizer of a checkpoint.
 --
 -- It is tokenizer.json if there is one, else vocab.txt (BERT's WordPiece), else vocab.json with
 -- merges.txt (RoBERTa's BPE). With vocab.txt, text is lower-cased and accents are stripped unless
--- tokenizer_config.json says otherwise (`do_lower_case`, `strip_accents`,
--- `tokenize_chinese_chars`); that file may also rename the special tokens.
+-- tokenizer_config.json turns this off (`do_lower_case`, `strip_accents`; also
+-- `tokenize_chinese_chars`). That file may also rename the special tokens.
 -- @param source a path (what fsam.formats opens; a folder may have no weights), or a source
 -- @treturn table tokenizer, see tokenizer.lua
 -- @raise one line, when there is none or it is not supported
 function M.load(source)
   local vocabulary = type(source) == "table" and source.vocabulary or formats.vocabulary(source)
   if not vocabulary then
-    errors.raise("%s: no such folder, so no tokenizer", (source:gsub("(.)/+$", "%1")))
+    errors.raise("%s: no such folder, so no tokenizer", file.bare(source))
   end
   local found, kept = vocabulary.files, {}
-  local config
+  local config = {}
   if found.config then
-    config, kept["tokenizer_config.json"] = files.read_object(found.config)
+    config, kept["tokenizer_config.json"] = read_object(found.config)
   end
-  kept["special_tokens_map.json"] = found.specials and files.read(found.specials)
-  config = config or {}
+  kept["special_tokens_map.json"] = found.specials and file.read(found.specials)
   if found.tokenizer then
-    local bytes = files.read(found.tokenizer)
+    local bytes = file.read(found.tokenizer)
     kept["tokenizer.json"] = bytes
     return tokenizer_json.read(bytes, found.tokenizer, config, kept)
   elseif found.pieces then

@@ -1,7 +1,7 @@
 --- The merges of byte-pair encoding (Sennrich et al. 2016): neighbouring pieces become one.
 --
--- Owns the ranks and their application to one word; where words and first pieces come from is
--- bpe.lua's. A heap keeps a word of n pieces at n log n, so that no text can stall us.
+-- Owns: the ranks, and their application to one word. Leaves to others: words and their first
+-- pieces (bpe.lua). A heap keeps a word of n pieces at n log n, so that no text stalls the program.
 local errors = require("fsam.errors")
 
 local M = {}
@@ -9,10 +9,10 @@ local M = {}
 local Merging = {}
 Merging.__index = Merging
 
--- Ids share a double with each other or with a position in the keys below.
+-- In the keys below, a double holds two ids, or a rank and a position.
 local MAX_ID, MAX_POSITION = 2 ^ 26, 2 ^ 31
 
---- Can this be an id?
+--- Is this value an id: a whole number from 0 to 2^26 − 1?
 -- @treturn boolean
 function M.is_id(id)
   return type(id) == "number" and id >= 0 and id < MAX_ID and id % 1 == 0
@@ -77,9 +77,10 @@ local function pop(heap)
 end
 
 --- Merges neighbours until no pair of them has a rank: always the pair of the lowest rank, the
--- leftmost of equals. A heap holds the candidates as rank · 2^31 + position; one that a merge has
--- overtaken is recognised when it comes up, since its pair no longer makes the same piece.
--- @tparam table symbols list of ids; it is used up
+-- leftmost of equals. A heap holds the candidates as rank · 2^31 + position. A merge may overtake
+-- other candidates; such a one is recognised when it comes up, since its pair no longer makes the
+-- same piece.
+-- @tparam table symbols list of ids; the call destroys it
 -- @treturn table list of ids
 function Merging:apply(symbols)
   local rank_of, made = self.rank_of, self.made

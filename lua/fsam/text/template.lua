@@ -1,14 +1,15 @@
---- The frame around one sequence or a pair: which special ids stand where, and the token_types.
+--- The frame around one sequence or a pair: which special ids stand where, and the token types.
 --
--- Owns the assembly and truncation. A template is `{ single = items, pair = items }`; an item is
+-- Owns: assembly and truncation. A template is `{ single = items, pair = items }`; an item is
 -- `{ id =, token_type = }` or `{ sequence = 1 | 2, token_type = }`.
 local errors = require("fsam.errors")
 
 local M = {}
 
---- BERT's: [CLS] A [SEP], [CLS] A [SEP] B [SEP], token_types 0 and 1.
--- @tparam int cls
--- @tparam int sep
+--- BERT's: [CLS] A [SEP], [CLS] A [SEP] B [SEP]; token type 1 from B on, else 0.
+-- @tparam int cls id
+-- @tparam int sep id
+-- @treturn table a template
 function M.bert(cls, sep)
   return {
     single = {
@@ -21,9 +22,10 @@ function M.bert(cls, sep)
   }
 end
 
---- RoBERTa's: <s> A </s>, <s> A </s></s> B </s>, token_type 0 throughout.
--- @tparam int cls
--- @tparam int sep
+--- RoBERTa's: <s> A </s>, <s> A </s></s> B </s>; token type 0 throughout.
+-- @tparam int cls id
+-- @tparam int sep id
+-- @treturn table a template
 function M.roberta(cls, sep)
   return {
     single = {
@@ -36,7 +38,8 @@ function M.roberta(cls, sep)
   }
 end
 
---- No special ids at all.
+--- No special ids at all; token type 1 for B.
+-- @treturn table a template
 function M.bare()
   return {
     single = { { sequence = 1, token_type = 0 } },
@@ -44,8 +47,9 @@ function M.bare()
   }
 end
 
---- How many ids of each sequence stay when `room` is left for both. The longer one gives first;
--- when both must, they share the room, as Hugging Face's "longest_first" does.
+--- How many ids of each sequence stay when there is room for so many of both, as with Hugging
+-- Face's "longest_first": the longer sequence is cut first; when both must be cut, they share the
+-- room.
 local function kept(n1, n2, room)
   if n1 + n2 <= room then
     return n1, n2
@@ -66,9 +70,10 @@ end
 -- @tparam table template
 -- @tparam table first ids of the first sequence
 -- @tparam ?table second ids of the second sequence
--- @tparam ?int max_tokens cut the sequences so that all ids are at most so many
+-- @tparam ?int max_tokens cut the sequences so that there are at most so many ids in all
 -- @treturn table ids
--- @treturn table token_types, as many
+-- @treturn table token types, one for each id
+-- @raise one line when max_tokens is less than the number of special ids
 function M.apply(template, first, second, max_tokens)
   local items = second and template.pair or template.single
   local lengths = { #first, second and #second or 0 }

@@ -1,8 +1,8 @@
 --- A tokenizer: text to ids and back.
 --
--- Owns the order of things: added tokens are found first, the model (wordpiece.lua, bpe.lua) takes
--- what lies between them, a template puts the special ids around. Padding is nobody's: batches are
--- packed. Reading files is init.lua's, writing them files.lua's.
+-- Owns: the order of the steps. Added tokens are found first, the model (wordpiece.lua, bpe.lua)
+-- takes the text between them, a template puts the special ids around. There is no padding, since
+-- batches are packed. Leaves to others: reading files (init.lua), writing them (files.lua).
 local added = require("fsam.text.added")
 local errors = require("fsam.errors")
 local files = require("fsam.text.files")
@@ -14,6 +14,7 @@ local M = {}
 local Tokenizer = {}
 Tokenizer.__index = Tokenizer
 
+--- The tokens that are found in normalised text, or the others.
 local function list_of(tokens, normalized)
   local list = {}
   for _, token in ipairs(tokens) do
@@ -24,7 +25,7 @@ local function list_of(tokens, normalized)
   return list
 end
 
---- Tokens that are looked for in normalised text are normalised themselves.
+--- The tokens that are found in normalised text, themselves normalised.
 local function normalized_tokens(model, tokens)
   local list = {}
   for i, token in ipairs(list_of(tokens, true)) do
@@ -35,12 +36,13 @@ end
 
 --- A tokenizer.
 -- @tparam table config
---   `model`; `template`; `added`: list of `{ content, id, special, normalized, lstrip, rstrip,
---   single_word }`; `names`: the contents of the `pad`, `unk`, `cls`, `sep` and `mask` tokens;
---   `files`: map from file name to bytes that `save` writes as they are; `name` for messages
--- @treturn table with `kind` ("wordpiece" or "bpe"), `vocab_size` (the largest id and one more) and
+--   `model` (wordpiece.lua, bpe.lua); `template` (template.lua); `added`: list of `{ content, id,
+--   special, normalized, lstrip, rstrip, single_word }`; `names`: the contents of the `pad`, `unk`,
+--   `cls`, `sep` and `mask` tokens; `files`: map from file name to bytes, which `save` writes
+--   unchanged; `name` for messages
+-- @treturn table with `kind` ("wordpiece" or "bpe"), `vocab_size` (the largest id plus one) and
 --   `pad_id`, `unk_id`, `cls_id`, `sep_id`, `mask_id` (nil where there is no such token)
--- @raise when there is no padding token
+-- @raise one line when there is no padding token
 function M.new(config)
   local model = config.model
   local self = setmetatable({
@@ -117,35 +119,20 @@ end
 --- Ids of a text or a pair of texts, with the special ones.
 -- @tparam string text any bytes
 -- @tparam ?string pair the second text
--- @tparam ?int max_tokens cut the texts, the longer one first, so that all ids are at most so many
+-- @tparam ?int max_tokens cut the texts, the longer one first, so that there are at most so many
+--   ids
 -- @treturn table ids
--- @treturn table token_types, 0 or 1, as many
+-- @treturn table token types, 0 or 1, one for each id
+-- @raise one line when a text is no string, or max_tokens has no room for the special ids
 function Tokenizer:encode(text, pair, max_tokens)
   local first = sequence_ids(self, text)
   local second = pair and sequence_ids(self, pair)
   return template.apply(self.template, first, second, max_tokens)
 end
 
---- Encodes a list.
--- @tparam table samples strings, or tables with `text` and perhaps `pair`
--- @tparam ?int max_tokens as for encode
--- @treturn table list of id lists
--- @treturn table list of token_type lists
-function Tokenizer:encode_batch(samples, max_tokens)
-  local ids, token_types = {}, {}
-  for i, sample in ipairs(samples) do
-    if type(sample) == "table" then
-      ids[i], token_types[i] = self:encode(sample.text, sample.pair, max_tokens)
-    else
-      ids[i], token_types[i] = self:encode(sample, nil, max_tokens)
-    end
-  end
-  return ids, token_types
-end
-
---- Readable text of ids; ids that name nothing are skipped.
+--- Readable text of ids. An id without a token is skipped.
 -- @tparam table ids
--- @tparam[opt=false] boolean specials show the special tokens too
+-- @tparam[opt=false] boolean specials include the special tokens
 -- @treturn string
 function Tokenizer:decode(ids, specials)
   local tokens = {}

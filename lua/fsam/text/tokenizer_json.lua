@@ -1,8 +1,8 @@
 --- Hugging Face's tokenizer.json: one file that holds a whole tokenizer.
 --
--- Owns the reading of the two kinds we have, BERT's WordPiece and GPT-2's byte-level BPE; whatever
--- would change ids and is not understood is an error, never passed over. `padding` and `truncation`
--- are: how long a text may be is the training's business.
+-- Owns: reading the two kinds that we have, BERT's WordPiece and GPT-2's byte-level BPE. A part
+-- that would change ids and is not understood is an error. `padding` and `truncation` are passed
+-- over, since the training decides how long a text may be.
 local bpe = require("fsam.text.bpe")
 local errors = require("fsam.errors")
 local files = require("fsam.text.files")
@@ -16,7 +16,7 @@ local M = {}
 
 local is_id = merging.is_id
 
---- A member that must have one of some types.
+--- A member of an object, which must be of a Lua type.
 local function member(object, key, kind, where)
   local value = type(object) == "table" and object[key] or nil
   if type(value) ~= kind then
@@ -35,7 +35,7 @@ local function unsupported(where, part, component, supported)
     supported)
 end
 
---- Each member of the model must have its plain value; nil counts as plain.
+--- Checks that each of these members of the model has its plain value; nil counts as plain.
 local function require_plain(where, model, plain)
   for key, value in pairs(plain) do
     if model[key] ~= nil and model[key] ~= value then
@@ -148,7 +148,7 @@ local function read_template(processor, where)
       errors.raise("%s: post_processor: cls and sep should be pairs of a token and its id", where)
     end
     return template[kind == "BertProcessing" and "bert" or "roberta"](cls[2], sep[2])
-  elseif kind == "null" or kind == "ByteLevel" then -- the latter concerns offsets only
+  elseif kind == "null" or kind == "ByteLevel" then -- ByteLevel concerns offsets only
     return template.bare()
   end
   return unsupported(where, "a post_processor", processor,
@@ -172,13 +172,13 @@ end
 -- @tparam string text
 -- @tparam string where its path, for messages
 -- @tparam[opt] table config tokenizer_config.json, for the names of the special tokens
--- @tparam[opt] table kept map from file name to bytes that `save` writes again
--- @treturn table tokenizer
+-- @tparam[opt] table kept map from file name to bytes, which `save` writes unchanged
+-- @treturn table tokenizer, see tokenizer.lua
 -- @raise one line, when something in it is not supported
 function M.read(text, where, config, kept)
   local data = json.decode(text, where)
   local model = member(data, "model", "table", where)
-  -- Old files leave the type out; merges tell.
+  -- Old files leave the type out. Only BPE has merges.
   local kind = model.type or (model.merges and "BPE") or "WordPiece"
   if kind ~= "WordPiece" and kind ~= "BPE" then
     unsupported(where, "a model", { type = kind }, "WordPiece, BPE")

@@ -1,7 +1,7 @@
 --- What a code point means to a tokenizer: classes, lower case, canonical decomposition.
 --
--- Owns the lookups; the lists behind them are in unicode_tables.lua, the general algorithms in
--- utf8proc. Which classes are dropped or set apart is the tokenizer's policy.
+-- Owns: the lookups. Leaves to others: the lists behind them (unicode_tables.lua), the general
+-- algorithms (utf8proc, in C), and which classes a tokenizer drops or sets apart (bert.lua).
 local C = require("fsam.C")
 local tables = require("fsam.text.unicode_tables")
 local utf8 = require("fsam.base.utf8")
@@ -10,7 +10,7 @@ local ffi = C.ffi
 
 local M = {}
 
---- The bits of `classes()`, named like the lists of unicode_tables.lua.
+--- The bits of `classes()`, named after the lists of unicode_tables.lua.
 M.BITS = { SPACE = 1, DROPPED = 2, CHINESE = 4, MARK = 8, PUNCTUATION = 16, INERT = 32,
   WORD = 64 }
 
@@ -55,7 +55,7 @@ function M.lower(code)
   return newer_lower[code] or C.lib.fsam_unicode_lower(code)
 end
 
---- A list of unicode_tables as the inside of a bracket expression of PCRE2.
+--- A list of unicode_tables.lua as the inside of a bracket expression of PCRE2.
 -- @tparam string name
 -- @treturn string such as `\x{1C89}-\x{1C8A}`
 function M.regex_class(name)
@@ -66,7 +66,7 @@ function M.regex_class(name)
   return table.concat(parts)
 end
 
---- Is it part of a word, as `\w` of Rust's regular expressions has it?
+--- Is a code point part of a word, by the `\w` of Rust's regular expressions?
 -- @tparam int code
 -- @treturn boolean
 function M.is_word(code)
@@ -94,8 +94,8 @@ local function decompose_run(text)
   return ffi.string(buffer, n)
 end
 
---- Canonical decomposition (NFD). Code points that are INERT neither decompose nor change places
--- with marks around them, so the text between them is decomposed run by run.
+--- Canonical decomposition (NFD). A code point that is INERT neither decomposes nor changes places
+-- with marks around it, so the text between such code points is decomposed run by run.
 -- @tparam string text valid UTF-8
 -- @treturn string
 function M.decompose(text)

@@ -1,47 +1,16 @@
 --- WordPiece: the longest piece that fits, again and again.
 --
--- Owns what happens to a stretch of text between two special tokens: `normalize`, `append`; the
--- normalisation is bert.lua's. The special tokens themselves and the frame around a sequence are
--- tokenizer.lua's. Exact against Hugging Face's WordPiece.
+-- Owns: the ids of a stretch of text between two special tokens. They equal those of Hugging Face's
+-- WordPiece. Leaves to others: normalisation and the split into words (bert.lua), remembering words
+-- (word_cache.lua), special tokens and the frame around a sequence (tokenizer.lua).
 local bert = require("fsam.text.bert")
 local errors = require("fsam.errors")
+local word_cache = require("fsam.text.word_cache")
 
 local M = {}
 
 local WordPiece = {}
 WordPiece.__index = WordPiece
-
--- What is remembered of words seen: text without end must not fill the memory.
-local CACHE_WORDS, CACHE_BYTES = 100000, 64
-
---- A WordPiece model.
--- @tparam table config
---   `ids`: map from piece to id; `unk` (default "[UNK]"), `prefix` of pieces within a word
---   (default "##"), `max_characters` of a word (default 100; longer words are unknown); `name`
---   for messages; and the flags of the normaliser, see bert.lua
--- @treturn table the model
--- @raise when the unknown piece is not in the vocabulary
-function M.new(config)
-  local self = setmetatable({
-    kind = "wordpiece",
-    ids = config.ids,
-    unk = config.unk or "[UNK]",
-    prefix = config.prefix or "##",
-    max_characters = config.max_characters or 100,
-    normalizer = bert.new(config),
-    cache = {},
-    cached = 0,
-    longest = 0, -- bytes of the longest piece
-  }, WordPiece)
-  for piece in pairs(self.ids) do
-    self.longest = math.max(self.longest, #piece)
-  end
-  self.unk_id = self.ids[self.unk]
-  if not self.unk_id then
-    errors.raise("%s: the vocabulary has no %s", config.name or "wordpiece", self.unk)
-  end
-  return self
-end
 
 --- Positions at which a word may be cut: the first byte of each character, and the end.
 local function boundaries(word)
@@ -57,8 +26,7 @@ local function boundaries(word)
   return cuts, n
 end
 
---- The ids of one word: the longest piece that fits, again and again; unknown as a whole if at any
--- place none does.
+--- The ids of one word. The word is unknown as a whole if at any place no piece fits.
 local function split_word(self, word)
   local cuts, n = boundaries(word)
   if n > self.max_characters then
@@ -86,52 +54,62 @@ local function split_word(self, word)
   return pieces
 end
 
---- The ids of one word, remembered.
-local function word_ids(self, word)
-  local pieces = self.cache[word]
-  if pieces then
-    return pieces
+--- A WordPiece model.
+-- @tparam table config
+--   `ids`: map from piece to id; `unk` (default "[UNK]"); `prefix` of pieces within a word (default
+--   "##"); `max_characters` of a word (default 100; longer words are unknown); `name` for messages;
+--   and the flags of the normaliser, see bert.lua
+-- @treturn table the model: kind, ids, unk_id, normalizer, and the methods below
+-- @raise one line when the unknown piece is not in the vocabulary
+function M.new(config)
+  local self = setmetatable({
+    kind = "wordpiece",
+    ids = config.ids,
+    unk = config.unk or "[UNK]",
+    prefix = config.prefix or "##",
+    max_characters = config.max_characters or 100,
+    normalizer = bert.new(config),
+    longest = 0, -- bytes of the longest piece
+  }, WordPiece)
+  for piece in pairs(self.ids) do
+    self.longest = math.max(self.longest, #piece)
   end
-  pieces = split_word(self, word)
-  if #word <= CACHE_BYTES then
-    if self.cached >= CACHE_WORDS then
-      self.cache, self.cached = {}, 0
-    end
-    self.cache[word] = pieces
-    self.cached = self.cached + 1
+  self.unk_id = self.ids[self.unk]
+  if not self.unk_id then
+    errors.raise("%s: the vocabulary has no %s", config.name or "wordpiece", self.unk)
   end
-  return pieces
+  self.words = word_cache.new(function(word)
+    return split_word(self, word)
+  end)
+  return self
 end
 
---- Normalised text.
+--- Normalised text (bert.lua).
 -- @tparam string text any bytes
 -- @treturn string valid UTF-8
 function WordPiece:normalize(text)
   return self.normalizer:normalize(text)
 end
 
---- Appends the ids of normalised text.
+--- Appends the ids of normalised text to a list.
 -- @tparam table ids
 -- @tparam string text normalised
 function WordPiece:append(ids, text)
   local n = #ids
   for word in bert.words(text) do
-    local pieces = word_ids(self, word)
-    for i = 1, #pieces do
-      ids[n + i] = pieces[i]
-    end
-    n = n + #pieces
+    n = self.words:append(ids, n, word)
   end
 end
 
--- What the decoder takes back of the spaces that it put between words, one word at a time.
+-- Which of the spaces between words the decoder takes back, one word at a time (Transformers'
+-- clean_up_tokenization).
 local CLEANUP = {
   { " %.", "." }, { " %?", "?" }, { " !", "!" }, { " ,", "," }, { " ' ", "'" }, { " n't", "n't" },
   { " 'm", "'m" }, { " do not", " don't" }, { " 's", "'s" }, { " 've", "'ve" }, { " 're", "'re" },
 }
 
 --- Readable text of tokens.
--- @tparam table tokens strings
+-- @tparam {string,…} tokens as the vocabulary spells them
 -- @treturn string
 function WordPiece:join(tokens)
   local parts = {}

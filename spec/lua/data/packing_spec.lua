@@ -1,4 +1,4 @@
---- Packing: where every token, position, token_type and ordinal lands, and what the tail holds.
+--- Packing: where every token, position, token type and ordinal lands, and what the tail holds.
 
 local batch = require("fsam.data.packing")
 
@@ -22,7 +22,7 @@ local SAMPLES = {
   { ids = { 2, 21, 3, 22, 3 }, token_types = { 0, 0, 0, 1, 1 }, label = 2 },
 }
 
-describe("batch.pack", function()
+describe("packing.pack", function()
   local packed = batch.pack(SAMPLES,
     { pad_id = 9, position_offset = 2, token_bucket = 8, sample_bucket = 4, first_ordinal = 5 })
 
@@ -73,7 +73,7 @@ describe("batch.pack", function()
   end)
 end)
 
-describe("batch.choose", function()
+describe("packing.choose", function()
   local packed = batch.pack(SAMPLES,
     { pad_id = 9, position_offset = 2, token_bucket = 8, sample_bucket = 2, first_ordinal = 5 })
 

@@ -51,7 +51,7 @@ describe("the order of sources", function()
     end
   end
 
-  it("leaves out a profile that does not apply, and choices that nobody made", function()
+  it("leaves out a profile that does not apply, and choices that were not made", function()
     local o = options.read({ "--away" }, spec(true))
     assert.equal(1, o.x)
     assert.same({ x = "default", away = "command line", preset = "default", compat = "default" },

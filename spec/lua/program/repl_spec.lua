@@ -23,6 +23,10 @@ describe("the REPL", function()
     assert.equal("42\n43\n", (session("x = 42", "x", "_ + 1")))
   end)
 
+  it("hides no global of the user's", function()
+    assert.equal("7\n8\n", (session("pass, identity = 7, 8", "pass", "= identity")))
+  end)
+
   it("knows the library as fsam", function()
     assert.equal("true\n", (session("fsam == require('fsam')")))
   end)

@@ -1,8 +1,8 @@
 --- Random choices for one sentence pair: words, numbers and shapes.
 --
--- Owns the generator and the rule that no stem is drawn twice in a pair. Integer draws only, so
--- that a seed gives the same corpus on every machine.
-
+-- Owns: the generator, and the rule that no stem is drawn twice in a pair. It draws integers only,
+-- so that a seed gives the same corpus on every machine. Leaves to others: the words (lexicon.lua),
+-- the sentences (phenomena.lua).
 local lexicon = require("fsam.data.acceptability.lexicon")
 local mt19937 = require("fsam.data.mt19937")
 
@@ -23,7 +23,7 @@ function Draw:begin()
   self.used = {}
 end
 
---- True in so many of a hundred cases.
+--- True in `percent` of a hundred cases.
 function Draw:chance(percent)
   return self.random:interval(99) < percent
 end
@@ -55,7 +55,7 @@ function Draw:number()
   return self:chance(50) and "singular" or "plural"
 end
 
---- The number given, or the other one in so many of a hundred cases.
+--- The given grammatical number, or in `percent` of a hundred cases the other one.
 function Draw:differing(number, percent)
   if self:chance(percent) then
     return number == "singular" and "plural" or "singular"
@@ -63,13 +63,13 @@ function Draw:differing(number, percent)
   return number
 end
 
---- A noun in that number: "key" or "keys".
+--- A noun in a grammatical number: "key" or "keys".
 function Draw:noun(number)
   local stem = self:word("noun")
   return number == "plural" and stem .. "s" or stem
 end
 
---- A past form of a verb class.
+--- The past form of a verb of a class: "greeted".
 function Draw:past(class)
   return self:word(class) .. "ed"
 end
@@ -87,7 +87,7 @@ function Draw:phrase()
   return "the " .. self:noun(self:number())
 end
 
---- A noun phrase that binds the reflexive.
+--- A noun phrase that a reflexive ("himself") can refer to: "john", "the king".
 function Draw:binder(reflexive)
   if reflexive == "themselves" then
     return "the " .. self:word(self:chance(50) and "himself_kin" or "herself_kin") .. "s"

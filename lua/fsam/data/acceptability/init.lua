@@ -1,10 +1,9 @@
 --- The built-in acceptability corpus: English-like sentences of six phenomena, from a seed.
 --
--- Owns sizes, balance, splitting and order. The words are lexicon.lua's, the grammar is
--- phenomena.lua's. Sentences come in pairs, one acceptable and one not, and a pair is never split;
--- no sentence occurs twice. The development set is drawn first, so that it does not depend on the
--- size of the training set.
-
+-- Owns: sizes, balance, splitting and order. Leaves to others: the words (lexicon.lua), the grammar
+-- (phenomena.lua). Sentences come in pairs, one acceptable and one not, and a pair is never split
+-- between the sets. No sentence occurs twice. The development set is drawn first, so that it does
+-- not depend on the size of the training set.
 local errors = require("fsam.errors")
 local draw = require("fsam.data.acceptability.draw")
 local lexicon = require("fsam.data.acceptability.lexicon")
@@ -18,7 +17,7 @@ M.labels = { "unacceptable", "acceptable" }
 --- The phenomena, in the order of reports.
 M.phenomena = { "agreement", "determiner", "reflexive", "argument", "polarity", "island" }
 
--- How many failed draws say that the grammar has no more such sentences.
+-- After so many failed draws the grammar counts as exhausted.
 local PATIENCE = 1000
 
 local function new_pair(source, phenomenon, seen)
@@ -34,8 +33,8 @@ local function new_pair(source, phenomenon, seen)
     .. "for fewer", phenomenon)
 end
 
--- Pairs are shared out evenly. An odd size has one acceptable sentence more, whose other half is
--- not used anywhere.
+-- One set. Its pairs are shared out evenly among the phenomena. With an odd size, the acceptable
+-- half of one more pair is added; the other half is not used anywhere.
 local function split(source, size, seen)
   local samples = {}
   local pairs_left = math.floor(size / 2)
@@ -59,9 +58,9 @@ end
 --- Generates the corpus. The same options give the same sentences on every machine.
 -- @tparam[opt] table options seed (default 1), train and dev: numbers of samples (defaults 8551
 --   and 1043, CoLA's)
--- @treturn table { train = dataset, dev = dataset, vocab = {piece, …} in order of ids }; a dataset
---   is { samples = { { text, label, group = phenomenon }, … }, labels }
--- @raise when the grammar has too few sentences for the sizes
+-- @treturn table { train = dataset, dev = dataset, vocab = {piece, …} in the order of ids }; a
+--   dataset is { samples = { { text, label, group = phenomenon }, … }, labels }
+-- @raise one line when the grammar has too few sentences for the sizes
 function M.generate(options)
   options = options or {}
   local source = draw.new(options.seed or 1)

@@ -1,7 +1,9 @@
---- The words of the built-in acceptability corpus by class, and the WordPiece pieces they make.
+--- The words of the built-in acceptability corpus by class, and the WordPiece pieces that they
+-- make.
 --
--- Inflection is regular, so that greedy WordPiece splits "keys" into key ##s and "greeted" into
--- greet ##ed: a tiny model then learns number and tense once, not once per word.
+-- Owns: the words, and the vocabulary. Leaves to others: choosing words (draw.lua). Inflection is
+-- regular, so that greedy WordPiece splits "keys" into key ##s and "greeted" into greet ##ed. A
+-- tiny model then learns number and tense once, not once for each word.
 
 local M = {}
 
@@ -27,8 +29,8 @@ M.words = {
   modal = { "can", "will", "must" },
   conjunction = { "when", "if" },
   negative_item = { "yet", "anymore" },  -- need a negation above them
-  positive_item = { "already", "too" },  -- may not have one
-  -- Those who bind each reflexive: kin after an article, names without.
+  positive_item = { "already", "too" },  -- may not have a negation above them
+  -- What each reflexive can refer to: kin after an article, names without.
   himself_kin = { "boy", "king", "uncle" },
   herself_kin = { "girl", "queen", "aunt" },
   himself_name = { "john", "paul", "bill" },
@@ -42,7 +44,7 @@ local CLASSES = {
   "intransitive", "transitive", "ditransitive",
 }
 
---- The vocabulary, in the order of ids: id 0 is [PAD].
+--- The vocabulary, in the order of ids from 0, which is [PAD].
 -- @treturn {string,…} special pieces, the two suffixes, function words, stems
 function M.pieces()
   local pieces = {

@@ -1,11 +1,11 @@
---- The grammar of the built-in acceptability corpus: six phenomena, each a function that draws a
--- pair of sentences, one acceptable and one not.
+--- The grammar of the built-in acceptability corpus: six phenomena. Each is a function (draw) →
+-- good, bad, which draws a pair of sentences, one acceptable and one not (draw: draw.lua).
 --
--- The two differ in where words stand or in how two of them fit, and each phenomenon is
--- counterbalanced: what makes one pair acceptable makes another unacceptable. So a word says
--- nothing about the label, and neighbouring words say little, because what must fit is kept apart
--- and what comes between is drawn from both sides. A share of each phenomenon is short and has
--- nothing in between, from which a model learns first.
+-- The two differ in where words stand or in how two of them fit. Each phenomenon is
+-- counterbalanced: what makes one pair acceptable makes another unacceptable. So a word by itself
+-- tells nothing about the label. Neighbouring words tell little, because the words that must fit
+-- are kept apart, and the words between them are drawn from both sides. A share of each phenomenon
+-- is short, with nothing between; a model learns these sentences first.
 --
 -- The phenomena and their names follow the literature on targeted evaluation (Linzen et al. 2016;
 -- Marvin & Linzen 2018; Warstadt et al. 2020).
@@ -16,7 +16,8 @@ local function join(...)
   return table.concat({ ... }, " ")
 end
 
--- Subjects with a head of one number and, but in the first, an attractor of another.
+-- Shapes of subjects, as { percent, fn(draw, head's number, attractor's number) }. The attractor is
+-- a noun between the head and the verb; the first shape has none.
 local SUBJECTS = {
   { 20, function(d, head)
     return join("the", d:noun(head))
@@ -72,8 +73,8 @@ function M.determiner(d)
   return join(good, verb, other), join(bad, verb, other)
 end
 
--- Clauses without their reflexive; `near` names the reflexive of the phrase that binds it, `far`
--- that of another phrase, before or after.
+-- Clauses without their reflexive. `near` is the reflexive that fits the clause's subject; `far` is
+-- one that fits another phrase, before or after it.
 local CLAUSES = {
   { 45, function(d, near)
     return join(d:binder(near), d:past("transitive"))
@@ -97,7 +98,7 @@ function M.reflexive(d)
   return join(clause, near), join(clause, far)
 end
 
--- Each a good and a bad sentence; in the first two they are made of the same words.
+-- Each returns a good and a bad sentence; in the first two shapes both have the same words.
 local FRAMES = {
   { 20, function(d) -- if mary laughed john greeted susan; *if mary greeted john laughed susan
     local when, a, b, c = d:word("conjunction"), d:name(), d:name(), d:name()
@@ -135,7 +136,8 @@ function M.argument(d)
   return d:weighted(FRAMES)(d)
 end
 
--- A negation that commands the end of the sentence, and the same words with one that does not.
+-- Each returns a sentence with a negation that commands its end, and the same words with a negation
+-- that does not.
 local NEGATIONS = {
   { 30, function(d)
     local rest = join(d:noun(d:number()), d:past("intransitive"))
@@ -171,8 +173,8 @@ function M.polarity(d)
   return join(idle, item), join(commanding, item)
 end
 
--- Questions out of a relative clause or a clause of time, with the controls that make their parts
--- uninformative: the same clauses with a filled gap, and without a question word.
+-- Questions out of a relative clause or a clause of time. Controls make their parts uninformative:
+-- the same clauses with a filled gap, and without a question word.
 local QUESTIONS = {
   { 22, function(d, a) -- who did the doctor that greeted mary visit; *… that greeted visit mary
     local inner, verb = d:past("transitive"), d:word("transitive")

@@ -1,7 +1,7 @@
 --- The header of a safetensors file: read without trust, and written as the reference writer does.
 --
--- Owns the JSON between the length and the data, and the table of number types. It sees text and
--- sizes only; files and memory are safetensors.lua's.
+-- Owns: the JSON between the length and the data, and the table of number types. It sees text and
+-- sizes only. Leaves to others: files and memory (safetensors/init.lua).
 --
 -- Source: huggingface/safetensors, safetensors/src/tensor.rs.
 local errors = require("fsam.errors")
@@ -19,10 +19,10 @@ local TYPE_LIST = {
   { "F32", 4 }, { "C64", 8 }, { "F64", 8 }, { "I64", 8 }, { "U64", 8 },
 }
 
---- Number types by name: `width` in bytes and `rank` in the writer's order.
-M.TYPES = {}
+-- Number types by name: `width` in bytes and `rank`, the place in the writer's order.
+local TYPES = {}
 for rank, pair in ipairs(TYPE_LIST) do
-  M.TYPES[pair[1]] = { width = pair[2], rank = rank }
+  TYPES[pair[1]] = { width = pair[2], rank = rank }
 end
 
 local LARGEST = 2 ^ 53 -- beyond it a double skips integers
@@ -31,7 +31,9 @@ local function is_count(value)
   return type(value) == "number" and value >= 0 and value <= LARGEST and value % 1 == 0
 end
 
---- A name from a file, safe to print on one line.
+--- A name from a file, shortened and without control characters, so that it is safe to print.
+-- @tparam string name
+-- @treturn string
 function M.printable(name)
   name = #name > 80 and name:sub(1, 77) .. "..." or name
   return (name:gsub("[%c\127]", "?"))
@@ -54,7 +56,9 @@ local function show(value)
   return type(value) == "string" and '"' .. M.printable(value) .. '"' or tostring(value)
 end
 
---- Shape as text, for messages.
+--- A shape as text, for messages: "[2, 3]".
+-- @tparam {number,…} shape
+-- @treturn string
 function M.shape_text(shape)
   local sizes = {}
   for i = 1, math.min(#shape, 8) do
@@ -81,7 +85,7 @@ local function check_entry(path, name, value, data_bytes)
   if not is_object(value) then
     fail(path, name, "its entry is %s, expected an object", show(value))
   end
-  local kind, shape, offsets = M.TYPES[value.dtype], value.shape, value.data_offsets
+  local kind, shape, offsets = TYPES[value.dtype], value.shape, value.data_offsets
   if not kind then
     fail(path, name, "dtype is %s, expected F32, BF16 or another of the format's types",
       show(value.dtype))
@@ -110,7 +114,7 @@ local function check_entry(path, name, value, data_bytes)
     bytes = last - first }
 end
 
---- The tensors must follow each other from the first byte of the data to its last.
+--- Checks that the tensors follow each other from the first byte of the data to its last.
 local function check_coverage(path, list, data_bytes)
   local covered = 0
   for i, entry in ipairs(list) do
@@ -148,7 +152,7 @@ end
 -- @tparam string path for messages
 -- @treturn {table,…} entries in file order: name, dtype, shape, elements, offset, bytes
 -- @treturn table metadata, string to string
--- @raise one line per defect, naming file and tensor
+-- @raise one line for the first defect, which names the file and the tensor
 function M.parse(text, data_bytes, path)
   if text:sub(1, 1) ~= "{" then
     errors.raise("%s: the header is not a JSON object: not a safetensors file", path)
@@ -177,7 +181,7 @@ function M.parse(text, data_bytes, path)
 end
 
 local function check_tensor(path, seen, tensor)
-  local name, kind = tensor.name, M.TYPES[tensor.dtype]
+  local name, kind = tensor.name, TYPES[tensor.dtype]
   if type(name) ~= "string" or name == "__metadata__" or seen[name] then
     errors.raise("%s: cannot write tensor %s: its name is %s", path, tostring(name),
       type(name) == "string" and seen[name] and "used twice" or "not a tensor's")
@@ -207,12 +211,12 @@ local function metadata_text(metadata)
 end
 
 --- Makes a header.
--- @tparam {table,…} tensors name, dtype, shape (and data, which is passed on)
+-- @tparam {table,…} tensors name, dtype, shape (and data, which the result carries)
 -- @tparam table metadata string to string
 -- @tparam string path for messages
 -- @treturn string the JSON, padded with spaces to a multiple of 8 bytes
 -- @treturn {table,…} the tensors in the order of their data, with `bytes`
--- @raise when a name is used twice, or a dtype or shape is none
+-- @raise one line when a name is used twice, or a dtype or a shape does not exist
 function M.make(tensors, metadata, path)
   local seen, list, parts = {}, {}, {}
   for i, tensor in ipairs(tensors) do

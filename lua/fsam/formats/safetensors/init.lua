@@ -1,8 +1,9 @@
 --- safetensors files: reading through a mapping, one file or several shards, and writing.
 --
--- Owns the way from a path to tensors by name and back. A header is checked whole before anything
--- is read (safetensors/header.lua); bulk data goes between the mapping, memory and the disk in C
--- and never becomes a Lua value. What the names mean is huggingface.lua's.
+-- Owns: the way from a path to tensors by name, and back. A header is checked as a whole before any
+-- data is read. Bulk data goes between the mapping, memory and the disk in C and never becomes a
+-- Lua value. Leaves to others: the header (safetensors/header.lua), what the names mean
+-- (fsam.models).
 --
 -- Format: u64 length, JSON of that length, data; little-endian.
 local C = require("fsam.C")
@@ -17,16 +18,16 @@ local M = {}
 local bytes_at, u64_at = ffi.typeof("const uint8_t *"), ffi.typeof("const uint64_t *")
 local tensor_type = ffi.typeof("fsam_tensor")
 
--- How `values` sees each type in memory; the others are read through f32.
+-- The C type of each integer type, for `values`, which reads the other types through f32.
 local INTEGERS = {}
 for dtype, name in pairs({ BOOL = "uint8_t", U8 = "uint8_t", I8 = "int8_t", U16 = "uint16_t",
   I16 = "int16_t", U32 = "uint32_t", I32 = "int32_t", U64 = "uint64_t", I64 = "int64_t" }) do
   INTEGERS[dtype] = ffi.typeof("const " .. name .. " *")
 end
 
-local NEGATIVE_INFINITY = 0xff800000 -- the bits of f32; what lies above them is NaN
+local NEGATIVE_INFINITY = 0xff800000 -- as bits of f32; greater bits are those of a negative NaN
 
--- Names that `read_f32` takes (fsam_file_read_f32).
+-- Types that fsam_file_read_f32 converts.
 local FLOATS = { F32 = true, F16 = true, BF16 = true, F64 = true }
 
 local Entry = {}
@@ -39,15 +40,16 @@ local function mapping(entry)
   return entry.source.map
 end
 
---- True when the type converts to f32: F32, F16, BF16, F64.
+--- Does the type convert to f32: F32, F16, BF16, F64?
+-- @treturn boolean
 function Entry:is_float()
   return FLOATS[self.dtype] == true
 end
 
 --- Converts all elements to f32.
 -- @tparam cdata dest float memory for at least `count` elements
--- @tparam number count must be the number of elements
--- @raise when the count differs, or the type does not convert
+-- @tparam number count the number of elements that the caller expects
+-- @raise one line when the tensor has another number, or its type does not convert
 function Entry:read_f32(dest, count)
   if count ~= self.elements then
     errors.raise("%s: tensor %s has %d elements, %d are wanted", self.source.path, self.name,
@@ -58,7 +60,7 @@ end
 
 --- Fills a tensor: f32 from F32, F16, BF16 or F64; bf16 from BF16; i32 from I32.
 -- @tparam cdata tensor fsam_tensor with as many elements, on any device
--- @raise when the count differs, or the types do not fit
+-- @raise one line when the counts differ, or the types do not fit
 function Entry:read_tensor(tensor)
   if tensor:count() ~= self.elements then
     errors.raise("%s: tensor %s has %d elements, %s wants %d", self.source.path, self.name,
@@ -69,7 +71,8 @@ end
 
 --- Copies the stored bytes.
 -- @tparam cdata dest memory for at least `bytes` bytes
--- @tparam number bytes must be the number of bytes
+-- @tparam number bytes the number of bytes that the caller expects
+-- @raise one line when the tensor has another number
 function Entry:read_bytes(dest, bytes)
   if bytes ~= self.bytes then
     errors.raise("%s: tensor %s has %d bytes, %d are wanted", self.source.path, self.name,
@@ -78,10 +81,10 @@ function Entry:read_bytes(dest, bytes)
   check(lib.fsam_file_read(dest, mapping(self), self.offset, bytes))
 end
 
---- All values as a flat Lua table, row by row; for small tensors. BOOL gives 0 and 1, integers
+--- All values as a flat Lua table, row by row; for small tensors. BOOL becomes 0 and 1, integers
 -- beyond 2^53 lose digits.
 -- @treturn {number,…}
--- @raise when the type is neither an integer nor one that converts to f32
+-- @raise one line when the type is neither an integer nor one that converts to f32
 function Entry:values()
   local values, map = {}, mapping(self)
   local integer = INTEGERS[self.dtype]
@@ -105,21 +108,22 @@ end
 local Source = {}
 Source.__index = Source
 
---- The entry of a name: name, dtype, shape, elements, bytes, pointer (const uint8_t *, valid while
--- the entry is referenced and its file open), offset in its file, and the readers above.
+--- The entry of a name: name, dtype, shape, elements, bytes, offset (from the start of its file),
+-- pointer (const uint8_t *, valid while the entry is referenced and its file open), source (its
+-- file), and the readers above.
 -- @tparam string name
 -- @treturn ?table nil when there is no such tensor
 function Source:find(name)
   return self.entries[name]
 end
 
---- As `find`, but a tensor that is not there is an error.
+--- As `find`, but raises when there is no such tensor.
 function Source:get(name)
   return self.entries[name]
     or errors.raise("%s has no tensor %s", self.path, header.printable(name))
 end
 
---- Gives the mappings back now rather than at a collection; entries cannot be read afterwards.
+--- Unmaps the files now rather than at a collection. Entries cannot be read afterwards.
 function Source:close()
   for _, part in ipairs(self.parts) do
     if part.map then
@@ -147,7 +151,7 @@ end
 --- Opens one file.
 -- @tparam string path
 -- @treturn Source path, names (in file order), metadata (string to string), find, get, close
--- @raise one line per defect, naming file and tensor
+-- @raise one line for the first defect, which names the file and the tensor
 function M.open(path)
   local map, size = file.map(path)
   local data = ffi.cast(bytes_at, lib.fsam_file_data(map))
@@ -167,7 +171,7 @@ function M.open(path)
   return self
 end
 
---- The shards that an index names, sorted. Only files of the index's own folder are accepted.
+--- The shards that an index names, sorted. Only files in the index's own folder are accepted.
 local function shard_files(path, weight_map)
   local files, seen = {}, {}
   for name, shard in pairs(weight_map) do
@@ -198,9 +202,9 @@ end
 
 --- Opens the shards of an index (`model.safetensors.index.json`) as one source.
 -- @tparam string path of the index
--- @treturn Source names run shard by shard, metadata is the index's
--- @raise when a shard is missing or broken, lacks a tensor that the index puts there, or two shards
---   hold the same tensor
+-- @treturn Source as `open`; names go shard by shard, metadata is the index's
+-- @raise one line when a shard is missing or broken, when it lacks a tensor that the index places
+--   in it, or when two shards hold the same tensor
 function M.open_index(path)
   local index = json.decode(file.read(path), path)
   local weight_map = type(index) == "table" and index.weight_map
@@ -241,13 +245,15 @@ local function write_tensor(path, writer, tensor)
 end
 
 --- Writes a file and puts it on the disk. Its bytes depend on the tensors and the metadata alone:
--- the largest types first, then by name, as the reference writer orders them. What was written
--- stays when it fails.
+-- the largest types come first, then names decide, as in the reference writer. When it fails, the
+-- part that was written stays.
 -- @tparam string path
 -- @tparam {table,…} tensors name, dtype ("F32", …), shape, data: a pointer to host memory, an
---   fsam_tensor of that type, or a function that gets the Writer of file.lua and writes the bytes
+--   fsam_tensor of that type, or a function that is called with the Writer of base/file.lua and
+--   writes the bytes
 -- @tparam[opt] table metadata string to string; default { format = "pt" }
--- @raise naming the path when the disk is full or fails, or the tensor that is not what it says
+-- @raise one line with the path when the disk is full or fails; with the tensor when its data does
+--   not have the bytes of its dtype and shape
 function M.write(path, tensors, metadata)
   local text, ordered = header.make(tensors, metadata or { format = "pt" }, path)
   file.write_with(path, function(writer)

@@ -1,5 +1,5 @@
---- BERT (Devlin et al. 2019) with its classifier, as Transformers' BertForSequenceClassification
--- has it: encoder, pooler (first token, dense, tanh), dropout, linear map to the labels.
+--- BERT (Devlin et al. 2019) with the classifier of Transformers' BertForSequenceClassification:
+-- encoder, pooler (first token, dense, tanh), dropout, linear map to the labels.
 local blocks = require("fsam.models.blocks")
 local families = require("fsam.models.families")
 local ops = require("fsam.pass.ops")
@@ -39,9 +39,9 @@ families.define("bert", {
   output = "classifier.weight",
   fresh = { layer_norm_eps = 1e-12, max_position_embeddings = 512, type_vocab_size = 2,
     pad_token_id = 0 },
-  -- The paper's, Turc et al. 2019 for the small ones, and ours for the built-in corpus. A model as
-  -- narrow as that starts too flat at BERT's 0.02: it takes half of the corpus's training to leave
-  -- the plateau of guessing. 1 / sqrt(128) is the usual deviation for its width.
+  -- bert_base and bert_large are the paper's, the smaller ones Turc et al.'s (2019). tiny is ours,
+  -- for the built-in corpus. With BERT's deviation of 0.02 such a narrow model starts too flat: it
+  -- guesses for half of the training. 1 / sqrt(128) is the usual deviation for its width.
   presets = {
     tiny = { 2, 128, 256, 4, initializer_range = 0.09 },
     bert_tiny = { 2, 128, 512, 2, 30522 },

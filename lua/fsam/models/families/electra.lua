@@ -1,6 +1,6 @@
---- ELECTRA's discriminator (Clark et al. 2020) with its classifier, as Transformers'
--- ElectraForSequenceClassification has it: embeddings of their own width, a linear map to the
--- encoder's where the two differ, encoder, then on the first token dropout, dense, gelu, dropout,
+--- ELECTRA's discriminator (Clark et al. 2020) with the classifier of Transformers'
+-- ElectraForSequenceClassification: embeddings of their own width, a linear map to the encoder's
+-- width where the two differ, encoder, then on the first token dropout, dense, gelu, dropout,
 -- linear map to the labels. There is no pooler. The tokenizer is BERT's.
 local blocks = require("fsam.models.blocks")
 local families = require("fsam.models.families")
@@ -11,7 +11,7 @@ local function build(d, config, dropout)
   local embeddings = blocks.embeddings(d, config, "electra.embeddings.", e, dropout)
   local project = e ~= h and d:linear("matrix", "electra.embeddings_project", h, e)
   local encoder = blocks.encoder(d, config, "electra.encoder.layer.", dropout)
-  -- The head's gelu is the erf form, whatever hidden_act is for the layers.
+  -- The head's gelu is always the erf form; hidden_act is for the layers.
   local head = blocks.classification_head(d, config, dropout, function(tape, x)
     return ops.gelu(tape, x, nil, "erf", "pooled")
   end)

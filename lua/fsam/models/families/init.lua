@@ -1,22 +1,24 @@
---- Model families by name, which is config.json's model_type. Owns: the register. A built-in family
--- lives in the file of its name, which is loaded when a configuration first names it; `define` adds
--- one in the same way.
+--- Model families by name, which is config.json's model_type.
+--
+-- Owns: the register, and checking that a family has its parts. A built-in family has a file of its
+-- name here, which is loaded when a configuration first names it; the file calls `define`, as a
+-- user's recipe does. Leaves to others: blocks to build families of (fsam.models.blocks).
 --
 -- A family is a table:
 --   class            the class that Transformers loads it with ("BertForSequenceClassification")
 --   fields           configuration fields with bounds and defaults (see fsam.models.blocks.fields);
---                    NEEDED are those that every model has
+--                    those in NEEDED must be among them
 --   check            optional, (config, source): refuses what no single field shows
 --   build            (d, config, dropout) → graph: declares the parameters and returns a table with
 --                    forward(self, tape) → logits [B,C] in f32 (see fsam.models.declaration)
 --   position_offset  (config) → the row of a sample's first token in the table of positions
 --   prefix           of its names in files ("bert.")
---   bare             patterns of names that files of the model without head have with no prefix
+--   bare             patterns of names that lack the prefix in files of the model without a head
 --   ignored          patterns of names in files that no classifier uses
 --   output           the matrix whose rows are the labels ("classifier.weight")
 --   fresh            fields of every new configuration
---   presets          --arch NAME → { layers, width, feed-forward width, heads, vocabulary (none:
---                    from the corpus), and by name what else differs }
+--   presets          --arch NAME → { layers, width, feed-forward width, heads, vocabulary size
+--                    (nil: the corpus decides), and by name further fields of its own }
 local errors = require("fsam.errors")
 local registry = require("fsam.base.registry")
 
@@ -35,7 +37,7 @@ local register = registry.new("fsam.models.families.", { "bert", "electra", "rob
 --- Adds a family, or replaces one.
 -- @tparam string name its model_type
 -- @tparam table family see the head of this file
--- @raise one line that names the part that is missing
+-- @raise one line that names the part that is missing, unknown or of another type
 function M.define(name, family)
   if type(name) ~= "string" or type(family) ~= "table" then
     errors.raise("models.define: a name and a table are needed, got %s and %s", type(name),
@@ -66,11 +68,14 @@ function M.define(name, family)
 end
 
 --- The family of a model_type, or nil.
+-- @tparam string name
+-- @treturn ?table
 function M.get(name)
   return register:get(name)
 end
 
 --- All names, sorted.
+-- @treturn {string,…}
 function M.names()
   return register:names()
 end

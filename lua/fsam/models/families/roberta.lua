@@ -1,12 +1,12 @@
---- RoBERTa (Liu et al. 2019) with its classifier, as Transformers' RobertaForSequenceClassification
--- has it: encoder, then on the first token dropout, dense, tanh, dropout, linear map to the labels.
+--- RoBERTa (Liu et al. 2019) with the classifier of Transformers' RobertaForSequenceClassification:
+-- encoder, then on the first token dropout, dense, tanh, dropout, linear map to the labels.
 -- fairseq's head is the same with pooler dropout 0.
 local blocks = require("fsam.models.blocks")
 local errors = require("fsam.errors")
 local families = require("fsam.models.families")
 local ops = require("fsam.pass.ops")
 
--- Positions are numbered from behind the padding's, as fairseq does.
+-- fairseq numbers positions from the one after the padding's.
 local function position_offset(config)
   return config.pad_token_id + 1
 end
