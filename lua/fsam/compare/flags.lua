@@ -1,6 +1,7 @@
 --- The command line of a comparison: its own flags, and all others, which go to every run.
 --
--- Owns that division, and reading --optimizers and --seeds. The flags of a run are its recipe's.
+-- Owns: that division, and reading --optimizers and --seeds. Leaves to others: the flags of a run
+-- (its recipe).
 local errors = require("fsam.errors")
 local options_of = require("fsam.options")
 
@@ -38,7 +39,7 @@ local REFUSED = {
   patience = "runs would end when they please; give --score best or last",
 }
 
--- Words of the comparison, and those of its runs.
+-- Divides a command line into the words of the comparison and those of its runs.
 local function divide(arguments)
   local own, passed, by_name = {}, {}, {}
   for _, d in ipairs(FLAGS) do
@@ -65,6 +66,7 @@ local function divide(arguments)
   return own, passed
 end
 
+-- The flags that a name of --optimizers stands for.
 local function known(name, recipe)
   local plain, types = require("fsam.optim").names(), require("fsam.sam").names()
   for _, other in ipairs(plain) do

@@ -11,7 +11,8 @@
 -- follow from that. An optimizer that takes as many as sam within 2 % has the same runs under both
 -- budgets.
 --
--- Owns which runs there are, and their order. One run is runs.lua's, tables are report.lua's.
+-- Owns: which runs there are, and their order. Leaves to others: one run (runs.lua), tables and
+-- files (report.lua), the command line (flags.lua).
 local C = require("fsam.C")
 local flags = require("fsam.compare.flags")
 local format = require("fsam.base.numbers")
@@ -27,7 +28,7 @@ Comparison.__index = Comparison
 
 -- -- running --------------------------------------------------------------------------------------
 
--- What is left of a list of runs, in seconds: their number times the mean of what ran so far.
+-- The time left for a list of runs, as text: their number times the mean of those that ran so far.
 local function time_left(self, left)
   return self.trained > 0 and left > 0
     and ("   about %s left"):format(format.duration(self.seconds / self.trained * left)) or ""
@@ -39,7 +40,7 @@ function Comparison:say(text)
   self.open_line = false
 end
 
--- What is running, where a terminal can take it back.
+-- Shows what is running, on a line of the terminal that the next line overwrites.
 function Comparison:announce(text)
   if self.is_terminal then
     io.stdout:write(text, " …")
@@ -109,7 +110,8 @@ local function finished(list, entry)
   return found
 end
 
--- How long an entry trains for as many evaluations as sam takes: nil where its own length is that.
+-- How long an entry trains for as many evaluations as sam takes; nil when its own length gives
+-- them.
 local function length_of(pilot)
   local r = pilot.results
   local factor = SAM / (r.evaluations / r.samples)
@@ -130,7 +132,7 @@ function Comparison:group(budget, list)
   self.groups[#self.groups + 1] = group
 end
 
--- Equal epochs: all seeds, or the first alone, which says what an update costs.
+-- Equal epochs: all seeds; or the first seed alone, which shows what an update costs.
 function Comparison:epochs()
   local o = self.options
   local is_asked = o.budget ~= "evaluations"

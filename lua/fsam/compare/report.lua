@@ -1,7 +1,8 @@
---- What a comparison shows and writes: a table on the terminal, runs.csv (a line per run) and
--- summary.csv (a line per optimizer and budget).
+--- The report of a comparison: a table on the terminal, runs.csv (a line per run) and summary.csv
+-- (a line per optimizer and budget).
 --
--- Owns scores, differences to the baseline and how they look. The tests are statistics.lua's.
+-- Owns: scores, differences to the baseline and how they look. Leaves to others: the tests
+-- (statistics.lua).
 local file = require("fsam.base.file")
 local format = require("fsam.base.numbers")
 local metrics = require("fsam.data.metrics")
@@ -46,7 +47,7 @@ end
 -- @tparam {table,…} runs its finished runs, with results
 -- @tparam {table,…} baseline the baseline's
 -- @treturn table runs, mean, deviation, least, most, difference, difference_deviation, p,
---   statistic, updates, evaluations, step_seconds; nil for what too few runs do not say
+--   statistic, updates, evaluations, step_seconds; each nil when there are too few runs for it
 function M.summary(o, runs, baseline)
   local scores = collect(runs, function(r) return score_of(o, r) end)
   local s = {
@@ -143,7 +144,7 @@ function M.legend(o)
       others > 1 and (", not corrected for %d comparisons"):format(others) or "")
 end
 
---- One line for each optimizer of which runs collapsed: they gave every development sample one
+--- A line for each optimizer with collapsed runs, which gave every development sample the same
 -- label.
 function M.collapsed(groups)
   local lines, said = {}, {}

@@ -1,8 +1,9 @@
---- The runs of a comparison: each is a child process of this program, the recipe with a run folder
+--- The runs of a comparison. Each is a child process of this program: the recipe with a run folder
 -- of its own. So a run can be resumed and repeated by hand, a failing one does not end the others,
 -- and all memory is free again after each. They run one after the other.
 --
--- Owns starting children and reading what they leave. What a run folder holds is fsam.train's.
+-- Owns: starting children, and reading what they leave. Leaves to others: what a run folder holds
+-- (fsam.train).
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local json = require("fsam.base.json")
@@ -34,7 +35,7 @@ local function read_json(path)
   return file.kind(path) and json.decode(file.read(path), path) or nil
 end
 
--- What a comparison's folder is of: with other words its runs could not be compared.
+-- What must be equal for the runs of one folder to be comparable.
 local function identity(o)
   return { recipe = o.recipe, words = table.concat(o.words, " ") }
 end
@@ -71,7 +72,7 @@ function M.open(o)
     Runs)
 end
 
--- Notes what the folder is of, once a run has begun: a mistyped command leaves no trace.
+-- Writes the folder's identity once a run has begun: so a mistyped command leaves no trace.
 function Runs:sign()
   if self.unsigned then
     file.write(self.path, json.encode(self.unsigned, { indent = true }) .. "\n")
@@ -89,7 +90,7 @@ function Runs:run(entry, seed, length)
     folder = self.folder .. "/" .. name }
 end
 
--- Seconds of each update, by its number: a run that was killed repeats some, and the later count.
+-- Seconds of each update. A run that was killed repeats some; of those the later ones count.
 local function step_seconds(path)
   local seconds, list = {}, {}
   for line in io.lines(path) do
@@ -104,8 +105,8 @@ local function step_seconds(path)
   return list
 end
 
---- What a finished run has left: its results.json, with step_seconds; nil when it is not finished,
--- or has no score.
+--- The results.json of a finished run, with step_seconds (median of an update); nil when the run is
+-- not finished or has no score.
 function Runs.results(_, run)
   local results = read_json(run.folder .. "/results.json")
   if not results or not results.finished or not results.best or not results.last then
@@ -139,7 +140,7 @@ local function last_words(path)
   return last
 end
 
---- Trains what is missing of a run.
+--- Trains a run to its end, from its last checkpoint where it has one.
 -- @treturn ?string nil when it is finished, "interrupted", or the reason why it failed
 -- @raise when it failed before its folder was there: then the command is at fault
 function Runs:train(run)

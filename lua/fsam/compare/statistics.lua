@@ -5,7 +5,7 @@
 -- distribution counted in full.
 local M = {}
 
---- The arithmetic mean; nil of nothing.
+--- The arithmetic mean; nil for an empty list.
 function M.mean(list)
   local sum = 0
   for _, x in ipairs(list) do
@@ -14,7 +14,7 @@ function M.mean(list)
   return #list > 0 and sum / #list or nil
 end
 
---- The sample's standard deviation (n - 1); nil of fewer than two.
+--- The sample's standard deviation (n - 1); nil for fewer than two numbers.
 function M.deviation(list)
   if #list < 2 then
     return nil
@@ -26,7 +26,7 @@ function M.deviation(list)
   return math.sqrt(sum / (#list - 1))
 end
 
---- The median; nil of nothing.
+--- The median; nil for an empty list.
 function M.median(list)
   local sorted = {}
   for i, x in ipairs(list) do

@@ -1,6 +1,7 @@
---- The fields of `s`, what the parts of a sam-type, base optimizer or mask policy see of a step.
--- One list: what can be read, what is refused, what a misspelt name suggests and which names no
--- definition may take all follow from it. How a view holds the fields is fsam.step.view's.
+--- The fields of `s`, through which the parts of a sam-type, base optimizer or mask policy see a
+-- step. Owns: this one list, from which follow what can be read, what is refused, what a misspelt
+-- name suggests and which names no definition may take. Leaves to others: how a view holds the
+-- fields (fsam.step.view), their values (fsam.step).
 --
 -- by      "library": the step sets it; "declarations": an option of that name gives it its first
 --         value, the step its present one; "method": s:NAME(…)
@@ -8,7 +9,7 @@
 
 local M = {}
 
---- In the order in which one meets them.
+--- The values first, then the methods.
 M.list = {
   { name = "w", by = "library", about = "the master weights, a vector of the whole model" },
   { name = "g", by = "library",

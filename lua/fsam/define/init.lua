@@ -1,7 +1,7 @@
---- The parts of sam-types, base optimizers and mask policies, as their authors write them: what a
--- definition may hold, calling a part, and what it must return. A mistake is one line with the
--- author's file and line. What the parts are for, and when the step calls them, is fsam.sam's,
--- fsam.optim's, fsam.mask's and fsam.step's.
+--- The parts of sam-types, base optimizers and mask policies, as their authors write them. A
+-- mistake is one line with the author's file and line. Owns: what a definition may hold, calling a
+-- part, and what it must return. Leaves to others: what the parts are for (fsam.sam, fsam.optim,
+-- fsam.mask), when they are called (fsam.step).
 local code = require("fsam.vector.instructions")
 local errors = require("fsam.errors")
 local fields = require("fsam.define.fields")
@@ -45,7 +45,7 @@ end
 
 local VECTOR = ", a vector of the whole model"
 
--- Of each part: is this a fitting result, and what was expected.
+-- Of each part: a test of its result, and what the message says instead of it.
 local RESULTS = {
   explore = { is_vector, "the perturbation before the first pass" .. VECTOR },
   ascend = { is_vector, "the perturbation" .. VECTOR },
@@ -103,7 +103,8 @@ local function check_option(what, d)
   end
 end
 
--- Raises where s has the name already, of its own or from another part of this definition.
+-- Raises where s has the name already: as a field of every step, or from another part of this
+-- definition.
 local function take(what, taken, part, name)
   if fields.is_taken(name, part) then
     source_line.fail("%s: %s: s.%s is taken; choose another name", what, part, name)

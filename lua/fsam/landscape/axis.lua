@@ -1,6 +1,11 @@
---- Round numbers for axes and levels.
+--- Ranges and round numbers for axes and levels; numbers that are not finite have no place on them.
 
 local M = {}
+
+--- Is x a finite number?
+function M.is_finite(x)
+  return x == x and math.abs(x) < math.huge
+end
 
 --- A range and about `count` steps of 1, 2 or 5 times a power of ten in it.
 -- @tparam number low; @tparam number high
@@ -29,7 +34,7 @@ function M.range(lists)
   local low, high = math.huge, -math.huge
   for _, list in ipairs(lists) do
     for _, x in ipairs(list) do
-      if x == x and math.abs(x) < math.huge then
+      if M.is_finite(x) then
         low, high = math.min(low, x), math.max(high, x)
       end
     end

@@ -1,10 +1,13 @@
 --- Where values on a grid reach a level: regions to fill and lines between them, with straight
--- edges inside each cell (marching squares).
+-- edges inside each cell (marching squares). Owns: this geometry. Leaves to others: levels and
+-- colours (picture.lua).
+
+local axis = require("fsam.landscape.axis")
 
 local M = {}
 
--- The part of a cell where the value is at least `level`: a polygon, and its edges that are not the
--- cell's own. Corners { x, y, value } go around the cell.
+-- The part of a cell where the value is at least `level`: a polygon, and those of its edges that
+-- are no edges of the cell. Corners { x, y, value } go around the cell.
 local function part(corners, level)
   local polygon, lines, leaving = {}, {}, nil
   local entering
@@ -32,17 +35,13 @@ local function part(corners, level)
   return polygon, lines
 end
 
-local function finite(x)
-  return x == x and math.abs(x) < math.huge
-end
-
 -- The corners of the cell between columns j, j + 1 and rows i, i + 1; nil where a value is missing.
 local function cell(values, place, i, j)
   local corners = {}
   for k, at in ipairs({ { 0, 0 }, { 0, 1 }, { 1, 1 }, { 1, 0 } }) do
     local row, column = i + at[1], j + at[2]
     local value = values[row][column]
-    if not finite(value) then
+    if not axis.is_finite(value) then
       return nil
     end
     local x, y = place(column, row)
@@ -60,7 +59,7 @@ end
 function M.above(values, level, place)
   local polygons, lines = {}, {}
   for i = 1, #values - 1 do
-    local run -- the polygon of whole cells that ends at this column
+    local strip -- the polygon of whole cells that ends at this column
     for j = 1, #values[i] - 1 do
       local corners = cell(values, place, i, j)
       local polygon, edges = {}, {}
@@ -68,12 +67,12 @@ function M.above(values, level, place)
         polygon, edges = part(corners, level)
       end
       local whole = #polygon == 4 and #edges == 0
-      if whole and run then
-        run[2], run[3] = polygon[2], polygon[3]
+      if whole and strip then
+        strip[2], strip[3] = polygon[2], polygon[3]
       elseif #polygon > 0 then
         polygons[#polygons + 1] = polygon
       end
-      run = whole and (run or polygon) or nil
+      strip = whole and (strip or polygon) or nil
       for _, edge in ipairs(edges) do
         lines[#lines + 1] = edge
       end

@@ -1,6 +1,7 @@
 --- The largest eigenvalue of the loss's Hessian H at w, by power iteration.
 --
--- Owns: the iteration. H is never formed; a product with it is a central difference of gradients,
+-- Owns: the iteration. Leaves to others: gradients (init.lua). H is never formed; a product with it
+-- is a central difference of gradients,
 --   H v ≈ (∇L(w + h v) - ∇L(w - h v)) / 2h,      ‖v‖ = 1
 -- whose error falls with h² (the loss's fourth derivatives) and grows with 1/h (the gradients' f32
 -- rounding). Power iteration finds the eigenvalue of largest magnitude. Where that is negative, a
@@ -11,7 +12,7 @@
 
 local M = {}
 
---- What `largest` takes when it is not told.
+--- What `largest` takes for options that are left out.
 M.defaults = { h = 1e-3, tolerance = 1e-3, iterations = 100, seed = 1 }
 
 -- One iteration: v ← (H - shift) v, normalised. Returns Rayleigh's quotient of H at the old v, and

@@ -1,6 +1,7 @@
 --- Directions in which to look: the gradient's, and random ones normalised filter by filter.
 --
--- Owns: their definitions. A direction is a scratch vector of the model.
+-- Owns: their definitions. Leaves to others: going along them (init.lua). A direction is a scratch
+-- vector of the model.
 
 local M = {}
 
@@ -20,7 +21,7 @@ function M.gradient(view, name)
 end
 
 -- Scales each row of d [rows, width] to the length of the same row of w; a row of w that is zero
--- stays where it is. float arrays; sums in f64.
+-- stays where it is. d, w: float arrays; sums in f64.
 local function normalise_rows(d, w, rows, width)
   for first = 0, (rows - 1) * width, width do
     local dd, ww = 0, 0

@@ -1,4 +1,5 @@
---- The flags of a recipe that looks at a landscape, and the checks that need no model.
+--- The flags of a recipe that looks at a landscape, and the checks that need no model. Owns: both.
+-- Leaves to others: the defaults of an eigenvalue's iteration (curvature.lua).
 
 local curvature = require("fsam.landscape.curvature")
 local errors = require("fsam.errors")
@@ -80,7 +81,7 @@ local function check(o)
   end
 end
 
---- What options.parse wants.
+--- The command line of such a recipe, for options.parse.
 -- @tparam table recipe name, usage, summary
 -- @treturn table spec
 function M.spec(recipe)

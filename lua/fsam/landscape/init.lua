@@ -6,10 +6,10 @@
 --     view:line(d, reach, points)     { at, loss }: losses at w + t d, t from -reach to reach
 --     view:plane(a, b, reach, grid)   { at, loss }: loss[i][j] at w + at[j] a + at[i] b
 --
--- All passes run without dropout over the same batches. Owns: where c stands. Every one of these
--- puts c back on w, also when a pass fails; w and what is on the disk are never written. Directions
--- are directions.lua's, eigenvalues curvature.lua's; report.lua writes what was found, picture.lua
--- draws it, flags.lua has a recipe's flags.
+-- All passes run without dropout over the same batches. Owns: where c stands. Every method puts c
+-- back to w, also when a pass fails; nothing writes w or the files of the model. Leaves to others:
+-- directions (directions.lua), eigenvalues (curvature.lua), writing what was found (report.lua),
+-- drawing it (picture.lua), a recipe's flags (flags.lua).
 local errors = require("fsam.errors")
 
 local M = {}
@@ -18,7 +18,7 @@ local View = {}
 View.__index = View
 
 --- @tparam table o model, pass (fsam.pass), batches (host batches); or params and evaluate, a
---   function like the one that pass:bind makes
+--   function like that of Pass:bind (fsam.pass)
 -- @raise when the model has other labels than the data (o.labels, names), where these are given
 function M.new(o)
   local params = o.params or o.model.params

@@ -1,6 +1,6 @@
 --- The picture of a landscape: losses along the gradient, along random directions, and on a plane.
 --
--- Owns the layout. What is drawn is the table that report.lua writes as JSON.
+-- Owns: the layout. It draws the table that report.lua writes as JSON.
 
 local axis = require("fsam.landscape.axis")
 local contour = require("fsam.landscape.contour")
@@ -87,13 +87,13 @@ local function curves(canvas, left, title, x_label, lines)
   canvas:draw("path", { d = svg.path({ { x_of(0), TOP }, { x_of(0), TOP + SIDE } }),
     stroke = FRAME, stroke_dasharray = "3 3" })
   for i, line in ipairs(lines) do
-    local run, d = {}, {}
+    local stretch, d = {}, {} -- points without a gap between them; paths
     for k = 1, #at + 1 do
       local loss = line.loss[k]
-      if loss and loss - loss == 0 then -- finite
-        run[#run + 1] = { x_of(at[k]), y_of(loss) }
-      elseif #run > 0 then
-        d[#d + 1], run = svg.path(run), {}
+      if loss and axis.is_finite(loss) then
+        stretch[#stretch + 1] = { x_of(at[k]), y_of(loss) }
+      elseif #stretch > 0 then
+        d[#d + 1], stretch = svg.path(stretch), {}
       end
     end
     canvas:draw("path", { d = table.concat(d), fill = "none", stroke_width = 1.8,

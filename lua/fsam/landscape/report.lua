@@ -1,7 +1,8 @@
---- What a look at a landscape tells: lines on the screen while it goes on, a table as JSON, and the
--- picture.
+--- The report of a look at a landscape: lines on the screen while it goes on, a table as JSON, and
+-- the picture. Owns: the words and the table. Leaves to others: the drawing (picture.lua).
 
 local C = require("fsam.C")
+local axis = require("fsam.landscape.axis")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
@@ -24,10 +25,10 @@ local function say(format_text, ...)
   io.flush()
 end
 
--- What JSON cannot hold is null there.
+-- A copy for JSON, in which null replaces numbers that are not finite.
 local function clean(value)
   if type(value) == "number" then
-    return value - value == 0 and value or json.null
+    return axis.is_finite(value) and value or json.null
   elseif type(value) ~= "table" then
     return value
   end
@@ -38,9 +39,12 @@ local function clean(value)
   return copy
 end
 
---- Begins: says what is going to be looked at.
--- @tparam table o options; @tparam table model; @tparam string data its name; @tparam integer
---   samples
+--- Begins a report: writes what the look is at.
+-- @tparam table o options
+-- @tparam table model
+-- @tparam string data name of the data
+-- @tparam integer samples how many
+-- @treturn table the report
 function M.begin(o, model, data, samples)
   local config = model.config
   say("fsam-lua %s · %s, fp32 · seed %d", C.ffi.string(C.lib.fsam_version()),
@@ -59,7 +63,7 @@ end
 -- @raise when the loss is not finite
 function Report:at_w(view, loss, gnorm)
   local o, began = self.options, clock()
-  if loss - loss ~= 0 then
+  if not axis.is_finite(loss) then
     errors.raise("the loss of this model is %s; there is nothing to look at", tostring(loss))
   end
   self.found.loss, self.found.gnorm = loss, gnorm

@@ -1,5 +1,5 @@
---- Scalable vector graphics: elements in the order in which they are drawn, as text. Numbers have
--- two decimals, attributes are sorted: the same picture is the same bytes.
+--- Scalable vector graphics: elements as text, in the order in which they are drawn. Numbers have
+-- two decimals and attributes are sorted, so the same picture is the same bytes.
 
 local M = {}
 
@@ -18,7 +18,9 @@ function M.number(x)
   return text == "-0" and "0" or text
 end
 
---- @tparam number width in pixels; @tparam number height
+--- An empty picture.
+-- @tparam number width in pixels
+-- @tparam number height
 function M.new(width, height)
   return setmetatable({ width = width, height = height, parts = {} }, Canvas)
 end
@@ -60,7 +62,7 @@ function M.path(points, closed)
   return table.concat(words) .. (closed and "Z" or "")
 end
 
---- The file.
+--- The file's text.
 function Canvas:finish()
   return ('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" '
     .. 'font-family="system-ui, -apple-system, Segoe UI, DejaVu Sans, sans-serif">\n%s\n</svg>\n')

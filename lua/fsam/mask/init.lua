@@ -1,13 +1,16 @@
---- Mask policies: which weights a fisher- type may perturb, by a value for each weight of which the
--- largest are kept. Owns: the values' definitions and the options all policies share. Leaves to
--- others: selection (fsam.vector), when a mask is due and how long it lives (fsam.step.masking).
+--- Mask policies choose the weights that a fisher- type may perturb. A policy gives every weight a
+-- value; the weights with the largest values are in the mask. Owns: the values' definitions and the
+-- options that all policies share. Leaves to others: selection (fsam.vector.mask), when a mask is
+-- due and how long it lives (fsam.step.masking).
 --
 --   sample   the empirical Fisher information, Σ_i g_i² over single training samples (Zhong et al.
 --            2022; Mi et al. 2022): passes of its own, at w
 --   batch    g² of the step's first gradient
 --   adam     β2 v + (1 − β2) g²: what Adam's second moment will be, at no cost
---   magnitude  |w|                random  by seed and step
--- A policy with `passes` runs before the step's first pass; the others use its gradient.
+--   magnitude  |w|
+--   random   by seed and step
+-- A policy with `passes` runs before the step's first pass; the others run after it and may use its
+-- gradient.
 local define = require("fsam.define")
 local errors = require("fsam.errors")
 local registry = require("fsam.base.registry")

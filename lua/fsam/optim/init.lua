@@ -10,10 +10,10 @@
 --       end,
 --     })
 --
--- In s: w, g (the clipped direction), the options, the state, and numbers: lr, step (updates
--- tried), t (updates applied before this one), weight_decay (a row of 0 and the value where
--- --no-decay leaves parameters out); the whole list is in fsam.define.fields. Owns: the register.
--- Leaves to others: the step itself, and building an optimizer from options (fsam.step).
+-- In s: w, g (the clipped direction), the options, the state, and numbers: lr, step (updates tried
+-- before this one), t (updates applied before this one), weight_decay (with --no-decay a row: the
+-- value, or 0 for parameters without decay). fsam.define.fields has the whole list. Owns: the
+-- register. Leaves to others: the step itself, and building an optimizer from options (fsam.step).
 local define = require("fsam.define")
 local errors = require("fsam.errors")
 local registry = require("fsam.base.registry")

@@ -1,5 +1,5 @@
---- LAMB (You et al. 2020, alg. 2, with φ(z) = z): Adam's direction, each tensor's at the length of
--- its weights; for large batches.
+--- LAMB (You et al. 2020, alg. 2, with φ(z) = z), for large batches: Adam's direction, scaled in
+-- each tensor to the length of its weights.
 --   r = m̂ / (sqrt(v̂) + eps) + weight_decay w;  u = lr r ‖w‖ / ‖r‖ of each tensor
 -- The ratio is 1 where one of the norms is 0.
 local optim = require("fsam.optim")

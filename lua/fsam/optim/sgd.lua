@@ -1,4 +1,4 @@
---- Stochastic gradient descent with momentum, as PyTorch has it: b = momentum · b + g; u = lr · b
+--- Stochastic gradient descent with momentum, in PyTorch's form: b = momentum · b + g; u = lr · b
 -- (or lr · (g + momentum · b) with Nesterov's form). Weight decay is L2 unless --decay decoupled.
 local optim = require("fsam.optim")
 

@@ -1,7 +1,8 @@
---- CUDA graphs of passes: work that a GPU runs as a whole. A pass of a new shape runs plainly, the
--- second of that shape is recorded, and later ones run from their graphs, each piece with one
--- launch (D1). Owns: which shapes are known, and when graphs are made, used and given up. Leaves to
--- others: what a pass does (fsam.pass), how the device records (engine/graph.c).
+--- CUDA graphs of passes. A graph is recorded work that a GPU runs with one launch. A micro-batch
+-- of a new shape runs plainly, the second of that shape is recorded, and later ones run from their
+-- graphs, one for each piece. Owns: which shapes are known, and when graphs are made, used and
+-- given up. Leaves to others: what a pass does (fsam.pass), how the device records
+-- (engine/graph.c).
 local C = require("fsam.C")
 local ffi, lib, check = C.ffi, C.lib, C.check
 
@@ -14,8 +15,7 @@ Graphs.__index = Graphs
 
 --- @tparam cdata device fsam_device
 -- @treturn table the graphs of one Pass; `counts`: micro-batches that ran plainly, were recorded,
---   or ran from graphs (replayed); `refusal`: why the last one that was to be recorded was not, or
---   nil
+--   or ran from graphs (replayed); `refusal`: why recording failed the last time it did, or nil
 function M.new(device)
   return setmetatable({ device = device, possible = lib.fsam_graph_possible(device) == 1,
     shapes = {}, clock = 0, counts = { plain = 0, recorded = 0, replayed = 0 } }, Graphs)
@@ -28,7 +28,8 @@ local function drop(shape)
   shape.graphs = nil
 end
 
--- Room for one more: the shape that was not used for the longest time loses its graphs.
+-- Makes room for one more: where there are too many, the shape that was used longest ago loses its
+-- graphs.
 local function make_room(self)
   local oldest, count = nil, 0
   for _, shape in pairs(self.shapes) do
@@ -51,12 +52,14 @@ local function is_stale(shape)
   return false
 end
 
-local Run = {}
-Run.__index = Run
+-- A micro-batch's work, piece by piece.
+local Work = {}
+Work.__index = Work
 
 --- Begins a micro-batch.
 -- @tparam ?string key all that decides which work is done on which memory; nil: it runs plainly
--- @treturn table run: `piece` does its pieces; `mode`: plain, recorded or replayed
+-- @treturn table its work: call `piece` for each piece, then `finish`. `mode`: plain, recorded or
+--   replayed
 function Graphs:begin(key)
   local shape, mode = key and self.shapes[key], "plain"
   if not key or not self.possible or shape and shape.refused then
@@ -76,15 +79,15 @@ function Graphs:begin(key)
     shape.used = self.clock
   end
   self.counts[mode] = self.counts[mode] + 1
-  return setmetatable({ owner = self, shape = shape, mode = mode }, Run)
+  return setmetatable({ owner = self, shape = shape, mode = mode }, Work)
 end
 
--- Records what `work` queues, and runs it. False when it cannot be recorded: the shape is given up,
--- and nothing has been done.
-local function record(self, name, work)
+-- Records what `queue` queues, and runs it. Returns false when that cannot be recorded: then
+-- nothing has run, and the shape is given up.
+local function record(self, name, queue)
   local device, out = self.owner.device, ffi.new("fsam_graph *[1]")
   check(lib.fsam_graph_begin(device))
-  local ok, err = pcall(work)
+  local ok, err = pcall(queue)
   if lib.fsam_graph_end(ok and out or nil, device) < 0 or not ok then
     drop(self.shape)
     self.shape.refused = true
@@ -99,22 +102,22 @@ end
 
 --- Does a piece of the micro-batch.
 -- @tparam string name
--- @tparam function work queues it
--- @treturn boolean false: it cannot be recorded, and the micro-batch must be begun again
-function Run:piece(name, work)
+-- @tparam function queue queues the piece's kernels on the device
+-- @treturn boolean false: recording failed, and the micro-batch must begin again
+function Work:piece(name, queue)
   if self.mode == "plain" then
-    work()
+    queue()
   elseif self.mode == "recorded" then
-    return record(self, name, work)
+    return record(self, name, queue)
   else
     check(lib.fsam_graph_run(self.shape.graphs[name]))
   end
   return true
 end
 
---- Ends the micro-batch. Graphs write what the recorded pass wrote, so that is what `gradients`
--- (fsam.pass.gradients) has written after a replay.
-function Run:finish(gradients)
+--- Ends the micro-batch. A graph writes the gradients that the recorded pass wrote, so after a
+-- replay these are the ones that `gradients` (fsam.pass.gradients) has written.
+function Work:finish(gradients)
   if self.mode == "recorded" then
     self.shape.written = gradients.written
   elseif self.mode == "replayed" then

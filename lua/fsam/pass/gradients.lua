@@ -1,18 +1,18 @@
 --- The gradients that one pass leaves in a vector, by the views of its parameters
--- (fsam.pass.views). Owns: which parameters get one in this pass, and the rule of writing. Leaves
--- to others: computing them (fsam.pass.ops), the vector (fsam.vector).
+-- (fsam.pass.views). Owns: which parameters get a gradient in this pass, and the rule of writing.
+-- Leaves to others: computing them (fsam.pass.ops), the vector (fsam.vector).
 --
 -- The rule of writing. A kernel overwrites a tensor whose `filled` is 0 and adds to one whose
 -- `filled` is 1. The first writer of a view in a pass overwrites, later ones add: other uses of the
--- same weights, other micro-batches. What a pass has not written at its end is zero. `written` says
--- what it has written so far; `write` sets `filled` from it, and nothing else does.
+-- same weights, other micro-batches. At the pass's end, gradients that nothing wrote become zero.
+-- `written` lists the views written so far; `write` sets `filled` from it, and nothing else does.
 local errors = require("fsam.errors")
 
 local Grads = {}
 Grads.__index = Grads
 
 --- @tparam table weights fsam.pass.views
--- @tparam table into a vector of the layout: g, or one that a type keeps for g2
+-- @tparam table into a vector of the model: g, or the storage of g2
 function Grads.new(weights, into)
   local self = setmetatable({ tensors = {}, skip = {}, written = {} }, Grads)
   for _, view in ipairs(weights.views) do
@@ -24,7 +24,7 @@ end
 --- Starts a pass: nothing is written yet.
 -- @tparam[opt] table skip parameter → true: parameters whose gradient is 0 in this pass
 -- @tparam[opt] boolean accumulate the pass adds to what the vector holds
--- @raise when both are given: a skipped parameter has no one value then
+-- @raise when both are given: what the vector holds and 0 cannot both be a skipped parameter's
 function Grads:begin(skip, accumulate)
   self.skip, self.accumulate = skip or {}, accumulate or false
   self:restart()
@@ -33,7 +33,7 @@ function Grads:begin(skip, accumulate)
   end
 end
 
---- Nothing of this pass is written after all.
+--- Forgets what this pass has written: its micro-batch begins again.
 function Grads:restart()
   self.written = {}
 end
@@ -61,7 +61,7 @@ function Grads:write(view)
   return t
 end
 
---- Ends a pass: parameters that are skipped, or that no op has written, become zero.
+--- Ends a pass: gradients of skipped parameters, and those that no op has written, become zero.
 function Grads:finish()
   if self.accumulate then
     return
@@ -74,7 +74,7 @@ function Grads:finish()
   end
   for view, t in pairs(self.tensors) do
     local parameter = view.parameters[1]
-    -- A frozen one's gradient is zero for good.
+    -- A frozen parameter's gradient is always zero. Fused views share the memory of single ones.
     if not view.parameters[2] and not written[parameter] and not parameter.frozen then
       t:fill(0)
     end

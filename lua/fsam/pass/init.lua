@@ -1,25 +1,26 @@
 --- Passes: forward, losses and backward over the samples of a step, at whatever the working copy c
--- holds. Owns: the step arena, moving batches to the device, the closure that optimizers evaluate.
--- Leaves to others: which op follows which (fsam.models), when a pass is recorded as CUDA graphs
--- (fsam.pass.cuda_graphs), what a step does with a gradient (fsam.step).
+-- holds. Owns: the step arena, moving batches to the device, and the function `evaluate` that a
+-- step calls. Leaves to others: which op follows which (fsam.models), how backward runs (tape.lua),
+-- where gradients go (gradients.lua), when a pass is recorded as CUDA graphs (cuda_graphs.lua),
+-- what it found (outputs.lua), what a step does with a gradient (fsam.step).
 local C = require("fsam.C")
 local Grads = require("fsam.pass.gradients")
+local Outputs = require("fsam.pass.outputs")
 local Tape = require("fsam.pass.tape")
 local Tensor = require("fsam.base.tensor")
-local batches = require("fsam.data.packing")
+local cuda_graphs = require("fsam.pass.cuda_graphs")
 local devices = require("fsam.base.device")
 local ops = require("fsam.pass.ops")
+local packing = require("fsam.data.packing")
 local ranks = require("fsam.ranks")
-local Outputs = require("fsam.pass.outputs")
-local cuda_graphs = require("fsam.pass.cuda_graphs")
 local ffi, lib = C.ffi, C.lib
 
 local Pass = {}
 Pass.__index = Pass
 
---- @tparam table o model; loss = "cross_entropy" (default) or "mse"; seed; dropout_rng = "shared"
---   (default: every pass of a step draws the same dropout) or "fresh"; ranks (fsam.ranks; default:
---   this process alone)
+--- @tparam table o model; loss = "cross_entropy" (default) or "mse"; seed of dropout (default 1);
+--   dropout_rng = "shared" (default: every pass of a step draws the same dropout) or "fresh"; ranks
+--   (fsam.ranks; default: this process alone)
 function Pass.new(o)
   return setmetatable({
     model = o.model,
@@ -37,7 +38,7 @@ local ints = ffi.typeof("int32_t[?]")
 local LINE = 16 -- every array of a batch starts at a multiple of 64 bytes
 local CLASS = 64 -- a graph serves all lengths up to a multiple of this
 
--- No sample of the batch is longer. A graph serves all batches of a class.
+-- A length that no sample of the batch exceeds. A graph serves all batches of a class.
 local function longest(self, host)
   if not self.graphs.possible then
     return host.longest
@@ -45,8 +46,8 @@ local function longest(self, host)
   return math.min(math.ceil(host.longest / CLASS) * CLASS, host.tokens)
 end
 
--- The device's view of a host batch (fsam.data.packing), and its labels: all arrays side by side in
--- one piece of memory, sent at once. `pass` is an fsam_pass.
+-- A host batch (fsam.data.packing) on the device: fsam_batch, and the labels [B]. All arrays lie
+-- side by side in one tensor and are sent at once. `pass` is an fsam_pass.
 local function to_device(self, host, pass)
   local tokens, samples = host.tokens, host.samples
   local parts = {
@@ -75,8 +76,8 @@ local function to_device(self, host, pass)
   return device, labels
 end
 
--- All that decides which work a micro-batch is, and on which memory. Nil for a pass that skips
--- parameters: graphs hold the work of all gradients, so such a pass runs plainly.
+-- The key of a micro-batch's graphs: all that decides what work it is, and on which memory. Nil for
+-- a pass that skips parameters: graphs hold the work of all gradients, so such a pass runs plainly.
 local function key_of(self, host, o, first)
   local grads = o.gradients
   if grads and next(grads.skip) then
@@ -87,19 +88,19 @@ local function key_of(self, host, o, first)
     grads and grads.number or 0, writes }, " ")
 end
 
--- Forward of one micro-batch; with gradients, backward too. Returns its losses and logits
--- (Tensor.later): on a GPU they reach the host while backward still runs. Returns nil when it was
--- to be recorded and cannot be: it must be begun again.
+-- Forward of one micro-batch; with gradients, backward too. Returns its losses [B] and logits [B,C]
+-- (Tensor.later): on a GPU they reach the host while backward still runs. Returns nil when
+-- recording failed; then the micro-batch must begin again.
 local function try_micro_batch(self, host, o, pass, first)
   local grads = o.gradients
   lib.fsam_arena_reset(self.arena)
-  local run = self.graphs:begin(key_of(self, host, o, first))
+  local work = self.graphs:begin(key_of(self, host, o, first))
   local batch, labels = to_device(self, host, pass)
   local losses = Tensor.new(self.arena, "f32", { host.samples }, "losses")
   local classes = self.model.config.num_labels
   local logits = Tensor.new(self.arena, "f32", { host.samples, classes }, "logits")
   local tape
-  local done = run:piece("forward", function()
+  local done = work:piece("forward", function()
     tape = Tape.new({ arena = self.arena, batch = batch, training = o.training, grads = grads })
     local y = self.model.graph:forward(tape)
     ops.loss(tape, self.loss, losses, y, labels)
@@ -110,19 +111,20 @@ local function try_micro_batch(self, host, o, pass, first)
   end
   losses, logits = losses:later(), logits:later()
   if grads then
-    if not run:piece("backward", function() tape:backward() end) then
+    if not work:piece("backward", function() tape:backward() end) then
       return nil
     end
-    run:finish(grads)
+    work:finish(grads)
   end
   return losses, logits
 end
 
+-- The same, begun again where recording failed.
 local function micro_batch(self, host, o, pass, first)
   local losses, logits = try_micro_batch(self, host, o, pass, first)
   if not losses then
     if o.gradients and first then
-      o.gradients:restart() -- what could not be recorded has written nothing
+      o.gradients:restart() -- where recording failed, nothing was written
     end
     losses, logits = try_micro_batch(self, host, o, pass, first)
   end
@@ -137,8 +139,8 @@ local function count_samples(list)
   return n
 end
 
---- One pass over micro-batches. The gradient is their share of the mean over the samples of all
--- ranks (D4), so that the ranks' gradients add up to it.
+--- One pass over micro-batches. Its gradient is this rank's share of the mean over the samples of
+-- all ranks: the ranks' gradients add up to the mean.
 -- @tparam table list host batches, this rank's
 -- @tparam table o training; key = { seed, step, draw }; gradients (fsam.pass.gradients) or nil;
 --   mean_over, how many samples the mean is over (default: those of the pass, on all ranks); ranks
@@ -170,7 +172,7 @@ local function gradients_of(self, into)
   return known
 end
 
--- The chosen samples (ordinals) of the micro-batches, packed again.
+-- The chosen samples (ordinals) of the micro-batches, repacked.
 local function choose(list, choice)
   local wanted, chosen = {}, {}
   for _, ordinal in ipairs(choice) do
@@ -186,24 +188,31 @@ local function choose(list, choice)
     if #places == host.count then
       chosen[#chosen + 1] = host
     elseif #places > 0 then
-      chosen[#chosen + 1] = batches.choose(host, places)
+      chosen[#chosen + 1] = packing.choose(host, places)
     end
   end
   return chosen
 end
 
---- The closure that an optimizer's step evaluates. Its passes share the step's dropout bits.
--- evaluate{ into = "g", backward = true, choice = ordinals or nil, skip = parameters or nil,
---           batches = other micro-batches or nil, draw = nil } runs a pass and leaves the mean
--- gradient in the named vector; without backward only losses. Returns fsam.pass.outputs, whose
--- `draw` says which dropout it had; a pass that asks for a draw repeats that dropout and uses up
--- none. Several passes can make one mean: mean_over = how many samples it is of, accumulate = true
--- adds this pass's share to what the vector holds.
---   A pass is over the samples of all ranks: gradient, losses and choice are theirs together. With
--- alone = true it is over this rank's own, and nothing is summed. Other micro-batches are the same
--- on every rank, and each runs them alone.
+--- The function `evaluate` that a step calls for each of its passes.
+--
+--   evaluate({ into = g, backward = true }) → fsam.pass.outputs
+--     into        a vector of the model (params.g, …), which gets the mean gradient; with backward
+--     backward    false: forward and losses only
+--     choice      ordinals of the samples to see (default: all of the step)
+--     skip        parameter → true: parameters whose gradient is 0 in this pass
+--     mean_over, accumulate   several passes make one mean: over how many samples it is; does this
+--                 pass add its share to what the vector holds?
+--     alone       true: over this rank's samples alone, and nothing is summed. Without it a pass is
+--                 over the samples of all ranks: gradient, losses and choice are theirs together
+--     batches     other micro-batches than the step's, the same on every rank; each runs them alone
+--     draw        which dropout it has: the `draw` of an earlier pass of the step, whose dropout it
+--                 repeats. Without it the pass draws like the others ("shared") or anew ("fresh")
+--
+-- The result's `draw` says which dropout the pass had.
 -- @tparam table o step (number of the update, from 0); batches (host batches, this rank's);
---   training
+--   training (is dropout on?)
+-- @treturn function evaluate
 function Pass:bind(o)
   local draws = 0
   return function(request)
@@ -238,8 +247,8 @@ function Pass:bind(o)
   end
 end
 
---- Evaluation of one host batch, without dropout.
--- @treturn table logits, one table per sample
+--- Forward of one host batch, without dropout.
+-- @treturn table logits, a table of C numbers per sample
 -- @treturn table losses, one number per sample
 function Pass:predict(host)
   local result = self:run({ host }, { training = false, key = { seed = 0, step = 0, draw = 0 } })

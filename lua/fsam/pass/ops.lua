@@ -1,6 +1,6 @@
---- The ops a model is made of. Each runs its forward kernel at once and records its backward on the
--- tape. Shapes: T packed tokens, B samples, H width (engine/fsam.h says exactly what each
--- computes). A parameter is a view (fsam.pass.views): `value` is the tensor that kernels read. The
+--- The ops of a model. Each runs its forward kernel at once and records its backward on the tape.
+-- engine/fsam.h says exactly what each computes. Shapes: T packed tokens, B samples, H width, C
+-- classes. A parameter is a view (fsam.pass.views): `value` is the tensor that kernels read. The
 -- tape gives its gradient, and nil when the parameter is frozen or skipped in this pass.
 local C = require("fsam.C")
 local lib, check = C.lib, C.check
@@ -11,7 +11,7 @@ local function value(parameter)
   return parameter and parameter.value or nil
 end
 
--- dw and db of a linear map, if they are wanted.
+-- dweight[N,K] and dbias[N] of a linear map, where they are wanted.
 local function weight_backward(tape, weight, bias, dy, x)
   local dw, db = tape:weight_grad(weight), tape:weight_grad(bias)
   if dw or db then
@@ -32,6 +32,25 @@ function M.linear(tape, x, weight, bias, name)
     end
   end)
   return y
+end
+
+-- dx = Σ over the group's members of their columns of dy times their weight.
+local function group_backward_input(tape, dy, x, group)
+  local dx = tape:grad(x)
+  if not dx then
+    return
+  end
+  if group.weight then
+    check(lib.fsam_linear_backward_input(dx, dy, group.weight.value))
+    return
+  end
+  local first = 0
+  for _, member in ipairs(group.members) do
+    local n = tonumber(member.weight.value.shape[0])
+    check(lib.fsam_linear_backward_input(dx, dy:columns(first, n), member.weight.value))
+    dx.filled = 1
+    first = first + n
+  end
 end
 
 --- Several linear maps of the same x[T,K], their outputs side by side: y[T, ΣN]. When the group's
@@ -67,31 +86,12 @@ function M.linear_group(tape, x, group, name)
         first = first + n
       end
     end
-    M.group_input_gradient(tape, dy, x, group)
+    group_backward_input(tape, dy, x, group)
   end)
   return y
 end
 
---- dx = Σ over the group's members of their share of dy times their weight.
-function M.group_input_gradient(tape, dy, x, group)
-  local dx = tape:grad(x)
-  if not dx then
-    return
-  end
-  if group.weight then
-    check(lib.fsam_linear_backward_input(dx, dy, group.weight.value))
-    return
-  end
-  local first = 0
-  for _, member in ipairs(group.members) do
-    local n = tonumber(member.weight.value.shape[0])
-    check(lib.fsam_linear_backward_input(dx, dy:columns(first, n), member.weight.value))
-    dx.filled = 1
-    first = first + n
-  end
-end
-
---- y[T,F] = gelu(x + bias); form "erf" or "tanh".
+--- y[T,F] = gelu(x[T,F] + bias[F]); form "erf" or "tanh".
 function M.gelu(tape, x, bias, form, name)
   local code = form == "erf" and lib.FSAM_GELU_ERF or lib.FSAM_GELU_TANH
   local y = tape:tensor(x:type(), x:dims(), name)
@@ -104,7 +104,7 @@ function M.gelu(tape, x, bias, form, name)
   return y
 end
 
---- y = tanh(x).
+--- y[B,H] = tanh(x[B,H]).
 function M.tanh(tape, x, name)
   local y = tape:tensor(x:type(), x:dims(), name)
   check(lib.fsam_tanh_forward(y, x))
@@ -114,8 +114,8 @@ function M.tanh(tape, x, name)
   return y
 end
 
---- layernorm(residual + dropout(x + bias)), all [T,H].
--- @tparam table norm gamma, beta: parameters; eps
+--- y[T,H] = layernorm(residual[T,H] + dropout(x[T,H] + bias[H])).
+-- @tparam table norm gamma[H], beta[H]: parameters; eps
 function M.residual_layernorm(tape, x, bias, residual, norm, dropout, name)
   local y, z = tape:tensor(x:type(), x:dims(), name), tape:tensor(x:type(), x:dims(), name .. " z")
   local stats = tape:tensor("f32", { tonumber(x.shape[0]), 2 }, name .. " stats")
@@ -131,8 +131,8 @@ function M.residual_layernorm(tape, x, bias, residual, norm, dropout, name)
   return y
 end
 
---- dropout(layernorm(word[id] + position[pos] + token_type[type])): [T,H] of the batch.
--- @tparam table tables word, position, token_type (or nil): parameters
+--- y[T,H] = dropout(layernorm(word[id] + position[pos] + token_type[type])) of the batch's tokens.
+-- @tparam table tables word, position, token_type (or nil): parameters [rows,H]
 function M.embedding(tape, tables, norm, dropout, name)
   local word, position, token_type = tables.word, tables.position, tables.token_type
   local shape = { tonumber(tape.batch.tokens), tonumber(word.value.shape[1]) }
@@ -150,7 +150,7 @@ function M.embedding(tape, tables, norm, dropout, name)
   return y
 end
 
---- Self-attention within each sample: qkv[T,3H] → [T,H].
+--- Self-attention within each sample: qkv[T,3H], queries, keys and values side by side → [T,H].
 function M.attention(tape, qkv, heads, dropout, name)
   local tokens, width = tonumber(qkv.shape[0]), tonumber(qkv.shape[1]) / 3
   local out = tape:tensor(qkv:type(), { tokens, width }, name)
@@ -173,7 +173,7 @@ function M.gather(tape, x, name)
   return y
 end
 
---- Dropout on [B,H], one row per sample; x itself when there is none.
+--- Dropout on x[B,H], one row per sample. Returns x itself when there is no dropout.
 function M.dropout(tape, x, dropout, name)
   if not dropout then
     return x
@@ -188,7 +188,7 @@ end
 
 local LOSSES = { cross_entropy = "fsam_cross_entropy", mse = "fsam_mse" }
 
---- Per-sample losses of logits[B,C] against labels, written to `losses[B]`; seeds the backward with
+--- Per-sample losses of logits[B,C] against labels, written to losses[B]. Seeds the backward with
 -- the gradient of their sum, times the pass's scale.
 -- @tparam string kind "cross_entropy" (labels i32[B]) or "mse" (labels f32[B], C = 1)
 function M.loss(tape, kind, losses, logits, labels)

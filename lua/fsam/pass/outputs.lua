@@ -1,7 +1,7 @@
---- What a pass left behind: per-sample losses and logits, which the device copies to the host
--- beside its other work. Reading them waits for the pass that made them, not for what came later.
--- Losses, their mean and hits are those of all ranks that made the pass together; the first look at
--- each is a collective of theirs (fsam.ranks). Logits are this rank's.
+--- The outputs of a pass: per-sample losses and logits, which the device copies to the host beside
+-- its other work. Reading them waits for their own pass, not for later work. Losses, their mean and
+-- hits are those of all ranks that made the pass together; the first look at each is a collective
+-- of theirs (fsam.ranks). Logits are this rank's.
 local Outputs = {}
 Outputs.__index = Outputs
 
@@ -16,8 +16,8 @@ function Outputs:add(host, losses, logits)
   self.parts[#self.parts + 1] = { host = host, losses = losses, logits = logits }
 end
 
--- Losses and ordinals of all ranks' samples: in batch order; of several ranks by ordinal, which is
--- batch order over the whole step.
+-- Losses and ordinals of all ranks' samples, in batch order. With several ranks that is the order
+-- of ordinals.
 local function look(self)
   local losses, ordinals, places = {}, {}, {}
   for _, part in ipairs(self.parts) do
@@ -107,7 +107,7 @@ end
 function Outputs:correct()
   if self.hits == nil then
     local own = own_hits(self)
-    -- A rank without samples cannot tell regression from no hits: the others say it.
+    -- A rank without samples cannot tell regression from no hits, so the others decide.
     local sums = self.ranks:sum_numbers({ own or 0, own and 0 or 1 })
     self.hits = sums[2] == 0 and sums[1]
   end

@@ -1,7 +1,7 @@
---- The tape of one pass: which backward steps follow from the forward ones, and the gradients that
--- wait for them. Define-by-run: every op of fsam.pass.ops runs at once and records its backward
--- here. Owns: activations' gradients and their memory. Leaves to others: what an op computes (ops),
--- parameters' gradients (gradients), what a pass is for (fsam.pass).
+--- The tape of one micro-batch: the backward steps that follow from its forward ones.
+-- Define-by-run: every op of ops.lua runs at once and records its backward here. Owns: the order of
+-- backward, activations' gradients and their memory. Leaves to others: what an op computes
+-- (ops.lua), parameters' gradients (gradients.lua), what a pass is for (fsam.pass).
 local C = require("fsam.C")
 local Tensor = require("fsam.base.tensor")
 local ffi = C.ffi
@@ -44,8 +44,10 @@ function Tape:wants(x)
   return self.needs[x] or false
 end
 
---- Records that y's gradient is passed on by `backward(dy)`. `wanted` says whether anything above y
--- needs it; if not, y is a constant from here on.
+--- Records y's backward. Where nothing wants y's gradient, y is a constant from here on.
+-- @tparam cdata y an op's output
+-- @tparam boolean wanted does any input or parameter of the op want a gradient?
+-- @tparam function backward fn(dy) adds to these gradients
 function Tape:record(y, wanted, backward)
   if self.grads and wanted then
     self.needs[y] = true
@@ -58,7 +60,7 @@ local function size_key(x)
   return x:count() * 4 + x.dtype
 end
 
--- Gradient memory of x's size: taken back from a gradient that has been used up, or new.
+-- Memory for a gradient of x's size: that of a gradient that is no longer needed, or new.
 local function gradient_like(tape, x)
   local list = tape.free[size_key(x)]
   local used = list and table.remove(list)
@@ -105,9 +107,9 @@ function Tape:seed(y, dy)
   self.waiting[y] = dy
 end
 
---- Runs the tape backwards. Each entry's temporaries are released as soon as it is done, and the
--- memory of its output's gradient is used again, so that a pass needs its activations plus a few
--- gradients, not twice the activations.
+--- Runs the tape backwards. After each entry its closure goes, and the memory of its output's
+-- gradient is used again, so that a pass needs its activations plus a few gradients, not twice the
+-- activations.
 function Tape:backward()
   for i = #self.entries, 1, -1 do
     local entry = self.entries[i]

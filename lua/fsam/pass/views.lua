@@ -1,6 +1,6 @@
---- A model's parameters as its graph sees them: tensors to read, and groups that one product can
--- serve. Owns: those views. Leaves to others: the vectors beneath (fsam.vector), where gradients go
--- (fsam.pass.gradients), which op reads which view (fsam.models).
+--- A model's parameters as its forward function sees them: tensors to read, and groups that one
+-- product can serve. Owns: those views. Leaves to others: the vectors beneath (fsam.vector), where
+-- gradients go (fsam.pass.gradients), which op reads which view (fsam.models).
 --
 -- A view is { parameters, value, shape }: one parameter, or several of one shape that lie side by
 -- side and are read as one tensor.
@@ -52,7 +52,8 @@ local function fuse(self, views)
   return fused
 end
 
--- True when a member is frozen: what is frozen stays so, and no product computes its gradient.
+-- Is a member frozen? A frozen member's gradient is not computed, so the group's cannot be one
+-- product.
 local function some_frozen(members)
   for _, member in ipairs(members) do
     if member.weight.parameters[1].frozen or member.bias.parameters[1].frozen then

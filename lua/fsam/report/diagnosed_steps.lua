@@ -1,8 +1,8 @@
---- The diagnosed steps of an epoch: sums of what they say, averages, and the line that shows them.
+--- The diagnosed steps of an epoch: sums of their numbers, averages, and the line that shows them.
 --
--- Owns sums by name, their form in trainer.json, and the line's words; a diagnosis itself is
--- fsam.step.diagnosis. The noise scale is the ratio of two averages: that of a single step is
--- biased.
+-- Owns: sums by name, their form in trainer.json, and the line's words. Leaves to others: a
+-- diagnosis itself (fsam.step.diagnosis). The noise scale is the ratio of two averages: that of a
+-- single step is biased.
 
 local format = require("fsam.base.numbers")
 
@@ -18,7 +18,7 @@ function M.new(state)
     Diagnosed)
 end
 
---- Adds what a step's diagnosis says; numbers that are not finite are left out.
+--- Adds a step's diagnosis; leaves out numbers that are not finite.
 -- @tparam table d name → number
 function Diagnosed:add(d)
   for name, value in pairs(d) do
@@ -59,7 +59,7 @@ local function percent(x)
   return ("%.3g %%"):format(100 * x)
 end
 
--- What the line has of each average, in its order: its words, and how the number is written.
+-- The averages that the line shows, in its order: words, and how the number is written.
 local PARTS = {
   { "rise", "loss %+.3g at w + e" },
   { "enorm", "‖e‖ %.3g" },

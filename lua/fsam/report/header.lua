@@ -1,5 +1,7 @@
---- The lines at the start of a run: machine, method, data, model, and which values neither the
--- command nor a default made.
+--- The lines at the start of a run: machine, method, data, model, and the values that come neither
+-- from the command nor from a default.
+--
+-- Owns: these lines. Leaves to others: where they go (fsam.report).
 
 local C = require("fsam.C")
 local devices = require("fsam.base.device")
@@ -34,7 +36,7 @@ local function method(o)
   return table.concat(parts, ", ")
 end
 
--- Values that neither a default nor the command made: { source, its values as text }, ….
+-- Values that come neither from a default nor from the command: a list of { source =, texts … }.
 local function elsewhere(o)
   local list, by_source = {}, {}
   for _, d in ipairs(o.spec.flags) do
@@ -68,7 +70,7 @@ local function sources(o)
   return lines
 end
 
--- Which samples the training loss is of, where it is not all of them.
+-- Which samples the training loss covers, where it is not all of them.
 local function losses(o)
   if o.optimizer == "sam" and o.ascent_fraction < 1 then
     return ("losses   of training: those of the first pass, %g %% of each update's samples")

@@ -1,9 +1,9 @@
 --- Where a run's events go: the screen in the chosen format, and train.log in the run folder.
 --
--- Owns the choice of a screen (screen_lines, screen_json, or none) and train.log: one line of JSON
--- per event, every update included, whatever the screen shows. Numbers that are not finite are left
+-- Owns: the choice of a screen (screen_lines, screen_json, or none) and train.log: one line of JSON
+-- per event, with every update, whatever the screen shows. Numbers that are not finite are left
 -- out. A run that was killed and continued repeats the steps after its checkpoint: a "start" line
--- stands between, and the later lines count.
+-- stands between, and the later lines count. Leaves to others: how events look on a screen.
 
 local C = require("fsam.C")
 local json = require("fsam.base.json")
@@ -23,7 +23,7 @@ local SILENT = setmetatable({}, {
 local ORDER = { "event", "epoch", "step", "loss", "accuracy", "lr", "samples", "tokens", "gnorm",
   "dnorm", "enorm", "rho" }
 
--- Leaves out what JSON cannot hold.
+--- A copy without what JSON cannot hold: numbers that are not finite, functions, ….
 local function finite(fields)
   local clean = {}
   for key, value in pairs(fields) do
@@ -53,7 +53,7 @@ local function make_screen(o, metrics, out)
   end
   return require(screens[kind]).new({
     out = out, width = width, interval = o.log_interval, metrics = metrics,
-    clip_norm = o.clip_norm or 0, clock = C.lib.fsam_clock,
+    clip_norm = o.clip_norm, clock = C.lib.fsam_clock,
   })
 end
 
@@ -103,8 +103,8 @@ function Report:warn(text)
   self:record("warning", { text = text })
 end
 
--- What the summary says of the masks that this session made: count, seconds, density of the last,
--- least and most = the extremes of their overlap with the one before (nil until there is one).
+-- Counts a mask of this session for the summary: count, seconds, density of the last one; least and
+-- most, the extremes of the overlaps with the mask before (nil until there is one).
 function Report:count_mask(mask)
   local m = self.masks or { count = 0, seconds = 0 }
   m.count, m.seconds, m.density = m.count + 1, m.seconds + mask.seconds, mask.density
@@ -115,7 +115,8 @@ function Report:count_mask(mask)
   self.masks = m
 end
 
---- An update: see loop.lua for the fields.
+--- An update.
+-- @tparam table r the fields that Loop:update (train/loop.lua) gives it
 function Report:step(r)
   self.screen:step(r)
   self:record(r.skipped and "skip" or "step", {

@@ -1,8 +1,8 @@
 --- Running sums of what steps report: over an epoch, or between two log lines.
 --
--- Owns the sums, the averages made of them, and their form in trainer.json. When they begin anew is
--- decided by their users (progress.lua and the screens). The loss and accuracy are those of the
--- first pass, per sample; a skipped step counts as time and nothing else.
+-- Owns: the sums, their averages, and their form in trainer.json. Leaves to others: when they begin
+-- anew (train/progress.lua and the screens). Loss and accuracy are those of the first pass, per
+-- sample. A skipped step counts as time and nothing else.
 
 local M = {}
 

@@ -2,8 +2,8 @@
 --
 --   2026-01-01 12:00:00 | INFO | train_inner | {"epoch": 1, "update": 0.373, "loss": "0.95", …}
 --
--- Owns names, order and rounding of fairseq's fields. As there, losses are in bits, accuracies in
--- percent, and all numbers but epoch and update are strings of six digits.
+-- Owns: names, order and rounding of fairseq's fields. As in fairseq, losses are in bits,
+-- accuracies in percent, and all numbers but epoch and update are strings of six digits.
 --
 -- Source: fairseq's progress_bar.py, trainer.py and sentence_prediction criterion.
 
@@ -57,7 +57,7 @@ function Screen:put(tag, fields, order)
   self.out:flush()
 end
 
--- What train_inner and train share.
+-- The fields that train_inner and train share.
 function Screen:fields(prefix, sums, r)
   local a = sums:averages()
   local function per_bit(loss)

@@ -1,10 +1,11 @@
 --- Reports for people: aligned lines, with a progress bar where there is a terminal.
 --
--- Owns how `--log-format bar` and `simple` look. The two differ only in what they show within an
+-- Owns: how `--log-format bar` and `simple` look. The two differ only in what they show within an
 -- epoch: bar redraws one line, simple writes one every --log-interval updates.
 
 local diagnosed_steps = require("fsam.report.diagnosed_steps")
 local format = require("fsam.base.numbers")
+local registry = require("fsam.base.registry")
 
 local M = {}
 
@@ -118,15 +119,9 @@ end
 function Screen.saved() end
 
 local function by_group(groups)
-  local names = {}
-  for name in pairs(groups) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  local width = 0
-  for i, name in ipairs(names) do
+  local names, width = registry.sorted(groups), 0
+  for _, name in ipairs(names) do
     width = math.max(width, #name)
-    names[i] = name
   end
   local lines = {}
   for i, name in ipairs(names) do
@@ -146,7 +141,7 @@ end
 
 --- The table at the end.
 -- @tparam table s summary of loop.run
--- @tparam ?table m of report.lua, when there were masks
+-- @tparam ?table m the masks' counts (report/init.lua), when there were masks
 function Screen:finish(s, m)
   local function row(label, at, path)
     self:line(("%-8s epoch %-3d  %s   %s"):format(label, at.epoch, self:values(at.values),

@@ -8,8 +8,9 @@
 --       end,
 --     })
 --
--- The parts, all optional but that there must be one of ascend, explore, descend, after, update:
---   options    declared as a recipe's flags are, or { name = default }
+-- The parts. All are optional, but a type has at least one of ascend, explore, descend, after and
+-- update:
+--   options    declarations like a recipe's flags, or { name = default }
 --   explore(s) a perturbation before the first pass (not masked)
 --   passes     1 or 2 (default 2)
 --   every(s)   asked after the first pass: is there a second one?
@@ -20,13 +21,13 @@
 --   update(s)  replaces the base, which keeps no state then: what is subtracted from w, from the
 --              clipped direction s.d
 --   skip(s)    parameters (parameter → true) that get no gradient in the first pass
---   schedule(s) rho of this step; s.rho is what --rho-schedule says (fsam.sam.radius)
+--   schedule(s) rho of this step; s.rho holds what --rho-schedule gives (fsam.sam.radius)
 --   state, scratch, scalars   names of vectors and numbers of its own
 -- What s holds is in fsam.define.fields. "fisher-X" is X with a mask policy (fsam.mask), for every
 -- X that ascends.
 --
 -- Owns: the register of types and their parts' names. Leaves to others: when a part is called and
--- what becomes of its result (fsam.step).
+-- what happens to its result (fsam.step).
 local define = require("fsam.define")
 local errors = require("fsam.errors")
 local radius = require("fsam.sam.radius")
@@ -48,6 +49,9 @@ local PARTS = {
 local ACTIVE = { "ascend", "explore", "descend", "after", "update" }
 
 --- Defines a sam-type, and with it its fisher- form if it ascends.
+-- @tparam string name without fisher-
+-- @tparam table spec the parts
+-- @raise with the author's line
 function M.define(name, spec)
   if type(name) ~= "string" or name:find("^fisher%-") or type(spec) ~= "table" then
     source_line.fail("sam.define: a name without fisher- and a table of parts are needed")
@@ -81,7 +85,7 @@ function M.names()
   return names
 end
 
---- The definition of a name; of "fisher-X" that of X with `masked = true`.
+--- The definition of a name; of "fisher-X" that of X with `masked = true`. `plain` is X in both.
 function M.get(name)
   local plain = name:match("^fisher%-(.+)") or name
   local found = register:get(plain)
@@ -91,7 +95,7 @@ function M.get(name)
     errors.raise("--sam-type %s: %s does not ascend, so a mask has nothing to restrict; use %s",
       name, plain, plain)
   end
-  return setmetatable({ name = name, masked = plain ~= name }, { __index = found })
+  return setmetatable({ name = name, plain = plain, masked = plain ~= name }, { __index = found })
 end
 
 --- The declarations of a type's own options.

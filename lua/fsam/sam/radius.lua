@@ -1,12 +1,12 @@
---- The radius rho: its declaration, a perturbation of that length, and rho over time, for every
--- type that has a rho.
+--- The radius rho of every type that has one: its declaration, a perturbation of that length, and
+-- rho over time.
 --   constant      rho
 --   proportional  rho_min + (rho - rho_min) (lr - lr_end) / (lr_peak - lr_end)   (Zhuang et al.
 --                 2022)
 --   linear        rho_min + (rho - rho_min) (1 - progress)
 --   cosine        rho_min + (rho - rho_min) (1 + cos(pi progress)) / 2
--- Owns --rho, --rho-schedule and --rho-min. A type has another default by declaring the option
--- itself, and its own part `schedule` finds the result in s.rho and may return another.
+-- Owns --rho, --rho-schedule and --rho-min. A type that wants another default declares the option
+-- itself. Its part `schedule` finds the result in s.rho and may return another.
 local errors = require("fsam.errors")
 
 require("fsam.base.source_line").own()
@@ -54,7 +54,7 @@ function M.schedule_option(default)
     help = "rho over time, from --rho down to --rho-min; proportional: to the learning rate" }
 end
 
---- The declaration of --rho-min; without a default it is --rho.
+--- The declaration of --rho-min. Without a default it equals --rho.
 function M.minimum_option(default)
   return { name = "rho_min", type = "number", default = default, min = 0,
     help = "end of --rho-schedule; none: --rho" }

@@ -1,7 +1,7 @@
---- Building an optimizer from names and options. Owns: which definitions a choice means, which
--- options each of them owns, giving each owner a complete table of its own, and the checks that
--- need all of them. Leaves to others: the declarations (their owners), reading a command line
--- (fsam.options), the step itself (fsam.step).
+--- From names and options to the pieces of an optimizer. Owns: which definitions a choice means,
+-- giving each owner a complete table of its own options, and the checks that need several owners.
+-- Leaves to others: the declarations (their owners), reading a command line (fsam.options), the
+-- step itself (fsam.step).
 local choice = require("fsam.step.choice")
 local compat = require("fsam.step.compat")
 local groups = require("fsam.step.groups")
@@ -15,30 +15,8 @@ local view = require("fsam.step.view")
 
 local M = {}
 
--- Of an optimizer without a sam-type: one pass and nothing else.
+-- The type of an optimizer that no sam-type wraps: one pass and nothing else.
 local PLAIN = { name = "plain", passes = 1, options = {} }
-
---- The declarations that a sam-type reads, with those of all ascents, of masks for a fisher- form,
--- and the switches that imitate the released code.
--- @tparam string name
--- @treturn {table,…} declarations
-function M.type_options(name)
-  local list, t = {}, sam.get(name)
-  local function add(declarations)
-    for _, declared in ipairs(declarations) do
-      list[#list + 1] = declared
-    end
-  end
-  add(compat.widened(t))
-  for _, declared in ipairs(step_options) do
-    list[#list + 1] = declared.only == "sam" and declared or nil
-  end
-  if t.masked then
-    add(policies.options)
-    add(compat.of_masks)
-  end
-  return list
-end
 
 -- The definitions that a choice means; raises where a name is unknown.
 local function definitions(o)
@@ -51,7 +29,8 @@ local function definitions(o)
   return base, wraps and sam.get(chosen.sam_type) or PLAIN, chosen.seed
 end
 
--- Each owner's options, complete: of the base, the type, the mask, the step, the imitation.
+-- Each owner's complete options: the base's, the type's, the mask's, the step's and those that
+-- imitate the released code.
 local function settle(base, t, values)
   return {
     base = options.complete(base.options, values),
@@ -62,7 +41,8 @@ local function settle(base, t, values)
   }
 end
 
--- The options of ascents have no effect on a plain optimizer.
+-- Raises unless these definitions and options go together. A plain optimizer does not read the
+-- options of ascents, so nothing about them can be wrong.
 local function check(base, t, settings)
   if t ~= PLAIN then
     groups.check(t, settings.step, settings.mask)
@@ -72,7 +52,7 @@ local function check(base, t, settings)
   end
 end
 
---- Raises unless a choice of optimizer goes with the options: before any work.
+--- Raises unless an optimizer, its sam-type and the options go together.
 -- @tparam table o optimizer, base_optimizer, sam_type
 -- @tparam table values name → value
 function M.check(o, values)
@@ -80,10 +60,11 @@ function M.check(o, values)
   check(base, t, settle(base, t, values))
 end
 
---- What fsam.step.new is made of.
--- @tparam table o as fsam.step.build has it
--- @treturn table params, seed; base, type: definitions; s, base_s: their views; masking, settings
---   (the step's), compat (fsam.step.compat)
+--- The pieces of an optimizer.
+-- @tparam table o what the caller gave to `build` of fsam.step
+-- @treturn table params, seed; base, type: definitions; s, base_s: views of the step for the type
+--   and for the base; masking (fsam.step.masking); settings, the step's own options; compat
+--   (fsam.step.compat)
 function M.prepare(o)
   local base, t, seed = definitions(o)
   local settings = settle(base, t, o.options or {})

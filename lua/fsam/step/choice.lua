@@ -1,7 +1,7 @@
---- What fsam.step.build is asked for beside the options: which optimizer, which base, which
--- sam-type, which seed. Owns their declarations, as fsam.options describes them, and so the one
--- place that says what a command or script gets that names none. The names that may be chosen are
--- those of the registers (fsam.optim, fsam.sam).
+--- The choices that come before all options: which optimizer, which base, which sam-type, which
+-- seed. Owns their declarations, as fsam.options describes them; their defaults stand here and
+-- nowhere else. Leaves to others: the names that may be chosen (the registers of fsam.optim and
+-- fsam.sam).
 return {
   { name = "optimizer", type = "string", default = "sam", same = { samsgd = "sam" },
     group = "Optimizer", help = "sam wraps --base-optimizer; the others are plain" },

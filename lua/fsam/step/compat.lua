@@ -25,7 +25,7 @@ local SDS = { name = "sds", type = "choice", choices = { "exact", "cutoff" }, de
   group = GROUP,
   help = "esam's second pass has exactly its share of the samples, or all that rise as much" }
 
--- What a type reads besides its own; of a name that it declares itself, with more choices.
+-- The switches of each type. One that the type declares itself (swp) has more choices here.
 local OF_TYPES = { sam = { NORM_EPS }, esam = { SWP, SDS, NORM_EPS }, gsam = { NORM_EPS } }
 
 local OF_STEPS = {
@@ -55,13 +55,11 @@ for _, list in ipairs({ OF_STEPS, M.of_masks }) do
   end
 end
 
-local function plain_name(t)
-  return t.name:match("^fisher%-(.+)") or t.name
-end
-
---- A type's declarations with its switches among them.
+--- A type's declarations with its switches among them, for --help and the command line.
+-- @tparam table t definition
+-- @treturn {table,…}
 function M.widened(t)
-  local list, wider, own = {}, {}, OF_TYPES[plain_name(t)] or {}
+  local list, wider, own = {}, {}, OF_TYPES[t.plain] or {}
   for _, declared in ipairs(own) do
     wider[declared.name] = declared
   end
@@ -97,10 +95,11 @@ end
 local Imitation = {}
 Imitation.__index = Imitation
 
---- What a step's two gradients pass through.
+--- The object through which a step's two gradients go.
 -- @tparam table settings of the step, complete
 -- @tparam table o the switches, complete
--- @treturn table clip_norm: at which norm the update direction is clipped
+-- @treturn table methods first, second, clipped; clip_norm, at which the update direction is
+--   clipped
 function M.new(settings, o)
   local at_first = o.clip_at == "first"
   return setmetatable({ sums = o.second_gradient == "sum",
@@ -133,7 +132,7 @@ local function along(g, rho, eps)
   return g * (rho / (g:norm() + eps))
 end
 
--- The parts of a type that are others under the switches.
+-- The parts that replace a type's own under the switches; false or nil: none.
 local VARIANTS = {}
 
 function VARIANTS.sam(o)
@@ -174,7 +173,7 @@ end
 -- @tparam table t definition
 -- @tparam table o the switches, complete
 function M.type(t, o)
-  local variant = VARIANTS[plain_name(t)]
+  local variant = VARIANTS[t.plain]
   local parts = variant and variant(o)
   return parts and setmetatable(parts, { __index = t }) or t
 end
@@ -238,10 +237,10 @@ function M.implied(sam_type)
   }
 end
 
---- What a run says of its imitation when it begins.
--- @tparam table o options as read
+--- What a run reports about its imitation when it begins.
+-- @tparam table o options, read from a command line
 -- @treturn {string,…} sentences; none without --compat
--- @raise when the released code has nothing of the kind
+-- @raise when the released code has no such type
 function M.notes(o)
   local notes = {}
   if o.compat ~= "fsam4plm" then

@@ -1,9 +1,8 @@
---- What a diagnosed step looks at besides training: the loss at w and at w + e, how the two
+--- What a diagnosed step measures besides training: the loss at w and at w + e, how the two
 -- gradients agree, the noise of the gradient, the mask. It adds passes that write nothing the step
 -- reads, and draws no random number, so a diagnosed step gives the same weights bit for bit. It
--- keeps what it needs in a vector of its own, so the step stores nothing elsewhere for it. Owns
--- what is measured. An observer (fsam.step.observe); averages over an epoch are
--- report/diagnosed_steps.lua's.
+-- keeps what it needs in a vector of its own. An observer (fsam.step.observe). Owns: what is
+-- measured. Leaves to others: averages over an epoch (report/diagnosed_steps.lua).
 --
 -- Both losses are means over all samples of the step under one dropout. The passes of the step
 -- serve where they can; a forward pass is added at w where the first pass was elsewhere (explore)
@@ -62,7 +61,7 @@ function Diagnosis:explored(x)
   self.enorm = x:norm():request()
 end
 
--- The spread of half the samples' gradient about g.
+-- |a - g|² and |g|², for the noise.
 local function measure_noise(self, result, skip)
   local g, ordinals = self.params.g, result:ordinals()
   local n, half = #ordinals, {}
@@ -106,7 +105,8 @@ function Diagnosis:ascended(e, masked)
   end
 end
 
---- With c at w + e. Of a group, s.g2 is its share of a mean over more samples.
+--- Here c is at w + e. A group's s.g2 is its share of a mean over `of` samples; scaled up, it is
+-- the group's own mean.
 function Diagnosis:second(result, of)
   if self.over then
     return
@@ -127,8 +127,8 @@ local function ratio(a, b)
   return a and b and b > 0 and a / b or nil
 end
 
---- Adds `diagnosis`: what was measured, as plain numbers (docs/sam-types.md says what each is).
--- What the step does not have is left out.
+--- Adds `diagnosis`: what was measured, as plain numbers (docs/sam-types.md explains each). Leaves
+-- out what the step does not have.
 function Diagnosis:measured(info)
   local d = { loss = self.loss, loss_at_e = self.loss_at_e, gnorm = info.gnorm,
     enorm = read(self.enorm), g2norm = read(self.g2norm), seconds = self.seconds }

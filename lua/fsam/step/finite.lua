@@ -1,6 +1,6 @@
---- Is a step finite? The one place that decides it: a loss, norm or number that is not ends the
--- step, and nothing of it is kept. Owns the question and how a step is left. Leaves to others: what
--- is asked about.
+--- Is a step finite? Only this file decides. A loss, norm or number that is not finite ends the
+-- step, and nothing of it is kept. Owns: the question, and how a step is left. Leaves to others:
+-- which values must be finite.
 local M = {}
 
 local Unfinished = {}
@@ -8,7 +8,7 @@ Unfinished.__index = Unfinished
 
 --- Leaves the step unless x is a finite number.
 -- @tparam number x
--- @tparam string what it is, for the reason
+-- @tparam string what names x in the reason
 -- @treturn number x
 function M.check(x, what)
   if not (x == x and x > -math.huge and x < math.huge) then
@@ -17,7 +17,7 @@ function M.check(x, what)
   return x
 end
 
---- Why a step was left, or nil when what was raised is an error.
+--- Why a step was left; nil when `raised` is an error.
 function M.reason(raised)
   return getmetatable(raised) == Unfinished and raised.reason or nil
 end

@@ -1,5 +1,6 @@
---- What the ascents of all sam-types share: which of the step's samples the first gradient sees,
--- in how many groups the samples are perturbed, and whether weight decay belongs to the gradient.
+--- What the ascents of all sam-types share: which of the step's samples the first pass sees
+-- (--ascent-fraction), in how many groups the samples are perturbed (--m-sharpness), and whether
+-- weight decay belongs to the gradient (--ascent-decay).
 -- Owns: the check that a type goes with these options, the choice of samples. Leaves to others:
 -- declaring the options (fsam.step.options), the perturbation (the type), running passes
 -- (fsam.step).
@@ -57,7 +58,7 @@ local function range(first, last)
   return list
 end
 
--- ceil(fraction n) of the n ordinals, in their order; all of them as they are.
+-- ceil(fraction n) of the n ordinals, in their order. Where that is all of them, the list itself.
 local function part_of(ordinals, fraction, key)
   local count = math.ceil(fraction * #ordinals - 1e-9) -- 0.07 × 100 is 7, not 7 and a bit
   if count >= #ordinals then
@@ -76,9 +77,9 @@ end
 -- @tparam table s step, N (samples)
 -- @tparam integer seed
 -- @treturn {table,…} each: first, second = the ordinals that its two passes see (nil: all of the
---   step); when the second gradient is the groups' sum: mean_over = N, accumulate = false for the
---   first, and alone: each rank perturbs its part of the group by that part's own gradient. Ranks
---   then sum the second gradient once, after the last group (sum)
+--   step's). With --m-sharpness also: mean_over = N; accumulate, does its share of g2 add to what
+--   is there; alone: each rank perturbs its part of the group by that part's own gradient; sum, in
+--   the last group: now the ranks sum g2
 function M.of(options, s, seed)
   local fraction, count = options.ascent_fraction, options.m_sharpness
   if fraction == 1 and count == 1 then

@@ -1,12 +1,26 @@
---- One training step: the only file that knows the order of things. What a sam-type's
--- parts, a mask policy and a base optimizer compute is theirs.
+--- One training step. With w the master weights, c the working copy that passes read, g and g2 the
+-- two gradients, e the perturbation, m the mask and d the direction:
 --
---   [mask, if its policy has passes] [explore] pass 1 [mask] [every?] e = ascend, masked; c = w + e
---   [select] pass 2, d = descend, clip, base update, c = w
+--               c ← round(w)
+--   mask due?   a policy with passes of its own makes m now, at w
+--   explore(s)  c ← round(w + explore), not masked
+--   pass 1      g ← the mean gradient over the samples
+--   mask due?   a policy without passes makes m now, from this very g
+--   every(s)    is there a second pass on this step? If not, s.g2 stays nil
+--   ascend(s)   e ← m ⊙ e, with --renorm at e's length before the mask; c ← round(w + e)
+--   select(s)   the samples of the second pass
+--   pass 2      g2 ← the mean gradient over them
+--   descend(s)  d, else g2, else g; d ← clip(d)
+--   update(s)   or the base's: w ← w - u; after(s) joins it; c ← round(w) in the same program
 --
--- With --m-sharpness, pass 1 to pass 2 run once for each group of samples (fsam.step.groups), and d
--- is the sum of the groups' shares. Nothing persistent changes before everything is known to be
--- finite: then one commit, else discard.
+-- With --m-sharpness, all from c ← round(w) to pass 2 comes once for each group of samples, and g2
+-- is the sum of the groups' shares.
+--
+-- Owns: this order, and that a step happens whole or not at all. Nothing persistent changes before
+-- every loss and norm is known to be finite; then one commit changes everything. Leaves to others:
+-- what the parts compute (fsam.sam, fsam.optim, fsam.mask), and the rest of the room: passes.lua
+-- runs passes, masking.lua makes masks, groups.lua divides the samples, working_copy.lua rounds,
+-- observe.lua lets others look on.
 local Diagnosis = require("fsam.step.diagnosis")
 local Log = require("fsam.step.log")
 local Passes = require("fsam.step.passes")
@@ -32,20 +46,20 @@ Optimizer.__index = Optimizer
 
 -- -- the algorithm --------------------------------------------------------------------------------
 
--- From w to the first gradient, of a group's samples (`whole`: of everything). Returns whether it
--- is the gradient of all samples and all parameters.
+-- From w to the first gradient of a group. Returns whether it is the gradient of all samples and
+-- all parameters; group.whole asks for that.
 local function first_gradient(self, s, passes, group)
   local t, params, watch = self.type, self.params, passes.observer
-  -- c ← round(w). A mask that is due is made now, at w, if its policy has passes of its own.
+  -- c ← round(w). Mask due? A policy with passes of its own makes it now.
   self.working:rest(s.step)
   self.masking:before_gradient(s, passes)
-  -- explore: c ← round(w + explore); no mask touches it.
+  -- explore(s): c ← round(w + explore).
   if t.explore then
     local x = t.explore(s)
     watch:explored(x)
     self.working:write(params.w + x, s.step)
   end
-  -- Pass 1: g ← the mean gradient over the samples.
+  -- Pass 1: g ← the mean gradient, 0 for parameters that the type skips. A mask needs all of it.
   local needs_all = group.whole or self.masking:needs_all(s.step)
   local skip = not needs_all and t.skip and t.skip(s) or nil
   local result = passes:run({ into = params.g, backward = true, choice = group.first,
@@ -55,7 +69,7 @@ local function first_gradient(self, s, passes, group)
   set(s, "g2", nil)
   set(s, "losses", result:losses())
   set(s, "g", self.compat:first(params.g, norm))
-  -- A mask that is due is made now, from this very g, if its policy has no passes.
+  -- Mask due? A policy without passes makes it now, from this very g.
   self.masking:after_gradient(s, passes)
   return not (skip or group.first)
 end
@@ -67,6 +81,7 @@ local function ascend(self, s, passes)
     return
   end
   local g = s.g
+  -- With --ascent-decay, and only here, s.g is g + weight_decay · w.
   set(s, "g", groups.gradient(self.settings, s))
   local e = self.type.ascend(s)
   set(s, "g", g)
@@ -75,7 +90,8 @@ local function ascend(self, s, passes)
   self.working:write(self.params.w + masked, s.step)
 end
 
--- select(s): k chosen samples. Pass 2: g2 ← the mean gradient over them, or the group's share.
+-- select(s): the samples. Pass 2: g2 ← the mean gradient over them; of several groups, the sum of
+-- their shares.
 local function second_gradient(self, s, passes, group)
   local choice = group.second or self.type.select and self.type.select(s)
   local result, samples = passes:run({ into = self.second, backward = true, choice = choice,
@@ -97,7 +113,7 @@ local function gradients(self, s, passes)
   end
   for k, group in ipairs(groups.of(self.settings, s, self.seed)) do
     local complete = first_gradient(self, s, passes, group)
-    -- every(s): no second pass on this step? An update then wants all of the gradient.
+    -- every(s): without a second pass the update needs the whole gradient.
     if k == 1 and t.every and not t.every(s) then
       if not complete then
         passes.observer:again()
@@ -110,7 +126,7 @@ local function gradients(self, s, passes)
   end
 end
 
--- d ← descend(s), or g2, or g; everything is known to be finite; d ← clip(d).
+-- d ← descend(s), or g2, or g; the step ends here unless everything is finite; d ← clip(d).
 local function direction(self, s, passes, info)
   local d = self.type.descend and self.type.descend(s) or s.g2 or s.g
   if s.g2 and not rawequal(d, s.g2) then
@@ -124,7 +140,7 @@ local function direction(self, s, passes, info)
   return clip(d, norm, self.compat.clip_norm)
 end
 
--- Base update from w and d; after(s) joins it; c ← round(w) in the same program.
+-- update(s), or the base's, from w and d; after(s) joins it; c ← round(w) in the same program.
 local function update(self, s, passes, d)
   local t, params = self.type, self.params
   set(self.base_s, "g", d)
@@ -164,8 +180,9 @@ local function fields(self, o)
     train_samples = o.train_samples, weight_decay = decay_of(params, self.settings.weight_decay) }
 end
 
-local function run(self, o, passes)
-  local s, info = self.s, {}
+-- Begins both views, takes the step, and returns its report.
+local function take(self, o, passes)
+  local t, s, info = self.type, self.s, {}
   local now = fields(self, o)
   view.begin(self.base_s, now, passes)
   now.base = self.base_s
@@ -173,40 +190,41 @@ local function run(self, o, passes)
   gradients(self, s, passes)
   local d = direction(self, s, passes, info)
   update(self, s, passes, d)
-  local t = self.type
   info.rho = (t.ascend or t.explore) and view.get(s, "rho") or nil
   info.clipped = self.compat:clipped(info.gnorm, info.dnorm)
   info.mask = self.masking:report()
   return info
 end
 
+-- What was raised, as `step` hands it on: the reason why a step was left, or an error with a line.
 local function explain(raised)
   return (finite.reason(raised) or errors.is(raised)) and raised or source_line.explain(raised, 2)
     or debug.traceback(tostring(raised), 2)
 end
 
 --- One step.
--- @tparam table o evaluate (fsam.pass); step (number of the update, from 0); lr; lr_peak, lr_end
---   (for schedules of rho); progress (0 … 1); samples and micro_batches, of all ranks;
---   train_samples; ranks (fsam.ranks; default: this process alone); diagnose (true: look closer,
---   fsam.step.diagnosis; the weights do not change by it); observers (a list of others:
---   fsam.step.observe)
+-- @tparam table o evaluate (fsam.pass); step (number of the update, from 0); lr; lr_peak (default:
+--   lr) and lr_end (0), for schedules of rho; progress (0 … 1, default 0); samples and
+--   micro_batches (1), of all ranks; train_samples; ranks (fsam.ranks; default: this process
+--   alone); diagnose (true: also measure what fsam.step.diagnosis says; the weights do not change
+--   by it); observers (a list of further ones: fsam.step.observe)
 -- @treturn table loss, losses, correct (or nil), seen (samples) of the first pass; perturbed (mean
 --   loss at w + e); gnorm, dnorm, enorm; clipped; rho; mask (a report, on the steps that made one);
---   diagnosis; or skipped (the reason: nothing has changed); and always evaluations, the number of
---   samples' gradients it took
+--   diagnosis; or only skipped, the reason why nothing has changed. In both cases evaluations, the
+--   number of samples' gradients that it took
+-- @raise what a part raises, with its author's line; nothing has changed then
 function Optimizer:step(o)
   local all = o.ranks or ranks.alone
   local params, log = self.params, Log.new(all)
   params:begin_step()
   local watching = { log, unpack(o.observers or {}) }
   watching[#watching + 1] = unused.watch(self.unused)
-  -- A diagnosis looks at what the ranks have made together.
+  -- A diagnosis looks at gradients of all ranks; with --m-sharpness each rank has its own.
   local shared = all.size == 1 or self.settings.m_sharpness == 1
   watching[#watching + 1] = o.diagnose and shared
     and Diagnosis.new(params, self.s, self.masking, o.evaluate) or nil
   local passes = Passes.new(o.evaluate, observe.all(watching), all)
-  local kept, info = xpcall(run, explain, self, o, passes)
+  local kept, info = xpcall(take, explain, self, o, passes)
   passes.observer:finished()
   if kept then
     self.applied = self.applied + 1
@@ -223,7 +241,7 @@ function Optimizer:step(o)
   return { skipped = reason, evaluations = log.evaluations }
 end
 
---- c ← nearest(w): before evaluation and saving, whatever a type or rounding left there.
+--- c ← nearest(w): before evaluation and saving, whatever an exploration or rounding left there.
 function Optimizer:prepare_evaluation()
   self.working:reset()
 end
@@ -241,8 +259,9 @@ end
 
 -- -- building one ---------------------------------------------------------------------------------
 
--- Where the second gradient goes: to storage of its own if the type reads g after it, or if several
--- groups add to it; else over g.
+-- Where g2 goes: to storage of its own if the type may read g after pass 2, or if several groups
+-- add to it; else over g. A type with state reads g late: what it sets before pass 2 is computed at
+-- the end of the step.
 local function storage_of_second(params, t, settings)
   local reads_g = t.descend or t.after or t.update or t.state and #t.state > 0
   return (reads_g or settings.m_sharpness > 1) and params:scratch("g2") or params.g
@@ -250,11 +269,11 @@ end
 
 --- An optimizer for a model: plain, or a base wrapped by a sam-type.
 -- @tparam table o params, those of the model; optimizer, "sam" or the name of a base;
---   base_optimizer; sam_type; options, a flat table of values; seed. What is missing is as declared
+--   base_optimizer; sam_type; options, name → value; seed. What is missing has its declared default
 --   (fsam.step.choice and the options of each owner). sampler(n, seed, step, first_ordinal) → host
 --   batches of one sample each, for mask policies that look at single samples
 -- @treturn table an optimizer: step, prepare_evaluation, state, restore
--- @raise one line where names are unknown or do not go together
+-- @raise one line where a name is unknown, or two choices do not go together
 function M.build(o)
   local self = setmetatable(build.prepare(o), Optimizer)
   local params, settings = self.params, self.settings
@@ -266,7 +285,8 @@ function M.build(o)
   return self
 end
 
---- Raises unless a choice of optimizer goes with the options: before any work (fsam.step.build).
+--- Raises unless an optimizer, its sam-type and the options go together (step/build.lua). A command
+-- asks this before it loads anything.
 M.check = build.check
 
 return M

@@ -1,5 +1,5 @@
---- Layer-wise decay of the learning rate (Clark et al. 2020; Bao et al. 2022): what is subtracted
--- from w is multiplied by X^(L - layer), L being the head's number. The head moves at the full
+--- Layer-wise decay of the learning rate (Clark et al. 2020; Bao et al. 2022): each layer's change
+-- of w is multiplied by X^(L - layer), where L is the head's number. The head moves at the full
 -- rate, the last layer at X, the embeddings (layer -1) at X^(L + 1).
 local M = {}
 

@@ -1,6 +1,6 @@
---- What a step found, for reports: losses, hits, norms and how many samples' gradients it took,
--- over one group of samples or several (--m-sharpness). Norms of several groups are averaged; they
--- are scalars of the device until the step has been measured. An observer (fsam.step.observe).
+--- What every step reports: losses, hits, norms and how many samples' gradients it took, over one
+-- group of samples or several (--m-sharpness). Norms of several groups are averaged. They stay
+-- scalars on the device until the event "measured". An observer (fsam.step.observe).
 local observe = require("fsam.step.observe")
 
 local Log = setmetatable({}, { __index = observe.NONE })
@@ -33,7 +33,7 @@ function Log:explored(x)
 end
 
 function Log:first(result, norm)
-  -- What an evaluate of the caller's own returns has no ranks: it is what all of them made.
+  -- The result of a caller's own evaluate has no ranks: it counts as all ranks' together.
   self.alone = result.ranks ~= nil and result.ranks.size < self.ranks.size
   self.gnorms[#self.gnorms + 1] = norm
   if result.samples == 0 then

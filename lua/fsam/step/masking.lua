@@ -1,6 +1,8 @@
---- The life of a fisher- type's mask: when a new one is due, how it is made from a policy's values,
--- what it does to a perturbation, and what a report says of it. The bits are a mask of fsam.params
--- and live in the checkpoint; a step that is skipped keeps the old mask, and the new one stays due.
+--- The life of a fisher- type's mask. Owns: when a new one is due, making it from a policy's
+-- values, what it does to a perturbation, and its report. Leaves to others: a policy's values
+-- (fsam.mask), choosing the largest of them (fsam.vector.mask). The bits are a named mask of the
+-- parameters and live in the checkpoint. A step that is skipped keeps the old mask, and the new one
+-- stays due.
 local C = require("fsam.C")
 local errors = require("fsam.errors")
 local finite = require("fsam.step.finite")
@@ -40,7 +42,8 @@ local function pool_of(params, options)
   return pool
 end
 
---- @tparam table o params; options, those of masks, complete; sampler (fsam.step.build); seed
+--- @tparam table o params; options, those of masks, complete; seed; sampler, as `build` of
+--   fsam.step gets it
 -- @raise when nothing is left to mask
 function M.new(o)
   local policy = policies.get(o.options.fisher)
@@ -95,7 +98,7 @@ end
 
 --- Before the step's first pass, at w: makes the mask that is due if its policy has passes.
 -- @tparam table s what the type sees
--- @tparam table passes the step's
+-- @tparam table passes fsam.step.passes
 function Masking:before_gradient(s, passes)
   if is_due(self, s.step) and self.policy.passes then
     refresh(self, s, passes)
@@ -115,13 +118,13 @@ function Masking:after_gradient(s, passes)
   end
 end
 
---- The perturbation that is left of e: m ⊙ e, with --renorm at the length of e.
+--- The masked perturbation m ⊙ e; with --renorm it has the length of e.
 function Masking:apply(e)
   local masked = self.mask * e
   return self.options.renorm and masked * (e:norm() / masked:norm()) or masked
 end
 
---- The step is going to be committed: the mask that it made is no longer due.
+--- The step will be committed: the mask that it made is no longer due.
 function Masking:keep()
   if self.news then
     self.due, self.made = false, true
@@ -133,27 +136,27 @@ function Masking:drop()
   self.news = nil
 end
 
---- What a report says of a mask made on this step: density (of all trainable parameters),
--- parameters (name → density), overlap with the last mask (share of it that is kept; nil for the
--- first), seconds.
--- @treturn table|nil nil when this step made none
+--- The report of a mask that this step made, once.
+-- @treturn ?table density (of all trainable parameters), parameters (name → density), overlap (the
+--   share of the last mask that this one keeps; nil for the first), seconds; nil when this step
+--   made none
 function Masking:report()
   local news = self.news
   self.news = nil
   return news
 end
 
---- Whether a mask is due, whether there is one, and how much of the last one it kept: for the
--- checkpoint.
+--- For the checkpoint: is a mask due, is there one, and how much of the last one did it keep?
 function Masking:state()
   return { due = self.due, made = self.made, overlap = self.overlap }
 end
 
+--- The inverse of state().
 function Masking:restore(state)
   self.due, self.made, self.overlap = state.due, state.made, state.overlap
 end
 
---- Of a step without a mask: e stays whole.
+--- The masking of a type without a mask: e stays whole.
 M.NONE = {
   before_gradient = function() end,
   needs_all = function() return false end,

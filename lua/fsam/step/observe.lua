@@ -1,6 +1,6 @@
---- Observers: what looks at a step and changes nothing of it, neither a value nor where one is
--- stored. Owns the events, the observer that does nothing and the one that passes each event on to
--- several. Who observes: the log, a diagnosis, the search for unused results.
+--- Observers look at a step and change nothing about it, neither a value nor where one is stored.
+-- Owns: the events, the observer that does nothing, and the one that passes each event on to
+-- several others. The room's observers are log.lua, diagnosis.lua and unused.lua.
 local M = {}
 
 --- The events, in the order of a step. With --m-sharpness those of the passes come once for each

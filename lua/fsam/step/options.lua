@@ -2,8 +2,8 @@
 -- to others: reading them from a command line (fsam.options), what they do (the step's files).
 --
 -- Declarations are as fsam.options describes them; only = "sam": read only where a sam-type wraps
--- the base optimizer. Those of types, base optimizers and mask policies stand in their own
--- definitions, those that imitate the released code in step/compat.lua.
+-- the base optimizer. Types, base optimizers and mask policies declare their own options in their
+-- definitions, step/compat.lua those that imitate the released code.
 return {
   { name = "weight_decay", type = "number", default = 0.01, min = 0, alias = { "wd" },
     group = "Optimizer", help = "weight decay" },

@@ -1,9 +1,9 @@
 --- The passes of one step. Owns: that each loss is finite, counting the samples of each gradient,
--- the norms that must be finite before the step is kept, and that all ranks leave a step or none
--- does. Leaves to others: what a pass is (fsam.pass), what it is for (fsam.step).
+-- the norms that must be finite before the step is kept, and that either all ranks leave a step or
+-- none does. Leaves to others: what a pass is (fsam.pass), what it is for (fsam.step).
 --
--- What all ranks have made together is the same everywhere, so each decides by itself. What a rank
--- finds alone (request.alone) waits for `check`, where the ranks learn of it together.
+-- A result of all ranks together is the same everywhere, so each rank decides by itself. What a
+-- rank finds alone (request.alone) waits for `check`, where all ranks learn it together.
 local finite = require("fsam.step.finite")
 
 local Passes = {}
@@ -21,7 +21,7 @@ end
 
 --- Runs a pass.
 -- @tparam table request of fsam.pass
--- @tparam string what its loss is, should it not be finite
+-- @tparam string what names the loss in the reason when it is not finite
 -- @treturn table fsam.pass.outputs
 -- @treturn ?integer how many samples its gradient is of
 function Passes:run(request, what)
@@ -45,9 +45,10 @@ function Passes:sum(vector)
   self.ranks:sum(vector)
 end
 
---- Has a norm computed with whatever runs next; `check` asks whether it is finite.
+--- Requests a norm, which is computed with whatever runs next. `check` asks whether it is finite.
 -- @tparam table scalar an expression
--- @treturn table the same
+-- @tparam string what names it in the reason when it is not finite
+-- @treturn table the same scalar
 function Passes:norm(scalar, what)
   self.norms[#self.norms + 1] = { scalar = scalar:request(), what = what }
   return scalar

@@ -1,7 +1,8 @@
---- Results that an author's part computes and nothing uses, because `set` or `return` was
--- forgotten: an error at the author's line. Owns when this is looked for. It costs a position for
--- every expression, so only the first steps are watched: until there was one with and one without
--- a second pass, where a type has both. An observer (fsam.step.observe).
+--- Finds results that an author's part computes and nothing uses, because `set` or `return` was
+-- forgotten. Each is an error at the author's line. An observer (fsam.step.observe). Owns: which
+-- steps are watched. Watching costs a position for every expression, so it ends early: after the
+-- first step, or, for a type with `every`, when one step had a second pass and one had none. Leaves
+-- to others: noting expressions and their uses (fsam.vector.trace).
 local code = require("fsam.vector.instructions")
 local node = require("fsam.vector.expression")
 local observe = require("fsam.step.observe")
@@ -14,7 +15,7 @@ Unused.__index = Unused
 
 local M = {}
 
---- For all steps of an optimizer.
+--- The watch over all steps of an optimizer.
 -- @tparam table params
 -- @tparam table sam_type its definition
 -- @tparam table s what the type sees (fsam.step.view)

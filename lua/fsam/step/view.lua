@@ -1,12 +1,12 @@
 --- What a sam-type, base optimizer or mask policy sees as `s`: the fields of a step
 -- (fsam.define.fields), the names that its definition declares, and what its parts hand on. Owns
--- how they are held, read, refused and suggested. Leaves to others: what the fields are worth.
+-- how they are held, read, refused and suggested. Leaves to others: the fields' values.
 --
 --   s.NAME        a field, a state, scratch vector or scalar, an option
 --   s.NAME = x    hands x to a later part of the same step; every other name is refused
 --
 -- The library sets fields with `set` and `begin` here, which a part cannot reach through s. Reading
--- goes through one table, `values`; what is not in it is asked of `missing`.
+-- goes through one table, `values`; `missing` answers for names that are not in it.
 local C = require("fsam.C")
 local errors = require("fsam.errors")
 local fields = require("fsam.define.fields")
@@ -46,7 +46,7 @@ local function missing(view, name)
     nearest and "; did you mean s." .. nearest .. "?" or "")
 end
 
--- A part hands a value on under a new name. What has a meaning it changes as its kind is changed.
+-- A part hands a value on under a new name. A name that has a meaning already is refused.
 local function hand_on(view, name, value)
   local known = fields.of[name] or view.own[name]
   if known and getmetatable(rawget(view.values, name)) == node.Storage then
@@ -85,7 +85,7 @@ local function random(view)
   end
 end
 
--- s:read(scalar): its value; the step waits for it, and ends where it is not finite.
+-- s:read(scalar): its value. The step waits for it, and is skipped when it is not finite.
 local function read(_, scalar)
   local value = storage.read(scalar)
   return type(value) == "number" and finite.check(value, "a value that the type reads") or value
@@ -121,7 +121,7 @@ local function declare(view, spec, prefix)
   end
 end
 
---- A view.
+--- A new view.
 -- @tparam table o params; spec, the definition; prefix of its state's names in the checkpoint;
 --   options, its own, complete; declared, their declarations; seed
 -- @treturn table s
@@ -181,7 +181,8 @@ function M.begin(s, now, passes)
   end
 end
 
---- The library's fields as another view has them at this moment.
+--- The library's fields as a view has them at this moment, for another view to begin with.
+-- @tparam table s
 -- @treturn table name → value
 function M.fields(s)
   local now = {}

@@ -1,5 +1,6 @@
 --- The working copy c: the weights as passes read them. Owns how values are rounded into it, and
--- knowing whether it holds w at this moment. Its memory is fsam.params', its values the step's.
+-- whether it holds w at this moment. Leaves to others: its memory (fsam.vector.params), which
+-- values it gets and when (fsam.step).
 --
 -- With --rounding stochastic a value goes to one of the two neighbours that bf16 can hold, by 16
 -- random bits per element. All that the passes of one step read is rounded with the same bits,
@@ -18,11 +19,12 @@ function M.new(params, options, seed)
   return setmetatable({
     params = params,
     seed = options.rounding == "stochastic" and params.compute == "bf16" and seed or nil,
-    holds = "nearest", -- "nearest": w rounded so; a number: w as that step reads it; nil: w + e
+    holds = "nearest", -- "nearest": w rounded to nearest; a number: w as that step reads it;
+                       -- nil: w + e
   }, Copy)
 end
 
--- What `holds` is when c is w as a step reads it.
+-- The value of `holds` when c is w as a step reads it.
 local function resting(self, step)
   return self.seed and step or "nearest"
 end

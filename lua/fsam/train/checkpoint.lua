@@ -1,13 +1,13 @@
---- Checkpoints of a run: a Hugging Face folder with two files more.
+--- Checkpoints of a run: a Hugging Face folder with two more files.
 --
 --   config.json, model.safetensors, tokenizer files  the model as others read it; w in f32
 --   state.safetensors                                every vector, mask and scalar of the optimizer
 --   trainer.json                                     where the run stands; written last
 --
--- Owns that pairing, what trainer.json says, writing all of it or nothing (formats/atomic_folder),
--- and putting a run back where a checkpoint left it. When a run saves is the loop's decision, which
--- options are mathematics the run folder's. Bytes of the two safetensors files depend on the run
--- alone: no dates, no paths.
+-- Owns: what both files hold, writing all of a checkpoint or nothing (formats/atomic_folder), and
+-- putting a run back where a checkpoint left it. Leaves to others: when a run saves (loop.lua),
+-- which options are mathematics (run_folder.lua). The bytes of the two safetensors files depend on
+-- the run alone: no dates, no paths.
 
 local C = require("fsam.C")
 local errors = require("fsam.errors")
@@ -23,8 +23,8 @@ local M = {}
 
 local FORMAT = 1
 
--- Each persistent thing by its name in the file, but the master weights: these are
--- model.safetensors, and saving them twice would double the file.
+-- Persistent things by their names in the file, without the master weights: these are in
+-- model.safetensors, and saving them twice would cost 4 bytes per weight.
 local function by_key(params)
   local state, entries = params:state(), {}
   for kind, list in pairs({ vector = state.vectors, mask = state.masks, scalar = state.scalars }) do
@@ -37,7 +37,7 @@ local function by_key(params)
   return entries
 end
 
--- Vectors are F32 over the whole layout, masks I32 words of 32 bits, scalars one F64 each.
+-- Vectors are F32 [total], masks I32 [total / 32], scalars F64 [1].
 local function state_tensors(params)
   local tensors = {}
   for key, entry in pairs(by_key(params)) do
@@ -72,7 +72,8 @@ function M.save(path, parts)
   end)
 end
 
---- What decides about bits besides the options: resuming under the same of these gives the same.
+--- What decides about bits besides the options. Resuming in the same environment gives the same
+-- bits as never having stopped.
 -- @tparam table run device_name, precision
 function M.environment(run)
   return {
@@ -118,9 +119,9 @@ function M.save_run(path, loop)
   end
 end
 
---- The complete checkpoint to read for NAME, also after a crash while saving.
--- @tparam string path
--- @treturn ?string a folder, or nil
+--- The complete checkpoint to read under a path, also after a crash while saving.
+-- @tparam string path NAME
+-- @treturn ?string a folder: NAME, NAME.new or NAME.old; nil when there is none
 function M.find(path)
   return folder.resolve(path)
 end
@@ -174,7 +175,7 @@ function M.restore_run(path, trainer, loop)
   loop.optimizer:restore(trainer.optimizer)
 end
 
---- What a user should know when a run continues elsewhere or longer than it began.
+--- Sentences for a user whose run continues in another environment, or with another plan.
 -- @tparam table trainer of the checkpoint
 -- @tparam table loop options, plan
 -- @treturn {string,…} sentences

@@ -1,9 +1,9 @@
 --- The flags that every training recipe has, with fairseq's names, and the checks between them.
 --
--- Owns the declarations; what a flag does is its reader's. Options of optimizers, sam-types and
--- mask policies come from their own definitions (flags_of_types.lua), so a user's new type has its
--- flags in --help without a word here. The step's come from step/options.lua, those that imitate
--- the released code from step/compat.lua.
+-- Owns: these declarations. Leaves to others: what a flag does (its reader), and the declarations
+-- of optimizers, sam-types and mask policies (their definitions, gathered by flags_of_types.lua),
+-- so a user's new type has its flags in --help without a word here. The step's flags come from
+-- step/options.lua, those that imitate the released code from step/compat.lua.
 
 local choice = require("fsam.step.choice")
 local compat = require("fsam.step.compat")
@@ -19,7 +19,8 @@ local M = {}
 
 local IMITATING = "Imitating the released code" -- a group of --help
 
--- What step/choice.lua declares of a name, as a flag; with the names that may be chosen.
+-- The declaration that step/choice.lua has under a name, as a flag with the names that may be
+-- chosen.
 local function chosen(name, choices)
   local flag = {}
   for _, declared in ipairs(choice) do
@@ -218,7 +219,7 @@ local function check(names, o)
   end
 end
 
---- What options.parse wants, for a training recipe.
+--- The command line of a training recipe, for options.parse.
 -- @tparam table recipe name, usage, summary; task, the name of its row (fsam.data.tasks), which
 --   says what DATA is and has labels and metrics, the first the default of
 --   --best-checkpoint-metric; profiles (see options.read)

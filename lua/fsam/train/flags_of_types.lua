@@ -1,9 +1,9 @@
 --- Flags that belong to base optimizers, sam-types, masks and the steps of sam-types, gathered from
 -- their definitions.
 --
--- Owns making one flag of a name that several declare (rho): --help shows the default that most
--- have, then who has another. Owns also which definitions a command uses. The declarations are
--- their owners'; what value each gets is decided in options/resolve.lua.
+-- Owns: making one flag of a name that several declare (rho), whose --help shows the default that
+-- most have and then the owners of another; which definitions a command uses. Leaves to others: the
+-- declarations (their owners), the value that each gets (options/resolve.lua).
 
 local compat = require("fsam.step.compat")
 local options = require("fsam.options")
@@ -14,7 +14,7 @@ local M = {}
 
 -- d as a flag of its own, without owners yet.
 local function new_flag(d)
-  local flag = { declared = {}, owners = {}, defaults = {} }
+  local flag = { declared = {}, owners = {}, defaults = {}, masked = {} }
   for key, value in pairs(d) do
     flag[key] = value
   end
@@ -37,13 +37,14 @@ local function commonest(flag)
   return best
 end
 
--- Help says whose default differs from most owners'; a fisher- form has its plain type's.
+-- Help names the owners whose default differs from most owners'. A fisher- form has its plain
+-- type's and is not named.
 local function describe(flag)
   local differ = {}
   flag.default = flag.defaults[commonest(flag)]
   for _, owner in ipairs(flag.owners) do
     local text = values.show(flag, flag.defaults[owner])
-    if text ~= values.show(flag, flag.default) and not owner:find("^fisher%-") then
+    if text ~= values.show(flag, flag.default) and not flag.masked[owner] then
       differ[#differ + 1] = owner .. " " .. (text == "" and "none" or text)
     end
   end
@@ -52,8 +53,9 @@ local function describe(flag)
   end
 end
 
--- role → name → declarations, in the order of --help. What every masked type shares is one
--- definition, and so is what every step of a sam-type shares.
+-- Each: role, name, declarations, group of --help (or nil) and, of a sam-type, is it a fisher-
+-- form? In the order of --help. What every masked type shares is one definition, and so is what
+-- every step of a sam-type shares.
 local function definitions()
   local optim, sam = require("fsam.optim"), require("fsam.sam")
   local list = {}
@@ -61,7 +63,8 @@ local function definitions()
     list[#list + 1] = { "base", name, optim.options(name), "Optimizer" }
   end
   for _, name in ipairs(sam.names()) do
-    list[#list + 1] = { "sam", name, compat.widened(sam.get(name)), "Sharpness (--optimizer sam)" }
+    local t = sam.get(name)
+    list[#list + 1] = { "sam", name, compat.widened(t), "Sharpness (--optimizer sam)", t.masked }
   end
   list[#list + 1] = { "step", "sam", M.step_options(true) }
   list[#list + 1] = { "mask", "mask", require("fsam.mask").options, "Masks" }
@@ -88,7 +91,7 @@ end
 function M.collect(taken)
   local flags, by_name = {}, {}
   for _, definition in ipairs(definitions()) do
-    local role, name, declarations, group = unpack(definition)
+    local role, name, declarations, group, masked = unpack(definition, 1, 5)
     for _, d in ipairs(options.declare(declarations or {}, { group = group })) do
       local flag = by_name[d.name]
       if not flag and not taken[d.name] then
@@ -99,6 +102,7 @@ function M.collect(taken)
         flag.declared[role] = flag.declared[role] or {}
         flag.declared[role][name] = d
         flag.owners[#flag.owners + 1], flag.defaults[name] = name, d.default
+        flag.masked[name] = masked
       end
     end
   end
@@ -122,8 +126,8 @@ function M.in_use(o)
   return list
 end
 
---- Remarks on flags that were typed and that nothing in use reads. They are not refused: commands
--- made for other types name them.
+--- Remarks on flags that were typed and that nothing in use reads. They are no errors: a command
+-- made for another type names them.
 -- @tparam table o options as read
 -- @treturn {string,…}
 function M.remarks(o)

@@ -1,12 +1,13 @@
---- fsam.train: the loop that recipes share, and what stands before it.
+--- Training: the loop that recipes share, and what it needs.
 --
---     train.flags.spec{…}      the command line's declarations
---     train.setup(options)     the parts of a run: corpus, tokenizer, model, …, optimizer
---     train.run(parts)         trains; with --valid-only only validates
---     train.open(options)      the run folder: begins, continues or is finished
---     train.report(options, task.metrics)
+--     train.flags.spec{…}      the command line's declarations (flags.lua)
+--     train.setup(options)     the parts of a run: corpus, …, model, optimizer (setup.lua)
+--     train.run(parts)         trains; with --valid-only only validates (loop.lua)
+--     train.open(options)      the run alone, without its other parts (setup.lua)
+--     train.report(options, task.metrics)     where a run's events go (fsam.report)
 --
--- Each is its own file; a recipe may use some of them and write its own loop instead.
+-- Owns: this face, and what `run` does around the loop. A recipe may use some of these and write
+-- its own loop instead.
 
 local header = require("fsam.report.header")
 local loop = require("fsam.train.loop")
@@ -16,7 +17,6 @@ local report = require("fsam.report")
 local M = {
   flags = require("fsam.train.flags"),
   report = report.new,
-  header = header.lines,
 }
 
 -- Half of the library stands behind setup.lua; --help and a mistyped flag need none of it.
@@ -33,7 +33,7 @@ end
 function M.run(t)
   t.ranks = t.ranks or ranks.alone
   if not t.ranks.is_first then
-    -- The first rank speaks and saves; the others train and judge alike, and leave nothing.
+    -- The first rank reports and saves. The others train and validate alike, and write nothing.
     t.report = report.new({ log_format = "none" }, t.task.metrics)
     t.report.warn = function() end
     t.run = setmetatable({ folder = false, begin = function() end }, { __index = t.run })

@@ -1,8 +1,8 @@
 --- The training loop: epochs over frozen batches, validation, the best and last checkpoint.
 --
--- Owns when things happen: updates, validations, saves, the end. What an update does is the
--- optimizer's, what a batch is the task's, how things look the report's. Ctrl-C is noticed between
--- updates.
+-- Owns: when things happen: updates, validations, saves, the end. Leaves to others: what an update
+-- does (fsam.step), what a batch is (fsam.data.task), what a checkpoint holds (checkpoint.lua), how
+-- events look (fsam.report). It notices Ctrl-C between updates.
 
 local C = require("fsam.C")
 local checkpoint = require("fsam.train.checkpoint")
@@ -18,11 +18,11 @@ local M = {}
 local Loop = {}
 Loop.__index = Loop
 
-local MOST_SKIPPED = 10
+local MOST_SKIPPED = 10 -- updates in a row
 
 local clock = C.lib.fsam_clock
 
--- One update. Returns what happened, as reports want it.
+-- One update. Returns what reports get about it.
 function Loop:update(batches, steps)
   local p, o = self.progress, self.options
   local started = clock()
@@ -84,7 +84,7 @@ function Loop:save(name)
     seconds = clock() - started })
 end
 
--- Validates and keeps the best. Returns false when Ctrl-C came in between.
+-- Validates and keeps the best. Returns false when Ctrl-C interrupted it.
 function Loop:validate()
   local p, metric = self.progress, self.options.best_checkpoint_metric
   local started = clock()
@@ -115,8 +115,7 @@ function Loop:validate()
   return true
 end
 
--- The rest of the epoch under way. Returns when it is over, when max_update is reached, or when
--- Ctrl-C asks for the end.
+-- The rest of the present epoch. Returns at its end, at --max-update, or after Ctrl-C.
 function Loop:epoch()
   local p, o = self.progress, self.options
   local steps = self.task:steps(p.epoch)
@@ -162,7 +161,8 @@ local function summary(self, why)
   }
 end
 
--- Says where the run begins. A continued one takes its optimizer's state from the checkpoint.
+-- Begins the run: makes its folder ready, reports where it starts, and puts a continued run's
+-- optimizer back to its checkpoint.
 local function begin(self)
   local run, p, saved = self.run, self.progress, self.run.resume
   run:begin()
@@ -184,9 +184,11 @@ local function begin(self)
 end
 
 --- Trains.
--- @tparam table t options, run (fsam.train.open), task, model, pass, optimizer, report
--- @treturn table summary: why ("epochs", "updates", "patience", "interrupted"), best and last
---   { epoch, step, values, groups }, their paths, updates, skipped, seconds, folder
+-- @tparam table t options, run (open of setup.lua), task, model, pass, optimizer, report, ranks
+-- @treturn table summary: why ("epochs", "updates", "patience", "interrupted"), interrupted; best
+--   and last: { epoch, step, values, groups } or nil; best_path, last_path, folder: nil with
+--   --no-save; updates, skipped, samples, evaluations, train_seconds, valid_seconds,
+--   tokens_per_second
 -- @raise after 10 skipped updates in a row; when a checkpoint cannot be written (the old one stays)
 function M.run(t)
   local o, run = t.options, t.run
@@ -230,7 +232,7 @@ end
 
 --- Validates a model without training (--valid-only).
 -- @tparam table t as for `run`
--- @treturn table summary with `last`
+-- @treturn table why = "valid-only"; last: what task:validate found
 function M.validate(t)
   local result = t.task:validate(function(host)
     return t.pass:predict(host)

@@ -1,7 +1,7 @@
 --- Where a run stands: everything the loop must remember between two updates, and its plan.
 --
--- Owns the counters, the best and last scores, patience, and their form in trainer.json. Knows
--- nothing of models, files or screens.
+-- Owns: the counters, the best and last scores, patience, and their form in trainer.json. Leaves to
+-- others: models, files and screens.
 
 local diagnosed_steps = require("fsam.report.diagnosed_steps")
 local metrics = require("fsam.data.metrics")

@@ -1,7 +1,7 @@
 --- Results of a run: results.json in its folder, for scripts and comparisons.
 --
--- Owns which fields it has and their order. The numbers are the loop's summary; where a run stands,
--- so that it can go on, is trainer.json's (checkpoint.lua).
+-- Owns: which fields it has, and their order. Leaves to others: the numbers (summary of loop.lua),
+-- where a run stands so that it can continue (trainer.json of checkpoint.lua).
 
 local checkpoint = require("fsam.train.checkpoint")
 local file = require("fsam.base.file")
@@ -31,7 +31,7 @@ for _, list in ipairs({ metrics.names,
   end
 end
 
---- Writes them.
+--- Writes results.json.
 -- @tparam string path
 -- @tparam table loop options, run, task, model
 -- @tparam table result the summary of loop.run

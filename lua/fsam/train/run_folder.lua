@@ -1,8 +1,8 @@
 --- The run folder: where a run writes, and whether it begins, continues or has nothing left to do.
 --
--- Owns choosing the folder (a fresh numbered one under runs/, or --save-dir), finding the
+-- Owns: choosing the folder (a fresh numbered one under runs/, or --save-dir), finding the
 -- checkpoint to continue from, refusing to continue with other mathematics, and the lock against a
--- second process. What is inside a checkpoint is checkpoint.lua's.
+-- second process. Leaves to others: what is inside a checkpoint (checkpoint.lua).
 
 local checkpoint = require("fsam.train.checkpoint")
 local errors = require("fsam.errors")
@@ -22,7 +22,8 @@ function Run:path(name)
   return self.folder .. "/" .. name
 end
 
--- The lowest number above all that are there; mkdir decides when two runs start at once.
+-- Makes the folder with the lowest number above all others. When two runs start at once, mkdir
+-- decides.
 local function fresh_folder(base)
   file.make_folder("runs")
   local last = 0
@@ -42,7 +43,7 @@ local function fresh_folder(base)
   return errors.raise("runs/ has no free name for %s; give --save-dir", base)
 end
 
---- The options that decide what is computed, as text; --precision as it is used.
+--- The options that decide what is computed, as text. --precision has the value in use, never auto.
 -- @treturn table name → text; a flag without a value is left out
 -- @treturn table name → where the value comes from, for those that are not defaults
 function Run:mathematics()
@@ -60,9 +61,9 @@ function Run:mathematics()
   return texts, origin
 end
 
--- "--lr 1e-05 (now 2e-05), …" for all that differ, or nil. A run that knew nothing of a flag did
--- what the flag's default does. What nothing reads now does not count: runs of earlier versions
--- wrote down all flags.
+-- "--lr 1e-05 (now 2e-05), …" for all flags that differ, or nil. A saved run without a flag did
+-- what the flag's default does. A flag that nothing reads now does not count: runs of earlier
+-- versions wrote down all flags.
 local function differences(saved, now, o)
   local parts = {}
   for _, d in ipairs(o.spec.flags) do
@@ -115,7 +116,7 @@ local function lock(run)
   end
 end
 
---- Finds out where a run writes and where it starts. Writes nothing but a fresh folder in runs/.
+--- Finds out where a run writes and where it starts. Writes only a lock file, in --save-dir.
 -- @tparam table options from options.read
 -- @tparam string precision of the passes, "fp32" or "bf16"
 -- @treturn table run: options, precision, folder (nil with --no-save and --valid-only), resume

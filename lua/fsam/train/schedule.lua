@@ -1,7 +1,7 @@
 --- Learning rates over time: a schedule is a function from the number of updates done to a rate.
 --
--- Owns the formulas. Knows nothing of epochs, optimizers or flags; the caller says how many updates
--- are planned. The step number n counts from 0, so with warm-up the first update has rate 0 where
+-- Owns: the formulas. Leaves to others: how many updates are planned (progress.lua), the flags
+-- (flags.lua). The step number n counts from 0, so with warm-up the first update has rate 0 where
 -- the formula says so (polynomial_decay does, as in fairseq).
 --
 -- Sources: fairseq's lr_scheduler folder; Transformers' get_{linear,constant}_schedule_with_warmup.

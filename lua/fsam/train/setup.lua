@@ -4,8 +4,8 @@
 --     local parts = fsam.train.setup(options, { corpus = my_corpus })
 --     local parts = fsam.train.setup(options, { model = function(t) return … end })
 --
--- Owns the order in which the parts are made, and from what. What a part is, is its own room's; a
--- recipe that wants another one hands it over, or a function that makes it.
+-- Owns: the order in which the parts are made, and from what. Leaves to others: each part (its own
+-- room). A recipe that wants another part hands it over, or a function that makes it.
 
 local corpora = require("fsam.data.corpus")
 local devices = require("fsam.base.device")
@@ -21,7 +21,7 @@ local text = require("fsam.text")
 
 local M = {}
 
--- What a run cannot follow of its options on this machine.
+-- Sentences about options that this machine cannot follow.
 local function remarks(options, run)
   local notes = {}
   local unused = options.device == "auto" and devices.unused_gpu(run.device)
@@ -52,7 +52,7 @@ end
 local ORDER = { "ranks", "run", "corpus", "tokenizer", "model", "task", "pass", "optimizer" }
 local MAKE = {}
 
--- Who trains: this process alone.
+-- The processes that train together: this one alone.
 function MAKE.ranks()
   return ranks.alone
 end
@@ -121,7 +121,7 @@ function MAKE.optimizer(t)
   })
 end
 
--- What only a recipe's own part can get wrong.
+-- Checks of a recipe's own parts. Those made here pass them by construction.
 local CHECK = {
   corpus = function(t)
     corpora.check(t.row, t.corpus)
@@ -132,7 +132,8 @@ local CHECK = {
   end,
 }
 
--- A part of the recipe's: the part itself, or what its function makes of those before it.
+-- Takes a recipe's own part: the part itself, or the result of its function, which gets the parts
+-- made so far.
 local function own_part(t, name, own)
   local part = own
   if type(own) == "function" then

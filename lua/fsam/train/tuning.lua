@@ -1,6 +1,7 @@
---- Which algorithms a GPU's matrix products use: chosen by timing when --tune is given, and kept in
--- the run folder (tuning.json), so that a run that goes on chooses the same. The choosing is the
--- library's; without it, its own first choice depends on a product's shape alone.
+--- Which algorithms a GPU's matrix products use. With --tune the library chooses them by timing;
+-- the run folder keeps the choices (tuning.json), so that a continued run uses the same. Without
+-- --tune the library's choice depends on a product's shape alone. Owns: the file. Leaves to others:
+-- the choosing (kernels/vendor).
 local C = require("fsam.C")
 local file = require("fsam.base.file")
 local json = require("fsam.base.json")
@@ -8,7 +9,7 @@ local ffi, lib, check = C.ffi, C.lib, C.check
 
 local M = {}
 
---- The library's text as JSON: its first line says what the others are good for.
+--- The library's text as JSON. Its first line says for which machine and library the others are.
 function M.encode(text)
   local lines = {}
   for line in text:gmatch("[^\n]+") do
@@ -18,7 +19,7 @@ function M.encode(text)
     { indent = true, order = { "made_for", "algorithms" } }) .. "\n"
 end
 
---- The inverse of encode; nil for what it did not write.
+--- The inverse of encode; nil for a text that encode did not write.
 function M.decode(content)
   local ok, value = pcall(json.decode, content)
   if not ok or type(value) ~= "table" or type(value.made_for) ~= "string"
@@ -32,7 +33,8 @@ local function path_of(loop)
   return loop.run.folder and loop.run:path("tuning.json")
 end
 
---- Begins a run: with --tune, or where the run folder has choices already.
+--- Begins a run. With --tune, or where the run folder has choices already, the library keeps these
+-- and times new products.
 -- @tparam table loop options, run, model
 function M.begin(loop)
   local path = path_of(loop)
@@ -42,7 +44,7 @@ function M.begin(loop)
   end
 end
 
---- Writes what has been chosen so far; nothing on the CPU.
+--- Writes the choices so far; on the CPU there are none.
 function M.keep(loop)
   local path, text = path_of(loop), ffi.new("const char *[1]")
   if not path or not loop.model.device then

@@ -3,8 +3,8 @@
 -- cell is used again. Work on a device is in order, so a cell that is used again cannot be
 -- overwritten too early.
 --
--- Owns which cells are free, and moving numbers between cells and the host. What a cell means is
--- its node's.
+-- Owns: which cells are free, and moving numbers between cells and the host. Leaves to others: what
+-- a cell means (the node that holds it).
 local C = require("fsam.C")
 local Tensor = require("fsam.base.tensor")
 require("fsam.base.source_line").own()
@@ -20,7 +20,7 @@ local M = {}
 local Pool = {}
 Pool.__index = Pool
 
---- A pool of cells of `width` numbers each, in an arena.
+--- A pool of cells of `width` f64 numbers each, in an arena.
 function M.new(arena, width, name)
   local free = {}
   return setmetatable({

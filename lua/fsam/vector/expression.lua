@@ -4,12 +4,13 @@
 -- stands once it was computed, else false).
 --
 -- Owns: the two metatables that mark values of the language, what an operand may be, how messages
--- call a value, building nodes, and reading scalars and rows. Nothing is computed here. Leaves to
+-- name a value, building nodes, and reading scalars and rows. Nothing is computed here. Leaves to
 -- others: named things (storage.lua fills in the methods of Storage), running (queue.lua), text for
 -- people (show.lua).
 local code = require("fsam.vector.instructions")
 local errors = require("fsam.errors")
 local ffi = require("fsam.C").ffi
+local registry = require("fsam.base.registry")
 local show = require("fsam.vector.show")
 local source_line = require("fsam.base.source_line")
 
@@ -90,7 +91,7 @@ local function new(op, a, b, c, params, kind)
 end
 M.new = new
 
---- For params:trace: this value has found a use.
+--- Tells the trace, while there is one (params:trace), that this value has found a use.
 function M.use(x)
   if type(x) == "table" and x.params.tracing then
     x.params.tracing:use(x)
@@ -145,7 +146,7 @@ local function extreme(op, a, b, what)
   return binary(op, a, b, what, is_bool(operand(a, what)) and is_bool(b))
 end
 
--- One rank below a vector per group: 0 a scalar, 1 and 2 rows.
+-- A reduction. group 0: of all elements, a scalar; 1: of each parameter, 2: of each layer, a row.
 local function reduce(op, group, a, b, what)
   a = operand(a, what)
   local kind = type(a) == "table" and a.kind % BOOL
@@ -345,7 +346,7 @@ function methods.read(x)
   return values
 end
 
---- Only named things can be set; as a function it sets those: vector.set(x, value).
+--- Only named things can be set: vector.set(x, value) is x:set(value).
 function methods.set(x, ...)
   if getmetatable(x) == Storage then
     return x:set(...)
@@ -359,11 +360,7 @@ end
 function M.unknown(known, noun)
   return {
     __index = function(_, name)
-      local names = {}
-      for other in pairs(known) do
-        names[#names + 1] = other
-      end
-      table.sort(names)
+      local names = registry.sorted(known)
       local near = errors.nearest(name, names)
       return fail("%s has no %s%s", noun, tostring(name), near and
         ("; did you mean %s?"):format(near) or (" (it has %s)"):format(table.concat(names, ", ")))

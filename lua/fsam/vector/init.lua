@@ -30,14 +30,15 @@
 --     vector:tensor()   its memory, settled     vector:parameter(name)   one parameter of it
 --     tostring(value)   a line for people       vector:show()      a table of parameters
 --
--- Not expressible in Lua, hence errors where they can be seen: `<`, `==` and `if` on expressions
--- (use gt, eq, where, or read a scalar).
+-- Lua cannot express `<`, `==` and `if` on expressions. Where it can be seen, it is an error; use
+-- gt, eq, where, or read a scalar.
 --
 -- Owns: this face. In the room, params.lua is the model's parameters as one vector, with
 -- parameters.lua (their order), queue.lua (what waits and runs) and trace.lua (results without a
--- use). expression.lua builds expressions; storage.lua is what has a name, leaf.lua its values one
--- after another, mask.lua what only masks can do, cells.lua where scalars stand, show.lua the text
--- for people. compile/ turns what waits into programs.
+-- use). expression.lua builds expressions. storage.lua has the named things, leaf.lua their values
+-- one after another, mask.lua the methods of masks, cells.lua the places of scalars and rows,
+-- instructions.lua the instructions' numbers, show.lua the text for people. compile/ turns what
+-- waits into programs.
 local expression = require("fsam.vector.expression")
 local storage = require("fsam.vector.storage")
 require("fsam.base.source_line").own()

@@ -1,5 +1,5 @@
---- The instructions of vector programs as Lua knows them. Everything about them comes from the
--- library, whose one list is engine/program.def; owns the numbers of what only Lua knows.
+--- The instructions of vector programs, as the library lists them (engine/program.def). Owns: the
+-- numbers that only Lua needs, of records, kinds, storage classes and groups.
 local C = require("fsam.C")
 require("fsam.base.source_line").own()
 
@@ -7,8 +7,8 @@ local M = {}
 
 --- Instruction numbers by name: OP.ADD, OP.MUL_ADD, …
 M.OP = {}
---- By number: its name; how many values of its space it reads; does it reduce a vector; may its
--- first two inputs change places without changing a bit?
+--- By number: an instruction's name; how many values of its space it reads; does it reduce a
+-- vector; may its first two inputs change places without changing a bit?
 M.NAME, M.INPUTS, M.REDUCES, M.COMMUTES = {}, {}, {}, {}
 
 local REDUCTION = C.lib.FSAM_OP_REDUCTION

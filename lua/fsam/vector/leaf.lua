@@ -8,8 +8,8 @@
 --     gone      overwritten by the set at `replaced_by`
 --     dropped   nowhere: the step of this set was discarded
 --
--- Owns these states and the ways from one to the next. When a leaf moves on is the queue's
--- decision; memory is storage.lua's.
+-- Owns: these states and the ways from one to the next. Leaves to others: when a leaf moves on
+-- (queue.lua), memory (storage.lua).
 local code = require("fsam.vector.instructions")
 local expression = require("fsam.vector.expression")
 require("fsam.base.source_line").own()
@@ -24,7 +24,7 @@ local KIND = { [code.F32] = code.VECTOR, [code.ACT] = code.VECTOR,
 --- A new value of a named thing.
 -- @tparam table storage the named thing
 -- @tparam string state "queued", "memory" or "spare"
--- @param value what a queued leaf will be, or where a spare one stands; else false
+-- @param value a queued leaf's expression, or a spare one's memory; else false
 -- @param line the position of the set, or a text
 function M.new(storage, state, value, line)
   return setmetatable({ op = code.LEAF, a = false, b = false, c = false, params = storage.params,
@@ -46,7 +46,7 @@ function M.replace(leaf, line)
   leaf.state, leaf.replaced_by, leaf.value = "gone", line, false
 end
 
---- This set will not run; the named thing is what its memory holds.
+--- This set will not run; the named thing has the value that its memory holds.
 function M.drop(leaf)
   if leaf.state == "queued" or leaf.state == "spare" then
     leaf.state, leaf.value = "dropped", false

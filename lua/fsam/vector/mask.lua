@@ -1,9 +1,9 @@
---- What only masks can do: choosing the largest of something, exactly, and counting. A mask is one
--- bit per element; as a value it is a condition (mask * x selects).
+--- The methods of masks: setting the bits of the largest values, exactly, and counting. A mask is
+-- one bit per element; as a value it is a condition (mask * x selects).
 --
--- Owns the selection (which parameters take part, how many bits each gets) and the counts. Each
--- public function is a method of named things (storage.lua) and raises where its first argument is
--- no mask.
+-- Owns: the selection (which parameters take part, how many bits each gets) and the counts. Leaves
+-- to others: a mask's memory and its sets (storage.lua). Each public function is a method of named
+-- things and raises where its first argument is no mask.
 local C = require("fsam.C")
 local code = require("fsam.vector.instructions")
 local expression = require("fsam.vector.expression")
@@ -26,7 +26,7 @@ local function only_masks(self, what)
   end
 end
 
--- pool[i] = 1 for the parameters that take part, and how many elements they have.
+-- pool[i] = 1 for the parameters that take part; and how many elements these have.
 local function pool_of(params, list)
   local pool, size = bytes(#params.parameters), 0
   for _, entry in ipairs(list or params.parameters) do
@@ -39,7 +39,7 @@ local function pool_of(params, list)
   return pool, size
 end
 
--- How many are chosen: k[0] of the pool, or k[parameter] of each.
+-- How many bits are set: k[0] in the whole pool, or k[index] in each parameter.
 local function sizes(params, ratio, per, size)
   local k = longs(#params.parameters + 1)
   k[0] = math.floor(ratio * size)
@@ -118,63 +118,50 @@ local function present(self, what)
   return ffi.cast(words, self.data)
 end
 
-local function counts_of(self, other, what)
-  local counts = doubles(#self.params.parameters)
-  check(lib.fsam_mask_count(counts, self.params.layout, present(self, what),
-    other and present(other, what)))
-  return counts
-end
-
-local function total(self, other, what)
-  local counts, sum = counts_of(self, other, what), 0
-  for i = 0, #self.params.parameters - 1 do
+-- How many bits are set in a, or in both a and b: an array by parameter, and their sum.
+local function count_bits(params, a, b)
+  local counts, sum = doubles(#params.parameters), 0
+  check(lib.fsam_mask_count(counts, params.layout, a, b))
+  for i = 0, #params.parameters - 1 do
     sum = sum + counts[i]
   end
-  return sum
+  return counts, sum
+end
+
+-- |a ∧ b| / max(|a|, |b|, 1).
+local function agreement(params, a, b)
+  local function count(...)
+    return (select(2, count_bits(params, ...)))
+  end
+  return count(a, b) / math.max(count(a), count(b), 1)
 end
 
 --- How many bits are set.
 function M.count(self)
-  return total(self, nil, "count")
+  return (select(2, count_bits(self.params, present(self, "count"))))
 end
 
---- The share of set bits: of all trainable parameters, and of each parameter by name.
--- @treturn number of all trainable parameters
--- @treturn table by parameter's name
+--- The share of set bits.
+-- @treturn number of all trainable parameters together
+-- @treturn table name → share, of each parameter
 function M.density(self)
-  local counts, by_name, sum = counts_of(self, nil, "density"), {}, 0
+  local counts, sum = count_bits(self.params, present(self, "density"))
+  local by_name = {}
   for i, parameter in ipairs(self.params.parameters) do
     by_name[parameter.name] = counts[i - 1] / math.max(parameter.count, 1)
-    sum = sum + counts[i - 1]
   end
   return sum / math.max(self.params.trainable, 1), by_name
-end
-
--- |a ∧ b| / max(|a|, |b|, 1) from the counts of both, a and b.
-local function agreement(both, a, b)
-  return both / math.max(a, b, 1)
 end
 
 --- How much two masks agree: |a ∧ b| / max(|a|, |b|, 1).
 function M.overlap(self, other)
   only_masks(other, "overlap")
-  return agreement(total(self, other, "overlap"), total(self, nil, "overlap"),
-    total(other, nil, "overlap"))
+  return agreement(self.params, present(self, "overlap"), present(other, "overlap"))
 end
 
 --- How much the mask that `top` chose in this step agrees with the one that it will replace.
 function M.change(self)
-  local layout, n = self.params.layout, #self.params.parameters
-  local new, old = present(self, "change"), ffi.cast(words, self.data)
-  local function count(a, b)
-    local counts, sum = doubles(n), 0
-    check(lib.fsam_mask_count(counts, layout, a, b))
-    for i = 0, n - 1 do
-      sum = sum + counts[i]
-    end
-    return sum
-  end
-  return agreement(count(new, old), count(new, nil), count(old, nil))
+  return agreement(self.params, present(self, "change"), ffi.cast(words, self.data))
 end
 
 return M

@@ -5,6 +5,7 @@
 -- params.lua.
 local C = require("fsam.C")
 local errors = require("fsam.errors")
+local registry = require("fsam.base.registry")
 local source_line = require("fsam.base.source_line")
 
 source_line.own()
@@ -50,15 +51,11 @@ local function number_layers(parameters)
   end
 end
 
--- A parameter's misspelt field would be nil, and a condition on it false for all of them.
+-- A misspelt field is an error: as nil it would make a condition false for every parameter.
 local Parameter = {
   __index = function(parameter, name)
-    local fields = {}
-    for field in pairs(parameter) do
-      fields[#fields + 1] = field
-    end
-    table.sort(fields)
-    source_line.fail("%s", errors.unknown_text("a parameter's field", name, fields))
+    source_line.fail("%s", errors.unknown_text("a parameter's field", name,
+      registry.sorted(parameter)))
   end,
 }
 

@@ -6,22 +6,22 @@
 --       specs[i] = { name =, shape =, kind =, layer =, decay = true, frozen = false }
 --       kind "embedding", "matrix" (compute type), "bias", "norm", "head" (always f32)
 --       layer 0, 1, … inside the encoder; -1 (default) for embeddings, `head` = one past the last
---     P.parameters[i], P.by_name[name]     index (from 0) name kind layer shape offset count decay
+--     P.parameters[i], P.by_name[name]   index (from 0) name kind layer shape offset count decay
 --                                        frozen compute ("act" or "f32"), in the layout's order
---     P.count  P.trainable  P.total      elements: real, not frozen, with padding
+--     P.count  P.trainable  P.total      elements: without padding; not frozen; with padding
 --     P.w  P.c  P.g                      vectors
 --     P:vector(name)  P:scratch(name)    persistent state; transient vector (g2). Zero when new
 --     P:mask(name)  P:scalar(name, x)    one bit each (all 0 when new); one f64 (x or 0 when new)
 --     P:state()                          { vectors, masks, scalars }: persistent things by name, in
 --                                        order of creation (w included; c, g and scratch are not)
---     P:weight(s)  P:master(s)           tensors in c (compute type) and w; s: a parameter, its
---     P:grad(s, into)                    name, or neighbours and a shape: ({ q, k, v }, { 3*H, H })
---                                        grad: f32 in `into` (default g); its `filled` is yours
+--     P:weight(p)  P:master(p)           tensors in c (compute type) and w; p: a parameter, its
+--     P:grad(p, into)                    name, or neighbours and a shape: ({ q, k, v }, { 3*H, H })
+--                                        grad: f32 in `into` (default g); the caller sets `filled`
 --     P:sync()                           c ← round(w) now, frozen parameters too (after loading)
 --     P:memory()                         bytes by owner
 --     P.queue:report()                   what has run (queue.lua)
 --
--- For the one file that drives steps:
+-- For fsam.step:
 --     P:begin_step()   from here until commit or discard, sets of persistent things wait
 --     P:flush()        runs queued sets of transient things (c, g, scratch) and requested scalars
 --     P:touch(v)       v's memory was written outside the language (a pass wrote g): a new value
@@ -143,15 +143,15 @@ local function named(self, name, class, list, make)
   return found
 end
 
---- The persistent vector of this name (moments, …); zero when it is new.
+--- The persistent vector of this name (a moment, …); zero when it is new.
 function Params:vector(name)
   return named(self, name, code.F32, self.named.vectors, function()
     return new_vector(self, self.state_arena, name, true)
   end)
 end
 
---- The transient vector of this name (g2, …): its sets run at the next flush, no checkpoint has
--- it.
+--- The transient vector of this name (g2, …): its sets run at the next flush, and checkpoints leave
+-- it out.
 function Params:scratch(name)
   return named(self, name, code.F32, nil, function()
     return new_vector(self, self.state_arena, name, false)
@@ -188,7 +188,7 @@ end
 
 -- -- views of single parameters -------------------------------------------------------------------
 
---- A parameter by name, or itself.
+--- The parameter of a name; given a parameter, the same.
 -- @raise when there is none of that name, with the nearest
 function Params:parameter(entry)
   if type(entry) == "table" and rawequal(self.by_name[entry.name], entry) then
@@ -224,7 +224,7 @@ local function view(self, memory, from, entry, shape)
   return memory:view(shape or parameter.shape, parameter.offset - from, parameter.name)
 end
 
---- A view of a named thing's memory. What waits does not run.
+--- A view of a named thing's memory. Waiting sets do not run.
 function Params:view(vector, entry, shape)
   if rawequal(vector, self.c) then
     return self:weight(entry, shape)
@@ -247,8 +247,8 @@ function Params:master(entry, shape)
   return view(self, self.w.raw, 0, entry, shape)
 end
 
---- A parameter of a gradient vector, f32: always the same tensor for the same parameter, so that
--- its `filled` says whether this pass has written it.
+--- A parameter of a gradient vector, f32: always the same tensor for the same parameter, so that a
+-- pass can keep its state in `filled` (fsam.pass.gradients).
 -- @tparam[opt] table into a vector; g without it
 function Params:grad(entry, into, shape)
   into = into or self.g
@@ -267,7 +267,7 @@ function Params:grad(entry, into, shape)
   return views[name]
 end
 
---- c ← round(w) for every parameter, at once. After weights were loaded.
+--- c ← round(w) for every parameter, now: after weights were loaded.
 function Params:sync()
   if self.c_rest then
     local rest = self.total - self.act
@@ -283,7 +283,7 @@ function Params:sync()
   storage.touch(self.c, "params:sync")
 end
 
--- -- values that are not stored -------------------------------------------------------------------
+-- -- values without a name ------------------------------------------------------------------------
 
 --- A row: one number or boolean per parameter, asked for now.
 -- @tparam function fn gets a parameter: name, kind, layer, shape, decay, frozen, …
@@ -382,7 +382,7 @@ function Params:discard()
   self.queue:discard()
 end
 
---- Remembers where expressions are built while on (slower), to find results without a use.
+--- While on, remembers where expressions are built, to find results without a use. Slower.
 function Params:trace(on)
   self.tracing = on and traces.new() or false
 end

@@ -3,9 +3,9 @@
 -- flush; those of persistent things (weights, moments, masks, named scalars) wait for the end of
 -- the step, so that a step can be discarded. Outside a step, looking at a value runs everything.
 --
--- Owns what waits (sets, requested scalars and rows, masks in their second copies), whether a step
--- is open, the compiled programs and what has run. No other file reads or writes these fields. How
--- a program is compiled is compile/'s; the states of a value are leaf.lua's.
+-- Owns: what waits (sets, requested scalars and rows, masks in their second copies), whether a step
+-- is open, the compiled programs and what has run. No other file reads or writes these fields.
+-- Leaves to others: compiling a program (compile/), the states of a value (leaf.lua).
 local C = require("fsam.C")
 local compile = require("fsam.vector.compile")
 local leaves = require("fsam.vector.leaf")
@@ -156,7 +156,7 @@ function Queue:discard()
 end
 
 --- Before memory is looked at: runs everything. Inside a step that is an error.
--- @tparam string what the name that the error gives it
+-- @tparam string what names it in the error
 function Queue:look(what)
   if self.in_step then
     source_line.fail("%s is looked at inside a step; only scalars can be read there (s:read)", what)

@@ -1,7 +1,7 @@
 --- Values as text for people: one line each, and tables of parameters.
 --
--- Owns the wording. It takes values of the language and calls their own methods; outside a step
--- printing a value computes it, inside a step nothing runs for the sake of a message.
+-- Owns: the wording. It calls the values' own methods. Outside a step, printing a value computes
+-- it; inside a step nothing runs because of a message.
 local code = require("fsam.vector.instructions")
 require("fsam.base.source_line").own()
 
@@ -69,7 +69,8 @@ local function table_of(columns, rows)
   return table.concat(lines, "\n")
 end
 
--- "embeddings", "layer 0", …, "head": what parameters.lua numbers -1, 0, … and one past the last.
+-- "embeddings", "layer 0", …, "head" for the numbers that parameters.lua gives: -1, 0, …, one past
+-- the last.
 local function layer_name(params, layer)
   local last = params.parameters[#params.parameters].layer
   for _, parameter in ipairs(params.parameters) do

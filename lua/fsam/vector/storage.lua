@@ -1,9 +1,9 @@
---- What has a name and memory: vectors, the working copy, masks, scalars. A storage knows the value
--- that its memory holds (`memory`) and the value that expressions built now will read (`now`: the
--- last set's, which may still wait). Both are leaves of expressions.
+--- Named things, which have memory: vectors, the working copy, masks, scalars. A storage knows the
+-- value that its memory holds (`memory`) and the value that expressions built now will read (`now`:
+-- the last set's, which may still wait). Both are leaves of expressions.
 --
--- Owns: making named things, fitting a value to one, queueing a set, and looking at memory. What
--- only masks can do is mask.lua's; running is queue.lua's.
+-- Owns: making named things, fitting a value to one, queueing a set, and looking at memory. Leaves
+-- to others: the methods of masks (mask.lua), running (queue.lua).
 local code = require("fsam.vector.instructions")
 local expression = require("fsam.vector.expression")
 local leaves = require("fsam.vector.leaf")
@@ -85,6 +85,9 @@ function methods.set(self, value, options)
     fail("%s:set: the value belongs to another model", self.name)
   end
   expression.use(value)
+  if self.class == CELLS then
+    methods.request(value) -- now: a pass may overwrite what it reduces before the set itself runs
+  end
   local leaf = leaves.new(self, "queued", value, source_line.here())
   self.now = leaf
   self.params.queue:add(leaf)
@@ -96,14 +99,14 @@ methods.fill = methods.set
 
 -- -- memory ---------------------------------------------------------------------------------------
 
---- The memory, with everything that waits done: f32[total], padding included (the working copy and
--- masks: their own forms).
+--- The memory, after all that waits has run: f32[total] with padding. The working copy is bf16[act]
+-- and behind it f32[total - act] (or f32[total]); a mask is i32[total / 32].
 function methods.tensor(self)
   self.params.queue:look(self.name)
   return self.raw
 end
 
---- One parameter's elements, with everything that waits done.
+--- One parameter's elements, after all that waits has run.
 -- @param parameter its name, or an entry of params.parameters
 -- @treturn cdata a tensor view of its shape
 function methods.parameter(self, parameter)
@@ -111,8 +114,8 @@ function methods.parameter(self, parameter)
   return self.params:view(self, parameter)
 end
 
---- The memory was written outside the language: a new value.
--- @param[opt] line what wrote it, as a text
+--- The memory was written outside the language, so it holds a new value.
+-- @tparam[opt] string line what wrote it, for messages; default: a model pass
 -- @raise while a set of this thing waits
 function M.touch(self, line)
   if not rawequal(self.now, self.memory) then
@@ -137,7 +140,7 @@ methods.overlap, methods.change = mask.overlap, mask.change
 methods.show = show.parameters
 Storage.__tostring = show.storage
 
---- Reads a scalar or row, or gives a number back.
+--- Reads a scalar or row; returns a number unchanged.
 M.read = expression.methods.read
 
 setmetatable(methods, expression.unknown(methods, "a vector"))

@@ -1,8 +1,8 @@
 --- A trace: the expressions that were built while it was on, and which of them found a use. It
 -- finds results that an author computed and dropped.
 --
--- Owns the list of built expressions and the set of used ones. Expressions report to it while
--- `params.tracing` is set (params:trace); the text of a message is the caller's.
+-- Owns: the list of built expressions and the set of used ones. Expressions report to it while
+-- `params.tracing` is set (params:trace). Leaves to others: a message's text (fsam.step.unused).
 local source_line = require("fsam.base.source_line")
 
 source_line.own()

@@ -1,4 +1,4 @@
--- Base optimizers against plain implementations in f64 with ordinary loops (optimizer_loops.lua),
+-- Base optimizers against plain implementations in f64 with ordinary loops (loops.lua),
 -- on a small model whose gradient is known (logistic.lua). Twenty steps, within 1e-5.
 local loops = require("spec.lua.optim.loops")
 local model = require("spec.lua.logistic")

@@ -59,10 +59,10 @@ describe("a pass", function()
       local _, both = run(model, list, { backward = true })
       peaks[layers] = { forward:memory().peak, both:memory().peak }
     end
-    -- Gradients are used again from layer to layer: six more layers cost no more for the way back.
-    local way_back = { peaks[2][2] - peaks[2][1], peaks[8][2] - peaks[8][1] }
+    -- Layers share the memory of gradients: six more layers cost backward no more of it.
+    local backward = { peaks[2][2] - peaks[2][1], peaks[8][2] - peaks[8][1] }
     assert.is_true(peaks[8][1] > 3 * peaks[2][1])
-    assert.is_true(way_back[2] < way_back[1] * 1.1)
+    assert.is_true(backward[2] < backward[1] * 1.1)
   end)
 
   it("gives zero for what is frozen or skipped, and for the rest what it gives without", function()

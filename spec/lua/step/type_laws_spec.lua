@@ -125,8 +125,8 @@ describe("the laws of", function()
     assert.is_true(bert.run(make(), 3) == bert.run(make(), 3))
   end)
 
-  -- On sgd: others divide by small numbers or take signs, which makes of rounding more than that;
-  -- as aesam's comparison does. All samples in the second pass: the same ones are chosen.
+  -- On sgd: other optimizers divide by small numbers or take signs, which enlarges rounding; so
+  -- does aesam's comparison. All samples in the second pass, so that both choose the same.
   each("micro-batches are one batch, within rounding", BOTH, function(t)
     return t and not t.name:find("aesam")
   end, function(make)

@@ -141,7 +141,7 @@ describe("the loop", function()
 end)
 
 describe("a skipped update", function()
-  it("is said and counted, and the run goes on", function()
+  it("is reported and counted, and the run goes on", function()
     local result, _, _, screen = words.go({ "--no-save" }, { fails = function(step)
       return step == 5 and "the loss is nan" or nil
     end })

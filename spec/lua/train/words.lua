@@ -41,7 +41,8 @@ end
 
 local arena = devices.arena(devices.open("cpu"), "words")
 
--- A vector as fsam.params keeps one: a name and a tensor, whose memory the stand-ins use directly.
+-- A vector like those of fsam.vector.params: a name and a tensor, whose memory the stand-ins use
+-- directly.
 local function vector(name)
   local tensor = Tensor.new(arena, "f32", { WORDS + 1 }, name, true)
   return {

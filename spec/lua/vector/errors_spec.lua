@@ -1,7 +1,7 @@
 local support = require("spec.lua.vector.support")
 local vector = require("fsam.vector")
 
--- (Results in parentheses: Lua forgets the line of a call that is returned as it is.)
+-- (Results stand in parentheses: Lua forgets the line of a tail call.)
 
 -- The message of what fn raises; it must start with this file and the line fn was called from.
 local function message(fn)
@@ -82,7 +82,7 @@ describe("a mistake in an expression is an error at its line:", function()
 end)
 
 describe("a traced model", function()
-  it("tells where results were built that nobody used", function()
+  it("reports where unused results were built", function()
     local P = support.model()
     local x = P:vector("x")
     P:trace(true)

@@ -238,7 +238,7 @@ describe("sets", function()
     assert.truthy(w)
   end)
 
-  it("give the working copy the same bits as by way of a vector", function()
+  it("give the working copy the same bits as through a vector", function()
     local P = support.model("bf16")
     local x, e, kept = P:vector("x"), P:vector("e"), P:vector("kept")
     support.fill(P, P.w, function(n) return support.number(n, 5) end)

@@ -126,7 +126,7 @@ describe("inside a step", function()
 end)
 
 describe("named scalars", function()
-  it("are f64, start where they are told, and mix with everything", function()
+  it("are f64, start at the value given, and mix with everything", function()
     local P = support.model()
     local mean, var = P:scalar("mean", 0.1), P:scalar("var")
     support.fill(P, P.g, function() return 2 end)
@@ -145,6 +145,22 @@ describe("named scalars", function()
     P.w:set(P.w + mean)
     assert.equal(support.f32(m), first(P, P.w))
     assert.is_true(P:scalar("mean") ~= nil and P:scalar("mean"):read() == m)
+  end)
+
+  it("keep a reduction whose vector is overwritten before the step ends", function()
+    local P = support.model()
+    local square = P:scalar("square", 1)
+    P.g:set(2)
+    for _, ending in ipairs({ "discard", "commit" }) do
+      P:begin_step()
+      square:set(square + P.g:dot(P.g))
+      P:flush()
+      P.g:set(5) -- as a second pass does
+      P:flush()
+      P[ending](P)
+      assert.equal(ending == "commit" and 1 + 4 * P.trainable or 1, square:read())
+      P.g:set(2)
+    end
   end)
 end)
 

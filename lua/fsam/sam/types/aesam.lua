@@ -1,5 +1,5 @@
---- AE-SAM (Jiang et al. 2023, alg. 1): SAM where the gradient is large by the standards of late,
--- else the base optimizer. With n = ‖g‖² and its running mean and variance,
+--- AE-SAM (Jiang et al. 2023, alg. 1): SAM where the gradient is large relative to its running
+-- mean, else the base optimizer. With n = ‖g‖² and its running mean and variance,
 --   mu ← delta mu + (1 - delta) n,  var ← delta var + (1 - delta) (n - mu)²,
 -- a step has a second pass if n ≥ mu + c sqrt(var); c goes from lambda2 to lambda1 over the run.
 local radius = require("fsam.sam.radius")

@@ -3,8 +3,8 @@
 -- delta the weight decay,
 --   g at w + n / sqrt(N s), n standard normal;  e = rho g / s from w;  d at w + e, clipped
 --   m ← b1 m + (1 - b1) (d + delta w);  w ← w - lr m / s;
---   s ← b2 s + (1 - b2) (sqrt(s) |g| + damping + delta)
--- where w moves by the old s, which is bsam_start before the first update.
+--   s ← b2 s + (1 - b2) (sqrt(s) |g| + damping + delta).
+-- w moves by the old s, which is bsam_start before the first update.
 local errors = require("fsam.errors")
 local radius = require("fsam.sam.radius")
 local sam = require("fsam.sam")

@@ -9,7 +9,7 @@ local sam = require("fsam.sam")
 
 local M = {}
 
---- Is a tensor perturbed? By seed, step and parameter.
+--- Is a tensor perturbed? Drawn by seed, step and parameter.
 function M.is_in(s, parameter)
   return s:random(parameter.index) < s.beta
 end
@@ -39,7 +39,7 @@ function M.inside(s, is_in)
 end
 
 --- The samples whose loss rises most from w to w + e.
--- @tparam boolean ties are those in that rise as much as the last one?
+-- @tparam boolean ties do those count that rise as much as the last one?
 -- @treturn {number,…} ordinals, ascending
 function M.risen(s, ties)
   local rise, order = {}, {}

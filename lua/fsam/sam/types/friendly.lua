@@ -1,5 +1,5 @@
---- Friendly SAM (Li et al. 2024, alg. 1): the ascent leaves out what all batches share, an average
--- m of past gradients, and follows this batch's own noise,
+--- Friendly SAM (Li et al. 2024, alg. 1): the ascent subtracts what all batches share, an average m
+-- of past gradients, and follows this batch's own noise,
 --   d = g - sigma m,  e = rho d / ‖d‖,  m ← lambda m + (1 - lambda) g.
 local radius = require("fsam.sam.radius")
 local sam = require("fsam.sam")

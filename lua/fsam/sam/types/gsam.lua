@@ -1,6 +1,6 @@
---- GSAM (Zhuang et al. 2022): besides descending along g2, the gradient at the perturbed point, it
--- climbs down the surrogate gap with what g has orthogonal to g2 (their alg. 1), one projection for
--- the whole model:
+--- GSAM (Zhuang et al. 2022, alg. 1): it descends along g2, the gradient at the perturbed point,
+-- and lowers the surrogate gap by the part of g that is orthogonal to g2. One projection for the
+-- whole model:
 --   d = g2 - alpha (g - g2 (g·g2) / (g2·g2))
 -- rho is proportional to the learning rate, between rho and rho_min (fsam.sam.radius).
 local radius = require("fsam.sam.radius")

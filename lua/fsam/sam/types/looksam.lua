@@ -1,6 +1,6 @@
---- LookSAM (Liu et al. 2022, alg. 1): a second pass on every k-th step only. There it keeps what g2
--- has orthogonal to g, v = g2 - g (g2·g) / (g·g); in between it adds that direction again at g's
--- scale,
+--- LookSAM (Liu et al. 2022, alg. 1): a second pass on every k-th step only. There it keeps the
+-- part of g2 that is orthogonal to g, v = g2 - g (g2·g) / (g·g). In between it adds that direction
+-- again at g's scale,
 --   d = g + alpha v ‖g‖ / ‖v‖.
 local radius = require("fsam.sam.radius")
 local sam = require("fsam.sam")

@@ -1,6 +1,6 @@
---- Momentum SAM (Becker et al. 2024, alg. 1): the only pass of a step is taken where the base
--- optimizer's momentum v is about to lead, at w - rho v / ‖v‖; w itself stays where it is, so
--- evaluation and saving see no perturbation. It costs no second pass.
+--- Momentum SAM (Becker et al. 2024, alg. 1): a step's only pass is at w - rho v / ‖v‖, ahead along
+-- the base optimizer's momentum v. w itself does not move, so evaluation and saving see no
+-- perturbation. It costs no second pass.
 local errors = require("fsam.errors")
 local radius = require("fsam.sam.radius")
 local sam = require("fsam.sam")

@@ -1,5 +1,5 @@
---- Stable SAM (Tan et al. 2024): the second gradient at the first one's length, d = g2 ‖g‖ / ‖g2‖,
--- so that perturbing changes where a step goes and not how far.
+--- Stable SAM (Tan et al. 2024): the second gradient at the first one's length, d = g2 ‖g‖ / ‖g2‖.
+-- Perturbing changes a step's direction, not its length.
 local radius = require("fsam.sam.radius")
 local sam = require("fsam.sam")
 

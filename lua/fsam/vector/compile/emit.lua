@@ -2,8 +2,8 @@
 -- straight to its vector when nothing after it in the sweep still reads the old one, else through
 -- a temporary at the end.
 --
--- Owns what each sweep computes and stores, and in which order. How a single value is computed is
--- values.lua's (vectors) and scalars.lua's; where it lives is registers.lua's.
+-- Owns: what each sweep computes and stores, and in which order. Leaves to others: how a single
+-- value is computed (values.lua, scalars.lua), where it lives (registers.lua).
 local code = require("fsam.vector.instructions")
 local registers = require("fsam.vector.compile.registers")
 local scalars_of = require("fsam.vector.compile.scalars")
@@ -48,8 +48,8 @@ local function reduce(plan, scalars, values, id)
     { op = op, inputs = inputs, kinds = 0, out = (scalars:value(id)) }
 end
 
--- Readers of a vector before the set that overwrites it, so that it can be computed in place; where
--- they go round in a circle, as they were queued.
+-- Orders a sweep's sets: readers of a vector come before the set that overwrites it, so that this
+-- set can be computed in place. Where they form a circle, the order of queueing decides.
 local function in_order(plan, time, sets)
   local readers = {} -- readers[set] = sets that read what it overwrites
   for _, set in ipairs(sets) do
@@ -74,7 +74,7 @@ local function in_order(plan, time, sets)
   return ordered
 end
 
--- Computes a set's value. What the working copy rounds anyway is stored unrounded.
+-- Computes a set's value. A store to the working copy rounds, so a rounding before it is left out.
 local function compute_set(plan, values, set)
   local ref, slot = values:behind(set.value)
   if set.class == code.ACT and ref > 0 and not slot and plan.op[ref] == OP.ROUND

@@ -4,7 +4,7 @@
 -- One after the other: key.lua walks over the expressions and writes records, which are the key of
 -- the cache; plan.lua says which sets and reductions run in which sweep over memory; emit.lua,
 -- values.lua and scalars.lua make instructions, and registers.lua places their values. When a
--- program runs is the queue's decision (queue.lua).
+-- program runs, queue.lua decides.
 local C = require("fsam.C")
 local code = require("fsam.vector.instructions")
 local emit = require("fsam.vector.compile.emit")
@@ -21,7 +21,7 @@ local M = {}
 
 local FIELDS = { "op", "space", "kinds", "out", "a", "b", "c", "d" }
 
--- Compiles what the last walk has recorded.
+-- Compiles the records of the last walk.
 local function compile(device)
   local plan = plans.plan(keys.records())
   local bound, numbers, cells = keys.binding_sizes()
@@ -61,7 +61,7 @@ function M.program_of(programs, device, sets, outs, selection)
   return program, keys.binding(), kept, handles
 end
 
---- A program as text, one instruction per line: for specs and curious people.
+--- A program as text, one instruction per line, for specs and for reading.
 function M.describe(program)
   local lines = {}
   for i, x in ipairs(program.code) do

@@ -1,15 +1,16 @@
---- The structure of what is about to run, as a key, and at the same time what the program will be
--- bound to. One walk over the expressions, children first, writes a record of five integers per
--- node; numbers become argument slots, storages bound vectors, computed scalars cells, each
--- numbered in the order of the walk. Equal records mean equal programs: plan.lua plans from the
--- records alone, so a program cannot depend on anything that is not in its key.
+--- The structure of what is about to run, as a key, and at the same time the program's binding. One
+-- walk over the expressions, children first, writes a record of five integers per node; numbers
+-- become argument slots, storages bound vectors, computed scalars cells, each numbered in the order
+-- of the walk. Equal records mean equal programs: plan.lua plans from the records alone, so a
+-- program cannot depend on anything that is not in its key.
 --
 -- Records: op, kind, a, b, c. An operand is a record's number (from 1), or minus an argument
 -- slot's, or 0. LEAF and QUEUED have their storage class as kind; LEAF's a is the bound vector or
 -- cell, QUEUED's a its value; SET: a its QUEUED record, b the bound vector or cell; OUT: a, and b
 -- its cell; CELL: a its cell.
 --
--- Owns the records and the binding's arrays, until the next walk. Runs and keeps nothing.
+-- Owns: the records and the binding's arrays, until the next walk. Leaves to others: what they are
+-- used for (plan.lua, queue.lua).
 local C = require("fsam.C")
 local code = require("fsam.vector.instructions")
 local source_line = require("fsam.base.source_line")
@@ -41,7 +42,7 @@ local function reserve(want)
 end
 reserve(512)
 
--- Arrays grow between walks only: a walk that does not fit is begun again with twice the room.
+-- Arrays grow between walks only: a walk that does not fit begins again with twice the capacity.
 local TOO_SMALL = {}
 
 local function record(op, kind, a, b, c)
@@ -200,7 +201,7 @@ function M.walk(sets, outs, key)
   return ffi.string(records, count * 20), kept, handles
 end
 
---- What the last walk was bound to: fsam_binding.
+--- The binding of the last walk: fsam_binding.
 function M.binding()
   return binding
 end

@@ -7,7 +7,7 @@
 -- earlier one (its inputs are still in memory then, because the set itself will read them later).
 -- Raising times until nothing changes ends, because no time rises above the highest level.
 --
--- Owns the order of the work, and nothing of how it is done (emit.lua).
+-- Owns: the order of the work. Leaves to others: how it is done (emit.lua).
 local code = require("fsam.vector.instructions")
 require("fsam.base.source_line").own()
 

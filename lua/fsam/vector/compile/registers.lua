@@ -1,6 +1,7 @@
 --- Where the values of a sweep live: in their vector itself, or in one of a few temporaries.
 --
--- Owns these places. It takes a sweep's finished list of instructions (values.lua) and its sets.
+-- Owns: these places. It works on a sweep's sets and its finished list of instructions
+-- (values.lua).
 local code = require("fsam.vector.instructions")
 require("fsam.base.source_line").own()
 

@@ -1,8 +1,8 @@
 --- The scalars and rows of one program: their registers, and the instructions that compute them
 -- between the sweeps. Each record is computed once in a program.
 --
--- Owns the register numbers of scalars, rows and uniforms (a scalar or row, spread to the elements
--- of a sweep). Vectors are values.lua's.
+-- Owns: the register numbers of scalars, rows and uniforms (a scalar or row, spread to the elements
+-- of a sweep). Leaves to others: vectors (values.lua).
 local code = require("fsam.vector.instructions")
 require("fsam.base.source_line").own()
 

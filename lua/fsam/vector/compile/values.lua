@@ -3,9 +3,9 @@
 -- become one where the first has no other reader. Operands are { "m", slot } (a bound vector),
 -- { "v", number } (a value of this sweep), { "u", uniform } or { "s", scalar register }.
 --
--- Owns the sweep's list of instructions while it grows, and how records become instructions. Which
--- records a sweep computes is emit.lua's; where values live is registers.lua's; scalars and rows
--- are scalars.lua's.
+-- Owns: the sweep's list of instructions while it grows, and how records become instructions.
+-- Leaves to others: which records a sweep computes (emit.lua), where values live (registers.lua),
+-- scalars and rows (scalars.lua).
 local code = require("fsam.vector.instructions")
 require("fsam.base.source_line").own()
 
