@@ -9,7 +9,7 @@ if(CMAKE_CXX_COMPILER)
   list(REMOVE_ITEM FSAM_SIMT_SOURCES ${CMAKE_SOURCE_DIR}/kernels/vector/module.cu)
   set_source_files_properties(${FSAM_SIMT_SOURCES} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
   add_library(fsam-simt SHARED EXCLUDE_FROM_ALL spec/simt/simt.cpp spec/simt/cublaslt.cpp
-    spec/simt/module.cpp spec/simt/recorder.cpp spec/simt/recording.cpp spec/simt/cudnn_attention.cpp
+    spec/simt/module.cpp spec/simt/program_replay.cpp spec/simt/graph.cpp spec/simt/cudnn_attention.cpp
     ${FSAM_SIMT_SOURCES} kernels/vector/programs_cuda.c
     kernels/vector/source_cuda.c kernels/vector/sweep_cuda.c
     kernels/vector/instruction_text_cuda.c kernels/vendor/nvrtc_cuda.c kernels/vendor/cubin_cache_cuda.c)

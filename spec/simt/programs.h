@@ -1,4 +1,4 @@
-/* programs.h: recorded vector programs (recorder.cpp) and the libraries that their generated
+/* programs.h: recorded vector programs (program_replay.cpp) and the libraries that their generated
  * kernels are built into (module.cpp). */
 #ifndef FSAM_SIMT_PROGRAMS_H
 #define FSAM_SIMT_PROGRAMS_H

@@ -1,4 +1,4 @@
---- Vector programs twice: on the CPU, recorded (recorder.cpp), and by their generated CUDA kernels
+--- Vector programs twice: on the CPU, recorded (program_replay.cpp), and by their generated CUDA kernels
 -- on the shim. Any Lua that runs vector programs can be recorded, whole spec files included; what
 -- was recorded is then built into few libraries at once, because a compiler takes about as long for
 -- one program as for twenty. Libraries are kept under their content's name in the build folder.

@@ -171,7 +171,7 @@ static inline void multiply_add(float c[4], const uint32_t a[4], uint32_t b0, ui
 int simt_launch(const char *name, dim3 grid, int threads, size_t shared, void (*body)(void *),
                 void *context);
 
-/* Keeps work for later where the device is recording, else does it (recording.cpp). */
+/* Keeps work for later where the device is recording, else does it (graph.cpp). */
 int simt_do(const fsam_device *device, const std::function<int()> &work);
 extern const fsam_recorder simt_recorder;
 

@@ -1,4 +1,4 @@
-/* recorder.cpp: what vector programs did on the CPU, done again by their CUDA kernels, on the shim
+/* program_replay.cpp: what vector programs did on the CPU, done again by their CUDA kernels, on the shim
  * or on a GPU. While a CPU device is recorded, each program that runs on it is kept with all that
  * it read and all that it left; a replay runs the generated kernels on the former and compares with
  * the latter, the padding included, bit for bit but for two things: which NaN a NaN is, and on a

@@ -1,4 +1,4 @@
-/* recording.cpp: graphs (fsam_recorder) on the shim: a list of what was to be done. Memory cannot
+/* graph.cpp: graphs (fsam_recorder) on the shim: a list of what was to be done. Memory cannot
  * be had while it is made, as on a GPU. */
 #include "spec/simt/simt.h"
 
