@@ -1,40 +1,40 @@
-/* graph.cpp: graphs (fsam_recorder) on the shim: a list of what was to be done. Memory cannot
- * be had while it is made, as on a GPU. */
+/* graph.cpp: graphs (fsam_graphs of engine.h) on the shim: a graph is the list of its recorded
+ * work. As on a GPU, no memory can be allocated while the device records (simt.cpp). */
 #include "spec/simt/simt.h"
 
 #include <vector>
 
 namespace {
 
-typedef std::vector<std::function<int()>> recording;
+typedef std::vector<std::function<int()>> graph;
 
 int begin(fsam_device *, void **out) {
-  *out = new recording;
+  *out = new graph;
   return FSAM_OK;
 }
 
-void free_recording(fsam_device *, void *r) { delete (recording *)r; }
+void free_graph(fsam_device *, void *g) { delete (graph *)g; }
 
-int end(fsam_device *device, void *r, void **recorded) {
+int end(fsam_device *device, void *g, void **recorded) {
   if (recorded)
-    *recorded = r;
+    *recorded = g;
   else
-    free_recording(device, r);
+    free_graph(device, g);
   return FSAM_OK;
 }
 
 int run(fsam_device *, void *recorded) {
-  for (const std::function<int()> &work : *(recording *)recorded) FSAM_TRY(work());
+  for (const std::function<int()> &work : *(graph *)recorded) FSAM_TRY(work());
   return FSAM_OK;
 }
 
 }  // namespace
 
-const fsam_recorder simt_recorder = {begin, end, run, free_recording};
+const fsam_graphs simt_graphs = {begin, end, run, free_graph};
 
 int simt_do(const fsam_device *device, const std::function<int()> &work) {
-  recording *r = (recording *)device->recording;
-  if (!r) return work();
-  r->push_back(work);
+  graph *g = (graph *)device->capture;
+  if (!g) return work();
+  g->push_back(work);
   return FSAM_OK;
 }
