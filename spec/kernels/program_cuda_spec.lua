@@ -1,4 +1,4 @@
--- Vector programs' generated CUDA kernels. The shim runs again all programs of the vector language's
+-- Vector programs' generated CUDA kernels. The shim replays all programs of the vector language's
 -- specs, and of steps of every sam-type and base optimizer, and must leave the CPU's bits. NVRTC
 -- compiles them without a warning and contracts nothing.
 local C = require("fsam.C")
