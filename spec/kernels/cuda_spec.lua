@@ -49,14 +49,14 @@ describe("cuda", function()
     end
   end)
 
-  it("tells of labels that are no class when a result is read", function()
+  it("reports labels that are no class when a result is read", function()
     assert.equal("cross_entropy: labels names a class that the logits do not have",
       twins.fault(simt.open, "cross_entropy", function(s)
         twins.spoil(s, "labels", 1, -3)
       end))
   end)
 
-  it("tells of samples that are longer than the batch says when a result is read", function()
+  it("reports samples that are longer than the batch says when a result is read", function()
     assert.equal("attention: a sample is longer than its batch says, or not where it should be",
       twins.fault(simt.open, "attention", function(s)
         s.batch.longest = 2

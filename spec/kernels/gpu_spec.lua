@@ -40,7 +40,7 @@ describe("gpu", function()
     }, { __index = runs }))
   end
 
-  it("tells of faults in data when a result is read", function()
+  it("reports faults in data when a result is read", function()
     assert.equal("embedding: ids names a row that the word table does not have",
       twins.fault(open, "embedding", function(s)
         twins.spoil(s, "ids", 2, -1)
