@@ -4,10 +4,11 @@
 -- A mask's steps are averaged over an interval: (the step that makes it + 99 others) / 100. On a
 -- machine that does other work too, time of the processor with one thread says more than seconds.
 --
---     fsam-lua bench/sam-step.lua [ROUNDS = 3] [PRECISION = fp32] [THREADS = all] [ARCH]
+--     fsam-lua bench/sam-step.lua [ROUNDS = 3] [PRECISION = fp32] [THREADS = all]
+--         [ARCH = roberta_base, or another with RoBERTa's vocabulary]
 local fsam = require("fsam")
 local C = require("fsam.C")
-local batches = require("fsam.data.packing")
+local packing = require("fsam.data.packing")
 
 local rounds, precision = tonumber(arg[1] or 3), arg[2] or "fp32"
 local arch = arg[4] or "roberta_base"
@@ -34,7 +35,7 @@ local function pack(first, count, ordinal)
   for i = 1, count do
     list[i] = sample(first + i)
   end
-  return batches.pack(list, { pad_id = model.pad_id, position_offset = model.position_offset,
+  return packing.pack(list, { pad_id = model.pad_id, position_offset = model.position_offset,
     first_ordinal = ordinal })
 end
 

@@ -1,5 +1,5 @@
---- The optimizer's part of a step against copying the bytes that it must touch, in alternation:
--- passes are played by a function that leaves the gradient as it is. And a sam-type that is defined
+--- The optimizer's part of a step against copying the bytes that it must touch, in alternation. A
+-- function that leaves the gradient unchanged stands for the passes. And a sam-type that is defined
 -- here, as in a recipe, against the same one built in.
 --
 --     fsam-lua bench/step-bytes.lua [PARAMETERS = 64e6] [PRECISION = f32] [THREADS = all]

@@ -1,6 +1,5 @@
-/* vector_peer.c: the loops that someone would write by hand for what bench/vector.lua measures,
- * with the same reads, writes, reductions and roundings (-O3 -march=native -ffp-contract=off,
- * OpenMP). */
+/* vector_peer.c: loops written by hand for what bench/vector.lua measures, with the same reads,
+ * writes, reductions and roundings (-O3 -march=native -ffp-contract=off, OpenMP). */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>

@@ -1,20 +1,20 @@
-# The CUDA half, and the texts that its compiler at run time needs. Included by CMakeLists.txt.
+# The CUDA half, and the headers that NVRTC needs at run time. Included by CMakeLists.txt.
 
-# The headers of vector programs' generated source, as strings: NVRTC gets them from the library.
+# The headers of vector programs' generated source, as strings for NVRTC.
 set(FSAM_PROGRAM_HEADERS kernels/cuda/machine.cuh kernels/vector/arguments.h
   kernels/vector/generated.cuh kernels/vector/vector_math.cuh engine/philox.h engine/program.def)
 set(FSAM_PROGRAM_TEXTS ${CMAKE_BINARY_DIR}/cuda/program_texts.h)
 add_custom_command(OUTPUT ${FSAM_PROGRAM_TEXTS} DEPENDS ${FSAM_PROGRAM_HEADERS} cmake/embed.cmake
   COMMAND ${CMAKE_COMMAND} -DROOT=${CMAKE_SOURCE_DIR} "-DFILES=${FSAM_PROGRAM_HEADERS}"
           -DOUT=${FSAM_PROGRAM_TEXTS} -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM)
-add_custom_target(program-texts DEPENDS ${FSAM_PROGRAM_TEXTS}) # what compiles nvrtc_cuda.c needs it
+add_custom_target(program-texts DEPENDS ${FSAM_PROGRAM_TEXTS}) # for targets with nvrtc_cuda.c
 set_source_files_properties(kernels/vendor/nvrtc_cuda.c PROPERTIES
   OBJECT_DEPENDS ${FSAM_PROGRAM_TEXTS} INCLUDE_DIRECTORIES ${CMAKE_BINARY_DIR}/cuda)
 
-# The CUDA half: libfsam-cuda.so, which libfsam.so opens when a GPU is asked for. Compiling it takes
-# longer than everything else, and no GPU has run it yet, so that a plain build makes it only with
-# FSAM_CUDA=ON; with AUTO it is the target fsam-cuda. Code for sm_80 and sm_90, and PTX for what
-# comes later. CUDA's runtime is linked in; the driver is opened when used.
+# The CUDA half: libfsam-cuda.so, which libfsam.so opens when a script asks for a GPU. Compiling it
+# takes longer than all else, so that a plain build makes it only with FSAM_CUDA=ON; with AUTO it is
+# the target fsam-cuda. It has code for sm_80 and sm_90, and PTX for later GPUs. CUDA's runtime is
+# linked in; the driver is opened at the first use.
 file(GLOB FSAM_CUDA_SOURCES CONFIGURE_DEPENDS kernels/*.cu kernels/*/*.cu)
 file(GLOB FSAM_CUDA_ENGINE CONFIGURE_DEPENDS engine/cuda/*.cu)
 file(GLOB FSAM_CUDA_HOST_SOURCES CONFIGURE_DEPENDS kernels/*/*_cuda.c)

@@ -1,4 +1,4 @@
-# Targets for who works on this: check, docs, bench, lint. Included by CMakeLists.txt.
+# Targets for developers: check, docs, bench, lint. Included by CMakeLists.txt.
 find_program(BUSTED busted)
 find_program(LDOC ldoc)
 if(BUSTED)
@@ -10,7 +10,7 @@ if(LDOC)
   add_custom_target(docs WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
     COMMAND ${LDOC} --dir ${CMAKE_BINARY_DIR}/docs --project fsam-lua lua/fsam)
 endif()
-# What bench/vector.lua measures against: built for this very machine, never installed.
+# bench/vector.lua measures against this library: built for this very machine, never installed.
 add_library(fsam_bench_peer SHARED EXCLUDE_FROM_ALL bench/vector_peer.c)
 target_compile_options(fsam_bench_peer PRIVATE -O3 -march=native -ffp-contract=off -fno-math-errno
   -fno-trapping-math -fvisibility=default)

@@ -1,5 +1,5 @@
-# Writes a C header with the texts of FILES (a list of paths within the tree), for a compiler that
-# has no files: initialisers of pairs of strings, the name by which a kernel includes it, its text.
+# Writes a C header with the texts of FILES (a list of paths within the tree), for NVRTC, which gets
+# headers from memory. Each is a pair of strings: the name in #include, and the text.
 set(out "/* Generated from ${FILES}; edit those. */\n")
 foreach(file IN LISTS FILES)
   file(READ ${ROOT}/${file} text)

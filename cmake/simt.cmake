@@ -1,4 +1,5 @@
-# The CUDA kernels for the CPU, run by spec/kernels/cuda_spec.lua, which builds them first.
+# The shim: the CUDA kernels compiled for the CPU. The specs that run them build it
+# (spec/simt/device.lua). Included by CMakeLists.txt.
 include(CheckLanguage)
 check_language(CXX)
 if(CMAKE_CXX_COMPILER)
@@ -9,14 +10,14 @@ if(CMAKE_CXX_COMPILER)
   list(REMOVE_ITEM FSAM_SIMT_SOURCES ${CMAKE_SOURCE_DIR}/kernels/vector/module.cu)
   set_source_files_properties(${FSAM_SIMT_SOURCES} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
   add_library(fsam-simt SHARED EXCLUDE_FROM_ALL spec/simt/simt.cpp spec/simt/cublaslt.cpp
-    spec/simt/module.cpp spec/simt/recorder.cpp spec/simt/recording.cpp spec/simt/cudnn_attention.cpp
-    ${FSAM_SIMT_SOURCES} kernels/vector/programs_cuda.c
+    spec/simt/module.cpp spec/simt/program_replay.cpp spec/simt/graph.cpp
+    spec/simt/cudnn_attention.cpp ${FSAM_SIMT_SOURCES} kernels/vector/programs_cuda.c
     kernels/vector/source_cuda.c kernels/vector/sweep_cuda.c
     kernels/vector/instruction_text_cuda.c kernels/vendor/nvrtc_cuda.c kernels/vendor/cubin_cache_cuda.c)
   set_target_properties(fsam-simt PROPERTIES CXX_STANDARD 17 CXX_VISIBILITY_PRESET hidden)
   target_include_directories(fsam-simt PRIVATE spec/simt ${CMAKE_SOURCE_DIR} ${FSAM_GENERATED})
   target_compile_definitions(fsam-simt PRIVATE FSAM_SIMT=1 FSAM_VERSION="${PROJECT_VERSION}")
-  # The device itself, on a runtime that puts everything off.
+  # engine/cuda itself, on a runtime that puts all work off until the host waits (runtime.cpp).
   set_source_files_properties(${FSAM_CUDA_ENGINE} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
   target_sources(fsam-simt PRIVATE spec/simt/runtime.cpp ${FSAM_CUDA_ENGINE})
   target_compile_options(fsam-simt PRIVATE -O2 -Wall -Wextra -Wno-unknown-pragmas

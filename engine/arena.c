@@ -1,7 +1,7 @@
-/* arena.c: memory with explicit lifetimes. An arena lays blocks one after another inside large
- * chunks and takes all of them back at once; a tensor remembers its block's slot and serial number,
- * so that using it after a reset is an error that names it. What device a chunk lies on is the
- * device's business. */
+/* arena.c: memory with explicit lifetimes, and the tensors in it. An arena lays blocks one after
+ * another inside large chunks and takes all of them back at once. A tensor remembers its block's
+ * slot and serial number, so that using it after a reset is an error that names it. Leaves to
+ * others: where chunks come from (the device's fsam_memory), values of tensors (tensor.c). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +49,8 @@ int64_t fsam_arena_live(const fsam_arena *a) { return a->live; }
 
 int64_t fsam_arena_peak(const fsam_arena *a) { return a->peak; }
 
-/* After a reset an arena that had grown by pieces becomes one chunk of the whole size, so that the
- * next pass finds its memory in one piece and at the same offsets. */
+/* A reset replaces several chunks by one of their total size, so that the next pass finds its
+ * memory in one piece and at the same offsets. */
 void fsam_arena_reset(fsam_arena *a) {
   if (a->block_count && a->device->memory->reuse) a->device->memory->reuse(a->device);
   a->block_count = 0;
@@ -133,11 +133,11 @@ int fsam_tensor_new(fsam_tensor *out, fsam_arena *a, int dtype, int rank, const 
   FSAM_TRY(set_shape(&t, rank, shape, name));
   int64_t bytes = fsam__elements(&t) * fsam__dtype_bytes(dtype);
   t.data = push(a, bytes ? bytes : 1, &t.slot, &t.serial);
-  char room[64];
+  char left[64];
   if (!t.data)
     return fsam__fail(FSAM_ENOMEM, "%s arena: no memory for %s (%.1f MB; %.1f MB are in use%s)",
                       a->name, t.name, (double)bytes / 1e6, (double)a->live / 1e6,
-                      fsam__room(a->device, room));
+                      fsam__memory_left(a->device, left));
   if (zeroed) FSAM_TRY(a->device->memory->zero(a->device, t.data, (size_t)bytes));
   *out = t;
   return FSAM_OK;

@@ -1,7 +1,7 @@
 /* check.c: the checks of arguments that every public function of the kernels begins with: tensors
  * against a type and a shape, batches, dropout. Each raises one line that names the function, the
- * argument, what it got and what it expected. What the message is kept in: error.c; whether a
- * tensor is alive: arena.c. */
+ * argument, what it got and what it expected. Leaves to others: keeping the message (error.c),
+ * whether a tensor is alive (arena.c). */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* device.c: opening a device, the CPU's memory and instruction sets. The CUDA half is
- * behind one door, fsam__device_open_cuda (device_cuda.c), and is opened only when asked for. */
+/* device.c: opening and closing devices. Owns: the CPU device, instruction sets, the slots of
+ * vendor libraries. Leaves to others: threads (threads.c); the CUDA half, behind one door,
+ * fsam__device_open_cuda (cuda/device_cuda.c), which opens it only when asked for. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -107,12 +108,12 @@ int fsam_device_open(fsam_device **out, const char *name) {
   fsam__threads_settle();
   if (!strcmp(name, "cpu")) return open_cpu(out);
   if (!strcmp(name, "cuda")) return fsam__device_open_cuda(out);
-  if (!strcmp(name, "auto")) /* without a GPU this must cost nothing: the driver is asked first */
+  if (!strcmp(name, "auto")) /* fsam_gpus first: without a GPU this must cost nothing */
     return fsam_gpus() > 0 && fsam__device_open_cuda(out) == FSAM_OK ? FSAM_OK : open_cpu(out);
   return fsam__fail(FSAM_EINVAL, "device %s is unknown (cpu, cuda, auto)", name);
 }
 
-/* -- what the kernels' libraries keep ---------------------------------------------------------- */
+/* -- slots of vendor libraries ----------------------------------------------------------------- */
 
 typedef struct fsam_slot {
   void *kept;
@@ -155,11 +156,11 @@ const char *fsam_device_name(const fsam_device *d) { return d->name; }
 
 const char *fsam_device_text(const fsam_device *d) { return d->text; }
 
-const char *fsam__room(fsam_device *d, char text[64]) {
+const char *fsam__memory_left(fsam_device *d, char text[64]) {
   size_t left = 0, total = 0;
   text[0] = 0;
-  if (!d->memory->room) return text;
-  d->memory->room(d, &left, &total);
+  if (!d->memory->left) return text;
+  d->memory->left(d, &left, &total);
   snprintf(text, 64, "; the GPU has %.1f of %.1f GB left", (double)left / 1e9, (double)total / 1e9);
   return text;
 }

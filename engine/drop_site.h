@@ -1,5 +1,5 @@
-/* drop_site.h: a dropout site as kernels use it, on either device. How bits are drawn from it:
- * dropout.h on the CPU, dropout.cuh on CUDA. */
+/* drop_site.h: a dropout site as kernels use it, on either device. Leaves to others: drawing its
+ * bits (kernels/simd/drop.h on the CPU, kernels/cuda/drop.cuh on CUDA). */
 #ifndef FSAM_DROP_SITE_H
 #define FSAM_DROP_SITE_H
 
@@ -14,10 +14,10 @@
 /* One dropout site, ready to use. threshold 0: nothing is dropped. */
 typedef struct drop_site {
   uint32_t threshold, seed, step, site;
-  float keep; /* what the elements that stay are multiplied by */
+  float keep; /* the factor of the elements that are not dropped */
 } drop_site;
 
-/* The site without what its pass says. */
+/* The site without seed, step and draw, which the pass has. */
 static inline drop_site drop_site_of(const fsam_dropout *dropout) {
   drop_site d = {0, 0, 0, 0, 1.0f};
   if (!dropout) return d;
@@ -27,7 +27,8 @@ static inline drop_site drop_site_of(const fsam_dropout *dropout) {
   return d;
 }
 
-/* The site in the batch's pass, which is read here: where its memory is. */
+/* Adds the pass's seed, step and draw. Reads the pass, so call it where that memory is readable: on
+ * a GPU, in the kernel. */
 SITE_FUNCTION drop_site drop_site_in(drop_site d, const fsam_batch *batch) {
   if (!d.threshold) return d;
   d.seed = batch->pass->seed;

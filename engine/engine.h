@@ -1,6 +1,6 @@
 /* engine.h: what kernels and the engine's own files may use of the engine beyond fsam.h. Private to
  * the library. Owns: the device struct with its kernel table, raising errors, checks of arguments.
- * Leaves to others: vector programs (program.h), how dropout counts (drop_site.h). */
+ * Leaves to others: vector programs (program.h), dropout sites (drop_site.h). */
 #ifndef FSAM_ENGINE_H
 #define FSAM_ENGINE_H
 
@@ -20,15 +20,15 @@ int fsam__fail(int code, const char *format, ...) __attribute__((format(printf, 
 fsam_device *fsam__device_of(const fsam_tensor *t);
 
 /* "; the GPU has 1.2 of 150.1 GB left" for a message about missing memory, "" on the CPU. */
-const char *fsam__room(fsam_device *device, char text[64]);
+const char *fsam__memory_left(fsam_device *device, char text[64]);
 
 /* Scratch memory of the device, at least `bytes` of it, 64-byte aligned, until the next call. A
  * kernel calls this once, before its parallel part. FSAM_ENOMEM. */
 int fsam__workspace(void **out, fsam_device *device, size_t bytes);
 
-/* Where a library of mathematics keeps what it has for this device: **slot is its pointer, NULL at
- * first. A slot belongs to the function that frees it; the device calls that function once, when it
- * closes, unless the pointer is still NULL. FSAM_ENOMEM. */
+/* Where a vendor library keeps its state for this device: **slot is its pointer, NULL at first.
+ * free_kept names the slot: each such function has one. The device calls it once, when it closes,
+ * unless the pointer is still NULL. FSAM_ENOMEM. */
 int fsam__device_slot(void ***slot, fsam_device *device, void (*free_kept)(void *kept));
 
 /* Fails while the device's work is being recorded: "cannot `what` …". */
@@ -44,47 +44,48 @@ typedef struct fsam_kernels {
 #undef FSAM_KERNEL
 } fsam_kernels;
 
-/* Memory of a device. All of it happens in the order of the calls and of the kernels between them.
- * The host may use its side of a copy when the call returns; a GPU's copy_in waits for nothing (its
- * data lies in a buffer until then), its copy_out for all that was queued. */
+/* Memory of a device. Copies happen in the order of the calls and of the kernels between them. The
+ * host may use its side of a copy when the call returns: a GPU's copy_in takes the data into a
+ * buffer and waits for nothing, its copy_out waits for all that was queued. */
 typedef struct fsam_memory {
   void *(*alloc)(fsam_device *device, size_t bytes); /* NULL when there is none; 64-byte aligned */
   void (*free)(fsam_device *device, void *p);
   int (*zero)(fsam_device *device, void *p, size_t bytes);
   int (*copy_in)(fsam_device *device, void *to, const void *from, size_t bytes);
   int (*copy_out)(fsam_device *device, void *to, const void *from, size_t bytes);
-  /* A GPU's; NULL on the CPU. A copy to the host that waits for what is queued now, not for what
-   * comes later: *ticket is ended once, with `to` = NULL when the data is not wanted any more. */
+  /* The rest is NULL on the CPU. read_begin starts a copy to the host that waits for the work
+   * queued so far, not for later work. Each *ticket is ended once, with `to` = NULL when the data
+   * is not wanted any more. */
   int (*read_begin)(fsam_device *device, void **ticket, const void *from, size_t bytes);
   int (*read_end)(fsam_device *device, void *ticket, void *to);
   void (*reuse)(fsam_device *device); /* an arena took memory back: later work may overwrite it */
-  void (*room)(fsam_device *device, size_t *left, size_t *total); /* of the GPU's memory, bytes */
-  void (*close)(fsam_device *device); /* its last act, when all memory has been freed */
+  void (*left)(fsam_device *device, size_t *left, size_t *total); /* bytes of the GPU's memory */
+  void (*close)(fsam_device *device); /* called last, when all memory has been freed */
 } fsam_memory;
 
-/* Recording work instead of doing it; fsam_graph_… of fsam.h says what each means. */
-typedef struct fsam_recorder {
-  int (*begin)(fsam_device *device, void **recording);
-  /* Ends the recording whatever happens; *recorded is what run takes, `recorded` NULL: drop it. */
-  int (*end)(fsam_device *device, void *recording, void **recorded);
+/* How a device records work instead of doing it, and runs it later (fsam_graph_… of fsam.h). */
+typedef struct fsam_graphs {
+  int (*begin)(fsam_device *device, void **capture);
+  /* Ends the capture whatever happens and sets *recorded for run; `recorded` NULL: drops it. */
+  int (*end)(fsam_device *device, void *capture, void **recorded);
   int (*run)(fsam_device *device, void *recorded);
   void (*free)(fsam_device *device, void *recorded);
-} fsam_recorder;
+} fsam_graphs;
 
 struct fsam_device {
   char name[16]; /* "cpu", "cuda" */
   char text[64]; /* what a GPU is: "NVIDIA H200, 140 GB" */
   const fsam_kernels *kernels;
   const fsam_memory *memory;
-  const fsam_recorder *recorder; /* NULL where nothing can be recorded */
-  void *recording;               /* what the recorder keeps while work is recorded, else NULL */
-  int64_t moves;                 /* how often memory was moved that a graph may name */
-  struct fsam_slot *slots;       /* fsam__device_slot */
-  void *workspace;               /* workspace.c */
+  const fsam_graphs *graphs; /* NULL where nothing can be recorded */
+  void *capture;             /* of graphs->begin, while work is recorded; else NULL */
+  int64_t moves;             /* how often memory was moved that a graph may name */
+  struct fsam_slot *slots;   /* fsam__device_slot */
+  void *workspace;           /* workspace.c */
   size_t workspace_bytes;
   void *stream;   /* a GPU's queue of launches (cudaStream_t) */
   int32_t *fault; /* a GPU's word for what its kernels find wrong, in its memory; 0: nothing */
-  int refs;       /* arenas that live on it, and the opener */
+  int refs;       /* what keeps it open: its opener, arenas, layouts, graphs, readbacks */
 };
 
 /* FAULT_IDS, … in the order of faults.def. */
@@ -125,8 +126,8 @@ int fsam__expect_dense(const char *op, const char *arg, const fsam_tensor *t);
 int fsam__check_batch(const char *op, const fsam_batch *batch);
 /* Fails for a batch without a pass. */
 int fsam__check_pass(const char *op, const fsam_batch *batch);
-/* Fails unless dropout is NULL or its p is in [0, 1) and stays so when rounded; something to drop
- * needs the batch's pass. */
+/* Fails unless dropout is NULL or its p is in [0, 1), also when rounded to 16 bits; with p > 0 the
+ * batch needs a pass. */
 int fsam__check_dropout(const char *op, const fsam_dropout *dropout, const fsam_batch *batch);
 
 /* Checks that stop at the first failure: `FSAM_TRY(fsam__expect(…));` */

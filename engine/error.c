@@ -1,5 +1,5 @@
-/* error.c: the one error message, and the version of the library. A message is set once, where the
- * fault is seen; callers pass the code up unchanged. */
+/* error.c: the one error message of each thread, and the version of the library. The code that sees
+ * a fault sets the message; its callers return the code unchanged. */
 #include <stdarg.h>
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
-/* fsam.h: the public C interface of fsam-lua. It is also, word for word, what Lua sees (the text
- * between the two markers is handed to ffi.cdef), and the reference manual of the C side.
+/* fsam.h: the public C interface of fsam-lua and the reference manual of the C side. Lua sees the
+ * same text: fsam/C.lua hands everything between the two markers to ffi.cdef.
  *
  * Conventions. Every fallible function returns 0 or a negative FSAM_E… code; the message is then in
  * fsam_error(), set once, where the fault was seen. Out parameters come first, then inputs, sizes,
@@ -41,12 +41,12 @@ int fsam_abi(void);
 const char *fsam_version(void);
 
 /* The last error message of this thread: one line, never NULL. Read it only after a negative
- * result; a success leaves it as it was. */
+ * result; a success does not change it. */
 const char *fsam_error(void);
 
-/* Worker threads of all our kernels and of the matrix library, or the fewer that OpenMP grants. n = 0:
- * OMP_NUM_THREADS where it is set, else all cores of this process, or its cgroup's quota. fsam_threads
- * says how many there are. */
+/* Worker threads of all our kernels and of the matrix library, or the fewer that OpenMP grants.
+ * n = 0: OMP_NUM_THREADS where it is set, else all cores of this process, or its cgroup's quota.
+ * fsam_threads says how many there are. */
 int fsam_threads_set(int n);
 int fsam_threads(void);
 
@@ -54,8 +54,8 @@ int fsam_threads(void);
  * All give the same bits. */
 const char *fsam_isa(void);
 
-/* What multiplies bf16 natively here, by processor and matrix library: "amx", "avx512", or "" (by
- * way of f32, slow). */
+/* The unit that multiplies bf16 natively, by processor and matrix library: "amx", "avx512", or ""
+ * (bf16 goes through f32, which is slow). */
 const char *fsam_bf16_unit(void);
 
 /* Seconds of a monotonic clock. */
@@ -73,12 +73,12 @@ typedef struct fsam_arena fsam_arena;
 int fsam_device_open(fsam_device **out, const char *name);
 void fsam_device_close(fsam_device *device);
 const char *fsam_device_name(const fsam_device *device);
-/* What a GPU is: "NVIDIA H200, 140 GB"; "" for the CPU. */
+/* Model and memory of a GPU: "NVIDIA H200, 140 GB"; "" for the CPU. */
 const char *fsam_device_text(const fsam_device *device);
 /* How many GPUs the driver reports; 0 without a driver. */
 int fsam_gpus(void);
 
-/* An arena hands out memory piece by piece and takes it back all at once. `name` (at most 15
+/* An arena hands out memory block by block and takes it back all at once. `name` (at most 15
  * characters) appears in messages. */
 int fsam_arena_new(fsam_arena **out, fsam_device *device, const char *name);
 void fsam_arena_free(fsam_arena *arena);
@@ -95,7 +95,7 @@ typedef struct fsam_tensor {
   int32_t rank;       /* 1 … 4 */
   int32_t dtype;      /* FSAM_F32, FSAM_BF16, FSAM_I32 */
   int32_t filled;     /* gradients: 0 = overwrite, 1 = add */
-  uint32_t slot;      /* with serial: is the memory still this tensor's? */
+  uint32_t slot;      /* slot and serial: fsam_tensor_check compares them with the arena's */
   uint64_t serial;
   char name[40]; /* for messages */
 } fsam_tensor;
@@ -112,9 +112,9 @@ int fsam_tensor_check(const fsam_tensor *t);
  * gives every NaN the same bits, because LuaJIT cannot hold others. */
 int fsam_tensor_write(fsam_tensor *t, const void *host, int64_t count);
 int fsam_tensor_read(const fsam_tensor *t, void *host, int64_t count);
-/* Reading in two halves: the first says that t (f32 or i32) will be wanted with its present values,
- * the second waits for it, not for what has been queued since, and takes it; `host` has room for
- * all of t. Either ends with fsam_readback_free. */
+/* Reading in two halves. `begin` queues a copy of t (f32 or i32) with its present values; `end`
+ * waits for that copy, not for work queued since, and writes all of t to `host`. Free the readback
+ * with fsam_readback_free, also without `end`. */
 typedef struct fsam_readback fsam_readback;
 int fsam_readback_begin(fsam_readback **out, const fsam_tensor *t);
 int fsam_readback_end(fsam_readback *read, void *host, int64_t count);
@@ -124,32 +124,32 @@ int fsam_tensor_fill(fsam_tensor *t, double value);
 
 /* -- graphs ------------------------------------------------------------------------------------ */
 
-/* A GPU's work can be recorded once and then run again as a whole, which costs one launch. Between
- * begin and end all work of the device's kernels is recorded and none is done; copies to and from
- * the host are refused. A graph reads and writes the same memory later, whatever it then holds. */
+/* A graph is a GPU's work, recorded once, which then runs as a whole with one launch. Between begin
+ * and end the device's kernels are recorded and none runs; copies to and from the host are refused.
+ * A graph reads and writes the memory that it was recorded with, whatever that holds by then. */
 typedef struct fsam_graph fsam_graph;
 /* 1 where the device records (a GPU, without FSAM_SYNC and FSAM_GRAPHS=0 in the environment). */
 int fsam_graph_possible(const fsam_device *device);
 int fsam_graph_begin(fsam_device *device);
-/* Recording ends, whatever is returned; with `out` NULL what was recorded is dropped. */
+/* Ends recording, also when it fails; with `out` NULL the recorded work is dropped. */
 int fsam_graph_end(fsam_graph **out, fsam_device *device);
-/* Queues what was recorded. FSAM_ESTALE when memory has moved since. */
+/* Queues the recorded work. FSAM_ESTALE when memory has moved since. */
 int fsam_graph_run(fsam_graph *graph);
 int fsam_graph_stale(const fsam_graph *graph);
 void fsam_graph_free(fsam_graph *graph); /* NULL is fine */
 
 /* -- batches and dropout ----------------------------------------------------------------------- */
 
-/* What differs from pass to pass of one shape. It lies in device memory, so that a recorded pass
- * (fsam_graph) can be run again with other values. */
+/* The numbers that differ between passes of one shape. They lie in device memory, so that the graph
+ * of a pass can run again with other values. */
 typedef struct fsam_pass {
   uint32_t seed, step; /* the key of the dropout bits */
-  uint32_t draw;       /* 0 … 7: several passes of a step may draw other bits */
-  float scale;         /* of the losses' gradients: 1 / samples that the mean is over */
+  uint32_t draw;       /* 0 … 7: passes of one step with other draws have other bits */
+  float scale;         /* of the losses' gradients: 1 / number of samples in the mean */
 } fsam_pass;
 
 /* B samples packed end to end; every pointer is device memory. Sample b owns the rows
- * starts[b] … starts[b+1]-1; a sample of capacity B that is not there is empty. */
+ * starts[b] … starts[b+1]-1, none if it is empty. Samples behind the last real one are empty. */
 typedef struct fsam_batch {
   const int32_t *ids;         /* [T] token; the pad id in the tail */
   const int32_t *positions;   /* [T] row of the position table */
@@ -198,9 +198,9 @@ int fsam_linear_backward_weight(fsam_tensor *dw, fsam_tensor *db, const fsam_ten
                                 const fsam_tensor *x);
 
 /* From now on each new matrix product of a GPU is timed once, to choose among its algorithms;
- * without this the library's own choice stands. `known`: the text of an earlier run, whose choices
- * are kept, or NULL. The text is for a file; it lives until the next call, and is "" for the CPU,
- * which has nothing to tune. */
+ * without this the library's own choice stands. `known`: fsam_tuning_text of an earlier run, whose
+ * choices are kept, or NULL. The text is meant for a file. It lives until the next call; for the
+ * CPU, which has nothing to tune, it is "". */
 int fsam_tuning_begin(fsam_device *device, const char *known);
 int fsam_tuning_text(fsam_device *device, const char **text);
 
@@ -308,12 +308,12 @@ typedef struct fsam_op {
   int32_t commutes; /* 1: a and b may change places without changing a bit */
 } fsam_op;
 enum { /* op_class */
-  FSAM_OP_STRUCTURE = 0,
-  FSAM_OP_ARITHMETIC = 1,  /* in any space */
-  FSAM_OP_ELEMENTWISE = 2, /* this and all below: of vectors only */
-  FSAM_OP_STORE = 3,       /* into the working copy */
-  FSAM_OP_MEMORY = 4,
-  FSAM_OP_REDUCTION = 5
+       FSAM_OP_STRUCTURE = 0,
+       FSAM_OP_ARITHMETIC = 1,  /* in any space */
+       FSAM_OP_ELEMENTWISE = 2, /* this and all below: of vectors only */
+       FSAM_OP_STORE = 3,       /* into the working copy */
+       FSAM_OP_MEMORY = 4,
+       FSAM_OP_REDUCTION = 5
 };
 /* Instruction number `op`, or NULL past the last. */
 const fsam_op *fsam_program_op(int op);

@@ -1,6 +1,7 @@
-/* layout.c: a model's vector cut into parameters, and those into blocks of up to 4,096 elements. A
- * block never straddles parameters, so a row's value is constant within one, and frozen parameters
- * and padding have no block: nothing that runs over blocks can touch them. */
+/* layout.c: a model's vector cut into parameters, and each parameter into blocks of up to 4,096
+ * elements. A block never straddles parameters, so that a row has one value within it. Frozen
+ * parameters and padding have no block: code that runs over blocks cannot touch them. Leaves to
+ * others: what runs over the blocks (kernels/vector). */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
-/* philox.c: random values from Philox (philox.h) for scripts: single counters, and filling tensors
- * with starting values. Dropout and the vector language draw their own bits in kernels/. */
+/* philox.c: random values from Philox (philox.h) for scripts: single counters, and tensors filled
+ * with starting values. Leaves to others: the bits of dropout and of the vector language, which
+ * kernels/ draws. */
 #include "engine/philox.h"
 
 #include <math.h>
@@ -14,7 +15,7 @@ void fsam_philox(uint32_t *out, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t 
   for (int i = 0; i < 4; i++) out[i] = c[i];
 }
 
-/* (0, 1), never an end: 24 bits and a half. */
+/* In (0, 1), the ends excluded: (k + 1/2) / 2^24 for the upper 24 bits k. */
 static double unit(uint32_t bits) { return ((double)(bits >> 8) + 0.5) / 16777216.0; }
 
 /* Four values of counter `block`: uniform in (0,1), or standard normal by Box and Muller (1958). */

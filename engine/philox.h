@@ -6,9 +6,7 @@
 
 #include <stdint.h>
 
-enum {
-  PHILOX_ROUNDS = 10,
-};
+enum { PHILOX_ROUNDS = 10 };
 #define PHILOX_M0 0xD2511F53u
 #define PHILOX_M1 0xCD9E8D57u
 #define PHILOX_W0 0x9E3779B9u

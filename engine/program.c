@@ -1,5 +1,6 @@
-/* program.c: vector programs before a device runs them: the list of instructions is copied, checked
- * (every operand against the sizes, so that devices need not), and cut into stages. */
+/* program.c: vector programs before a device runs them. Copies the list of instructions, checks
+ * every operand against the sizes (so that devices need not), and cuts the list into stages. Leaves
+ * to others: what instructions compute (program.def, kernels/vector). */
 #include "engine/program.h"
 
 #include <stdlib.h>
@@ -21,7 +22,8 @@ const fsam_op fsam__ops[OP_COUNT] = {
 
 const fsam_op *fsam_program_op(int op) { return op >= 0 && op < OP_COUNT ? &fsam__ops[op] : NULL; }
 
-/* How many registers a field may name. `smaller`: op_smaller. */
+/* The limit of a field with this letter of program.def: it is at least 0 and below. `smaller`:
+ * op_smaller of the field. */
 static int limit_of(const fsam_program_size *n, char letter, int space, int group, bool smaller) {
   switch (letter) {
     case 'v':
@@ -78,7 +80,8 @@ static int check_size(const fsam_program_size *n) {
   return FSAM_OK;
 }
 
-/* Finds the stages: … SWEEP … END, again and again; what follows the last END has no sweep. */
+/* Finds the stages. Each is scalar instructions, SWEEP, vector instructions, END; the last one has
+ * no sweep. */
 static int cut_stages(fsam_program *p) {
   program_stage *s = p->stages;
   *s = (program_stage){.scalars = 0};

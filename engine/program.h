@@ -1,6 +1,6 @@
 /* program.h: layouts and vector programs as the devices see them. Owns the structs behind
  * fsam_layout and fsam_program, and the instructions' numbers and rows; private to the library.
- * Leaves to others what an instruction does: program.def says it, kernels/vector/ does it. */
+ * Leaves to others: what an instruction computes (program.def), computing it (kernels/vector). */
 #ifndef FSAM_PROGRAM_H
 #define FSAM_PROGRAM_H
 
@@ -57,7 +57,7 @@ static inline int op_group(const fsam_instruction *in) {
   return g ? op_field(in, (int)(g - operands)) : GROUP_ALL;
 }
 
-/* Limits of one program; what exceeds them is refused when it is made. */
+/* Limits of one program; fsam_program_new refuses a larger one. */
 enum {
   BLOCK = 4096, /* elements over which a reduction's partial sum runs */
   SPAN = 64,    /* blocks whose partial sums are added before those of others */
@@ -67,8 +67,9 @@ enum {
   MAX_REDUCTIONS = 32 /* in one sweep */
 };
 
-/* Up to BLOCK consecutive elements of one parameter. A parameter's blocks are cut into spans of
- * SPAN. `slot`: where a GPU puts the partial sum; first blocks of all spans, then second ones. */
+/* Up to BLOCK consecutive elements of one parameter. SPAN consecutive blocks of a parameter are a
+ * span; its last one may have fewer. `slot`: where a GPU puts the block's partial sum: the first
+ * blocks of all spans, then all second blocks, and so on. */
 typedef struct layout_block {
   int64_t offset;
   int32_t count;
@@ -79,7 +80,7 @@ typedef struct layout_block {
 struct fsam_layout {
   fsam_device *device;
   int parameters, layers;
-  int64_t total, act; /* elements with padding; how many of them the working copy rounds */
+  int64_t total, act; /* elements with padding; the working copy rounds the first `act` */
   int64_t block_count;
   layout_block *blocks;    /* of the parameters that are not frozen, in order */
   int64_t *first_block;    /* [parameters + 1] */
@@ -87,9 +88,9 @@ struct fsam_layout {
   int32_t *span_blocks;    /* [spans]: how many each has */
   int64_t *offset, *count; /* [parameters] */
   int32_t *layer;          /* [parameters], 0 … layers - 1 */
-  double *workspace;       /* a run's registers and partial sums */
+  double *workspace;       /* registers and partial sums of fsam_program_run on the CPU */
   int64_t workspace_count;
-  void *on_device; /* a GPU's copies of the above, and its registers, in its memory; or NULL */
+  void *on_device; /* in a GPU's memory: copies of the above, and registers; or NULL */
   size_t on_device_bytes;
 };
 
@@ -104,7 +105,7 @@ struct fsam_program {
   int count, stage_count;
   fsam_instruction *code;
   program_stage *stages; /* the last one may have no sweep (vectors == end) */
-  const void *compiled;  /* what the device made of it, which outlives it; NULL: it interprets */
+  const void *compiled;  /* the device's kernels for it, which outlive it; NULL: interpreted */
 };
 
 /* The layout's scratch memory, at least `count` doubles. NULL without memory. */

@@ -1,4 +1,5 @@
-/* tensor.c: moving values between tensors and the host. Where tensors come from: arena.c. */
+/* tensor.c: moving values between tensors and the host, and between tensors. Leaves to others:
+ * memory and lifetimes of tensors (arena.c), conversion between types (kernels/cast.c). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,7 @@ int fsam_tensor_write(fsam_tensor *t, const void *host, int64_t count) {
   return rc;
 }
 
-/* A NaN with other bits than this one is no number to LuaJIT, which packs its types into NaNs. */
+/* LuaJIT packs its types into NaNs, so that a NaN with other bits would not be a number there. */
 static void canonical_nans(float *values, int64_t count) {
   for (int64_t i = 0; i < count; i++)
     if (values[i] != values[i]) values[i] = NAN;

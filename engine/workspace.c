@@ -1,6 +1,7 @@
 /* workspace.c: one block of scratch memory per device, for what a kernel needs only while it runs:
  * partial sums, transposed copies. It grows to the largest size ever asked for and is freed with
- * the device, so that no kernel allocates on its way. Its contents do not outlive the kernel. */
+ * the device, so that kernels allocate nothing themselves. Its contents do not outlive the kernel.
+ */
 #include "engine/engine.h"
 
 int fsam__workspace(void **out, fsam_device *d, size_t bytes) {
@@ -9,10 +10,10 @@ int fsam__workspace(void **out, fsam_device *d, size_t bytes) {
     d->moves++;
     d->workspace_bytes = 0;
     d->workspace = d->memory->alloc(d, bytes);
-    char room[64];
+    char left[64];
     if (!d->workspace)
       return fsam__fail(FSAM_ENOMEM, "device %s: no memory for a workspace of %.1f MB%s", d->name,
-                        (double)bytes / 1e6, fsam__room(d, room));
+                        (double)bytes / 1e6, fsam__memory_left(d, left));
     d->workspace_bytes = bytes;
   }
   *out = d->workspace;

@@ -3,10 +3,11 @@
  * with q, k, v the thirds of qkv[T,3H]. lse[T,heads], the log of the softmax's sum, is kept;
  * backward makes P again from it (Dao et al. 2022, without the tiling over keys).
  *
- * One task is one head of one sample: its rows are copied into f32 scratch of the thread, keys (and
+ * One task is one head of one sample. Its rows are copied into the thread's f32 scratch, keys (and
  * values) also transposed, so that every product below is "broadcast an element, multiply a row".
- * Queries go by blocks of QUERIES, keys at once: scratch grows with the longest sample, not with
- * its square. Each sum runs over one index in order, so neither threads nor lanes change a bit. */
+ * QUERIES queries at a time meet all keys of the sample, so that scratch grows with the longest
+ * sample, not with its square. Each sum runs over one index in order: neither threads nor lanes
+ * change a bit. */
 #include <math.h>
 #include <omp.h>
 
@@ -54,7 +55,7 @@ int fsam_attention_backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fs
 
 #endif
 
-enum { QUERIES = 32 }; /* rows of P that are made at once */
+enum { QUERIES = 32 }; /* rows of P that are computed together */
 
 /* -- one task's memory ------------------------------------------------------------------------- */
 
@@ -62,7 +63,7 @@ enum { QUERIES = 32 }; /* rows of P that are made at once */
 typedef struct scratch {
   float *k, *v, *k_t, *v_t; /* [n,d], [n,d], [d,n], [d,n] */
   float *dk, *dv;           /* [n,d] */
-  float *q, *dout, *o;      /* [QUERIES,d]: q / sqrt(d); dout; the product that goes out */
+  float *q, *dout, *o;      /* [QUERIES,d]: q / sqrt(d); dout; a result before it is stored */
   float *p, *dp;            /* [QUERIES,n] */
   uint16_t *bits;           /* [QUERIES,n] */
 } scratch;
@@ -109,7 +110,7 @@ static void load_rows(float *to, int width, const fsam_tensor *t, int64_t first,
   if (padded > rows) memset(to + rows * width, 0, (size_t)((padded - rows) * width) * sizeof *to);
 }
 
-/* The way back, times factor; adds to a filled t. */
+/* The reverse of that: rows of t = factor * from, or added to a filled t. */
 static void store_rows(fsam_tensor *t, int64_t first, int rows, int64_t column, int d,
                        const float *from, int width, float factor) {
   for (int i = 0; i < rows; i++) {
@@ -127,7 +128,7 @@ static void store_rows(fsam_tensor *t, int64_t first, int rows, int64_t column, 
   }
 }
 
-/* -- what the two directions share ------------------------------------------------------------- */
+/* -- shared by forward and backward ------------------------------------------------------------ */
 
 typedef struct attention {
   const fsam_tensor *qkv;
@@ -140,7 +141,7 @@ typedef struct attention {
   float scale;         /* 1 / sqrt(d) */
 } attention;
 
-/* Lanes that hold keys: those of the vector at key j that are below n. */
+/* Which lanes hold keys: those of the vector at key j that are below n. */
 FSAM_INLINE vi is_key(int j, int n) { return v_iota() + j < n; }
 
 /* scores[m,padded] = q k^T / sqrt(d) for the queries q0 … q0 + m - 1 of a sample. */
@@ -157,7 +158,7 @@ static void draw_bits(const attention *a, scratch *s, int sample, int head, int 
             (uint32_t)head << 16, padded / 8);
 }
 
-/* Fails unless the samples follow each other within the batch and none is longer than it says. */
+/* Fails unless the samples follow each other within the batch, none longer than batch->longest. */
 static int check_samples(const char *op, const fsam_batch *batch) {
   int32_t at = 0;
   for (int32_t b = 0; b < batch->samples; b++) {

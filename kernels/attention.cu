@@ -4,23 +4,23 @@
  *
  * Forward, a block has 64 queries of a head and goes through the keys by tiles, keeping the
  * largest score and the sum so far (online softmax, Milakov & Gimelshein 2018; Dao et al. 2022).
- * Backward makes P again from lse, in one launch with two kinds of block: one has 64 queries and
- * sums their dq over the keys, one has 64 keys and sums their dk and dv over the queries. Scores
- * are so computed twice, but each sum has one owner: no atomics, the same bits always. The second
- * kind works on the transpose of everything.
+ * Backward computes P again from lse, in one launch with two kinds of block: one has 64 queries and
+ * sums their dq over the keys, the other has 64 keys and sums their dk and dv over the queries. So
+ * scores are computed twice, but each sum has one owner: no atomics, the same bits always. The
+ * second kind works on the transpose of everything.
  *
- * Bound, at the lengths of sentences, by launching and by latency: a block's few tiles pass through
- * shared memory once. A warp has 16 rows; blocks of columns beyond the sample are skipped. bf16
- * goes through the matrix unit, f32 through plain multiplications (tiles.cuh). Dropout is drawn
- * once per tile into bits in shared memory. */
+ * At the lengths of sentences it is bound by launching and by latency: a block loads its few tiles
+ * into shared memory once. A warp has 16 rows; columns beyond the sample are skipped, 8 at a time.
+ * bf16 goes through the matrix unit, f32 through plain multiplications (tiles.cuh). Dropout is
+ * drawn once per tile, as bits in shared memory. */
 #include "kernels/cuda/drop.cuh"
 #include "kernels/cuda/samples.cuh"
 #include "kernels/vendor/cudnn_attention.cuh"
 #include "kernels/cuda/tiles.cuh"
 
-enum { WARPS = 4, THREADS = WARPS * WARP, ROWS = WARPS * STRIP, MAX_HEAD = 128 };
+enum { WARPS = 4, THREADS = WARPS * WARP, ROWS = WARPS * WARP_ROWS, MAX_HEAD = 128 };
 
-/* Columns of a tile: fewer for wide heads and in f32, whose sums and loops take the registers. */
+/* Columns of a tile: fewer for wide heads and in f32, whose sums and loops need more registers. */
 template <typename T, int D>
 struct tile_columns {
   static constexpr int count = D > 64 || sizeof(T) == 4 ? 32 : 64;
@@ -34,8 +34,8 @@ struct task {
   bool wide;
 };
 
-/* Zeros in the rows of the tail, unless they are added to: by the blocks of grid column x, together
- * with their neighbours in x and y. */
+/* Writes zeros to the rows of the tail, unless t is added to. All blocks of the grid's extra sample
+ * share the rows (by y) and the columns (by x). */
 template <typename T>
 __device__ __forceinline__ void clear_tail(const matrix<T> &t, int64_t columns, const task &a) {
   const int64_t first = a.batch.starts[a.batch.samples] + blockIdx.y, rows = a.batch.tokens;
@@ -48,8 +48,8 @@ __device__ __forceinline__ void clear_tail(const matrix<T> &t, int64_t columns, 
 
 /* -- dropout of one tile ----------------------------------------------------------------------- */
 
-/* kept[queries][keys / 8]: a bit for each element that stays. Only octets of queries and keys that
- * the sample has are drawn. */
+/* kept[queries][keys / 8]: a bit for each element that is not dropped. Octets beyond the sample's n
+ * queries and keys are not drawn. */
 __device__ __forceinline__ void draw_tile(uint8_t *kept, const task &a, int sample, int head,
                                           int query, int queries, int key, int keys, int n) {
   const drop_site site = drop_site_in(a.site, &a.batch);
@@ -63,9 +63,9 @@ __device__ __forceinline__ void draw_tile(uint8_t *kept, const task &a, int samp
   }
 }
 
-/* Does the element stay? `keys` is the width of the tile. */
-__device__ __forceinline__ bool stays(const uint8_t *kept, const task &a, int query, int key,
-                                      int keys) {
+/* Is the element not dropped? `keys` is the width of the tile. */
+__device__ __forceinline__ bool is_kept(const uint8_t *kept, const task &a, int query, int key,
+                                        int keys) {
   return !a.site.threshold || (kept[query * (keys / OCTET) + key / OCTET] >> key % OCTET & 1);
 }
 
@@ -87,17 +87,19 @@ struct forward_memory {
       (ROWS + 2 * columns) * stride * sizeof(T) + ROWS * columns / OCTET;
 };
 
-/* A strip's sums so far: of two rows in each lane. */
+/* A warp's sums so far; each lane has two rows. */
 template <int D>
 struct softmax_state {
   fragment out[D / 8];
   float top[2], total[2]; /* total: the lane's own columns */
 };
 
-/* Scores s of a tile become P e^(-top), dropped; what came before is scaled to the same top. */
+/* One update of the online softmax: scores s of a tile become dropout(e^(s - top)), and the sums so
+ * far are scaled to the new largest score, top. */
 template <int D, int N>
-__device__ __forceinline__ void soften(fragment (&s)[N], softmax_state<D> &state, const task &a,
-                                       const uint8_t *kept, int strip, int live) {
+__device__ __forceinline__ void softmax_update(fragment (&s)[N], softmax_state<D> &state,
+                                               const task &a, const uint8_t *kept, int warp_row,
+                                               int live) {
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     float top = -INFINITY;
@@ -124,12 +126,13 @@ __device__ __forceinline__ void soften(fragment (&s)[N], softmax_state<D> &state
         const int key = 8 * j + fragment_column(i);
         const float p = key < live ? expf(s[j].v[i] - top) : 0;
         state.total[half] += p;
-        s[j].v[i] = key < live && stays(kept, a, strip + fragment_row(i), key, 8 * N) ? p : 0;
+        s[j].v[i] = key < live && is_kept(kept, a, warp_row + fragment_row(i), key, 8 * N) ? p : 0;
       }
   }
 }
 
-/* Block (tile of queries, head, sample); one sample too many clears the tail. */
+/* Block (tile of queries, head, sample). The grid has one extra sample, whose blocks zero the tail.
+ */
 template <typename T, int D>
 static __global__ void __launch_bounds__(THREADS, 3) attention_forward_k(forward_arguments<T> f) {
   FSAM_DYNAMIC_SHARED(memory);
@@ -144,15 +147,15 @@ static __global__ void __launch_bounds__(THREADS, 3) attention_forward_k(forward
     clear_tail(f.lse, a.heads, a);
     return;
   }
-  const span s = sample_span(a.batch, sample, f.fault);
+  const row_range s = rows_of_sample(a.batch, sample, f.fault);
   if (first >= s.n) return;
-  const int strip = warp_id() * STRIP, rows = s.n - first - strip; /* rows of the warp's strip */
+  const int warp_row = warp_id() * WARP_ROWS, rows = s.n - first - warp_row; /* of the warp */
   softmax_state<D> state = {};
   state.top[0] = state.top[1] = -INFINITY;
   load_tile<T, D>(q, ROWS, THREADS, f.qkv, s.start + first, s.n - first, column, a.d, a.wide);
   for (int key = 0; key < s.n; key += COLUMNS) {
     const int live = s.n - key;
-    __syncthreads(); /* of the tile before */
+    __syncthreads(); /* all warps are done with the tile before */
     load_tile<T, D>(k, COLUMNS, THREADS, f.qkv, s.start + key, live, hidden + column, a.d, a.wide);
     load_tile<T, D>(v, COLUMNS, THREADS, f.qkv, s.start + key, live, 2 * hidden + column, a.d,
                     a.wide);
@@ -161,8 +164,8 @@ static __global__ void __launch_bounds__(THREADS, 3) attention_forward_k(forward
     if (rows <= 0) continue;
     const int blocks = (int)divide_up(live < COLUMNS ? live : COLUMNS, 8);
     fragment p[COLUMNS / 8] = {};
-    multiply_transposed<D>(p, q + strip * STRIDE, k, blocks);
-    soften<D>(p, state, a, kept, strip, live);
+    multiply_transposed<D>(p, q + warp_row * STRIDE, k, blocks);
+    softmax_update<D>(p, state, a, kept, warp_row, live);
     multiply<D>(state.out, p, v, blocks);
   }
   if (rows <= 0) return;
@@ -173,9 +176,9 @@ static __global__ void __launch_bounds__(THREADS, 3) attention_forward_k(forward
     const int row = fragment_row(2 * half);
     factor[half] = a.site.keep / total;
     if (lane_id() % 4 == 0 && row < rows)
-      *f.lse.at(s.start + first + strip + row, head) = state.top[half] + logf(total);
+      *f.lse.at(s.start + first + warp_row + row, head) = state.top[half] + logf(total);
   }
-  store_strip<T, D>(f.out, s.start + first + strip, rows, column, a.d, state.out, factor);
+  store_rows<T, D>(f.out, s.start + first + warp_row, rows, column, a.d, state.out, factor);
 }
 
 /* -- backward ---------------------------------------------------------------------------------- */
@@ -189,7 +192,7 @@ struct backward_arguments {
   int32_t *fault;
 };
 
-/* x, x2 have the block's own rows, y, y2 the tile's; terms: lse and D of the queries at hand. */
+/* x and x2 hold the block's own rows, y and y2 the tile's; lse and delta belong to the queries. */
 template <typename T, int D>
 struct backward_memory {
   static constexpr int columns = tile_columns<T, D>::count, stride = tile_row<T, D>::stride;
@@ -216,13 +219,14 @@ __device__ __forceinline__ void load_terms(float *lse, float *delta, const backw
   }
 }
 
-/* Scores s and products dp = dout v^T of a tile become dropout(P) (without its factor) and the
- * gradient of the scores (without its scale). OWN_KEYS: rows are keys, columns queries. */
+/* Scores s and products dp = dout v^T of a tile become dropout(P) (without the factor `keep`) and
+ * the gradient of the scores (without the factor 1 / sqrt(d)). OWN_KEYS: rows are keys, columns
+ * queries. */
 template <bool OWN_KEYS, int N>
-__device__ __forceinline__ void soften_backward(fragment (&s)[N], fragment (&dp)[N], const task &a,
-                                                const float *lse, const float *delta,
-                                                const uint8_t *kept, int strip, int rows,
-                                                int columns) {
+__device__ __forceinline__ void softmax_backward(fragment (&s)[N], fragment (&dp)[N], const task &a,
+                                                 const float *lse, const float *delta,
+                                                 const uint8_t *kept, int warp_row, int rows,
+                                                 int columns) {
 #pragma unroll
   for (int j = 0; j < N; j++)
 #pragma unroll
@@ -230,9 +234,10 @@ __device__ __forceinline__ void soften_backward(fragment (&s)[N], fragment (&dp)
       const int row = fragment_row(i), column = 8 * j + fragment_column(i);
       float p = 0, ds = 0;
       if (row < rows && column < columns) {
-        const int query = OWN_KEYS ? column : strip + row, key = OWN_KEYS ? strip + row : column;
+        const int query = OWN_KEYS ? column : warp_row + row,
+                  key = OWN_KEYS ? warp_row + row : column;
         p = expf(s[j].v[i] * a.scale - lse[query]);
-        const bool keep = stays(kept, a, query, key, OWN_KEYS ? (int)ROWS : 8 * N);
+        const bool keep = is_kept(kept, a, query, key, OWN_KEYS ? (int)ROWS : 8 * N);
         ds = p * ((keep ? dp[j].v[i] * a.site.keep : 0) - delta[query]);
         p = keep ? p : 0;
       }
@@ -241,11 +246,11 @@ __device__ __forceinline__ void soften_backward(fragment (&s)[N], fragment (&dp)
     }
 }
 
-/* What a block owns, and the sums that go there: dq, or dk and dv. */
+/* The work of one block: dq of its queries, or dk and dv of its keys. */
 template <typename T, int D, bool OWN_KEYS>
 __device__ __forceinline__ void backward_block(const backward_arguments<T> &b,
                                                unsigned char *memory, int sample, int head,
-                                               int first, span s) {
+                                               int first, row_range s) {
   constexpr int COLUMNS = tile_columns<T, D>::count, STRIDE = tile_row<T, D>::stride;
   const task &a = b.a;
   T *x = (T *)memory, *x2 = x + ROWS * STRIDE, *y = x2 + ROWS * STRIDE, *y2 = y + COLUMNS * STRIDE;
@@ -253,7 +258,7 @@ __device__ __forceinline__ void backward_block(const backward_arguments<T> &b,
   uint8_t *kept = (uint8_t *)(delta + ROWS);
   const int64_t hidden = (int64_t)a.heads * a.d, q_at = (int64_t)head * a.d;
   const int64_t k_at = hidden + q_at, v_at = 2 * hidden + q_at;
-  const int strip = warp_id() * STRIP, rows = s.n - first - strip;
+  const int warp_row = warp_id() * WARP_ROWS, rows = s.n - first - warp_row;
   fragment sum[D / 8] = {}, sum2[OWN_KEYS ? D / 8 : 1] = {};
   /* Queries: x = q, x2 = dout, y = k, y2 = v. Keys: x = k, x2 = v, y = q, y2 = dout. */
   load_tile<T, D>(x, ROWS, THREADS, b.qkv, s.start + first, s.n - first, OWN_KEYS ? k_at : q_at,
@@ -263,7 +268,7 @@ __device__ __forceinline__ void backward_block(const backward_arguments<T> &b,
   if (!OWN_KEYS) load_terms(lse, delta, b, s.start + first, s.n - first, ROWS, head);
   for (int at = 0; at < s.n; at += COLUMNS) {
     const int live = s.n - at;
-    __syncthreads(); /* of the tile before */
+    __syncthreads(); /* all warps are done with the tile before */
     load_tile<T, D>(y, COLUMNS, THREADS, b.qkv, s.start + at, live, OWN_KEYS ? q_at : k_at, a.d,
                     a.wide);
     load_tile<T, D>(y2, COLUMNS, THREADS, OWN_KEYS ? b.dout : b.qkv, s.start + at, live,
@@ -278,21 +283,21 @@ __device__ __forceinline__ void backward_block(const backward_arguments<T> &b,
     if (rows <= 0) continue;
     const int blocks = (int)divide_up(live < COLUMNS ? live : COLUMNS, 8);
     fragment p[COLUMNS / 8] = {}, dp[COLUMNS / 8] = {};
-    multiply_transposed<D>(p, x + strip * STRIDE, y, blocks);
-    multiply_transposed<D>(dp, x2 + strip * STRIDE, y2, blocks);
-    soften_backward<OWN_KEYS>(p, dp, a, lse, delta, kept, strip, rows, live);
+    multiply_transposed<D>(p, x + warp_row * STRIDE, y, blocks);
+    multiply_transposed<D>(dp, x2 + warp_row * STRIDE, y2, blocks);
+    softmax_backward<OWN_KEYS>(p, dp, a, lse, delta, kept, warp_row, rows, live);
     multiply<D>(sum, dp, y, blocks);
     if constexpr (OWN_KEYS) multiply<D>(sum2, p, y2, blocks);
   }
   if (rows <= 0) return;
   const float scale[2] = {a.scale, a.scale}, keep[2] = {a.site.keep, a.site.keep};
-  const int64_t row = s.start + first + strip;
-  store_strip<T, D>(b.dqkv, row, rows, OWN_KEYS ? k_at : q_at, a.d, sum, scale);
-  if constexpr (OWN_KEYS) store_strip<T, D>(b.dqkv, row, rows, v_at, a.d, sum2, keep);
+  const int64_t row = s.start + first + warp_row;
+  store_rows<T, D>(b.dqkv, row, rows, OWN_KEYS ? k_at : q_at, a.d, sum, scale);
+  if constexpr (OWN_KEYS) store_rows<T, D>(b.dqkv, row, rows, v_at, a.d, sum2, keep);
 }
 
-/* Block (tile of queries or, in the second half, of keys; head; sample); one sample too many clears
- * the tail. */
+/* Block (tile of queries or, in the second half, of keys; head; sample). The grid has one extra
+ * sample, whose blocks zero the tail. */
 template <typename T, int D>
 static __global__ void __launch_bounds__(THREADS) attention_backward_k(backward_arguments<T> b) {
   FSAM_DYNAMIC_SHARED(memory);
@@ -301,7 +306,7 @@ static __global__ void __launch_bounds__(THREADS) attention_backward_k(backward_
     clear_tail(b.dqkv, 3 * (int64_t)b.a.heads * b.a.d, b.a);
     return;
   }
-  const span s = sample_span(b.a.batch, sample, b.fault);
+  const row_range s = rows_of_sample(b.a.batch, sample, b.fault);
   if (tile * ROWS >= s.n) return;
   if ((int)blockIdx.x < tiles)
     backward_block<T, D, false>(b, memory, sample, (int)blockIdx.y, tile * ROWS, s);
@@ -317,7 +322,7 @@ static task task_of(const fsam_tensor *qkv, int heads, const fsam_batch *batch,
   return {*batch, drop_site_of(dropout), heads, d, (float)(1 / sqrt((double)d)), false};
 }
 
-/* Do a head's octets start on 16 bytes, in all of these tensors? */
+/* Do the octets of each head start at multiples of 16 bytes, in all of these tensors? */
 template <typename... A>
 static bool heads_wide(const task &a, const fsam_tensor *t, A... rest) {
   return a.d * fsam__dtype_bytes(t->dtype) % 16 == 0 && is_wide(t, rest...);
@@ -329,7 +334,7 @@ static int check_head(const char *op, const task &a) {
                     (int)MAX_HEAD);
 }
 
-/* Tiles of the longest sample; at least one, for the tail's sake. */
+/* Tiles of the longest sample; at least one, so that there are blocks to zero the tail. */
 static unsigned tiles_of(const fsam_batch *batch) {
   return batch->longest ? (unsigned)divide_up(batch->longest, ROWS) : 1;
 }

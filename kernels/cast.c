@@ -1,10 +1,10 @@
-/* cast.c: copies that convert: f32 and bf16 either way (to bf16 rounding to nearest even, a NaN
- * staying a NaN), and same to same, i32 too. Serves fsam_tensor_copy (tensor.c), which does the
- * checks, and matmul.c. Either both are dense, of any two shapes with as many elements, or both are
- * matrices of one shape with any row strides. */
+/* cast.c: copies that convert between f32 and bf16 (rounding to nearest even; a NaN stays a NaN),
+ * or keep the type, i32 too. Either both tensors are dense, of any two shapes with as many
+ * elements, or both are matrices of one shape with any row strides. fsam_tensor_copy
+ * (engine/tensor.c) does the checks; vendor/matmul.c calls this kernel too. */
 #include "kernels/simd/simd.h"
 
-enum { BLOCK = 1 << 14 /* elements of one piece of work */ };
+enum { GRAIN = 1 << 14 /* elements that one thread takes at a time */ };
 
 static void convert(void *to, int to_type, const void *from, int from_type, int64_t n) {
   if (to_type == from_type) {
@@ -28,11 +28,11 @@ int FSAM_CPU(cast)(fsam_tensor *to, const fsam_tensor *from) {
   const int64_t to_bytes = fsam__dtype_bytes(to->dtype);
   const int64_t from_bytes = fsam__dtype_bytes(from->dtype);
   if (to->data == from->data && to->dtype == from->dtype) return FSAM_OK;
-#pragma omp parallel for collapse(2) schedule(static) if (rows * columns > BLOCK)
+#pragma omp parallel for collapse(2) schedule(static) if (rows * columns > GRAIN)
   for (int64_t r = 0; r < rows; r++)
-    for (int64_t c = 0; c < columns; c += BLOCK)
+    for (int64_t c = 0; c < columns; c += GRAIN)
       convert((char *)to->data + (r * to->row_stride + c) * to_bytes, to->dtype,
               (const char *)from->data + (r * from->row_stride + c) * from_bytes, from->dtype,
-              columns - c < BLOCK ? columns - c : BLOCK);
+              columns - c < GRAIN ? columns - c : GRAIN);
   return FSAM_OK;
 }

@@ -28,5 +28,5 @@ int cast_cuda(fsam_tensor *to, const fsam_tensor *from) {
   if (to_bf16 && from_bf16) return run<bf16, bf16>(to, from);
   if (to_bf16) return run<bf16, float>(to, from);
   if (from_bf16) return run<float, bf16>(to, from);
-  return run<float, float>(to, from); /* i32 too: bits go through as they are */
+  return run<float, float>(to, from); /* i32 too: loads and stores keep the bits */
 }

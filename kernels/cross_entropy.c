@@ -20,7 +20,7 @@ int fsam_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_ten
 
 #endif
 
-/* LANES logits from p on, `fill` beyond the n that there are. */
+/* LANES logits from p on; `fill` in the lanes from n on. */
 FSAM_INLINE vf load_filled(const float *p, int64_t n, float fill) {
   int32_t left = n < 0 ? 0 : n < LANES ? (int32_t)n : LANES;
   return v_select(v_iota() < left, v_load_n(p, n), v_set(fill));

@@ -1,6 +1,6 @@
 /* dropout.c: y[B,H] = dropout(x), one row per sample, for the classification heads; the same call
- * with gradients is its backward. Row word 0 of the counter; y may be x. The rule itself is in
- * simd/drop.h. */
+ * with gradients is its backward. The counter's row is 0; y may be x. Leaves to others: the rule
+ * itself (simd/drop.h). */
 #include "kernels/simd/drop.h"
 
 #if FSAM_PUBLIC

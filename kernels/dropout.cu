@@ -14,7 +14,7 @@ static __global__ void __launch_bounds__(THREADS)
     float v[OCTET];
     load8(v, x.at(sample, c), columns - c, wide);
     drop_octet(v, at, ordinal, 0, (uint32_t)(c / OCTET));
-    give8(y.at(sample, c), v, columns - c, wide, y.add);
+    store_or_add8(y.at(sample, c), v, columns - c, wide, y.add);
   }
 }
 

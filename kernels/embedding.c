@@ -2,9 +2,9 @@
  * where h is z with the mean 0 and the variance 1 in each row. z and stats[T,2] are kept for
  * backward.
  *
- * Backward adds the rows of dz into the tables' gradients. Threads own columns there and take the
- * tokens in order, so that the sums do not depend on their number. It suits tables of 2 rows and of
- * 50,000 alike. */
+ * Backward adds the rows of dz into the tables' gradients. There each thread owns columns and takes
+ * the tokens in order, so that the sums do not depend on the number of threads. Threads that owned
+ * rows of a table would idle at a table of 2 rows; owning columns serves one of 50,000 as well. */
 #include <omp.h>
 
 #include "kernels/simd/drop.h"
@@ -149,7 +149,7 @@ typedef struct backward {
   drop_site site;
 } backward;
 
-/* dz[stride] of row r, which belongs to `sample`; adds to its block's sums for dgamma and dbeta. */
+/* Computes dz[stride] of row r of `sample`; adds to the sums of its block for dgamma and dbeta. */
 FSAM_INLINE void backward_row(int dtype, const backward *a, int64_t r, int32_t sample, float *dz,
                               float *sums, int64_t stride) {
   const int64_t n = a->z->shape[1], dy_at = r * a->dy->row_stride;
@@ -171,7 +171,7 @@ FSAM_INLINE void backward_row(int dtype, const backward *a, int64_t r, int32_t s
 
 /* -- backward: of the tables ------------------------------------------------------------------- */
 
-/* By long pieces: memset is twice as fast on a megabyte as on a row. */
+/* In long runs: memset is twice as fast on a megabyte as on a row. */
 static void zero_table(fsam_tensor *table) {
   const int64_t n = table->shape[1], rows = table->shape[0];
   const int64_t piece = 1 + (1 << 20) / (n * (int64_t)sizeof(float) + 1);
@@ -183,8 +183,8 @@ static void zero_table(fsam_tensor *table) {
   }
 }
 
-/* Adds row t of dz to row indices[t] of the table, for the columns first … end - 1. Neighbours with
- * the same index are added up first: whole samples share a token_type. */
+/* Adds row t of dz to row indices[t] of the table, for the columns first … end - 1. Neighbouring
+ * tokens with the same index are summed first: whole samples share a token type. */
 static void scatter(fsam_tensor *table, const int32_t *indices, const fsam_batch *batch,
                     const float *dz, int64_t stride, int64_t first, int64_t end) {
   for (int64_t t = 0, next; t < batch->tokens; t = next) {

@@ -1,15 +1,15 @@
 /* embedding.cu: z = word[id] + position[pos] + token_type[type], y = dropout(layernorm(z) gamma +
- * beta), and the gradients (embedding.c). Bound by memory: a block to a row, an octet to a thread,
- * one pass forward and one backward, which leaves dz in f32 for the tables.
+ * beta), and the gradients (embedding.c). Bound by memory: a block has a row, a thread an octet of
+ * it. Forward and backward are one sweep each; backward leaves dz in f32 for the tables' gradients.
  *
- * Their gradients are sums without atomics. In a table of many rows the first token that names a
- * row owns it and adds all others that do, in order; finding them is a scan of the indices by each
- * token (T^2 comparisons of 4 bytes that lie in the L2 cache: small beside a pass up to some 10,000
- * tokens). A table of few rows, token_types, is summed over chunks of tokens like a bias. An index
- * outside its table is a fault of the device. */
+ * Those are sums without atomics. In a table of many rows the first token that names a row owns it
+ * and adds all others that name it, in order. To find them, each token scans the indices (T^2
+ * comparisons of 4 bytes that lie in the L2 cache: little beside the rest of a pass, up to some
+ * 10,000 tokens). A table of few rows, that of token types, is summed over chunks of tokens like a
+ * bias. An index outside its table is a fault of the device. */
 #include "kernels/cuda/layernorm_row.cuh"
 
-/* Row `indices[row]` of a table of `rows`; 0, and a fault, where there is none. */
+/* indices[row], if a table of `rows` rows has it; else 0, and a fault. */
 __device__ __forceinline__ int64_t table_row(const int32_t *indices, int64_t row, int64_t rows,
                                              int32_t *fault, int32_t which) {
   const int32_t index = indices[row];
@@ -64,7 +64,7 @@ static __global__ void __launch_bounds__(MAX_THREADS) embedding_forward_k(forwar
     *a.stats.at(row, 1) = s.scale;
   }
   scale_shift(y, z, s, a.gamma + column, a.beta + column, left, a.wide);
-  drop_octet(y, drop_site_in(a.site, &a.batch), place_of(a.batch, row), (uint32_t)threadIdx.x);
+  drop_octet(y, drop_site_in(a.site, &a.batch), batch_row_of(a.batch, row), (uint32_t)threadIdx.x);
   store8(a.y.at(row, column), y, left, a.wide);
 }
 
@@ -95,7 +95,7 @@ static int forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats, const fsa
                      row_threads(a.columns), 0, a);
 }
 
-/* Fails unless the batch has the indices of every table that there is. */
+/* Fails unless the batch has indices for every table that is given. */
 static int check_indices(const char *op, const fsam_batch *batch, const fsam_tensor *word,
                          const fsam_tensor *position, const fsam_tensor *token_type) {
   const char *what = word && !batch->ids                 ? "ids"
@@ -144,9 +144,9 @@ static __global__ void __launch_bounds__(MAX_THREADS)
   const drop_site site = drop_site_in(a.site, &a.batch);
   load8(gamma, a.gamma + column, left, a.wide);
   for (int64_t row = first; row < first + a.chunks.each && row < a.chunks.rows; row++) {
-    const place at = place_of(a.batch, row);
+    const batch_row at = batch_row_of(a.batch, row);
     float dz[OCTET] = {0};
-    if (at.sample >= 0) { /* the whole block takes the same way */
+    if (at.sample >= 0) { /* the same for the whole block */
       float dy[OCTET], z[OCTET];
       load8(dy, a.dy.at(row, column), left, a.wide);
       load8(z, a.z.at(row, column), left, a.wide);
@@ -188,7 +188,7 @@ __device__ __forceinline__ int find(int *found, const scatter_arguments &a, int6
   const bool hit = t < a.batch.tokens && names(a, t, row);
   const uint32_t hits = warp_ballot(hit);
   if (lane_id() == 0) counts[warp_id()] = __popc(hits);
-  __syncthreads(); /* and no thread still reads what was found before */
+  __syncthreads(); /* also: no thread still reads what an earlier call found */
   int before = __popc(hits & ((1u << lane_id()) - 1)), total = 0;
   for (int w = 0; w < THREADS / WARP; w++) {
     before += w < warp_id() ? counts[w] : 0;
@@ -222,7 +222,7 @@ static __global__ void __launch_bounds__(THREADS) scatter_k(scatter_arguments a)
       for (int i = 0; i < OCTET; i++) sum[i] += v[i];
     }
   }
-  give8(a.table + row * a.columns + column, sum, left, a.columns % OCTET == 0, true);
+  store_or_add8(a.table + row * a.columns + column, sum, left, a.columns % OCTET == 0, true);
 }
 
 /* Block (chunk, columns, row of the table): the chunk's sum for that row. sums: f32[chunks][rows]

@@ -1,5 +1,5 @@
-/* gather.c: the first row of every sample, as f32, for the classification heads; and back. An empty
- * sample gives zeros and takes nothing. */
+/* gather.c: y[B,H] = the first row of every sample of x[T,H], as f32, for the classification heads;
+ * and its gradient. An empty sample has zeros in y and no row in dx. */
 #include "kernels/simd/simd.h"
 
 #if FSAM_PUBLIC

@@ -1,6 +1,6 @@
-/* gather.cu: the first row of every sample, as f32, and back (gather.c). Bound by launching:
- * forward and backward touch one row per sample, but for the zeros of a fresh dx, which are written
- * once. */
+/* gather.cu: the first row of every sample, as f32, and its gradient (gather.c). Bound by
+ * launching: forward and backward touch one row per sample; backward also writes the zeros of a
+ * fresh dx. */
 #include "kernels/cuda/common.cuh"
 
 enum { THREADS = 128 };
@@ -31,7 +31,7 @@ static __global__ void __launch_bounds__(THREADS)
   for (int64_t c = (int64_t)threadIdx.x * OCTET; c < columns; c += THREADS * OCTET) {
     float v[OCTET] = {0};
     if (first) load8(v, dy.at(sample, c), columns - c, wide);
-    give8(dx.at(row, c), v, columns - c, wide, dx.add);
+    store_or_add8(dx.at(row, c), v, columns - c, wide, dx.add);
   }
 }
 

@@ -1,6 +1,6 @@
 /* gelu.c: y[T,F] = gelu(x + b) and its gradients, with the bias of the layer before it fused in, so
  * that only x is kept for backward. With u = x + b (Hendrycks & Gimpel 2016):
- *     erf form   u Φ(u), Φ and φ the normal distribution and density; derivative Φ(u) + u φ(u)
+ *     erf form   u Φ(u) with derivative Φ(u) + u φ(u); Φ, φ: normal distribution and density
  *     tanh form  u (1 + t) / 2, t = tanh(sqrt(2 / pi) (u + 0.044715 u^3))
  * Backward computes u again. dx may be dy. Any row strides. */
 #include "kernels/simd/simd_math.h"
@@ -121,17 +121,18 @@ int FSAM_CPU(gelu_forward)(fsam_tensor *y, const fsam_tensor *x, const fsam_tens
 
 /* -- backward ---------------------------------------------------------------------------------- */
 
-/* A piece of work is a tile of the matrix. Its column sums wait in the device's workspace and are
- * added up in the order of the rows, so that the number of threads changes no bit. */
+/* Each thread takes one tile of the matrix at a time. The tile's column sums lie in the device's
+ * workspace and are added in the order of the rows, so that the number of threads changes no bit.
+ */
 enum { TILE_ROWS = 64, TILE_COLUMNS = 512 };
 
 typedef struct backward {
   fsam_tensor *dx;
   const fsam_tensor *dy, *x, *b;
-  float *sums; /* [tile rows, F], or NULL where db is not wanted */
+  float *sums; /* [rows of tiles, F]; NULL without db */
 } backward;
 
-/* Rows r0 … r1, columns c0 … c1: stores dx, leaves the sums of the columns in sums[c0 … c1]. */
+/* Rows r0 … r1, columns c0 … c1: stores dx, and the sums of the columns in sums[c0 … c1]. */
 FSAM_INLINE void backward_tile(int dtype, int form, const backward *a, float *sums, int64_t r0,
                                int64_t r1, int64_t c0, int64_t c1) {
   const fsam_tensor *x = a->x, *dy = a->dy;

@@ -1,6 +1,6 @@
 /* gelu.cu: y = gelu(x + b) and its gradients (gelu.c has the formulas). Bound by memory: forward
- * reads x and writes y, backward reads x and dy, writes dx and sums db on its way (columns.cuh). A
- * thread has one octet of columns. */
+ * reads x and writes y, backward reads x and dy, writes dx and sums db along the way (columns.cuh).
+ * A thread has one octet of columns. */
 #include "kernels/cuda/columns.cuh"
 
 enum { THREADS = 128 };
@@ -52,7 +52,7 @@ static __global__ void __launch_bounds__(THREADS)
   store8(y.at(row, column), u, columns - column, wide);
 }
 
-/* Threads of a block: no more than one row has octets. */
+/* Threads of a block: at most as many as one row has octets. */
 static int threads_of(int64_t columns) {
   const int64_t warps = divide_up(divide_up(columns, OCTET), WARP);
   return WARP * (int)(warps < THREADS / WARP ? warps : THREADS / WARP);
@@ -81,7 +81,7 @@ int gelu_forward_cuda(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b
 
 /* -- backward ---------------------------------------------------------------------------------- */
 
-/* sums: f32[chunks][columns], or NULL where db is not wanted. */
+/* sums: f32[chunks][columns]; NULL without db. */
 template <typename T, int FORM>
 static __global__ void __launch_bounds__(THREADS, 8)
     gelu_backward_k(matrix<T> dx, matrix<const T> dy, matrix<const T> x, const float *b,
@@ -98,7 +98,7 @@ static __global__ void __launch_bounds__(THREADS, 8)
       gradient[i] *= gelu_derivative<FORM>(u[i]);
       sum[i] += gradient[i];
     }
-    give8(dx.at(row, column), gradient, left, wide, dx.add);
+    store_or_add8(dx.at(row, column), gradient, left, wide, dx.add);
   }
   if (sums) store8(sums + blockIdx.x * columns + column, sum, left, columns % OCTET == 0);
 }

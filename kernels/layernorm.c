@@ -1,7 +1,7 @@
 /* layernorm.c: z[T,H] = residual + dropout(x + b);  y[T,H] = h gamma + beta, where h is z with the
- * mean 0 and the variance 1 in each row (Ba et al. 2016, biased variance). y is a function of z as
- * it is stored, rounded where activations are bf16; z and stats[T,2] (mean, 1 / deviation) are kept
- * for backward, which draws the dropout bits again.
+ * mean 0 and the variance 1 in each row (Ba et al. 2016, biased variance). h is computed from the
+ * stored z, which is rounded where activations are bf16. z and stats[T,2] (mean, 1 / deviation) are
+ * kept for backward, which draws the dropout bits again.
  *
  * z may be x or the residual; dx or dresidual may be dy. Rows of the tail are not dropped forward
  * and get zeros backward. */
@@ -142,7 +142,7 @@ FSAM_INLINE void give(int dtype, fsam_tensor *out, int64_t r, int64_t c, vf v, i
   v_store_act(dtype, out->data, at, v, n);
 }
 
-/* From dz[n] of row r to dx and dresidual, and its share of db. sample < 0: dz is 0 everywhere. */
+/* From dz[n] of row r to dx and dresidual; adds its share of db. sample < 0: dz is 0 everywhere. */
 FSAM_INLINE void spread_row(int dtype, const backward *a, int64_t r, const float *dz, float *db,
                             int64_t n, int32_t sample) {
   const bool drops = a->site.threshold && sample >= 0;

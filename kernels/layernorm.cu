@@ -1,7 +1,7 @@
 /* layernorm.cu: z = residual + dropout(x + b), y = layernorm(z) gamma + beta, and the gradients
- * (layernorm.c). Bound by memory: one pass each way, a block to a row, an octet to a thread.
- * Forward reads x and the residual and writes z and y; backward reads dy and z, writes dx and
- * dresidual, and adds db, dgamma and dbeta on its way (columns.cuh). */
+ * (layernorm.c). Bound by memory: one sweep forward, one backward; a block has a row, a thread an
+ * octet of it. Forward reads x and the residual and writes z and y; backward reads dy and z, writes
+ * dx and dresidual, and sums db, dgamma and dbeta along the way (columns.cuh). */
 #include "kernels/cuda/layernorm_row.cuh"
 
 /* -- forward ----------------------------------------------------------------------------------- */
@@ -19,7 +19,7 @@ struct forward_arguments {
   bool wide;
 };
 
-/* z of the thread's octet, rounded as it is stored. */
+/* z of the thread's octet, with the rounding of the stored z. */
 template <typename T>
 __device__ __forceinline__ void sum_octet(float z[OCTET], const forward_arguments<T> &a,
                                           int64_t row, int64_t column, int64_t left) {
@@ -29,7 +29,8 @@ __device__ __forceinline__ void sum_octet(float z[OCTET], const forward_argument
     load8(more, a.b + column, left, a.wide);
     for (int i = 0; i < OCTET; i++) z[i] += more[i];
   }
-  drop_octet(z, drop_site_in(a.site, &a.batch), place_of(a.batch, row), (uint32_t)(column / OCTET));
+  drop_octet(z, drop_site_in(a.site, &a.batch), batch_row_of(a.batch, row),
+             (uint32_t)(column / OCTET));
   if (a.residual.data) {
     load8(more, a.residual.at(row, column), left, a.wide);
     for (int i = 0; i < OCTET; i++) z[i] += more[i];
@@ -93,7 +94,7 @@ int layernorm_forward_cuda(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats, c
 
 template <typename T>
 struct backward_arguments {
-  matrix<T> dx, dresidual; /* data is NULL where it is not wanted */
+  matrix<T> dx, dresidual; /* data NULL: not computed */
   matrix<const T> dy, z;
   matrix<const float> stats;
   const float *gamma;
@@ -112,9 +113,9 @@ __device__ __forceinline__ void backward_row(const backward_arguments<T> &a, con
                                              const float gamma[OCTET], float db[OCTET],
                                              float dgamma[OCTET], float dbeta[OCTET], int64_t row) {
   const int64_t column = (int64_t)threadIdx.x * OCTET, left = a.columns - column;
-  const place at = place_of(a.batch, row);
+  const batch_row at = batch_row_of(a.batch, row);
   float dz[OCTET] = {0}, kept[OCTET];
-  if (at.sample >= 0) { /* the whole block takes the same way */
+  if (at.sample >= 0) { /* the same for the whole block */
     float dy[OCTET], z[OCTET];
     load8(dy, a.dy.at(row, column), left, a.wide);
     load8(z, a.z.at(row, column), left, a.wide);
@@ -122,10 +123,11 @@ __device__ __forceinline__ void backward_row(const backward_arguments<T> &a, con
     normalize_backward(dz, dgamma, dbeta, dy, z, s, gamma, a.columns);
   }
   for (int i = 0; i < OCTET; i++) kept[i] = dz[i];
-  if (a.dresidual.data) give8(a.dresidual.at(row, column), dz, left, a.wide, a.dresidual.add);
+  if (a.dresidual.data)
+    store_or_add8(a.dresidual.at(row, column), dz, left, a.wide, a.dresidual.add);
   drop_octet(kept, site, at, (uint32_t)threadIdx.x);
   for (int i = 0; i < OCTET; i++) db[i] += kept[i];
-  if (a.dx.data) give8(a.dx.at(row, column), kept, left, a.wide, a.dx.add);
+  if (a.dx.data) store_or_add8(a.dx.at(row, column), kept, left, a.wide, a.dx.add);
 }
 
 template <typename T>

@@ -1,6 +1,6 @@
-/* linear.c: y[T,N] = x[T,K] w[N,K]^T + b[N] and its three gradients. The products are the matrix
- * library's (vendor/matmul.h); the bias gradient is ours. Nothing is saved for backward beyond x
- * and w. A row of the tail gives a row of y and, its dy being zeros, nothing to any gradient. */
+/* linear.c: y[T,N] = x[T,K] w[N,K]^T + b[N] and its three gradients. Owns the bias gradient; leaves
+ * to others: the products (vendor/matmul.h). Backward needs only x and w. A row of the tail has a
+ * row of y, but adds nothing to any gradient, because its dy is zero. */
 #include "kernels/vendor/matmul.h"
 #include "kernels/simd/simd.h"
 
@@ -47,41 +47,41 @@ int fsam_tuning_text(fsam_device *device, const char **text) {
 /* -- the bias gradient ------------------------------------------------------------------------- */
 
 enum {
-  STRIP = 64,      /* columns of one piece of work: a cache line or more of every row */
+  SLICE = 64,      /* columns that one thread takes at a time: a cache line or more of a row */
   ROW_BLOCK = 64,  /* rows summed by themselves before they join the total: keeps rounding small */
   SERIAL = 1 << 15 /* elements below which one thread is faster */
 };
 
-/* db[0 … n) = column sums of dy[rows, n], n <= STRIP; added when `add`. */
-FSAM_INLINE void sum_strip(int dtype, float *db, const void *dy, int64_t first, int64_t stride,
+/* db[0 … n) = column sums of dy[rows, n], n <= SLICE; added when `add`. */
+FSAM_INLINE void sum_slice(int dtype, float *db, const void *dy, int64_t first, int64_t stride,
                            int64_t rows, int64_t n, bool add) {
-  vf total[STRIP / LANES] = {0};
+  vf total[SLICE / LANES] = {0};
   for (int64_t r0 = 0; r0 < rows; r0 += ROW_BLOCK) {
     int64_t end = r0 + ROW_BLOCK < rows ? r0 + ROW_BLOCK : rows;
-    vf sum[STRIP / LANES] = {0};
+    vf sum[SLICE / LANES] = {0};
     for (int64_t r = r0; r < end; r++)
-      for (int i = 0; i < STRIP / LANES; i++)
+      for (int i = 0; i < SLICE / LANES; i++)
         sum[i] += v_load_act(dtype, dy, r * stride + first + i * LANES, n - i * LANES);
-    for (int i = 0; i < STRIP / LANES; i++) total[i] += sum[i];
+    for (int i = 0; i < SLICE / LANES; i++) total[i] += sum[i];
   }
-  for (int i = 0; i < STRIP / LANES; i++) {
+  for (int i = 0; i < SLICE / LANES; i++) {
     if (add) total[i] += v_load_n(db + first + i * LANES, n - i * LANES);
     v_store_n(db + first + i * LANES, total[i], n - i * LANES);
   }
 }
 
-/* Threads share the columns, never a sum: the bits do not depend on their number. */
+/* Each sum belongs to one thread: the bits do not depend on the number of threads. */
 static void sum_columns(fsam_tensor *db, const fsam_tensor *dy) {
   const int64_t rows = dy->shape[0], columns = dy->shape[1], stride = dy->row_stride;
 #pragma omp parallel for schedule(static) if (rows * columns > SERIAL)
-  for (int64_t c = 0; c < columns; c += STRIP) {
-    int64_t n = columns - c < STRIP ? columns - c : STRIP;
+  for (int64_t c = 0; c < columns; c += SLICE) {
+    int64_t n = columns - c < SLICE ? columns - c : SLICE;
     if (dy->dtype == FSAM_BF16)
-      sum_strip(FSAM_BF16, db->data, dy->data, c, stride, rows, n, db->filled);
-    else if (n == STRIP) /* a constant: no test in the inner loop */
-      sum_strip(FSAM_F32, db->data, dy->data, c, stride, rows, STRIP, db->filled);
+      sum_slice(FSAM_BF16, db->data, dy->data, c, stride, rows, n, db->filled);
+    else if (n == SLICE) /* a constant: no test in the inner loop */
+      sum_slice(FSAM_F32, db->data, dy->data, c, stride, rows, SLICE, db->filled);
     else
-      sum_strip(FSAM_F32, db->data, dy->data, c, stride, rows, n, db->filled);
+      sum_slice(FSAM_F32, db->data, dy->data, c, stride, rows, n, db->filled);
   }
 }
 

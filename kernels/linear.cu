@@ -1,8 +1,8 @@
-/* linear.cu: y = x w^T + b and its gradients (linear.c). The products are cuBLASLt's
- * (vendor/cublaslt.cuh); ours are the way from rows to columns, and the bias: rounded to bf16 where
- * y is, because a product's bias has its output's type, and its gradient. The products are bound by
- * the matrix unit or, at a few hundred tokens, by the weights' memory; the gradient of the bias
- * reads dy once more. */
+/* linear.cu: y = x w^T + b and its gradients (linear.c). Owns: describing products by rows as
+ * products by columns, and the bias with its gradient. Leaves to others: the products
+ * (vendor/cublaslt.cuh). The bias is rounded to bf16 where y is bf16, because cuBLASLt wants it in
+ * the type of its output. The products are bound by the matrix unit or, at a few hundred tokens, by
+ * reading the weights; the gradient of the bias reads dy once more. */
 #include "kernels/cuda/columns.cuh"
 #include "kernels/vendor/cublaslt.cuh"
 
@@ -14,9 +14,9 @@ static int8_t alignment_of(const void *p) {
   return bits;
 }
 
-/* c[rows,columns] = op(a) op(b), by rows. Read by columns each of them is its transpose, and the
- * product is c' = op(b)' op(a)': the operands change places, and each is transposed for cuBLASLt
- * where it was for us. A bias of c's columns becomes one of the rows that cuBLASLt sees. */
+/* c[rows,columns] = op(a) op(b), by rows. Read by columns, each matrix is its transpose, and the
+ * product is c' = op(b)' op(a)': the operands change places, and an operand is transposed for
+ * cuBLASLt exactly where it is for us. A bias of c's columns is one of the rows of c'. */
 static cublaslt_product product_of(const fsam_tensor *c, const fsam_tensor *a, bool a_transposed,
                                    const fsam_tensor *b, bool b_transposed, const void *bias) {
   cublaslt_product p = {};

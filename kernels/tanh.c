@@ -24,14 +24,14 @@ int fsam_tanh_backward(fsam_tensor *dx, const fsam_tensor *dy, const fsam_tensor
 
 #endif
 
-enum { BLOCK = 4096 /* elements of one piece of work */ };
+enum { GRAIN = 4096 /* elements that one thread takes at a time */ };
 
-FSAM_INLINE void forward_block(int dtype, void *y, const void *x, int64_t from, int64_t to) {
+FSAM_INLINE void forward_range(int dtype, void *y, const void *x, int64_t from, int64_t to) {
   for (int64_t i = from; i < to; i += LANES)
     v_store_act(dtype, y, i, v_tanh(v_load_act(dtype, x, i, to - i)), to - i);
 }
 
-FSAM_INLINE void backward_block(int dtype, void *dx, const void *dy, const void *y, bool add,
+FSAM_INLINE void backward_range(int dtype, void *dx, const void *dy, const void *y, bool add,
                                 int64_t from, int64_t to) {
   for (int64_t i = from; i < to; i += LANES) {
     vf value = v_load_act(dtype, y, i, to - i);
@@ -43,26 +43,26 @@ FSAM_INLINE void backward_block(int dtype, void *dx, const void *dy, const void 
 
 int FSAM_CPU(tanh_forward)(fsam_tensor *y, const fsam_tensor *x) {
   const int64_t n = fsam__elements(x);
-#pragma omp parallel for schedule(static) if (n > BLOCK)
-  for (int64_t i = 0; i < n; i += BLOCK) {
-    int64_t end = i + BLOCK < n ? i + BLOCK : n;
+#pragma omp parallel for schedule(static) if (n > GRAIN)
+  for (int64_t i = 0; i < n; i += GRAIN) {
+    int64_t end = i + GRAIN < n ? i + GRAIN : n;
     if (x->dtype == FSAM_BF16)
-      forward_block(FSAM_BF16, y->data, x->data, i, end);
+      forward_range(FSAM_BF16, y->data, x->data, i, end);
     else
-      forward_block(FSAM_F32, y->data, x->data, i, end);
+      forward_range(FSAM_F32, y->data, x->data, i, end);
   }
   return FSAM_OK;
 }
 
 int FSAM_CPU(tanh_backward)(fsam_tensor *dx, const fsam_tensor *dy, const fsam_tensor *y) {
   const int64_t n = fsam__elements(y);
-#pragma omp parallel for schedule(static) if (n > BLOCK)
-  for (int64_t i = 0; i < n; i += BLOCK) {
-    int64_t end = i + BLOCK < n ? i + BLOCK : n;
+#pragma omp parallel for schedule(static) if (n > GRAIN)
+  for (int64_t i = 0; i < n; i += GRAIN) {
+    int64_t end = i + GRAIN < n ? i + GRAIN : n;
     if (y->dtype == FSAM_BF16)
-      backward_block(FSAM_BF16, dx->data, dy->data, y->data, dx->filled, i, end);
+      backward_range(FSAM_BF16, dx->data, dy->data, y->data, dx->filled, i, end);
     else
-      backward_block(FSAM_F32, dx->data, dy->data, y->data, dx->filled, i, end);
+      backward_range(FSAM_F32, dx->data, dy->data, y->data, dx->filled, i, end);
   }
   return FSAM_OK;
 }

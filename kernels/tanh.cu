@@ -24,7 +24,7 @@ static __global__ void __launch_bounds__(THREADS)
   load8(value, y + at, count - at, wide);
   load8(gradient, dy + at, count - at, wide);
   for (int i = 0; i < OCTET; i++) gradient[i] *= 1 - value[i] * value[i];
-  give8(dx + at, gradient, count - at, wide, add);
+  store_or_add8(dx + at, gradient, count - at, wide, add);
 }
 
 template <typename T>

@@ -1,4 +1,4 @@
---- A sam-type of one's own: defined here, trained by recipes/cola.lua. Everything there works with
+--- A sam-type of your own: defined here, trained by recipes/cola.lua. Everything there works with
 -- it, and with its masked form fisher-zsharp: flags, checkpoints, resuming, comparisons.
 --
 --     fsam-lua recipes/custom_sam.lua

@@ -1,5 +1,5 @@
 --- Writes the batch order of a CoLA run as JSON, so that another program can train on the same
--- batches: luajit bench/cola/order.lua DATA SEED EPOCHS BATCH_SIZE > order.json
+-- batches: fsam-lua bench/cola/order.lua DATA SEED EPOCHS BATCH_SIZE > order.json
 -- Output: { epochs: [ [ [row, …], … ], … ] }, rows of train.tsv from 0 (fairseq's order; samples
 -- are not filtered by length, because CoLA's longest has 47 tokens).
 local order = require("fsam.data.order")
@@ -9,7 +9,7 @@ local tasks = require("fsam.data.tasks")
 
 local data, seed, epochs, size = arg[1], tonumber(arg[2]), tonumber(arg[3]), tonumber(arg[4])
 if not size then
-  io.stderr:write("usage: luajit bench/cola/order.lua DATA SEED EPOCHS BATCH_SIZE\n")
+  io.stderr:write("usage: fsam-lua bench/cola/order.lua DATA SEED EPOCHS BATCH_SIZE\n")
   os.exit(2)
 end
 

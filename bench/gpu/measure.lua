@@ -5,7 +5,7 @@
 -- a kernel takes below some microseconds is what launching it takes.
 local C = require("fsam.C")
 local Tensor = require("fsam.base.tensor")
-local batches = require("fsam.data.packing")
+local packing = require("fsam.data.packing")
 local devices = require("fsam.base.device")
 local json = require("fsam.base.json")
 local ffi, lib, check = C.ffi, C.lib, C.check
@@ -64,7 +64,7 @@ function M.pack(lengths, seed, vocabulary, first_ordinal)
     end
     list[i] = { ids = ids, label = i % 2 }
   end
-  return batches.pack(list, { pad_id = 1, position_offset = 2, first_ordinal = first_ordinal })
+  return packing.pack(list, { pad_id = 1, position_offset = 2, first_ordinal = first_ordinal })
 end
 
 --- A function (arena, dtype, shape…) that makes tensors of normal numbers: copies of the same few

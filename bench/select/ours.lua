@@ -14,19 +14,19 @@ local function status(field)
   return tonumber(io.open("/proc/self/status"):read("*a"):match(field .. ":%s*(%d+)"))
 end
 
-local model = params.new(devices.open("cpu"),
+local P = params.new(devices.open("cpu"),
   { { name = "x", kind = "matrix", shape = { count } } }, { compute = "bf16" })
-model.g:set(model:normal({ seed = 1, step = 1 }))
-model:commit()
-local mask = model:mask("mask")
+P.g:set(P:normal({ seed = 1, step = 1 }))
+P:commit()
+local mask = P:mask("mask")
 
 local function select_tenth()
   local began = C.lib.fsam_clock()
-  mask:top(model.g:abs(), { keep_ratio = 0.1 })
+  mask:top(P.g:abs(), { keep_ratio = 0.1 })
   return C.lib.fsam_clock() - began
 end
 
-model.g:norm():read() -- the threads are there now
+P.g:norm():read() -- the threads are there now
 local before = status("VmHWM")
 select_tenth()
 assert(mask:count() == math.floor(0.1 * count))

@@ -1,12 +1,13 @@
-/* device.cu: a GPU as a device: memory, the queue of work, copies, what went wrong. What
- * libfsam-cuda.so exports is here: fsam_cuda, with the kernels' table behind it.
+/* device.cu: a GPU as a device. Owns: its memory, its queue of work, copies, errors, and the export
+ * of libfsam-cuda.so, fsam_cuda, with the table of kernels behind it. Leaves to others: finding and
+ * opening that library (device_cuda.c), graphs (graph.cu).
  *
- * Work goes to one stream, in the order of the calls. What the host sends is put into pinned memory
- * first, in pieces, so that the call need not wait; a piece is used again when its copies are done.
- * A second stream carries what the host asked for early (read_begin), beside later work.
+ * Work goes to one stream, in the order of the calls. Data from the host is first copied into a
+ * pinned buffer, so that the call need not wait; the buffer is used again when the GPU has read it.
+ * A second stream carries the reads that the host began early (read_begin), beside later work.
  *
- * With FSAM_SYNC in the environment every kernel is waited for, and an error names it and what it
- * was given; without, an error shows at the next thing that the host waits for. */
+ * With FSAM_SYNC in the environment the host waits for every kernel, and an error names the kernel
+ * and its arguments. Without it, an error shows at the next thing that the host waits for. */
 #include "engine/cuda/device.cuh"
 
 #include <stdio.h>
@@ -25,13 +26,13 @@ extern "C" {
 
 namespace {
 
-enum { PIECES = 4, OLDEST = 8 /* compute capability, major: bf16 on the matrix unit */ };
-const size_t PIECE = 2 << 20; /* bytes of pinned memory */
-const size_t SMALLEST = 8192; /* … of a read that is begun early */
-const size_t LINE = 64;       /* what copies are rounded up to within a piece */
+enum { BUFFERS = 4, OLDEST = 8 /* compute capability, major: bf16 on the matrix unit */ };
+const size_t BUFFER_BYTES = 2 << 20; /* bytes of pinned memory */
+const size_t SMALLEST = 8192;        /* bytes of the buffer of a read that is begun early */
+const size_t LINE = 64;              /* copies within a buffer start at multiples of this */
 
-/* A piece of pinned memory, and when the GPU is done with it. */
-struct piece {
+/* Pinned memory, and when the GPU is done with it. */
+struct pinned_buffer {
   unsigned char *memory;
   cudaEvent_t done;
   bool busy;
@@ -39,23 +40,23 @@ struct piece {
 
 /* One read that was begun. */
 struct early_read {
-  piece buffer;
+  pinned_buffer buffer;
   size_t capacity, bytes;
   cudaEvent_t ready; /* the data is what it was when the read began */
-  early_read *next;  /* of those that are free */
+  early_read *next;  /* in the list of free ones */
 };
 
-/* The device that the engine knows, and what is ours alone behind it. */
+/* The device as the engine knows it, followed by this file's own fields. */
 struct gpu {
   fsam_device device; /* first: the engine frees it */
   cudaStream_t work, copies;
-  piece in[PIECES], out[2];
-  int at; /* the piece that is being filled, and how far */
+  pinned_buffer in[BUFFERS], out[2];
+  int at; /* the buffer that is being filled, and how far */
   size_t used;
   int32_t *fault; /* pinned: kernels write it over the bus, hardly ever */
   early_read *free_reads;
   cudaEvent_t copied; /* the last read that was begun is done */
-  bool reading;       /* it may not be, and nothing waits for it yet */
+  bool reading;       /* it may still run, and the work stream does not wait for it yet */
 };
 
 gpu *of(fsam_device *device) { return (gpu *)device; }
@@ -72,7 +73,7 @@ bool is_synchronous() {
   return value && *value && strcmp(value, "0") != 0;
 }
 
-/* Kernels that are waited for one by one cannot be recorded. */
+/* Where the host waits for each kernel, nothing can be recorded. */
 bool records() {
   const char *value = getenv("FSAM_GRAPHS");
   return !is_synchronous() && !(value && !strcmp(value, "0"));
@@ -92,7 +93,7 @@ int fsam__cuda_failed(const char *what, cudaError_t error) {
 
 namespace {
 
-/* Once the work stream has been waited for: what kernels found wrong in their data. */
+/* Reports what kernels found wrong in their data. Call it after waiting for the work stream. */
 int check_fault(gpu *g) {
   const int found = *(volatile int32_t *)g->fault;
   *g->fault = 0;
@@ -108,7 +109,7 @@ void *take(fsam_device *, size_t bytes) {
   return NULL;
 }
 
-/* Waits for the device: nothing that runs can still use the memory. */
+/* cudaFree waits for the device, so that nothing that runs can still use the memory. */
 void give(fsam_device *, void *p) { cudaFree(p); }
 
 int zero(fsam_device *device, void *p, size_t bytes) {
@@ -116,19 +117,19 @@ int zero(fsam_device *device, void *p, size_t bytes) {
   return FSAM_OK;
 }
 
-void room(fsam_device *, size_t *left, size_t *total) {
-  if (cudaMemGetInfo(left, total) != cudaSuccess) *left = *total = 0;
+void left(fsam_device *, size_t *bytes, size_t *total) {
+  if (cudaMemGetInfo(bytes, total) != cudaSuccess) *bytes = *total = 0;
 }
 
 /* -- copies ------------------------------------------------------------------------------------ */
 
-int wait_for(piece *p) {
+int wait_for(pinned_buffer *p) {
   if (p->busy) CUDA_TRY("waiting for a copy", cudaEventSynchronize(p->done));
   p->busy = false;
   return FSAM_OK;
 }
 
-int mark(piece *p, cudaStream_t stream) {
+int mark(pinned_buffer *p, cudaStream_t stream) {
   CUDA_TRY("marking a copy", cudaEventRecord(p->done, stream));
   p->busy = true;
   return FSAM_OK;
@@ -138,13 +139,13 @@ int copy_in(fsam_device *device, void *to, const void *from, size_t bytes) {
   gpu *g = of(device);
   FSAM_TRY(fsam__not_recording(device, "copy to the GPU"));
   for (size_t done = 0, n; done < bytes; done += n) {
-    if (g->used == PIECE) {
+    if (g->used == BUFFER_BYTES) {
       FSAM_TRY(mark(&g->in[g->at], g->work));
-      g->at = (g->at + 1) % PIECES;
+      g->at = (g->at + 1) % BUFFERS;
       g->used = 0;
       FSAM_TRY(wait_for(&g->in[g->at]));
     }
-    n = bytes - done < PIECE - g->used ? bytes - done : PIECE - g->used;
+    n = bytes - done < BUFFER_BYTES - g->used ? bytes - done : BUFFER_BYTES - g->used;
     unsigned char *pinned = g->in[g->at].memory + g->used;
     memcpy(pinned, (const char *)from + done, n);
     CUDA_TRY("copying to the GPU",
@@ -154,47 +155,47 @@ int copy_in(fsam_device *device, void *to, const void *from, size_t bytes) {
   return FSAM_OK;
 }
 
-/* Two pieces in turn: one is filled while the host empties the other. */
+/* Two buffers in turn: the GPU fills one while the host empties the other. */
 int copy_out(fsam_device *device, void *to, const void *from, size_t bytes) {
   gpu *g = of(device);
-  const size_t count = (bytes + PIECE - 1) / PIECE;
+  const size_t count = (bytes + BUFFER_BYTES - 1) / BUFFER_BYTES;
   FSAM_TRY(fsam__not_recording(device, "read from the GPU"));
   for (size_t i = 0; i <= count; i++) {
     if (i < count) {
-      const size_t n = i + 1 < count ? PIECE : bytes - i * PIECE;
+      const size_t n = i + 1 < count ? BUFFER_BYTES : bytes - i * BUFFER_BYTES;
       CUDA_TRY("copying from the GPU",
-               cudaMemcpyAsync(g->out[i % 2].memory, (const char *)from + i * PIECE, n,
+               cudaMemcpyAsync(g->out[i % 2].memory, (const char *)from + i * BUFFER_BYTES, n,
                                cudaMemcpyDeviceToHost, g->work));
       FSAM_TRY(mark(&g->out[i % 2], g->work));
     }
     if (i == 0) continue;
-    const size_t n = i < count ? PIECE : bytes - (i - 1) * PIECE;
+    const size_t n = i < count ? BUFFER_BYTES : bytes - (i - 1) * BUFFER_BYTES;
     FSAM_TRY(wait_for(&g->out[(i - 1) % 2]));
-    memcpy((char *)to + (i - 1) * PIECE, g->out[(i - 1) % 2].memory, n);
+    memcpy((char *)to + (i - 1) * BUFFER_BYTES, g->out[(i - 1) % 2].memory, n);
   }
   return check_fault(g);
 }
 
 /* -- reads that are begun early ---------------------------------------------------------------- */
 
-void close_piece(piece *p) {
+void close_buffer(pinned_buffer *p) {
   if (p->memory) cudaFreeHost(p->memory);
   if (p->done) cudaEventDestroy(p->done);
 }
 
-int open_piece(piece *p, size_t bytes) {
+int open_buffer(pinned_buffer *p, size_t bytes) {
   CUDA_TRY("pinned memory", cudaHostAlloc((void **)&p->memory, bytes, cudaHostAllocDefault));
   CUDA_TRY("an event", cudaEventCreateWithFlags(&p->done, cudaEventDisableTiming));
   return FSAM_OK;
 }
 
 void close_read(early_read *r) {
-  close_piece(&r->buffer);
+  close_buffer(&r->buffer);
   if (r->ready) cudaEventDestroy(r->ready);
   free(r);
 }
 
-/* One that is free and large enough, or a new one. */
+/* A free read whose buffer is large enough, or a new one. */
 int take_read(gpu *g, early_read **out, size_t bytes) {
   for (early_read **at = &g->free_reads; *at; at = &(*at)->next) {
     if ((*at)->capacity < bytes) continue;
@@ -205,7 +206,7 @@ int take_read(gpu *g, early_read **out, size_t bytes) {
   early_read *r = (early_read *)calloc(1, sizeof *r);
   if (!r) return fsam__fail(FSAM_ENOMEM, "cuda: no memory to begin a read");
   r->capacity = (bytes + SMALLEST) / SMALLEST * SMALLEST;
-  int rc = open_piece(&r->buffer, r->capacity);
+  int rc = open_buffer(&r->buffer, r->capacity);
   if (rc == FSAM_OK && cudaEventCreateWithFlags(&r->ready, cudaEventDisableTiming) != cudaSuccess)
     rc = fsam__cuda_failed("an event", cudaGetLastError());
   if (rc < 0)
@@ -226,7 +227,7 @@ int queue_read(gpu *g, early_read *r, const void *from) {
   return mark(&r->buffer, g->copies);
 }
 
-/* What comes now on the work stream may overwrite what is being read. */
+/* Later work may overwrite the memory that the last early read copies: makes it wait. */
 void reuse(fsam_device *device) {
   gpu *g = of(device);
   if (g->reading) cudaStreamWaitEvent(g->work, g->copied, 0);
@@ -269,8 +270,7 @@ const fsam_kernels plain = {
 #undef FSAM_KERNEL
 };
 
-/* With FSAM_SYNC: each kernel's function, and then a wait for the device that its arguments are
- * on. */
+/* With FSAM_SYNC each kernel's function is followed by a wait for the device of its arguments. */
 template <typename T>
 fsam_device *home_of(T argument) {
   if constexpr (std::is_same_v<T, fsam_tensor *> || std::is_same_v<T, const fsam_tensor *>)
@@ -359,8 +359,8 @@ void close_gpu(fsam_device *device) {
     next = r->next;
     close_read(r);
   }
-  for (piece &p : g->in) close_piece(&p);
-  for (piece &p : g->out) close_piece(&p);
+  for (pinned_buffer &p : g->in) close_buffer(&p);
+  for (pinned_buffer &p : g->out) close_buffer(&p);
   if (g->copied) cudaEventDestroy(g->copied);
   if (g->fault) cudaFreeHost(g->fault);
   if (g->work) cudaStreamDestroy(g->work);
@@ -368,9 +368,9 @@ void close_gpu(fsam_device *device) {
 }
 
 const fsam_memory memory = {take,       give,     zero,  copy_in, copy_out,
-                            read_begin, read_end, reuse, room,    close_gpu};
+                            read_begin, read_end, reuse, left,    close_gpu};
 
-/* Is it new enough? Its text. */
+/* Fails where the GPU is too old or cannot be used; sets its text. */
 int look_at(gpu *g) {
   cudaDeviceProp properties;
   cudaError_t error = cudaSetDevice(0);
@@ -393,8 +393,8 @@ int set_up(gpu *g) {
   CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->work, cudaStreamNonBlocking));
   CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->copies, cudaStreamNonBlocking));
   CUDA_TRY("an event", cudaEventCreateWithFlags(&g->copied, cudaEventDisableTiming));
-  for (piece &p : g->in) FSAM_TRY(open_piece(&p, PIECE));
-  for (piece &p : g->out) FSAM_TRY(open_piece(&p, PIECE));
+  for (pinned_buffer &p : g->in) FSAM_TRY(open_buffer(&p, BUFFER_BYTES));
+  for (pinned_buffer &p : g->out) FSAM_TRY(open_buffer(&p, BUFFER_BYTES));
   CUDA_TRY("pinned memory",
            cudaHostAlloc((void **)&g->fault, sizeof *g->fault, cudaHostAllocMapped));
   *g->fault = 0;
@@ -408,7 +408,7 @@ int open_gpu(fsam_device **out) {
   snprintf(g->device.name, sizeof g->device.name, "cuda");
   g->device.memory = &memory;
   g->device.kernels = is_synchronous() ? &synchronous : &plain;
-  g->device.recorder = records() ? &fsam__cuda_recorder : NULL;
+  g->device.graphs = records() ? &fsam__cuda_graphs : NULL;
   g->device.refs = 1;
   const int rc = set_up(g);
   if (rc < 0) {

@@ -1,4 +1,4 @@
-/* device.cuh: what device.cu and graph.cu, the CUDA half's engine, have of each other. */
+/* device.cuh: what device.cu and graph.cu, the engine's part of the CUDA half, share. */
 #ifndef FSAM_DEVICE_CUH
 #define FSAM_DEVICE_CUH
 
@@ -6,10 +6,10 @@
 
 #include "engine/engine.h"
 
-/* Recording by stream capture (graph.cu). */
-extern const fsam_recorder fsam__cuda_recorder;
+/* Graphs by stream capture (graph.cu). */
+extern const fsam_graphs fsam__cuda_graphs;
 
-/* Raises an error of the runtime that may be an earlier kernel's (device.cu). */
+/* Raises an error of CUDA's runtime; an earlier kernel may have caused it (device.cu). */
 int fsam__cuda_failed(const char *what, cudaError_t error);
 
 #define CUDA_TRY(what, call)                                           \

@@ -1,7 +1,7 @@
-/* device_cuda.c: the door to the CUDA half. It lives in a shared object of its own,
- * libfsam-cuda.so, beside this one, which is opened here on request, so that a machine without a
- * GPU neither links CUDA nor pays for it: the driver is asked first, and where there is none that
- * is one look for a file. Whatever is missing is one clear line. What the half does: device.cu. */
+/* device_cuda.c: the door to the CUDA half, which is a shared object of its own, libfsam-cuda.so,
+ * beside this one. It is opened on request, so that a machine without a GPU neither links CUDA nor
+ * pays for it: the driver is asked first, and without a driver that is one look for a file. Each
+ * thing that may be missing has one clear line. Leaves to others: the device itself (device.cu). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <limits.h>
@@ -20,7 +20,7 @@ typedef struct driver {
   int gpus;
 } driver;
 
-/* The driver as it was when first asked: it does not change while a process runs. */
+/* Asks the driver once: its answers do not change while a process runs. */
 static const driver *ask_driver(void) {
   static driver found;
   static bool asked;
@@ -67,7 +67,7 @@ static int check_driver(void) {
 
 /* -- the half ---------------------------------------------------------------------------------- */
 
-/* Where it must be: beside the library that this function is in. */
+/* The path of libfsam-cuda.so: beside the library that this function is in. */
 static void path_of_half(char path[PATH_MAX]) {
   static const char name[] = "libfsam-cuda.so";
   Dl_info here;

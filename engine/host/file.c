@@ -1,8 +1,8 @@
-/* file.c: files as the rest of the library needs them: a mapping for reading, a writer that checks
- * every byte and ends with fsync, and the few path operations that make replacing a folder safe.
- * What the bytes mean is Lua's business (lua/fsam/formats); here every range is checked against the
- * file. A file that another process shortens while it is mapped is the one case that no check
- * finds: reading it ends the program (SIGBUS), as with every mapping. */
+/* file.c: files. Owns: mapping a file for reading, with every range checked against its size; a
+ * writer that checks every byte and ends with fsync; the few path operations that make replacing a
+ * folder safe. Leaves to others: what the bytes mean (lua/fsam/formats). No check finds one case:
+ * when another process shortens a mapped file, reading it ends the program (SIGBUS), as with every
+ * mapping. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -39,7 +39,7 @@ static int map_opened(fsam_file **out, int fd, const char *path) {
   strcpy(file->path, path);
   file->size = info.st_size;
   file->data = NULL;
-  if (file->size > 0) { /* an empty file has nothing to map */
+  if (file->size > 0) { /* mmap refuses a length of 0 */
     void *p = mmap(NULL, (size_t)file->size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (p == MAP_FAILED) {
       free(file);
@@ -52,7 +52,7 @@ static int map_opened(fsam_file **out, int fd, const char *path) {
 }
 
 int fsam_file_map(fsam_file **out, const char *path) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hold us */
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* opening a pipe must not wait */
   if (fd < 0) return fail_errno("open", path);
   int rc = map_opened(out, fd, path);
   close(fd);
@@ -322,7 +322,7 @@ static int remove_one(const char *path, const struct stat *info, int kind, struc
 }
 
 int fsam_path_remove(const char *path) {
-  int rc = nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); /* links themselves, not their aim */
+  int rc = nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); /* a link, not its target */
   if (rc == FSAM_EIO) return rc;                             /* remove_one's */
   if (rc && errno != ENOENT) return fail_errno("remove", path);
   return FSAM_OK;

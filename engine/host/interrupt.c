@@ -1,6 +1,6 @@
 /* interrupt.c: Ctrl-C as a flag that a loop polls, and the width of a terminal. A signal handler
- * can reach nothing but globals, so its state here is the one exception to the rule that the
- * library has none beside the error message. */
+ * reaches only globals, so that the flag is one: the library has no other beside the error message.
+ */
 #include <signal.h>
 #include <sys/ioctl.h>
 

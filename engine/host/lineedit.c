@@ -55,7 +55,7 @@ static unsigned char on_tab(EditLine *editor, int key) {
   return note(editor, FSAM_LINE_TAB);
 }
 
-/* The one way to have libedit redraw what changed: a key that does nothing else. */
+/* A key that does nothing but redraw: libedit offers no other way to redraw a changed line. */
 static unsigned char on_redraw(EditLine *editor, int key) {
   (void)editor;
   (void)key;
@@ -78,7 +78,7 @@ static unsigned char on_end(EditLine *editor, int key) {
   return CC_REFRESH;
 }
 
-/* Ctrl-Z: a cooked terminal for the program that comes next, and a raw one when we are back. */
+/* Ctrl-Z: restores the cooked terminal for the shell, and the raw one when this program goes on. */
 static unsigned char on_suspend(EditLine *editor, int key) {
   (void)key;
   el_set(editor, EL_PREP_TERM, 0);
@@ -119,10 +119,10 @@ static unsigned char on_paste(EditLine *editor, int key) {
   return CC_NORM;
 }
 
-/* A window that changed its size, or a process that was stopped and goes on. */
+/* The window changed its size, or the process was stopped and goes on. */
 static void on_disturbance(int number) { (void)number; }
 
-/* One character for libedit: 1, 0 at the end of input, -1 when it cannot be had. */
+/* Reads one character for libedit: returns 1, 0 at the end of input, -1 on failure. */
 static int next_character(EditLine *editor, wchar_t *out) {
   fsam_line *line = owner(editor);
   mbstate_t state;
@@ -165,7 +165,7 @@ static const struct binding {
 
 /* -- the line ---------------------------------------------------------------------------------- */
 
-/* libedit reads and shows what the locale says; without one, UTF-8. */
+/* libedit reads and shows text in the locale's encoding; without a locale, UTF-8. */
 static void use_utf8(void) {
   setlocale(LC_CTYPE, "");
   if (strcmp(nl_langinfo(CODESET), "UTF-8") != 0) setlocale(LC_CTYPE, "C.UTF-8");

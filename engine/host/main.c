@@ -1,6 +1,6 @@
-/* main.c: the program fsam-lua. It owns the Lua state, the place of the Lua files, and the way
- * Ctrl-C reaches running Lua; everything a user would call behaviour (options, scripts, errors, the
- * REPL) is Lua, in lua/fsam/program/command_line.lua. The only C file that includes lua.h. */
+/* main.c: the program fsam-lua. Owns: the Lua state, finding the Lua files, and how Ctrl-C reaches
+ * running Lua. Leaves to others: everything a user would call behaviour (options, scripts, errors,
+ * the REPL), which is Lua (lua/fsam/program). The only C file that includes lua.h. */
 #include <lauxlib.h>
 #include <limits.h>
 #include <lua.h>
@@ -15,10 +15,10 @@ enum { PATH_BYTES = 4 * PATH_MAX };
 
 /* -- Ctrl-C ------------------------------------------------------------------------------------ */
 
-static lua_State *running; /* whom the signal handler stops */
+static lua_State *running; /* the signal handler stops it */
 static const char interrupted_key = 0;
 
-/* Raises the value that host.lua gave to sys.on_interrupt. */
+/* Raises the value that Lua gave to sys.on_interrupt. */
 static void stop(lua_State *L, lua_Debug *ar) {
   (void)ar;
   lua_sethook(L, NULL, 0, 0);
@@ -117,7 +117,7 @@ static int set_paths(lua_State *L, int sys) {
 typedef struct command_line {
   int count;
   char **words;
-  int status; /* what the program will exit with */
+  int status; /* the program's exit code */
 } command_line;
 
 /* require("fsam.program.command_line").main(sys) with sys = {argv, share, version, on_interrupt,

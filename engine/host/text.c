@@ -1,6 +1,5 @@
-/* text.c: what Unicode text needs that is better taken from libraries made for it: character
- * properties and normal forms (utf8proc), regular expressions (PCRE2). Tokenization is not here:
- * its rules are Lua's (lua/fsam/text), these are the primitives. */
+/* text.c: the primitives of Unicode text that libraries do best: character properties and normal
+ * forms (utf8proc), regular expressions (PCRE2). Leaves to others: tokenization (lua/fsam/text). */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdlib.h>
@@ -104,7 +103,7 @@ int fsam_regex_find_all(fsam_regex *regex, int64_t *count, int64_t *bounds, int6
     return fsam__fail(FSAM_EINVAL, "regex_find_all: bytes is %lld, expected 0 or more",
                       (long long)bytes);
   const PCRE2_SIZE *found = pcre2_get_ovector_pointer(regex->match);
-  uint32_t options = 0; /* the first match checks the whole text's UTF-8; once is enough */
+  uint32_t options = 0; /* the first match checks the whole text's UTF-8 */
   int64_t from = 0;
   *count = 0;
   while (from <= bytes) {

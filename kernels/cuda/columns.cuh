@@ -1,6 +1,6 @@
 /* columns.cuh: sums over the rows of a matrix, one for each column, the same bits on any GPU. Rows
- * are cut into chunks by their number alone. A kernel's block takes a chunk, row after row, adds in
- * registers and leaves its sums in the workspace; column_sums adds the chunks up. */
+ * are cut into chunks by their number alone. A kernel's block takes a chunk, row after row, sums in
+ * registers and leaves the chunk's sums in the workspace; column_sums adds those. */
 #ifndef FSAM_COLUMNS_CUH
 #define FSAM_COLUMNS_CUH
 
@@ -23,7 +23,7 @@ static inline row_chunks row_chunks_of(int64_t rows) {
 
 enum { MAX_SUMS = 3 };
 
-/* Up to three sums at once, next to each other in the chunks: parts[chunk][sum][stride]. */
+/* Where up to three sums go that were computed together, as chunk_sums[chunk][sum][stride]. */
 struct sum_outputs {
   float *out[MAX_SUMS]; /* f32[columns] or NULL */
   bool add[MAX_SUMS];
@@ -39,31 +39,31 @@ __device__ __forceinline__ bool output_adds(const sum_outputs &o, unsigned sum) 
 
 enum { SUM_COLUMNS = 32, SUM_ROWS = 16 };
 
-/* Bound by latency: 128 bytes of each chunk are read by one warp, sixteen warps to a block. */
-static __global__ void column_sums_k(sum_outputs outputs, const float *parts, int count, int sums,
-                                     int64_t stride, int64_t columns) {
-  FSAM_SHARED(float, part, SUM_ROWS *SUM_COLUMNS);
+/* Bound by latency: a warp reads 128 bytes of each of its chunks; a block has sixteen warps. */
+static __global__ void column_sums_k(sum_outputs outputs, const float *chunk_sums, int count,
+                                     int sums, int64_t stride, int64_t columns) {
+  FSAM_SHARED(float, warp_sums, SUM_ROWS *SUM_COLUMNS);
   const int64_t column = (int64_t)blockIdx.x * SUM_COLUMNS + lane_id();
   float *out = output_of(outputs, blockIdx.y);
   if (!out) return;
   float sum = 0;
   if (column < columns)
     for (int i = warp_id(); i < count; i += SUM_ROWS)
-      sum += parts[((int64_t)i * sums + blockIdx.y) * stride + column];
-  part[threadIdx.x] = sum;
+      sum += chunk_sums[((int64_t)i * sums + blockIdx.y) * stride + column];
+  warp_sums[threadIdx.x] = sum;
   __syncthreads();
   if (warp_id() || column >= columns) return;
   sum = 0;
-  for (int i = 0; i < SUM_ROWS; i++) sum += part[i * SUM_COLUMNS + lane_id()];
+  for (int i = 0; i < SUM_ROWS; i++) sum += warp_sums[i * SUM_COLUMNS + lane_id()];
   out[column] = output_adds(outputs, blockIdx.y) ? out[column] + sum : sum;
 }
 
 static inline int column_sums(const fsam_device *device, const sum_outputs &outputs,
-                              const float *parts, const row_chunks &chunks, int sums,
+                              const float *chunk_sums, const row_chunks &chunks, int sums,
                               int64_t stride, int64_t columns) {
   return FSAM_LAUNCH(
       device, column_sums_k, dim3((unsigned)divide_up(columns, SUM_COLUMNS), (unsigned)sums),
-      SUM_COLUMNS * SUM_ROWS, 0, outputs, parts, chunks.count, sums, stride, columns);
+      SUM_COLUMNS * SUM_ROWS, 0, outputs, chunk_sums, chunks.count, sums, stride, columns);
 }
 
 /* Sets outputs.out[i] to a gradient, which may be NULL. */

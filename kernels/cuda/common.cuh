@@ -1,15 +1,16 @@
-/* common.cuh: what every CUDA kernel starts from. Owns: launching, conversion between bf16 and f32,
- * sums in a fixed order, the matrix unit. What generated kernels need too is in machine.cuh,
- * dropout in dropout.cuh, sums over rows in columns.cuh.
+/* common.cuh: the base of every CUDA kernel. Owns: launching, conversion between bf16 and f32, sums
+ * in a fixed order, the matrix unit. Leaves to others: what generated kernels need too
+ * (machine.cuh), dropout (drop.cuh), sums over rows (columns.cuh).
  *
  * Everything that only a GPU can do is in machine.cuh and in the first part here, "the machine".
- * g++ compiles the same kernels for the CPU with FSAM_SIMT, and simt.h (spec/simt) in place of
- * both; what it demands are the rules of the house:
+ * With FSAM_SIMT g++ compiles the same kernels for the CPU, with spec/simt/simt.h in place of both.
+ * Its demands are rules for all kernels:
  *  - blocks are whole warps, and every thread of a warp takes part in the warp's functions;
  *  - shared memory comes from FSAM_SHARED and FSAM_DYNAMIC_SHARED;
  *  - no atomics but those of integers: each result is the same, whatever runs when.
- * The unit of a row is the octet: 8 columns, 16 bytes of bf16 (or twice 16 of f32), and the columns
- * that share one counter of dropout. */
+ *
+ * Rows are read and written in octets: 8 columns, which are 16 bytes of bf16 or twice 16 of f32,
+ * and share one counter of dropout. */
 #ifndef FSAM_COMMON_CUH
 #define FSAM_COMMON_CUH
 
@@ -41,7 +42,7 @@ __device__ __forceinline__ uint32_t warp_ballot(bool condition) {
   return __ballot_sync(0xffffffffu, condition);
 }
 
-/* Of integers in shared or global memory, whose sum and minimum know no order. */
+/* Of integers only, in shared or global memory: their sum and minimum depend on no order. */
 __device__ __forceinline__ void atomic_add(uint32_t *p, uint32_t value) { atomicAdd(p, value); }
 __device__ __forceinline__ void atomic_min(unsigned long long *p, unsigned long long value) {
   atomicMin(p, value);
@@ -174,9 +175,10 @@ __device__ __forceinline__ void store8(T *p, const float v[OCTET], int64_t left,
   }
 }
 
-/* store8, or adding to what is there. */
+/* Stores v as store8 does, or adds it to the values there. */
 template <typename T>
-__device__ __forceinline__ void give8(T *p, float v[OCTET], int64_t left, bool wide, bool add) {
+__device__ __forceinline__ void store_or_add8(T *p, float v[OCTET], int64_t left, bool wide,
+                                              bool add) {
   if (add) {
     float old[OCTET];
     load8(old, p, left, wide);
@@ -190,7 +192,7 @@ template <typename T>
 struct matrix {
   T *data;
   int64_t stride; /* elements from one row to the next */
-  bool add;       /* a gradient that is added to */
+  bool add;       /* a gradient to add to, not to overwrite */
   __device__ __forceinline__ T *at(int64_t row, int64_t column) const {
     return data + row * stride + column;
   }
@@ -202,7 +204,8 @@ static matrix<T> matrix_of(const fsam_tensor *t) {
   return {(T *)t->data, t->row_stride, t->filled != 0};
 }
 
-/* Do all rows of these tensors (NULL: none) start on 16 bytes, so that octets may be wide? */
+/* Do all rows of these tensors (NULL: none) start at multiples of 16 bytes, so that octets may be
+ * read and written whole? */
 static inline bool is_wide(const fsam_tensor *t) {
   if (!t) return true;
   const int64_t row = t->rank > 1 ? t->row_stride * fsam__dtype_bytes(t->dtype) : 0;

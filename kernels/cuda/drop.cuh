@@ -8,7 +8,7 @@
 #include "engine/philox.h"
 #include "engine/drop_site.h"
 
-/* Bit i is set where element i of the octet `block` stays. */
+/* Bit i is set where element i of the octet `block` is not dropped. */
 __device__ __forceinline__ uint32_t kept_octet(const drop_site &d, uint32_t ordinal, uint32_t row,
                                                uint32_t block) {
   uint32_t c[4] = {d.site, ordinal, row, block}, kept = 0;
@@ -28,22 +28,22 @@ __device__ __forceinline__ void drop_octet(float v[OCTET], const drop_site &d, u
   for (int i = 0; i < OCTET; i++) v[i] = kept >> i & 1 ? v[i] * d.keep : 0;
 }
 
-/* Where a row of the batch stands: its sample (-1 in the tail), that one's ordinal, the row within
- * it. */
-struct place {
+/* A row of the batch: its sample (-1 in the tail), the sample's ordinal, the row within the sample.
+ */
+struct batch_row {
   int sample;
   uint32_t ordinal, row;
 };
 
-__device__ __forceinline__ place place_of(const fsam_batch &batch, int64_t row) {
+__device__ __forceinline__ batch_row batch_row_of(const fsam_batch &batch, int64_t row) {
   const int sample = batch.sample[row];
   if (sample < 0) return {-1, 0, 0};
   const uint32_t ordinal = batch.ordinals ? (uint32_t)batch.ordinals[sample] : 0;
   return {sample, ordinal, (uint32_t)(row - batch.starts[sample])};
 }
 
-/* The same on a row of the batch; rows of the tail are not dropped. */
-__device__ __forceinline__ void drop_octet(float v[OCTET], const drop_site &d, const place &at,
+/* v = dropout(v) for a row of the batch; rows of the tail are not dropped. */
+__device__ __forceinline__ void drop_octet(float v[OCTET], const drop_site &d, const batch_row &at,
                                            uint32_t block) {
   if (at.sample >= 0) drop_octet(v, d, at.ordinal, at.row, block);
 }

@@ -1,7 +1,7 @@
 /* layernorm_row.cuh: layer normalisation of one row by one block, forward and backward. Owns what
- * layernorm.cu and embedding.cu have in common; where rows come from and where gradients go is
- * theirs. A thread keeps one octet of the row in registers, from one end to the other: nothing is
- * read twice. Statistics and sums are f32. */
+ * layernorm.cu and embedding.cu share; leaves to them where rows come from and where gradients go.
+ * A thread keeps one octet of the row in registers throughout, so that nothing is read twice.
+ * Statistics and sums are f32. */
 #ifndef FSAM_LAYERNORM_ROW_CUH
 #define FSAM_LAYERNORM_ROW_CUH
 

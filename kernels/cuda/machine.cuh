@@ -1,8 +1,7 @@
 /* machine.cuh: the part of the machine that hand-written kernels (common.cuh) and generated ones
  * (generated.cuh) share: shared memory, exchanges within a warp, 16-byte accesses, a float's
- * bits. The library carries this text too and gives it to NVRTC, so that no header of CUDA is
- * included here; g++ compiles it with FSAM_SIMT, and simt.h (spec/simt) for what only a GPU can do.
- */
+ * bits. The library carries this text and gives it to NVRTC, so that it includes no header of CUDA.
+ * With FSAM_SIMT g++ compiles it, with spec/simt/simt.h for what only a GPU can do. */
 #ifndef FSAM_MACHINE_CUH
 #define FSAM_MACHINE_CUH
 
@@ -12,7 +11,7 @@
 #include "simt.h"
 #else
 
-/* `type *name` to `count` elements that the block shares; not initialised. */
+/* Declares `type *name`: `count` elements that the block shares, not initialised. */
 #define FSAM_SHARED(type, name, count) __shared__ type name[count]
 
 /* The value of another lane of the warp. */
@@ -55,8 +54,8 @@ __device__ __forceinline__ void load_quad(float v[QUAD], const float *p) {
   v[3] = bits_to_float(x.w);
 }
 __device__ __forceinline__ void store_quad(float *p, const float v[QUAD]) {
-  store16(p, uint4{float_to_bits(v[0]), float_to_bits(v[1]), float_to_bits(v[2]),
-                   float_to_bits(v[3])});
+  store16(
+      p, uint4{float_to_bits(v[0]), float_to_bits(v[1]), float_to_bits(v[2]), float_to_bits(v[3])});
 }
 
 #endif

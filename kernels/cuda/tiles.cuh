@@ -1,17 +1,17 @@
-/* tiles.cuh: products of small matrices that lie in shared memory, for attention. Not for layers'
- * weights: those are cuBLASLt's. A warp has a strip of 16 rows of a product, as blocks of 8 columns
- * in registers, spread over its lanes as the matrix unit does it (multiply_add in common.cuh). bf16
- * goes to the matrix unit; f32, the mode of parity, uses the same spread and plain multiplications,
- * so that everything around a product is written once. */
+/* tiles.cuh: products of small matrices that lie in shared memory, for attention. Leaves to others:
+ * products with the layers' weights (vendor/cublaslt.cuh). A warp has 16 rows of a product, as
+ * fragments of 8 columns in registers, spread over its lanes as the matrix unit wants them
+ * (multiply_add in common.cuh). bf16 goes to the matrix unit; f32 uses the same spread and plain
+ * multiplications, so that everything around a product is written once. */
 #ifndef FSAM_TILES_CUH
 #define FSAM_TILES_CUH
 
 #include "kernels/cuda/common.cuh"
 
-enum { STRIP = 16 }; /* rows of a warp */
+enum { WARP_ROWS = 16 }; /* of a product */
 
-/* A block of 8 columns: element i of a lane stands in row lane / 4 (i = 0, 1) or lane / 4 + 8 (i =
- * 2, 3), column 2 (lane % 4) + i % 2. */
+/* A lane's share of 16 rows and 8 columns: element i is in row lane / 4 (i = 0, 1) or lane / 4 + 8
+ * (i = 2, 3), column 2 (lane % 4) + i % 2. */
 struct fragment {
   float v[4];
 };
@@ -134,11 +134,12 @@ __device__ __forceinline__ void load_tile(T *to, int rows, int threads, const ma
   }
 }
 
-/* The strip c[16, D] times factor to the rows first … of t, `live` of them; added where t.add. */
+/* Stores or, with t.add, adds c[16, D] times factor to `live` rows of t from `first` on, columns
+ * column … column + d - 1. */
 template <typename T, int D>
-__device__ __forceinline__ void store_strip(const matrix<T> &t, int64_t first, int live,
-                                            int64_t column, int d, const fragment (&c)[D / 8],
-                                            const float (&factor)[2]) {
+__device__ __forceinline__ void store_rows(const matrix<T> &t, int64_t first, int live,
+                                           int64_t column, int d, const fragment (&c)[D / 8],
+                                           const float (&factor)[2]) {
 #pragma unroll
   for (int j = 0; j < D / 8; j++)
 #pragma unroll

@@ -1,6 +1,6 @@
-/* drop.h: the one rule of dropout, shared by all kernels that drop. Owns the way from the
- * counter (site, ordinal, row, column block of 8) to the 16 bits of an element, and the mask. Each
- * kernel recomputes the bits it needs, forward and backward; nothing is stored.
+/* drop.h: the one rule of dropout, for all kernels that drop. Owns the steps from the counter
+ * (site, ordinal, row, column block of 8) to the 16 bits of an element, and dropping by them. Each
+ * kernel draws the bits it needs again, forward and backward; nothing is stored.
  *
  * The rule, with fsam_philox: word[0..3] = philox(counter (site, ordinal, row, block), key (seed,
  * step)); elements 8 block … 8 block + 7 take the low and the high half of word[0], of word[1], ….
@@ -12,16 +12,16 @@
 #include "engine/drop_site.h"
 #include "kernels/simd/simd_random.h"
 
-/* Buffers of bits are written in whole batches: their size is a multiple of this. */
+/* Bits are drawn this many at a time; buffers of bits are a multiple of it. */
 enum { DROP_BATCH = 8 * WIDE };
 
 /* The bits of a grid of counters, `rows` rows from `row` on by `blocks` column blocks from `block`
- * on, stored as bits[rows][8 blocks]. Whole batches are written: bits has room for 8 rows blocks
- * elements rounded up to DROP_BATCH; rows * blocks < 2^22. */
+ * on, stored as bits[rows][8 blocks]. `bits` has room for 8 rows blocks elements rounded up to
+ * DROP_BATCH; rows * blocks < 2^22. */
 static inline void drop_bits(uint16_t *bits, const drop_site *d, uint32_t ordinal, uint32_t row,
                              int rows, uint32_t block, int blocks) {
-  /* Lane 4 g + i computes counter i LANES/4 + g of its batch: the transposition below works within
-   * groups of four lanes, and so leaves the counters in order. */
+  /* Lane 4 g + i computes counter i LANES/4 + g of the LANES in hand: the transposition below works
+   * within groups of four lanes, and so leaves the counters in order. */
   vi lane = v_iota(), place = (lane & 3) * (LANES / 4) + (lane >> 2);
   int count = rows * blocks;
   for (int first = 0; first < count; first += LANES) {

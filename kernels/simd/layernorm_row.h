@@ -1,6 +1,6 @@
 /* layernorm_row.h: layer normalisation of one row (Ba et al. 2016), forward and backward, and sums
- * over rows that do not depend on the threads. Owns what layernorm.c and embedding.c have in
- * common; where rows come from and where gradients go is theirs. */
+ * over rows that do not depend on the threads. Owns what layernorm.c and embedding.c share; leaves
+ * to them where rows come from and where gradients go. */
 #ifndef FSAM_LAYERNORM_ROW_H
 #define FSAM_LAYERNORM_ROW_H
 
@@ -10,8 +10,8 @@
 
 /* -- one row of n columns ---------------------------------------------------------------------- */
 
-/* stats = mean and 1 / sqrt(variance + eps) of z[at … at + n - 1]: two passes, as the row is in the
- * first-level cache and the shorter formula cancels. */
+/* stats = mean and 1 / sqrt(variance + eps) of z[at … at + n - 1], in two sweeps over the row: it
+ * is in the first-level cache, and the formula with one sweep cancels. */
 FSAM_INLINE void normalize_stats(int dtype, float stats[2], const void *z, int64_t at, int64_t n,
                                  double eps) {
   vf16 sum = {0}, squares = {0};
@@ -30,7 +30,7 @@ FSAM_INLINE void normalize_stats(int dtype, float stats[2], const void *z, int64
   stats[1] = (float)(1.0 / sqrt((double)(v_sum(squares) / (float)n) + eps));
 }
 
-/* (z - mean) / deviation of the LANES columns from z[at] on, of which n are there. */
+/* (z - mean) / deviation of the columns z[at … at + n - 1], at most LANES. */
 FSAM_INLINE vf normalized(int dtype, const float stats[2], const void *z, int64_t at, int64_t n) {
   return (v_load_act(dtype, z, at, n) - stats[0]) * stats[1];
 }

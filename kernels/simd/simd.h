@@ -1,6 +1,6 @@
 /* simd.h: the vectors that all CPU kernels are written in. Owns: lane types, loads and stores with
- * bf16 conversion, lane-wise helpers, sums in a fixed order. Functions (exp, tanh, …) are in
- * simd_math.h, random bits in simd_random.h.
+ * bf16 conversion, lane-wise helpers, sums in a fixed order. Leaves to others: functions such as
+ * exp and tanh (simd_math.h), random bits (simd_random.h).
  *
  * Every kernel file is compiled once per instruction set (FSAM_ISA), and all levels give the same
  * bits. Three rules make that so:
@@ -8,15 +8,15 @@
  *    written once, with + - * / & | ^ << >> and comparisons on vectors (GCC's vector extension; a
  *    comparison gives a vi of 0 and -1). gcc lowers vectors wider than a register badly (through
  *    the stack, comparisons one lane at a time), hence not one width for all.
- *  - Whatever adds lanes to each other works on WIDE = 16 columns, LANES at a time: element i of a
+ *  - Code that adds lanes to each other works on WIDE = 16 columns, LANES at a time: element i of a
  *    row goes to lane i mod 16 of a vf16 (or vd16 in f64), and v_sum adds its 16 lanes as a tree.
  *        vf16 sum = {0};
  *        for (int64_t c = 0; c < n; c += WIDE)
  *          for (int p = 0; p < PARTS; p++)
  *            sum.part[p] += v_load_n(x + c + p * LANES, n - c - p * LANES);
  *        float total = v_sum(sum);
- *  - The compiler may neither contract nor reorder (-ffp-contract=off), and what it or the
- *    processor could choose (max of a NaN, conversion of a large float) is defined here. */
+ *  - The compiler may neither contract nor reorder (-ffp-contract=off). Results that it or the
+ *    processor could choose (max of a NaN, conversion of a large float) are defined here. */
 #ifndef FSAM_SIMD_H
 #define FSAM_SIMD_H
 
@@ -232,8 +232,8 @@ FSAM_INLINE vf v_sqrt(vf x) {
 #endif
 }
 
-/* Integers to floats and back. v_to_int truncates, and wants |x| < 2^31: clamp first, since what a
- * larger value or a NaN gives differs between processors. */
+/* Integers to floats and back. v_to_int truncates and needs |x| < 2^31: clamp first, because the
+ * result for a larger value or a NaN differs between processors. */
 FSAM_INLINE vf v_to_float(vi x) { return __builtin_convertvector(x, vf); }
 FSAM_INLINE vi v_to_int(vf x) { return __builtin_convertvector(x, vi); }
 

@@ -1,5 +1,5 @@
 /* simd_random.h: Philox4x32-10 for LANES counters at once (the scalar form: engine/philox.h). Owns
- * the 32 × 32 → 64 bit products that it is made of. Integers only, so any level gives the same. */
+ * its 32 × 32 → 64 bit products. Integers only, so all instruction sets give the same. */
 #ifndef FSAM_SIMD_RANDOM_H
 #define FSAM_SIMD_RANDOM_H
 

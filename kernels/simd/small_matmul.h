@@ -1,7 +1,6 @@
 /* small_matmul.h: products and transposes of small f32 matrices that lie in the cache, for
- * attention. Not for the layers' weights: those go to the matrix library (vendor/matmul.h). Each
- * element of a product is a sum over one index in order, so that neither tiles nor lanes change a
- * bit. */
+ * attention. Leaves to others: products with the layers' weights (vendor/matmul.h). Each element of
+ * a product is a sum over one index in order, so that neither tiles nor lanes change a bit. */
 #ifndef FSAM_SMALL_MATMUL_H
 #define FSAM_SMALL_MATMUL_H
 

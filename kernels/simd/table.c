@@ -4,7 +4,7 @@
 #define TABLE_(isa) fsam__kernels_##isa
 #define TABLE(isa) TABLE_(isa)
 
-/* The environment asks nothing of the CPU's kernels. */
+/* No environment variable asks anything of the CPU's kernels. */
 int FSAM_CPU(device_check)(fsam_device *device) {
   (void)device;
   return FSAM_OK;

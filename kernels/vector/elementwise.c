@@ -1,8 +1,8 @@
 /* elementwise.c: a vector program's arithmetic on the CPU, SIMD vector by SIMD vector. Owns the
  * functions that the rows of program.def call, over vectors of f32. The rows themselves become one
- * function for each choice of inputs that are uniforms, a constant there. Outputs may be inputs:
- * element i depends on element i only. Leaves to others what depends on where an element lies
- * (memory.c) and the same arithmetic in f64 (scalar.c). */
+ * function for each choice of inputs that are uniforms. Outputs may be inputs: element i depends on
+ * element i only. Leaves to others: instructions that depend on where an element lies (memory.c),
+ * the same arithmetic in f64 (scalar.c). */
 #include <math.h>
 
 #include "kernels/vector/interpreter.h"

@@ -1,7 +1,7 @@
-/* generated.cuh: what the generated CUDA source of a vector program is made of: a thread's
- * elements in and out of memory, mask bits, the working copy, reductions.
- * Arithmetic and random numbers are in vector_math.cuh. The library carries this text and gives it
- * to NVRTC, which has no headers; g++ compiles it with FSAM_SIMT, and simt.h (spec/simt) for the
+/* generated.cuh: the functions that the generated CUDA source of a vector program calls: a thread's
+ * elements in and out of memory, mask bits, the working copy, reductions. Leaves to others:
+ * arithmetic and random numbers (vector_math.cuh). The library carries this text and gives it to
+ * NVRTC, which has no headers. With FSAM_SIMT g++ compiles it, with spec/simt/simt.h for the
  * machine. It computes what the CPU computes, bit for bit: nothing may be contracted.
  *
  * A thread block walks a block of the layout in chunks of 8 elements per thread: two quads, each
@@ -29,7 +29,8 @@ enum { QUADS = 2, WIDTH = QUADS * QUAD, LANES_OF_SUM = 16 };
 
 /* -- a thread's elements ----------------------------------------------------------------------- */
 
-struct place {
+/* Where a thread's WIDTH elements of the chunk lie: QUADS quads, numbered q. */
+struct elements {
   int64_t first;    /* the first quad's first element */
   int64_t act;      /* the layout's */
   int left, padded; /* elements from there to the parameter's end, and to the next multiple of 64 */
@@ -41,15 +42,15 @@ struct place {
   __device__ __forceinline__ bool rounded() const { return first < act; }
 };
 
-__device__ __forceinline__ place place_of(const program_piece &piece, int first, int threads,
-                                          int64_t act) {
+__device__ __forceinline__ elements elements_of(const program_block &block, int first, int threads,
+                                                int64_t act) {
   const int at = first + (int)threadIdx.x * QUAD;
-  return {piece.offset + at, act, piece.count - at, (piece.count + 63) / 64 * 64 - at,
+  return {block.offset + at, act, block.count - at, (block.count + 63) / 64 * 64 - at,
           threads * QUAD};
 }
 
 /* Two quads of f32; zeros where nothing may be read. base[0] is element 0. */
-__device__ __forceinline__ void load(float v[WIDTH], const float *base, const place &p) {
+__device__ __forceinline__ void load(float v[WIDTH], const float *base, const elements &p) {
 #pragma unroll
   for (int q = 0; q < QUADS; q++) {
     v[q * QUAD] = v[q * QUAD + 1] = v[q * QUAD + 2] = v[q * QUAD + 3] = 0;
@@ -58,7 +59,7 @@ __device__ __forceinline__ void load(float v[WIDTH], const float *base, const pl
 }
 
 /* Only elements of the parameter are written. */
-__device__ __forceinline__ void store(float *base, const float v[WIDTH], const place &p) {
+__device__ __forceinline__ void store(float *base, const float v[WIDTH], const elements &p) {
 #pragma unroll
   for (int q = 0; q < QUADS; q++) {
     const float *x = v + q * QUAD;
@@ -87,7 +88,7 @@ __device__ __forceinline__ float *f32_part(void *copy, int64_t act) {
   return (float *)((uint16_t *)copy + act) - act;
 }
 
-__device__ __forceinline__ void load_act(float v[WIDTH], void *copy, const place &p) {
+__device__ __forceinline__ void load_act(float v[WIDTH], void *copy, const elements &p) {
   if (!p.rounded()) {
     load(v, f32_part(copy, p.act), p);
     return;
@@ -102,7 +103,7 @@ __device__ __forceinline__ void load_act(float v[WIDTH], void *copy, const place
   }
 }
 
-__device__ __forceinline__ void store_act(void *copy, const float v[WIDTH], const place &p) {
+__device__ __forceinline__ void store_act(void *copy, const float v[WIDTH], const elements &p) {
   if (!p.rounded()) {
     store(f32_part(copy, p.act), v, p);
     return;
@@ -126,7 +127,7 @@ __device__ __forceinline__ void store_act(void *copy, const float v[WIDTH], cons
 /* -- masks: bit i of word i / 32 --------------------------------------------------------------- */
 
 /* Bit k: element k's. */
-__device__ __forceinline__ uint32_t load_bits(const void *mask, const place &p) {
+__device__ __forceinline__ uint32_t load_bits(const void *mask, const elements &p) {
   uint32_t bits = 0;
 #pragma unroll
   for (int q = 0; q < QUADS; q++)
@@ -136,7 +137,7 @@ __device__ __forceinline__ uint32_t load_bits(const void *mask, const place &p) 
 }
 
 /* Eight lanes make a word. Whole words of 64: a parameter's last ones keep zeros behind it. */
-__device__ __forceinline__ void store_bits(void *mask, uint32_t bits, const place &p) {
+__device__ __forceinline__ void store_bits(void *mask, uint32_t bits, const elements &p) {
   const int among = lane_id() % 8;
 #pragma unroll
   for (int q = 0; q < QUADS; q++) {
@@ -175,7 +176,7 @@ __device__ __forceinline__ double identity(reduction op) {
   return 0;
 }
 
-/* What an element of each of its inputs gives. */
+/* The term of an element a of the first input and b of the second. */
 __device__ __forceinline__ double element(reduction op, float a, float b) {
   switch (op) {
 #define FSAM_REDUCTION(name, operands, identity, element, combine) \
@@ -197,7 +198,7 @@ __device__ __forceinline__ double combine(reduction op, double a, double b) {
   return 0;
 }
 
-/* Lays a thread's elements where the chunk's sums are taken. */
+/* Copies a thread's elements to shared memory, from which add_chunk reads the whole chunk. */
 __device__ __forceinline__ void lay(float *staged, const float v[WIDTH], int threads) {
 #pragma unroll
   for (int q = 0; q < QUADS; q++)
@@ -221,15 +222,15 @@ __device__ __forceinline__ double fold(reduction op, double sum) {
   return sum;
 }
 
-/* Where the result of reduction `number` in block b of the layout goes: first blocks of all spans,
- * then second ones, …, so that threads that each add up a span read side by side. The block is
- * looked up again, because registers that would keep it are worth more. */
+/* Where the partial sum of reduction `number` over block b of the layout goes: the first blocks of
+ * all spans, then all second blocks, and so on, so that threads that each sum a span read side by
+ * side. It reads the block's slot again, because a register to keep it costs more. */
 __device__ __forceinline__ double *partial_of(const program_fixed &f, int number, int64_t b) {
   return f.partials + number * f.partial_count + f.blocks[b].slot;
 }
 
-/* Values `stride` apart, combined in order. The next ones are on their way while these are
- * combined; behind the last stand identities, which change nothing. */
+/* Combines `count` values, `stride` apart, in order. It loads the next AHEAD values while it
+ * combines these; behind the last value it takes identities, which change nothing. */
 __device__ __forceinline__ double in_order(reduction op, const double *values, int count,
                                            int64_t stride) {
   enum { AHEAD = 16 };
@@ -246,13 +247,13 @@ __device__ __forceinline__ double in_order(reduction op, const double *values, i
   return sum;
 }
 
-/* The thread's number in what is done for reduction `number` of several that do not wait for each
- * other: another warp has the longest part of each. */
+/* The thread's number in the work for reduction `number`. Each reduction starts at another warp, so
+ * that several of them run side by side. */
 __device__ __forceinline__ int turned(int number) {
   return (int)((threadIdx.x + (unsigned)number * WARP) % blockDim.x);
 }
 
-/* Each span's result, left where its first block's was. */
+/* Each span's result, in place of its first block's. */
 __device__ __forceinline__ void finish_spans(const program_fixed &f, reduction op, int number) {
   double *partials = f.partials + number * f.partial_count;
   for (int i = (int)threadIdx.x; i < f.spans; i += (int)blockDim.x)
@@ -273,8 +274,8 @@ __device__ __forceinline__ void finish_model(const program_fixed &f, reduction o
   if (turned(number) == 0) *out = in_order(op, parameters, f.parameters, 1);
 }
 
-/* Each layer's result from those of its parameters. It stands in `out` at each of them, and is made
- * for each: the threads of a warp read the same, and none waits for another. */
+/* Each layer's result from those of its parameters. `out` has it at each of these, computed anew
+ * for each: the threads of a warp read the same values, and none waits for another. */
 __device__ __forceinline__ void finish_layers(const program_fixed &f, reduction op, int number,
                                               const double *parameters, double *out) {
   for (int i = turned(number); i < f.parameters; i += (int)blockDim.x) {

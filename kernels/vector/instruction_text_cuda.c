@@ -1,7 +1,8 @@
 /* instruction_text_cuda.c: the CUDA C++ of single instructions of a vector program. Registers are
- * arrays of a thread's elements, an instruction is a line. What arithmetic says is the text of its
- * row in program.def, with registers for a, b, c and d; the functions in it are vector_math.cuh's
- * and generated.cuh's. Leaves to others where the lines stand (sweep_cuda.c, source_cuda.c). */
+ * arrays of a thread's elements, an instruction is a line. The line of an arithmetic instruction is
+ * the text of its row in program.def, with registers for a, b, c and d; vector_math.cuh and
+ * generated.cuh have the functions in it. Leaves to others: where the lines stand (sweep_cuda.c,
+ * source_cuda.c). */
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -135,7 +136,7 @@ void source_put_vector(source *w, const fsam_instruction *in) {
       source_put_array(w, in->a);
       source_put(w, ", p);\n");
       return;
-    default: /* a reduction is the sweep's work */
+    default: /* sweep_cuda.c writes reductions */
       if (fsam__ops[in->op].op_class == FSAM_OP_STORE) put_store_act(w, in);
       if (fsam__ops[in->op].op_class <= FSAM_OP_ELEMENTWISE) put_elementwise(w, in);
   }

@@ -2,8 +2,8 @@
  * walked in strips; every instruction is one function call per strip. Strips are short, not only
  * for the sake of the first-level cache: the processor then looks ahead over several instructions,
  * so that loads of one overlap divisions of another (measured on AdamW over 4 M elements, ns per
- * element: strips of 64 1.04, 128 0.95, 256 1.08, 512 1.75; asking for lines ahead made each
- * slower). What an instruction computes: program.def and the files that interpreter.h names. */
+ * element: strips of 64 1.04, 128 0.95, 256 1.08, 512 1.75; prefetching made each slower). Leaves
+ * to others: what an instruction computes (program.def and the files that interpreter.h names). */
 #include "kernels/vector/interpreter.h"
 
 enum { SERIAL = 16 * BLOCK }; /* with fewer elements threads cost more than they give */
@@ -82,8 +82,8 @@ static void run_steps(program_frame *f, const program_state *s) {
   for (int i = 0; i < s->step_count; i++) s->steps[i].fn(f, &s->steps[i].in);
 }
 
-/* A parameter's last strip, when it ends inside a vector: what is written goes through a copy, so
- * that the padding behind the parameter is not. */
+/* A parameter's last strip, when it ends inside a SIMD vector: instructions write to a copy first,
+ * so that the padding behind the parameter is not written. */
 static void run_ragged(program_frame *f, const program_state *s) {
   const fsam_program_size *size = &s->program->size;
   float *home[MAX_BOUND] = {0};
@@ -138,8 +138,8 @@ static void run_sweep(program_state *s) {
   }
 }
 
-/* A parameter's result: those of its blocks in spans, each in order, then the spans in order. A GPU
- * does all spans of the model at once (generated.cuh). */
+/* A parameter's result: the blocks of each span in order, then the spans in order. A GPU does all
+ * spans of the model at once (generated.cuh). */
 static double parameter_result(const fsam_layout *l, int op, const double *partial, int parameter) {
   const double *next = partial + l->first_block[parameter];
   double result = FSAM_CPU(program_identity)(op);
@@ -151,8 +151,8 @@ static double parameter_result(const fsam_layout *l, int op, const double *parti
   return result;
 }
 
-/* Combines the parameters' results in their order: of the model, or of each layer, whose result
- * stands in the row at each of its parameters. */
+/* Combines the parameters' results in order, into one for the model or one for each layer. The row
+ * has a layer's result at each of the layer's parameters. */
 static void finish(program_state *s, const fsam_instruction *in) {
   const fsam_layout *l = s->layout;
   const double *partial = s->partials + in->d * l->block_count;
@@ -180,7 +180,7 @@ void FSAM_CPU(program_stage_run)(program_state *s, const program_stage *stage) {
     if (op_reduces(s->steps[i].in.op)) finish(s, &s->steps[i].in);
 }
 
-/* The CPU interprets: there is nothing to make. */
+/* The CPU interprets and prepares nothing. */
 int FSAM_CPU(program_compile)(fsam_program *program, fsam_device *device) {
   (void)program, (void)device;
   return FSAM_OK;

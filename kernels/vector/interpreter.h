@@ -1,7 +1,7 @@
 /* interpreter.h: the CPU's machine for vector programs. The interpreter (interpreter.c) walks a
  * block in strips that fit the first-level cache; each instruction is a function over one strip.
- * Owns what these functions share. They are in elementwise.c, memory.c and reduce.c; scalar.c has
- * what runs between sweeps. */
+ * Owns what these functions share. Leaves to others: the functions (elementwise.c, memory.c,
+ * reduce.c), what runs between sweeps (scalar.c). */
 #ifndef FSAM_VECTOR_INTERPRETER_H
 #define FSAM_VECTOR_INTERPRETER_H
 
@@ -20,9 +20,9 @@ typedef struct program_frame {
   int64_t offset; /* the strip's first element */
   int64_t act;    /* the layout's */
   int n;          /* its elements … */
-  int padded;     /* … rounded up to WIDE: what may be read everywhere */
+  int padded;     /* … rounded up to WIDE: all of these may be read */
   const float *key;
-  float *copies; /* f32[MAX_BOUND][STRIP]: stand-ins for what a ragged strip writes */
+  float *copies; /* f32[MAX_BOUND][STRIP]: registers that a ragged strip writes instead */
 } program_frame;
 
 /* Input `index` (from 0) of an instruction: its register, or NULL for a uniform; the uniform; its
@@ -57,7 +57,7 @@ typedef struct program_frame {
 
 /* The choices of uniform inputs that an instruction of 1 to 4 inputs may have: X(name, inputs,
  * kinds). One input is a vector, except of a copy and a store; products of four inputs have their
- * uniform second. Lua's compiler sees to both. */
+ * uniform second. Lua's compiler (lua/fsam/vector/compile) makes no others. */
 #define KINDS_1(X, name) X(name, 1, 0) X(name, 1, 1)
 #define KINDS_2(X, name) X(name, 2, 0) X(name, 2, 1) X(name, 2, 2)
 #define KINDS_3(X, name) \
@@ -66,8 +66,8 @@ typedef struct program_frame {
 #define KINDS_4(X, name) X(name, 4, 0) X(name, 4, 2) X(name, 4, 8) X(name, 4, 10)
 enum { KINDS = 16 };
 
-/* Does `statement` for i = 0, LANES, … below `count`; a whole strip, the usual case, has a constant
- * length and is unrolled. */
+/* Does `statement` for i = 0, LANES, … below `count`. A whole strip, the usual case, has a constant
+ * length, so that gcc unrolls it. */
 #define FOR_COUNT(count, statement)                                             \
   do {                                                                          \
     const int n_ = (count);                                                     \
@@ -101,7 +101,7 @@ program_fn FSAM_CPU(program_elementwise)(int op, int kinds);
 program_fn FSAM_CPU(program_memory)(int op, int kinds);
 program_fn FSAM_CPU(program_reduce)(int op);
 
-double FSAM_CPU(program_identity)(int op);                       /* what a reduction starts from */
+double FSAM_CPU(program_identity)(int op);                       /* a reduction's starting value */
 double FSAM_CPU(program_combine)(int op, double a, double b);    /* b comes after a */
 double FSAM_CPU(program_fold)(int op, const double lanes[WIDE]); /* as a tree */
 

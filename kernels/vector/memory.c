@@ -1,5 +1,6 @@
-/* memory.c: a vector program's instructions that depend on where their elements lie: mask bits, the
- * working copy in its two types, and random numbers keyed by seed, step and element. */
+/* memory.c: a vector program's instructions on the CPU that depend on where their elements lie:
+ * mask bits, the working copy in its two types, and random numbers keyed by seed, step and element.
+ */
 #include <math.h>
 
 #include "kernels/vector/interpreter.h"
@@ -124,8 +125,9 @@ static void run_round(program_frame *f, const fsam_instruction *in) {
 }
 
 /* -- random numbers ----------------------------------------------------------------------------
- * Key: seed and step. Counter: (group * 16 + lane, its upper half, stream, what for), group =
- * element / 64, lane = element % 16; word (element % 64) / 16 of its result is the element's. */
+ * Key: seed and step. Counter: (group * 16 + lane, its upper 32 bits, stream, purpose), with group
+ * = element / 64 and lane = element % 16. The element takes word (element % 64) / 16 of the result.
+ */
 
 enum { FOR_UNIFORM = 0xffffff01, FOR_NORMAL, FOR_ROUNDING };
 

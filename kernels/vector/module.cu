@@ -1,12 +1,12 @@
-/* module.cu: a vector program's source, compiled for this GPU and loaded by CUDA's runtime.
- * One GPU per process: its architecture is asked for once. */
+/* module.cu: compiles a vector program's source for this GPU and loads it by CUDA's runtime. A
+ * process has one GPU, so that its architecture is asked for once. */
 #include "kernels/vector/programs_cuda.h"
 
 #include <cuda_runtime.h>
 
 #include <stdlib.h>
 
-/* A CUDA error as ours. */
+/* Raises an error of CUDA's runtime. */
 static int failed(const char *what, cudaError_t error) {
   return fsam__fail(FSAM_EINTERNAL, "program: CUDA could not %s: %s", what,
                     cudaGetErrorString(error));

@@ -1,8 +1,8 @@
-/* programs_cuda.c: runs a vector program on a GPU: for each stage a launch of one thread block for
- * the reductions that end, scalars and rows, and one over the model. Registers stay in the device's
- * memory, numbers travel as arguments; nothing waits for the host. Programs of equal source share
- * their kernels for as long as the process lives. Bound by memory: a sweep reads and writes each of
- * its vectors once. */
+/* programs_cuda.c: runs a vector program on a GPU. A stage is two launches: one thread block, which
+ * finishes the reductions of the stage before and computes scalars and rows, then the sweep over
+ * the model. Registers stay in the device's memory, numbers are arguments; nothing waits for the
+ * host. Programs of equal source share their kernels for as long as the process lives. Bound by
+ * memory: a sweep reads and writes each of its vectors once. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +11,10 @@
 #include "kernels/vector/programs_cuda.h"
 #include "kernels/vector/select.cuh"
 
-_Static_assert(sizeof(program_piece) == sizeof(layout_block) &&
-                   offsetof(program_piece, count) == offsetof(layout_block, count) &&
-                   offsetof(program_piece, parameter) == offsetof(layout_block, parameter) &&
-                   offsetof(program_piece, slot) == offsetof(layout_block, slot),
+_Static_assert(sizeof(program_block) == sizeof(layout_block) &&
+                   offsetof(program_block, count) == offsetof(layout_block, count) &&
+                   offsetof(program_block, parameter) == offsetof(layout_block, parameter) &&
+                   offsetof(program_block, slot) == offsetof(layout_block, slot),
                "blocks are uploaded as they are");
 
 int program_compile_cuda(fsam_program *program, fsam_device *device);
@@ -24,7 +24,7 @@ int program_select_cuda(uint64_t *mask, const fsam_program *program, fsam_layout
                         int per_parameter, int outside);
 
 enum {
-  MAX_STAGED = 48,            /* vectors that the reductions of a sweep look at */
+  MAX_STAGED = 48,            /* vectors that the reductions of a sweep read */
   MAX_ARGUMENTS = 32764 & ~7, /* bytes of a kernel's parameters */
 };
 
@@ -42,7 +42,7 @@ typedef struct compiled {
   stage_code *stages;
 } compiled;
 
-static compiled *known; /* every one that this process has made */
+static compiled *known; /* list of all that this process has compiled */
 
 static const compiled *find(const char *source) {
   for (const compiled *c = known; c; c = c->next)
@@ -123,7 +123,7 @@ static void *take(char **memory, size_t bytes) {
   return p;
 }
 
-/* Where everything lies from `memory` on; returns the end. */
+/* Places the layout's tables and the program's registers from `memory` on; returns their end. */
 static char *lay_out(program_fixed *f, char *memory, const fsam_program *p, const fsam_layout *l) {
   const size_t parameters = (size_t)l->parameters, blocks = (size_t)l->block_count;
   const size_t spans = (size_t)l->first_span[parameters];
@@ -142,7 +142,8 @@ static char *lay_out(program_fixed *f, char *memory, const fsam_program *p, cons
   return memory;
 }
 
-/* The layout's tables, once, and room for the program's registers behind them. */
+/* Places the layout's tables and the program's registers on the device. Copies the tables only when
+ * their memory is new, at the first program or when a program needs more registers. */
 static int prepare(program_fixed *f, const fsam_program *p, fsam_layout *l) {
   fsam_device *device = l->device;
   const fsam_memory *memory = device->memory;
@@ -219,7 +220,8 @@ int program_run_cuda(const fsam_program *program, fsam_layout *layout,
   return run_stages(program, layout, binding, program->stage_count, NULL);
 }
 
-/* The keys are written, then looked at; a selection is rare, so that their memory is not kept. */
+/* Writes the keys, then selects among them. Selections are rare, so that the keys' memory is freed.
+ */
 int program_select_cuda(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
                         const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
                         int per_parameter, int outside) {

@@ -1,6 +1,6 @@
-/* programs_cuda.h: vector programs on CUDA, from instructions to something that runs. The source is
- * made by source_cuda.c, kernels come from it through the module (module.cu with NVRTC; a stand-in
- * in spec/simt), programs_cuda.c runs them. No CUDA headers here. */
+/* programs_cuda.h: vector programs on CUDA, from instructions to kernels. source_cuda.c writes the
+ * source, module.cu compiles and loads it (on the shim spec/simt/module.cpp), programs_cuda.c runs
+ * the kernels. No CUDA headers here. */
 #ifndef FSAM_VECTOR_PROGRAMS_CUDA_H
 #define FSAM_VECTOR_PROGRAMS_CUDA_H
 
@@ -18,7 +18,7 @@ extern "C" {
 typedef struct program_kernels {
   bool between, sweep;
   int threads; /* of a block of the sweep */
-  int staged;  /* vectors that its reductions look at */
+  int staged;  /* vectors that its reductions read */
 } program_kernels;
 enum { BETWEEN_THREADS = 512 };
 
@@ -31,7 +31,7 @@ char *program_source(const fsam_program *p);
 enum { BOUND_F32, BOUND_BITS, BOUND_ACT };
 int program_bound_class(const fsam_program *p, int slot);
 
-/* -- the machine: program_module.cu, spec/simt/module.cpp -------------------------------------- */
+/* -- modules: module.cu, spec/simt/module.cpp -------------------------------------------------- */
 
 /* Compiles and loads; a module lives as long as the process. */
 int program_module_make(void **module, fsam_device *device, const char *source);

@@ -1,7 +1,7 @@
-/* reduce.c: a vector program's reductions. Within a block, element i goes to f64 lane
- * i mod 16; lanes are folded as a tree at the block's end. interpreter.c combines the blocks, in
- * an order that the layout alone decides. So neither threads nor the instruction set change a bit.
- */
+/* reduce.c: a vector program's reductions over one block. Element i goes to f64 lane i mod 16; the
+ * lanes are folded as a tree at the block's end. Leaves to others: combining the blocks
+ * (interpreter.c), in an order that the layout alone decides. So neither threads nor the
+ * instruction set change a bit. */
 #include <math.h>
 
 #include "kernels/vector/interpreter.h"

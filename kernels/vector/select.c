@@ -1,8 +1,9 @@
 /* select.c: exact top-k by a histogram of the keys' bits (radix select; non-negative floats order
- * as their bits do). Four sweeps over the keys, which are the result of a vector program and are
- * never stored: three find the k-th largest key 11, 11 and 9 bits at a time, the last sets bits.
- * Memory: the histograms, and one count of ties per block. Ties go to the lowest element at any
- * thread count, because the blocks' counts are added up in order before the last sweep. */
+ * as their bits do). The keys are the result of a vector program and are never stored: each of four
+ * sweeps computes them again. Three sweeps find the k-th largest key, 11, 11 and 9 bits at a time;
+ * the last one sets bits. Memory: the histograms, and one count of ties per block. Ties go to the
+ * lowest element at any number of threads, because the blocks' counts are added in order before the
+ * last sweep. */
 #include <stdlib.h>
 
 #include "kernels/vector/interpreter.h"
@@ -22,12 +23,12 @@ typedef struct selection {
   int64_t bad; /* an element whose key is negative or NaN, or -1 */
 } selection;
 
-/* One thread's part. Neighbours are often in one bin; two copies of the first histogram, used in
- * turn, let their additions overlap. */
+/* One thread's state. Neighbouring keys are often in one bin: two copies of the first histogram,
+ * used in turn, let their additions overlap. */
 typedef struct worker {
   selection *all;
   int64_t bins[COPIES][BINS];
-  int64_t ties, quota; /* of the block in hand; how many of them may be chosen */
+  int64_t ties, quota; /* ties in the block in hand, and how many of them may be chosen */
   int64_t bad;
 } worker;
 
@@ -88,8 +89,8 @@ static void count_ties(void *context, const program_frame *f) {
   }
 }
 
-/* Bits of the keys above the threshold, and of the first ties while the quota lasts. Keys are not
- * negative, so that they compare as their bits do; nothing is above the NaN of UINT32_MAX. */
+/* Sets bits of the keys above the threshold, and of the first ties while the quota lasts. Keys are
+ * not negative, so that they compare as their bits do; no key is above the NaN of UINT32_MAX. */
 static void choose(void *context, const program_frame *f) {
   worker *w = context;
   const uint32_t threshold = w->all->prefix;
@@ -191,7 +192,7 @@ static int choose_from(selection *s, int64_t k) {
   } else {
     s->prefix = UINT32_MAX;
   }
-  if (k > 0 && s->prefix == 0 && k < size) left = 0; /* a zero is chosen only with all the rest */
+  if (k > 0 && s->prefix == 0 && k < size) left = 0; /* key 0 is chosen only with the whole pool */
   if (left > 0 && left < equal) {
     sweep(s, count_ties, NULL, block_of_ties);
     share_ties(s, left);
@@ -202,7 +203,8 @@ static int choose_from(selection *s, int64_t k) {
   return FSAM_OK;
 }
 
-/* All bits of the parameters that no pool has, frozen ones too (always 0). */
+/* Sets all bits of the parameters outside the pool to `outside`. Frozen parameters have no blocks:
+ * their bits are not touched. */
 static void fill_outside(uint64_t *mask, const fsam_layout *l, const uint8_t *pool, int outside) {
   for (int64_t i = 0; i < l->block_count; i++) {
     const layout_block *b = &l->blocks[i];

@@ -1,8 +1,8 @@
 /* select.cu: exact top-k by a histogram of the keys' bits (radix select, as select.c), and counts
  * of mask bits. Bound by memory: the keys are read once for each of the three parts of their bits,
- * 11, 11 and 9, once more where ties are shared, and once to set the bits; atomics are of integers,
- * in shared memory first. Either all blocks of the layout are one group or each parameter's are.
- * Nothing waits for the host between the launches. */
+ * 11, 11 and 9, once more where only some ties are chosen, and once to set bits. Atomics are of
+ * integers only, in shared memory first. A group is what shares one k: all blocks of the layout, or
+ * the blocks of one parameter. Nothing waits for the host between the launches. */
 #include "kernels/vector/select.cuh"
 
 #include "kernels/cuda/common.cuh"
@@ -11,11 +11,11 @@
 
 enum { THREADS = 256, BINS = 2048, LEVELS = 3, PER_BLOCK = 8 /* layout blocks of a histogram */ };
 
-/* How far the selection of one group has come. */
+/* The state of one group's selection. */
 struct group {
   uint32_t prefix; /* bits of the k-th largest key found so far; all ones: nothing is chosen */
-  uint32_t k;      /* how many of those that share them belong to the k largest */
-  uint32_t equal;  /* how many share them */
+  uint32_t k;      /* how many keys with this prefix belong to the k largest */
+  uint32_t equal;  /* how many keys have this prefix */
   uint32_t chosen, size;
   uint32_t first, end; /* blocks of the layout */
 };
@@ -59,7 +59,7 @@ __device__ __forceinline__ void flush(const selection &s, uint32_t *bins, int gr
 /* Counts the keys of a layout block that share the prefix, by the `width` bits above `shift`. */
 __device__ __forceinline__ void count_block(const selection &s, uint32_t *bins,
                                             const layout_block &block, int shift, int width) {
-  const int above = shift + width; /* 31 in the first sweep: every key shares nothing */
+  const int above = shift + width; /* 31 in the first sweep, where the prefix has no bits */
   const uint32_t found = s.groups[group_of(s, block)].prefix, prefix = found >> above;
   if (found == UINT32_MAX) return;
   for (int i = (int)threadIdx.x * OCTET; i < block.count; i += THREADS * OCTET) {
@@ -111,7 +111,7 @@ static __global__ void __launch_bounds__(WARP) pick_k(selection s, int shift) {
     g->prefix = prefix | (uint32_t)bin << shift;
     g->k = k - above;
     g->equal = bins[bin];
-    /* A zero is chosen only with all the rest. */
+    /* Key 0 is chosen only with the whole pool. */
     if (shift == 0 && g->prefix == 0 && g->chosen < g->size) g->k = 0;
   }
   for (int i = 0; i < each; i++) bins[first + i] = 0; /* for the next part of the bits */
@@ -119,10 +119,10 @@ static __global__ void __launch_bounds__(WARP) pick_k(selection s, int shift) {
 
 /* -- ties -------------------------------------------------------------------------------------- */
 
-/* Are the ties of a group shared, or all or none of them chosen? */
+/* Are only some of the group's ties chosen (neither all nor none)? */
 __device__ __forceinline__ bool shares(const group &g) { return g.k > 0 && g.k < g.equal; }
 
-/* Sums of the block's threads: of all, and of those before this one. */
+/* Sums over the block's threads: over all, and over those before this one. */
 __device__ __forceinline__ uint32_t count_before(uint32_t value, uint32_t *total) {
   FSAM_SHARED(uint32_t, parts, THREADS / WARP);
   uint32_t before = 0, sum = 0;
@@ -196,7 +196,7 @@ static __global__ void __launch_bounds__(THREADS) choose_k(selection s) {
       bit = g.prefix != UINT32_MAX && bits > g.prefix;
       tie = bits == g.prefix && quota > 0;
     }
-    if (ranked && in_pool) { /* the whole block takes the same way */
+    if (ranked && in_pool) { /* the same for the whole block */
       uint32_t total;
       tie = used + count_before(tie, &total) < quota && tie;
       used += total;
@@ -300,9 +300,9 @@ int select_keys_cuda(uint64_t *mask, const float *keys, fsam_layout *l, const ui
 
 /* -- counting bits ----------------------------------------------------------------------------- */
 
-enum { PARTS = 32 /* blocks to a parameter */ };
+enum { BLOCKS_EACH = 32 /* thread blocks for a parameter */ };
 
-/* counts[parameter][part] = how many bits are set in a, and in b too unless it is NULL; a
+/* counts[parameter][BLOCKS_EACH] = how many bits are set in a, and in b too unless it is NULL; a
  * parameter's words are words[first[parameter]] … of count[parameter]. */
 static __global__ void __launch_bounds__(THREADS)
     mask_count_k(uint32_t *counts, const int64_t *first, const int64_t *words, const uint64_t *a,
@@ -310,33 +310,33 @@ static __global__ void __launch_bounds__(THREADS)
   const int64_t at = first[blockIdx.x];
   uint32_t count = 0, total;
   for (int64_t i = (int64_t)blockIdx.y * THREADS + threadIdx.x; i < words[blockIdx.x];
-       i += PARTS * THREADS) {
+       i += BLOCKS_EACH * THREADS) {
     const uint64_t word = b ? a[at + i] & b[at + i] : a[at + i];
     count += (uint32_t)(__popc((uint32_t)word) + __popc((uint32_t)(word >> 32)));
   }
   count_before(count, &total);
-  if (threadIdx.x == 0) counts[blockIdx.x * PARTS + blockIdx.y] = total;
+  if (threadIdx.x == 0) counts[blockIdx.x * BLOCKS_EACH + blockIdx.y] = total;
 }
 
-/* host: first[parameters], words[parameters], counts[parameters][PARTS]; as it will be on the
- * device. */
+/* host: first[parameters], words[parameters], counts[parameters][BLOCKS_EACH]; the device has
+ * the same. */
 static int count_on(fsam_device *device, int64_t *host, int parameters, const uint64_t *a,
                     const uint64_t *b) {
   const size_t ranges = 2 * (size_t)parameters * sizeof *host;
-  const size_t parts = (size_t)parameters * PARTS * sizeof(uint32_t);
+  const size_t parts = (size_t)parameters * BLOCKS_EACH * sizeof(uint32_t);
   void *workspace;
   FSAM_TRY(fsam__workspace(&workspace, device, ranges + parts));
   int64_t *first = (int64_t *)workspace, *words = first + parameters;
   uint32_t *counts = (uint32_t *)(words + parameters);
   FSAM_TRY(device->memory->copy_in(device, first, host, ranges));
-  FSAM_TRY(FSAM_LAUNCH(device, mask_count_k, dim3((unsigned)parameters, PARTS), THREADS, 0, counts,
-                       first, words, a, b));
+  FSAM_TRY(FSAM_LAUNCH(device, mask_count_k, dim3((unsigned)parameters, BLOCKS_EACH), THREADS, 0,
+                       counts, first, words, a, b));
   return device->memory->copy_out(device, host + 2 * parameters, counts, parts);
 }
 
 int mask_count_cuda(double *counts, fsam_layout *l, const uint64_t *a, const uint64_t *b) {
   const size_t n = (size_t)l->parameters;
-  int64_t *host = (int64_t *)malloc(n * (2 * sizeof *host + PARTS * sizeof(uint32_t)) + 1);
+  int64_t *host = (int64_t *)malloc(n * (2 * sizeof *host + BLOCKS_EACH * sizeof(uint32_t)) + 1);
   if (!host)
     return fsam__fail(FSAM_ENOMEM, "mask_count: no memory for %d parameters", l->parameters);
   for (size_t i = 0; i < n; i++) {
@@ -347,7 +347,7 @@ int mask_count_cuda(double *counts, fsam_layout *l, const uint64_t *a, const uin
   const uint32_t *parts = (const uint32_t *)(host + 2 * n);
   for (size_t i = 0; rc == FSAM_OK && i < n; i++) {
     counts[i] = 0;
-    for (int p = 0; p < PARTS; p++) counts[i] += parts[i * PARTS + p];
+    for (int p = 0; p < BLOCKS_EACH; p++) counts[i] += parts[i * BLOCKS_EACH + p];
   }
   free(host);
   return rc;

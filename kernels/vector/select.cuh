@@ -1,5 +1,5 @@
-/* select.cuh: exact top-k of keys that lie in memory; select.cu does it. What makes the keys, a
- * vector program that ends with KEY, is the program's matter. */
+/* select.cuh: exact top-k of keys that lie in memory (select.cu). Leaves to others: the program
+ * that writes the keys (programs_cuda.c). */
 #ifndef FSAM_SELECT_CUH
 #define FSAM_SELECT_CUH
 

@@ -1,8 +1,8 @@
-/* source_cuda.c: a vector program as CUDA source. One kernel does a sweep over the model, one with
- * a single thread block does what stands between sweeps (programs_cuda.h). Registers become arrays
- * of a thread's elements, instructions lines; numbers are arguments, so that equal structure is
- * equal text. Owns the kernels between sweeps and the whole; leaves to others a sweep
- * (sweep_cuda.c) and the lines of single instructions (instruction_text_cuda.c). */
+/* source_cuda.c: a vector program as CUDA source. One kernel does a sweep over the model, another,
+ * with a single thread block, the work between sweeps (programs_cuda.h). Registers become arrays of
+ * a thread's elements, instructions become lines; numbers are arguments, so that equal structure is
+ * equal text. Owns: the kernels between sweeps, and the whole text. Leaves to others: the kernel of
+ * a sweep (sweep_cuda.c), the lines of single instructions (instruction_text_cuda.c). */
 #include <stdlib.h>
 
 #include "kernels/vector/source_cuda.h"
@@ -26,8 +26,8 @@ void source_each_reduction(source *w, void (*put_one)(source *, const fsam_instr
 
 /* -- between sweeps ---------------------------------------------------------------------------- */
 
-/* Is this an instruction of the space that does something where it stands? A row that
- * is broadcast is read in the sweep. */
+/* Does the instruction have a line in the kernel between sweeps, for this space? The BROADCAST of a
+ * row has none: the sweep reads the row. */
 static bool works(const fsam_instruction *in, int space) {
   return in->space == space && !(space == SPACE_ROW && in->op == OP_BROADCAST);
 }
@@ -64,7 +64,7 @@ static void put_finish_groups(source *w, const fsam_instruction *in, int r) {
   source_put(w, all ? ", &s[%d]);\n" : ", r + (int64_t)%d * n);\n", in->out);
 }
 
-/* What the sweep before has reduced, step by step for all its reductions at once. */
+/* Finishes the reductions of the sweep before, each step for all of them together. */
 static void put_finish(source *w) {
   source_each_reduction(w, put_finish_spans);
   source_put(w, "  __syncthreads();\n");
@@ -107,7 +107,8 @@ static void put_between(source *w, int number) {
 
 /* -- a program --------------------------------------------------------------------------------- */
 
-/* As many as leave the laid vectors 48 KiB of shared memory: 8 elements of each to a thread. */
+/* Threads of a block: as many as 48 KiB of shared memory allow, where each thread has 8 elements of
+ * each staged vector. */
 static int threads_of(int laid_vectors) {
   int threads = 256;
   while (threads > 32 && laid_vectors * threads * 32 > 48 << 10) threads /= 2;

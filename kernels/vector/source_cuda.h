@@ -1,5 +1,5 @@
-/* source_cuda.h: what the files share that write a vector program's CUDA source: the text and the
- * stage in hand. */
+/* source_cuda.h: what the three files that write a vector program's CUDA source share: the text so
+ * far and the stage in hand. */
 #ifndef FSAM_VECTOR_SOURCE_CUDA_H
 #define FSAM_VECTOR_SOURCE_CUDA_H
 
@@ -30,9 +30,9 @@ void source_put_scalar(source *w, const fsam_instruction *in, const char *indent
 
 /* -- sweep_cuda.c ------------------------------------------------------------------------------ */
 
-/* How many vectors the reductions of a stage look at. */
+/* How many vectors the reductions of a stage read. */
 int source_staged(const fsam_program *p, int stage);
-/* The kernel of the sweep of stage `number`, the one in hand. */
+/* The kernel of the sweep of the stage in hand, which has this number. */
 void source_put_sweep(source *w, int number);
 
 /* -- source_cuda.c ----------------------------------------------------------------------------- */

@@ -9,7 +9,7 @@ static bool names_vector(const fsam_instruction *in, int i) {
 
 /* -- what a sweep declares --------------------------------------------------------------------- */
 
-/* What its instructions touch. */
+/* The vectors, masks and uniforms that its instructions read and write. */
 typedef struct usage {
   bool read_first[MAX_BOUND], written[MAX_BOUND]; /* f32 vectors */
   bool mask[MAX_BOUND], mask_read[MAX_BOUND];
@@ -43,7 +43,7 @@ static void put_uniforms(source *w, const usage *u, bool rows) {
     if (rows)
       source_put(w,
                  "    const float u%d = (float)a.f.rows[(int64_t)%d * a.f.parameters + "
-                 "piece.parameter];\n",
+                 "block.parameter];\n",
                  i, w->row_of[i]);
     else
       source_put(w, "  const float u%d = a.f.uniforms[%d];\n", i, i);
@@ -75,8 +75,9 @@ static void put_words(source *w) {
 
 /* -- reductions of a sweep --------------------------------------------------------------------- */
 
-/* The vectors that a sweep's reductions look at, each once. A vector that changes between two
- * reductions counts twice: it is laid down where the first of them stands. */
+/* The vectors that a sweep's reductions read, each copied to shared memory (laid) once. A vector
+ * that changes between two reductions is laid twice, each time at the first reduction that reads
+ * that value. */
 typedef struct staging {
   int count;                                         /* laid vectors */
   int first[MAX_REDUCTIONS], second[MAX_REDUCTIONS]; /* of each reduction: what it multiplies */
@@ -110,7 +111,8 @@ static staging staging_of(const fsam_program *p, const program_stage *stage) {
   return s;
 }
 
-/* Where a reduction is summed up: 16 lanes of a warp, in one of their sums. */
+/* The condition that picks the 16 lanes of a warp which sum reduction r; *slot: in which of their
+ * sums. */
 static void put_group(source *w, int r, int *slot) {
   const int warps = w->threads / 32;
   *slot = r / (2 * warps);
@@ -200,13 +202,13 @@ void source_put_sweep(source *w, int number) {
                laid_vectors);
   source_put(w,
              "  for (int64_t b = blockIdx.x; b < a.f.block_count; b += gridDim.x) {\n"
-             "    const program_piece piece = a.f.blocks[b];\n");
+             "    const program_block block = a.f.blocks[b];\n");
   put_uniforms(w, &u, true);
   if (laid_vectors) source_put(w, "    double sums[%d] = {};\n", slots_of(w));
   source_each_reduction(w, put_identity);
   source_put(w,
-             "    for (int first = 0; first < piece.count; first += CHUNK) {\n"
-             "      const place p = place_of(piece, first, %d, a.f.act);\n",
+             "    for (int first = 0; first < block.count; first += CHUNK) {\n"
+             "      const elements p = elements_of(block, first, %d, a.f.act);\n",
              w->threads);
   put_declarations(w, &u);
   put_instructions(w);
@@ -214,7 +216,7 @@ void source_put_sweep(source *w, int number) {
     if (u.written[i]) source_put(w, "      store((float *)a.bound[%d], b%d, p);\n", i, i);
   if (laid_vectors) {
     source_put(w,
-               "      const int left = piece.count - first, n = left < CHUNK ? left : CHUNK;\n"
+               "      const int left = block.count - first, n = left < CHUNK ? left : CHUNK;\n"
                "      __syncthreads();\n");
     source_each_reduction(w, put_add);
     source_put(w, "      __syncthreads();\n");

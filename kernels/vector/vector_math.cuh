@@ -139,8 +139,8 @@ __device__ __forceinline__ uint32_t word_of(double x) {
   return (uint32_t)(whole - floor(whole * 0x1p-32) * 0x1p+32);
 }
 
-/* Of the 64 elements of 16 lanes, a counter makes four that lie 16 apart: those of column `lane`.
- * Exchanges them, so that each lane has four that follow each other. */
+/* 16 lanes have 64 elements. The counter of a lane gives four that lie 16 apart, those of its
+ * column. This exchanges them, so that each lane has four that follow each other. */
 __device__ __forceinline__ void exchange_columns(uint32_t w[QUAD]) {
   const int j = lane_id() % 16, row = j / 4;
   uint32_t mine[QUAD];
@@ -170,7 +170,7 @@ __device__ __forceinline__ void random_column(uint32_t w[QUAD], int64_t element,
 /* The upper 24 bits as k / 2^24. */
 __device__ __forceinline__ float unit(uint32_t word) { return (float)(int)(word >> 8) * 0x1p-24f; }
 
-__device__ __forceinline__ void random_uniform(float v[WIDTH], const place &p, uint32_t seed,
+__device__ __forceinline__ void random_uniform(float v[WIDTH], const elements &p, uint32_t seed,
                                                uint32_t step, uint32_t stream) {
 #pragma unroll
   for (int q = 0; q < QUADS; q++) {
@@ -209,7 +209,7 @@ __device__ __forceinline__ void normal_pair(uint32_t *w0, uint32_t *w1) {
   *w1 = float_to_bits(radius * sine);
 }
 
-__device__ __forceinline__ void random_normal(float v[WIDTH], const place &p, uint32_t seed,
+__device__ __forceinline__ void random_normal(float v[WIDTH], const elements &p, uint32_t seed,
                                               uint32_t step, uint32_t stream) {
 #pragma unroll
   for (int q = 0; q < QUADS; q++) {
@@ -226,13 +226,13 @@ __device__ __forceinline__ void random_normal(float v[WIDTH], const place &p, ui
 /* -- rounding to what the working copy can hold ------------------------------------------------ */
 
 __device__ __forceinline__ void round_nearest(float v[WIDTH], const float x[WIDTH],
-                                              const place &p) {
+                                              const elements &p) {
   EACH v[k] = p.rounded() ? bits_to_float(nearest_bf16(x[k])) : x[k];
 }
 
 /* Adds 16 random bits below bf16's last place and cuts them off; infinities and NaN stay. */
 __device__ __forceinline__ void round_stochastic(float v[WIDTH], const float x[WIDTH],
-                                                 const place &p, uint32_t seed, uint32_t step) {
+                                                 const elements &p, uint32_t seed, uint32_t step) {
 #pragma unroll
   for (int q = 0; q < QUADS; q++) {
     uint32_t w[QUAD];

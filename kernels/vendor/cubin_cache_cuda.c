@@ -1,7 +1,7 @@
-/* cubin_cache_cuda.c: compiled programs on disk, a file for each, named by a digest of all that its
- * content depends on. A file is written beside its place and renamed, and carries its length and a
- * digest of its bytes: what was cut short or damaged is compiled again. Losing the folder, or being
- * unable to write it, costs time only. */
+/* cubin_cache_cuda.c: compiled programs on disk, a file for each, named by a digest of everything
+ * that its content depends on. A file is written under another name and renamed, and has its length
+ * and a digest of its bytes in it: a file that was cut short or damaged is ignored, and the program
+ * compiled again. Losing the folder, or being unable to write it, costs time only. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
@@ -49,10 +49,10 @@ static cubin_key content_of(const void *image, size_t bytes) {
 
 /* -- files ------------------------------------------------------------------------------------- */
 
-/* The folder, made where `make` says so; false where none can be named. */
+/* The folder's path; with `make` the folder is created. False where the environment names none. */
 static bool folder_of(char path[1024], bool make) {
   const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-  const bool own = cache && cache[0] == '/'; /* others are to be ignored, says the standard */
+  const bool own = cache && cache[0] == '/'; /* XDG: relative paths are ignored */
   if (!own && !home) return false;
   const int parent = snprintf(path, 1024, "%s%s", own ? cache : home, own ? "" : "/.cache");
   if (parent < 0 || parent > 900) return false;

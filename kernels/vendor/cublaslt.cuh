@@ -1,7 +1,7 @@
 /* cublaslt.cuh: products of layers' matrices on a GPU, as cuBLASLt sees them: its matrices lie
  * column after column. linear.cu describes the product (ours lie row after row) and
- * cublaslt_cuda.c runs it; spec/simt has an implementation in plain loops, so that linear.cu runs
- * without a GPU. */
+ * cublaslt_cuda.c runs it. spec/simt/cublaslt.cpp implements it in plain loops, so that linear.cu
+ * runs without a GPU. */
 #ifndef FSAM_CUBLASLT_CUH
 #define FSAM_CUBLASLT_CUH
 
@@ -11,13 +11,13 @@
 extern "C" {
 #endif
 
-/* What an algorithm is chosen by; a cache compares it as bytes: no padding. */
+/* The key by which an algorithm is chosen. A cache compares its bytes: no padding. */
 typedef struct cublaslt_kind {
   int64_t m, n, k;       /* all > 0 */
   int64_t lda, ldb, ldd; /* elements from one column to the next */
   int8_t a_transposed, b_transposed;
   int8_t type, d_type; /* FSAM_F32 or FSAM_BF16: of a and b; of d and bias */
-  /* log2 of what the addresses are multiples of, at most 8 (256 bytes); bias: -1 without one */
+  /* log2 of the addresses' alignment in bytes, at most 8; bias: -1 without one */
   int8_t align_a, align_b, align_d, align_bias;
 } cublaslt_kind;
 
@@ -27,10 +27,10 @@ typedef struct cublaslt_product {
   cublaslt_kind kind;
   const void *a, *b, *bias; /* bias NULL without one */
   void *d;
-  int add; /* d += …; without a bias then */
+  int add; /* 1: d += …, then without a bias */
 } cublaslt_product;
 
-enum { CUBLASLT_WORKSPACE = 32 << 20 }; /* bytes; split sums lie there */
+enum { CUBLASLT_WORKSPACE = 32 << 20 }; /* bytes, for the parts of split sums */
 
 /* Queues the product; `workspace` is device memory of that size. FSAM_EINTERNAL names the product
  * when the library refuses it. */

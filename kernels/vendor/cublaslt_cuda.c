@@ -1,8 +1,8 @@
-/* cublaslt_cuda.c: matrix products by cuBLASLt. At the first sight of a product its algorithm is
- * chosen, and kept with its descriptions; after that a call is a look-up and the launch. The choice
- * is the library's own first one, which depends on the shape alone, or, when tuning was begun
- * (fsam_tuning_begin), the fastest of its first few, timed once. Either way only among algorithms
- * whose bits do not change from call to call: where sums are split, the parts lie as f32 in the
+/* cublaslt_cuda.c: matrix products by cuBLASLt. At the first call of a product its algorithm is
+ * chosen and kept, with the library's descriptors; a later call is a look-up and the launch. The
+ * choice is the library's first candidate, which depends on the shape alone, or, after
+ * fsam_tuning_begin, the fastest of its first few, timed once. Either way it takes only algorithms
+ * whose bits do not change from call to call: where sums are split, their parts lie as f32 in the
  * workspace and are added in order. f32 is multiplied as f32; FSAM_TF32=1 in the environment allows
  * the matrix unit's 10 bits. */
 #include <cublasLt.h>
@@ -15,34 +15,34 @@
 
 enum {
   SLOTS = 8192,
-  MAX_ENTRIES = SLOTS / 2, /* when so many products are known, all are dropped */
+  MAX_ENTRIES = SLOTS / 2, /* with so many known products, all are dropped */
   CANDIDATES = 12,         /* algorithms that are timed … */
   REPEATS = 10,            /* … so often */
   LINE = 320               /* bytes of an entry as text, at most */
 };
 static const float CLEARLY =
-    0.98f; /* another algorithm must take less than this of the first's time */
+    0.98f; /* another algorithm must take less than this fraction of the first's time */
 
 typedef struct entry {
   cublaslt_kind kind;
   cublasLtMatmulDesc_t how;
   cublasLtMatrixLayout_t a, b, d;
   cublasLtMatmulAlgo_t algorithm;
-  int timed; /* in this run, and `known` has no line of it yet */
+  int timed; /* 1: timed in this process, and `known` has no line of it yet */
 } entry;
 
 typedef struct library {
   cublasLtHandle_t handle;
   int count, tuning;
   entry *slots[SLOTS]; /* open addressing, linear probing */
-  char *known;         /* algorithms as text: of earlier runs, and what `remember` added */
+  char *known;         /* algorithms as text: those of earlier runs, then those of `remember` */
 } library;
 
 /* -- messages ---------------------------------------------------------------------------------- */
 
 static const char *type_name(int type) { return type == FSAM_BF16 ? "bf16" : "f32"; }
 
-/* By rows, as linear.cu was asked. */
+/* The product by rows, as the caller of linear.cu knows it. */
 static int refused(const cublaslt_kind *k, const char *what, int status) {
   return fsam__fail(
       FSAM_EINTERNAL,
@@ -101,7 +101,7 @@ static cublasStatus_t describe_matrices(entry *e) {
   return s;
 }
 
-/* What an algorithm may count on and may use. */
+/* What an algorithm may assume of the operands, and the memory that it may use. */
 static cublasStatus_t make_preference(cublasLtMatmulPreference_t *out, const cublaslt_kind *k) {
   const uint64_t workspace = CUBLASLT_WORKSPACE;
   const uint32_t sums = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
@@ -134,7 +134,7 @@ static cublasStatus_t run(const library *l, const entry *e, const cublasLtMatmul
                         algorithm, workspace, CUBLASLT_WORKSPACE, stream);
 }
 
-/* Milliseconds of an algorithm, the first run left out; negative when it fails. */
+/* Milliseconds of an algorithm, without its first run; negative when it fails. */
 static float time_of(const library *l, const entry *e, const cublasLtMatmulAlgo_t *algorithm,
                      const cublaslt_product *p, void *d, void *workspace, cudaStream_t stream,
                      const cudaEvent_t events[2]) {
@@ -149,7 +149,8 @@ static float time_of(const library *l, const entry *e, const cublasLtMatmulAlgo_
   return milliseconds;
 }
 
-/* The fastest of the candidates, into a copy of d's memory; the first where that cannot be had. */
+/* The fastest of the candidates, timed on a copy of d; the first where there is no memory for it.
+ */
 static int fastest(const library *l, const entry *e, const cublasLtMatmulHeuristicResult_t *found,
                    int count, const cublaslt_product *p, void *workspace, cudaStream_t stream) {
   const size_t bytes = (size_t)(e->kind.ldd * e->kind.n * fsam__dtype_bytes(e->kind.d_type));
@@ -171,13 +172,13 @@ static int fastest(const library *l, const entry *e, const cublasLtMatmulHeurist
   if (events[0]) cudaEventDestroy(events[0]);
   if (events[1]) cudaEventDestroy(events[1]);
   if (d) cudaFree(d);
-  cudaGetLastError(); /* what could not be timed is no error of the product */
+  cudaGetLastError(); /* a failure of timing is no error of the product */
   return best;
 }
 
 /* -- algorithms as text ------------------------------------------------------------------------ */
 
-/* "m n k lda ldb ldd transposed types alignments =": the kind as the start of a line. */
+/* Writes the start of a line, the kind: "m n k lda ldb ldd transposed types alignments =". */
 static void kind_text(char *out, size_t size, const cublaslt_kind *k) {
   snprintf(out, size, "%lld %lld %lld %lld %lld %lld %d %d %d %d %d %d %d %d =", (long long)k->m,
            (long long)k->n, (long long)k->k, (long long)k->lda, (long long)k->ldb,
@@ -211,7 +212,7 @@ static int find_known(const library *l, entry *e) {
   return 0;
 }
 
-/* Adds the lines of what was timed to `known`. */
+/* Adds the lines of the timed entries to `known`. */
 static int remember(library *l) {
   if (!l->tuning) return FSAM_OK;
   size_t used = strlen(l->known);
@@ -250,7 +251,7 @@ static void library_free(void *kept) {
   free(l);
 }
 
-/* The device's, made when it is first asked for. */
+/* The device's state, created at the first call. */
 static int library_of(library **out, fsam_device *device) {
   void **slot;
   FSAM_TRY(fsam__device_slot(&slot, device, library_free));

@@ -1,19 +1,19 @@
-/* cudnn_attention.cu: attention by cuDNN, where FSAM_ATTENTION=cudnn asks for it and
- * cuDNN can do what our kernels do: bf16, no dropout, heads of a multiple of 8 and at most 128
- * columns, rows without gaps, nothing to add to. All else stays with attention.cu. Both keep the
- * same lse, so that the way back may be the other's.
+/* cudnn_attention.cu: attention by cuDNN, where FSAM_ATTENTION=cudnn asks for it and cuDNN can do
+ * what our kernels do: bf16, no dropout, heads of a multiple of 8 and at most 128 columns, rows
+ * without gaps, nothing to add to. attention.cu does all else. Both keep the same lse, so that one
+ * may do forward and the other backward.
  *
- * A plan is made for a number of samples and a length, and takes long to make: the host rounds both
- * up. Samples that are not there, those of the rounding and empty ones, must not reach cuDNN as
- * such: before 9.25 it gives NaN for a sample of no rows. Each stands for one that is there:
+ * A plan belongs to one number of samples and one length, and takes long to make: the host rounds
+ * both up. cuDNN must not see samples without rows, neither empty ones nor those that rounding
+ * adds: before 9.25 it gives NaN for them. In place of each it gets a stand-in:
  *  - behind the last sample with rows, if the batch has a tail: the tail's first row, alone;
- *  - else: the nearest sample with rows before it (or, where none is, after it), whole. It is
- *    computed once more, and the same bits are written to the same place: cuDNN stores each result
- *    once, and its scratch memory is by samples, not by rows.
- * So starts never descend, and no sample is empty. Then the tail, which cuDNN leaves as it was, or
- * into which a stand-in wrote, is filled with zeros.
+ *  - else: the nearest sample with rows before it (or, if there is none, after it), whole. cuDNN
+ * then computes that sample once more and writes the same bits to the same place: it stores each
+ *    result once, and its scratch memory goes by samples, not by rows.
+ * So starts never descend, and no sample is empty. Afterwards a second kernel fills the tail with
+ * zeros: cuDNN does not write it, or wrote a stand-in there.
  *
- * Both kernels are bound by launching. */
+ * Both kernels of this file are bound by launching. */
 #include "kernels/cuda/drop.cuh"
 #include "kernels/cuda/samples.cuh"
 #include "kernels/vendor/cudnn_attention.cuh"
@@ -47,7 +47,7 @@ static bool is_dense(const fsam_tensor *t, A... rest) {
   return is_dense(t) && is_dense(rest...);
 }
 
-/* Few numbers: 1, 2, 4, 8, and then each eighth. */
+/* Rounds up to one of few numbers: 1, 2, 4, 8, then steps of an eighth. */
 static int32_t rounded_samples(int32_t samples) {
   int32_t n = 1;
   while (n < samples && n < 8) n *= 2;
@@ -70,18 +70,18 @@ static bool can(const fsam_tensor *qkv, int heads, const fsam_batch *batch,
 
 /* -- before: lengths and starts ---------------------------------------------------------------- */
 
-/* What cuDNN takes for sample b: some rows, always. */
-__device__ __forceinline__ span stand_in(const fsam_batch &batch, int b, int32_t *fault) {
+/* The rows that cuDNN gets for sample b: at least one. */
+__device__ __forceinline__ row_range stand_in(const fsam_batch &batch, int b, int32_t *fault) {
   const int samples = batch.samples, end = batch.starts[samples];
-  const span own = b < samples ? sample_span(batch, b, fault) : span{end, 0};
+  const row_range own = b < samples ? rows_of_sample(batch, b, fault) : row_range{end, 0};
   if (own.n > 0) return own;
   if (own.start == end && end >= 0 && end < batch.tokens) return {end, 1};
   for (int i = b < samples ? b - 1 : samples - 1; i >= 0; i--) {
-    const span other = sample_span(batch, i, fault);
+    const row_range other = rows_of_sample(batch, i, fault);
     if (other.n > 0) return other;
   }
   for (int i = b + 1; i < samples; i++) {
-    const span other = sample_span(batch, i, fault);
+    const row_range other = rows_of_sample(batch, i, fault);
     if (other.n > 0) return other;
   }
   return {0, 1}; /* only where the batch contradicts itself */
@@ -97,7 +97,7 @@ static __global__ void __launch_bounds__(THREADS)
     cudnn_prepare_k(places to, fsam_batch batch, int count, int64_t heads, int64_t hidden,
                     int32_t *fault) {
   for (int b = (int)threadIdx.x; b <= count; b += THREADS) {
-    const span s = b < count ? stand_in(batch, b, fault) : span{batch.tokens, 0};
+    const row_range s = b < count ? stand_in(batch, b, fault) : row_range{batch.tokens, 0};
     if (b < count) to.lengths[b] = s.n;
     to.qkv_starts[b] = 3 * hidden * s.start;
     to.out_starts[b] = hidden * s.start;
@@ -115,7 +115,7 @@ __device__ __forceinline__ void clear_rows(const matrix<T> &t, int64_t columns, 
     for (int64_t c = threadIdx.x; c < columns; c += THREADS) *t.at(row, c) = from_float<T>(0);
 }
 
-/* Of a, and of b where there is one. */
+/* Zeros in the tail of a, and of b unless its data is NULL. */
 static __global__ void __launch_bounds__(THREADS)
     cudnn_clear_k(matrix<bf16> a, int64_t a_columns, matrix<float> b, int64_t b_columns,
                   fsam_batch batch) {
@@ -133,7 +133,7 @@ static int clear_tail(const fsam_device *device, const fsam_tensor *a, const fsa
 
 /* -- the two directions ------------------------------------------------------------------------ */
 
-/* Makes the lists behind the plan's own workspace, and has cuDNN do it. */
+/* Writes lengths and starts behind the plan's own workspace, and queues the plan. */
 static int run(fsam_device *device, cudnn_attention a, const fsam_batch *batch) {
   size_t bytes = 0;
   const size_t list = 256 * (size_t)divide_up((a.kind.samples + 1) * (int64_t)sizeof(int64_t), 256);

@@ -1,6 +1,6 @@
-/* cudnn_attention.cuh: attention by cuDNN (scaled dot-product attention). Its first half is what
- * cuDNN is asked to do: cudnn_attention_cuda.c hands it to cuDNN, and spec/simt has an
- * implementation in plain loops, so that cudnn_attention.cu runs without a GPU. Its second half is
+/* cudnn_attention.cuh: attention by cuDNN (scaled dot-product attention). The first half is the
+ * work asked of cuDNN: cudnn_attention_cuda.c hands it over, and spec/simt/cudnn_attention.cpp
+ * implements it in plain loops, so that cudnn_attention.cu runs without a GPU. The second half is
  * what cudnn_attention.cu offers to attention.cu. */
 #ifndef FSAM_CUDNN_ATTENTION_CUH
 #define FSAM_CUDNN_ATTENTION_CUH
@@ -11,8 +11,8 @@
 extern "C" {
 #endif
 
-/* What a plan is made for; a cache compares it as bytes: no padding. The batch's tokens are not in
- * it: where samples lie, only the device knows. */
+/* The key of a plan. A cache compares its bytes: no padding. It has no number of tokens, because
+ * only the device knows where samples lie. */
 typedef struct cudnn_attention_kind {
   int32_t samples;
   int32_t longest; /* a multiple of CUDNN_TILE: no sample is longer */
@@ -20,15 +20,15 @@ typedef struct cudnn_attention_kind {
   int32_t backward;
 } cudnn_attention_kind;
 
-/* Rows of cuDNN's tiles. Its kernels for Hopper give NaN where the longest sample is an odd number
- * of half tiles. */
+/* Rows of cuDNN's tiles. Its kernels for Hopper give NaN where `longest` is an odd number of half
+ * tiles. */
 enum { CUDNN_TILE = 128, CUDNN_MAX_HEAD = 128 };
 
 /* Forward: out, lse from qkv. Backward: dqkv from dout, out, lse, qkv. Sample b has the
  * lengths[b] > 0 rows from row s on, where qkv_starts[b] = 3 H s, out_starts[b] = H s and
  * lse_starts[b] = heads s; the last of the samples + 1 starts are where the tensors end. All bf16
  * but lse (f32), rows without gaps, 16-byte aligned; bf16 [T,3H] and [T,H], lse [T,heads]. Rows of
- * no sample are left as they are. Samples may be copies of each other: then they write the same
+ * no sample are not written. Samples may be copies of each other: then they write the same
  * bits to the same place. */
 typedef struct cudnn_attention {
   cudnn_attention_kind kind;
@@ -39,11 +39,11 @@ typedef struct cudnn_attention {
   float *lse;
 } cudnn_attention;
 
-/* Is the library there? FSAM_ENODEV says what to do. */
+/* Fails where the library is absent (FSAM_ENODEV); the message says what to do. */
 int fsam__cudnn_attention_open(void);
 
-/* The bytes of workspace that this kind needs, a multiple of 256. The first time of a kind makes
- * its plan, which takes up to a second and must not happen while a graph is captured. */
+/* The bytes of workspace that this kind needs, a multiple of 256. The first call for a kind makes
+ * its plan, which takes up to a second and must not happen while a graph is recorded. */
 int fsam__cudnn_attention_plan(size_t *bytes, fsam_device *device,
                                const cudnn_attention_kind *kind);
 
@@ -52,11 +52,11 @@ int fsam__cudnn_attention_run(fsam_device *device, const cudnn_attention *a, voi
 
 /* -- what cudnn_attention.cu offers ------------------------------------------------------------ */
 
-/* FSAM_EINVAL, FSAM_ENODEV: FSAM_ATTENTION asks for what is unknown or absent. */
+/* Fails where FSAM_ATTENTION is an unknown word (FSAM_EINVAL) or cuDNN is absent (FSAM_ENODEV). */
 int fsam__cudnn_attention_check(void);
 
-/* attention_forward and attention_backward: 1 when cuDNN does it, 0 when the caller is to, negative
- * on failure. */
+/* attention_forward and attention_backward by cuDNN: 1 when done, 0 when our own kernels must do
+ * it, negative on failure. */
 int fsam__cudnn_attention_forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv,
                                   int heads, const fsam_batch *batch, const fsam_dropout *dropout);
 int fsam__cudnn_attention_backward(fsam_tensor *dqkv, const fsam_tensor *dout,

@@ -1,8 +1,8 @@
-/* cudnn_attention_cuda.c: attention by cuDNN: its plans, one for each kind of batch, made at first
- * sight and kept with the device. The host rounds what a kind is made of (cudnn_attention.cu), so
- * that there are few. A plan takes a fraction of a second to make; after that a call is a look-up
- * and the launches, and allocates nothing on the GPU. A build without cuDNN's headers has only a
- * line that says so. */
+/* cudnn_attention_cuda.c: the plans of attention by cuDNN, one for each kind of batch, made at the
+ * first call and kept with the device. cudnn_attention.cu rounds a kind's numbers, so that there
+ * are few. Making a plan takes a fraction of a second; a later call is a look-up and the launches,
+ * and allocates nothing on the GPU. In a build without cuDNN's headers every call fails with a line
+ * that says so. */
 #include "kernels/vendor/cudnn_attention.cuh"
 
 #if __has_include(<cudnn_graph.h>)
@@ -45,7 +45,7 @@ static void library_free(void *kept) {
   free(l);
 }
 
-/* The device's, made when it is first asked for. */
+/* The device's plans, created at the first call. */
 static int library_of(library **out, fsam_device *device) {
   void **slot;
   FSAM_TRY(fsam__device_slot(&slot, device, library_free));
@@ -93,7 +93,7 @@ static int entry_of(entry **out, library *l, const cudnn_attention_kind *kind) {
   return FSAM_OK;
 }
 
-/* What the plan itself needs, a multiple of 256 bytes; then comes ATTENTION_DELTA. */
+/* Bytes of the plan's own workspace, a multiple of 256; ATTENTION_DELTA lies behind it. */
 static size_t plan_bytes(const entry *e) { return (e->graph.workspace + 255) / 256 * 256; }
 
 int fsam__cudnn_attention_open(void) { return cudnn_open(); }

@@ -6,7 +6,7 @@
 #include "kernels/vendor/cudnn_cuda.h"
 #include "kernels/vendor/cudnn_attention.cuh"
 
-/* Names of the tensors that go in and out. */
+/* Names of the graph's inputs and outputs. */
 enum {
   ATTENTION_Q = 1,
   ATTENTION_K,
@@ -18,14 +18,14 @@ enum {
   ATTENTION_OUT_STARTS,
   ATTENTION_LSE_STARTS,
   ATTENTION_SCALE,  /* 1 / sqrt(d) */
-  ATTENTION_HIDDEN, /* -infinity: the score of what is no key */
+  ATTENTION_HIDDEN, /* -infinity: the score where a sample has no key */
   /* Backward has these, too. */
   ATTENTION_DOUT,
   ATTENTION_DQ,
   ATTENTION_DK,
   ATTENTION_DV,
   ATTENTION_ONE,
-  ATTENTION_DELTA /* [samples, heads, longest] f32: scratch, sums over a row of dout out */
+  ATTENTION_DELTA /* [samples, heads, longest] f32, scratch: the sum over a row of dout · out */
 };
 
 /* Adds the operations of one direction to an empty graph. */

@@ -1,17 +1,17 @@
-/* cudnn_graph_cuda.c: attention as a graph of cuDNN's operations, forward and backward, for packed
- * samples: S = q k^T / sqrt(d) with -infinity beyond a sample's rows and keys, P = softmax(S),
- * out = P v. The library knows these graphs by their form and has one kernel for each; what is
- * named below is never in memory but for ATTENTION_DELTA.
+/* cudnn_attention_graph_cuda.c: attention as a graph of cuDNN's operations, forward and backward,
+ * for packed samples: S = q k^T / sqrt(d) with -infinity beyond a sample's rows and keys, P =
+ * softmax(S), out = P v. The library recognises these graphs by their form and has one kernel for
+ * each. Of the inner tensors below only ATTENTION_DELTA is ever in memory.
  *
- * All tensors are [samples, heads, rows, columns], the samples beginning where the starts say; k,
- * and backward v, are given as their transposes. Products of P and of dS take bf16, as all their
- * other factors are. Backward takes dq straight from dS, which the library then keeps in its
- * workspace, samples · heads · longest² elements of bf16: no sum is made by atomics, as it would be
- * with a dq that is added up in f32. */
+ * All tensors are [samples, heads, rows, columns]; samples begin where the starts say. k, and in
+ * backward v, is given as its transpose. Products of P and of dS take them as bf16, the type of
+ * their other factors. Backward takes dq straight from dS, which the library keeps in its
+ * workspace, samples · heads · longest² elements of bf16. A dq summed in f32 would need no such
+ * memory, but the library sums it by atomics. */
 #if __has_include(<cudnn_graph.h>) /* else cudnn_attention_cuda.c says so */
 #include "kernels/vendor/cudnn_attention_cuda.h"
 
-/* A graph in the making: what its parts share. */
+/* A graph while it is built: what the functions below share. */
 typedef struct making {
   cudnn_graph *g;
   const cudnn_attention_kind *kind;
@@ -30,7 +30,8 @@ static cudnn_shape transposed(cudnn_shape s) {
                        {s.stride[0], s.stride[1], s.stride[3], s.stride[2]}};
 }
 
-/* Of a tensor whose rows, `width` elements apart, have `columns` of each head side by side. */
+/* The shape of a tensor whose rows, `width` elements apart, have `columns` of each head side by
+ * side. */
 static cudnn_shape packed(const cudnn_attention_kind *k, int64_t width, int64_t columns) {
   return (cudnn_shape){{k->samples, k->heads, k->longest, columns},
                        {k->longest * width, columns, width, 1}};
@@ -38,7 +39,7 @@ static cudnn_shape packed(const cudnn_attention_kind *k, int64_t width, int64_t 
 
 static cudnn_shape list(int64_t count) { return (cudnn_shape){{count, 1, 1, 1}, {1, 1, 1, 1}}; }
 
-/* -- tensors that go in and out ---------------------------------------------------------------- */
+/* -- inputs and outputs ------------------------------------------------------------------------ */
 
 static making begin(cudnn_graph *g, const cudnn_attention_kind *k) {
   making m = {.g = g, .kind = k};
@@ -162,7 +163,7 @@ static cudnn_tensor row_sums(const making *m, cudnn_tensor dout) {
   cudnn_tensor product = cudnn_inner(m->g, CUDNN_DATA_FLOAT, by_rows, NULL);
   cudnn_pointwise(m->g, product, CUDNN_POINTWISE_MUL, dout, output(m, ATTENTION_OUT), NULL);
   cudnn_tensor sums = over_keys(m, CUDNN_REDUCE_TENSOR_ADD, product);
-  /* Times what stays after dropout: the library looks for this product, also where that is all. */
+  /* Times the factor of dropout, here 1: the library recognises the graph by this product. */
   cudnn_tensor delta = cudnn_outer(m->g, ATTENTION_DELTA, CUDNN_DATA_FLOAT, m->row, NULL);
   cudnn_pointwise(m->g, delta, CUDNN_POINTWISE_MUL, sums, cudnn_number(m->g, ATTENTION_ONE), NULL);
   return delta;

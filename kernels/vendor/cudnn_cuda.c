@@ -1,5 +1,5 @@
-/* cudnn_cuda.c: cuDNN, which is opened when first needed: nothing links it. What is needed of its
- * graph API has here a type and a function each (cudnn_cuda.h). */
+/* cudnn_cuda.c: cuDNN, opened at the first use: nothing links it. Each thing that attention needs
+ * of its graph API has one type and one function here (cudnn_cuda.h). */
 #if __has_include(<cudnn_graph.h>) /* else cudnn_attention_cuda.c says so */
 #define _GNU_SOURCE
 #include "kernels/vendor/cudnn_cuda.h"
@@ -9,18 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Before 9.18 a backward pass over packed samples wants its workspace zeroed, and one captured in a
- * CUDA graph may read what is not its own. */
+/* Before 9.18, backward over packed samples needs its workspace zeroed, and recorded in a CUDA
+ * graph it may read memory that is not its own. */
 enum { OLDEST = 91800, MAX_CANDIDATES = 16, MAX_NOTES = 16, ALIGNMENT = 16 };
 #define INSTEAD "unset FSAM_ATTENTION to use the other kernels"
 
 /* -- the library ------------------------------------------------------------------------------- */
 
-#define FUNCTIONS(X)                                                            \
-  X(GetVersion)                                                                 \
-  X(GetErrorString) X(GetLastErrorString) X(Create) X(Destroy) X(SetStream)     \
-      X(BackendCreateDescriptor) X(BackendDestroyDescriptor) X(BackendFinalize) \
-          X(BackendSetAttribute) X(BackendGetAttribute) X(BackendExecute)
+#define FUNCTIONS(X)                                                                               \
+  X(GetVersion)                                                                                    \
+  X(GetErrorString)                                                                                \
+  X(GetLastErrorString) X(Create) X(Destroy) X(SetStream) X(BackendCreateDescriptor)               \
+      X(BackendDestroyDescriptor) X(BackendFinalize) X(BackendSetAttribute) X(BackendGetAttribute) \
+          X(BackendExecute)
 
 static struct cudnn {
   bool tried, usable;
@@ -66,7 +67,7 @@ int cudnn_open(void) {
       "which was not found; install it, or name its folder in LD_LIBRARY_PATH, or " INSTEAD);
 }
 
-/* `what`: what could not be done, after "cuDNN cannot". */
+/* `what` follows "cuDNN cannot" in the message. */
 static int refused(const char *what, cudnnStatus_t status) {
   char more[256] = "";
   cudnn.GetLastErrorString(more, sizeof more);
@@ -159,7 +160,7 @@ cudnn_tensor cudnn_number(cudnn_graph *g, int name) {
                 true);
 }
 
-/* Inner tensors need names, too: behind all others'. */
+/* Inner tensors need names, too: numbers above all others. */
 cudnn_tensor cudnn_inner(cudnn_graph *g, cudnnDataType_t type, cudnn_shape shape,
                          cudnn_tensor starts) {
   return tensor(g, 1000 + g->count, type, shape, starts, true, false);
@@ -243,7 +244,7 @@ void cudnn_reshape(cudnn_graph *g, cudnn_tensor y, cudnn_tensor x) {
 
 /* -- plans ------------------------------------------------------------------------------------- */
 
-/* The GPU that JSON describes; NULL with a handle. */
+/* A descriptor of the GPU that the JSON describes; NULL where a handle names the GPU. */
 static cudnnBackendDescriptor_t properties_of(cudnn_graph *g, const cudnn_target *target) {
   if (target->handle) return NULL;
   cudnnBackendDescriptor_t d = make(g, CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
@@ -299,7 +300,7 @@ static bool is_repeatable(cudnn_graph *g, cudnnBackendDescriptor_t configuration
   return true;
 }
 
-/* Compiles a configuration for the handle's GPU; without one it is enough that it is there. */
+/* Compiles a configuration for the handle's GPU; without a handle it only has to exist. */
 static cudnnStatus_t compile(cudnn_graph *g, cudnnBackendDescriptor_t configuration,
                              const cudnn_target *target) {
   int64_t workspace = 0, count = 0;

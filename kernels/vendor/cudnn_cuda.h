@@ -1,9 +1,9 @@
-/* cudnn_cuda.h: cuDNN's graph API as a graph of attention needs it (cudnn_cuda.c): tensors of four
+/* cudnn_cuda.h: the part of cuDNN's graph API that attention needs (cudnn_cuda.c): tensors of four
  * dimensions, the operations between them, and a plan, which is the graph compiled for a GPU.
  *
- * A graph keeps its first failure: building goes on without effect, and cudnn_plan_make tells of
- * it. Tensors that go in and out are known by names, numbers from 1 on, under which their addresses
- * are given when the plan is run; tensors inside have none and never exist in memory. */
+ * A graph keeps its first failure: building goes on without effect, and cudnn_plan_make reports it.
+ * Inputs and outputs have names, numbers from 1 on, and get their addresses when the plan runs;
+ * inner tensors have no name and never exist in memory. */
 #ifndef FSAM_CUDNN_CUDA_H
 #define FSAM_CUDNN_CUDA_H
 
@@ -28,8 +28,8 @@ typedef struct cudnn_graph {
   const char *failed;
 } cudnn_graph;
 
-/* Where a plan is to run: on the GPU of `handle`; or, to ask without a GPU whether it could, on one
- * that `properties` describe, as JSON: the plan is then chosen, but neither compiled nor run. */
+/* The GPU of a plan: that of `handle`; or, to ask without a GPU whether a plan exists, the one that
+ * `properties` describe as JSON: the plan is then chosen, but neither compiled nor run. */
 typedef struct cudnn_target {
   cudnnHandle_t handle;
   const char *properties;
@@ -37,20 +37,20 @@ typedef struct cudnn_target {
 
 /* Opens the library at the first call. FSAM_ENODEV where it is absent or too old. */
 int cudnn_open(void);
-/* On the stream's GPU. */
+/* Opens a handle on the stream's GPU. */
 int cudnn_handle_new(cudnnHandle_t *out, cudaStream_t stream);
 void cudnn_handle_free(cudnnHandle_t handle);
 
 /* A tensor that lies in memory; its addresses are multiples of 16. With `starts`, an i64 tensor of
- * one more element than the first dimension, each of its parts begins there, in elements. */
+ * one more element than the first dimension, sample i begins starts[i] elements into it. */
 cudnn_tensor cudnn_outer(cudnn_graph *g, int name, cudnnDataType_t type, cudnn_shape shape,
                          cudnn_tensor starts);
-/* An f32 number of the host's memory. */
+/* An f32 number in host memory. */
 cudnn_tensor cudnn_number(cudnn_graph *g, int name);
 cudnn_tensor cudnn_inner(cudnn_graph *g, cudnnDataType_t type, cudnn_shape shape,
                          cudnn_tensor starts);
 
-/* y = a b, for as many rows (m), columns (n) and terms (k) as these tensors say, where not NULL. */
+/* y = a b. Tensors m, n, k (or NULL) give each sample's number of rows, columns and terms. */
 void cudnn_multiply(cudnn_graph *g, cudnn_tensor y, cudnn_tensor a, cudnn_tensor b, cudnn_tensor m,
                     cudnn_tensor n, cudnn_tensor k);
 /* y = mode(x, b), or mode(x) with b NULL; a selection is t ? x : b. */
@@ -58,7 +58,7 @@ void cudnn_pointwise(cudnn_graph *g, cudnn_tensor y, cudnnPointwiseMode_t mode, 
                      cudnn_tensor b, cudnn_tensor t);
 /* Each element's own index along an axis of x. */
 void cudnn_index(cudnn_graph *g, cudnn_tensor y, int axis, cudnn_tensor x);
-/* Over the dimensions that are 1 in y. */
+/* Reduces x over the dimensions that are 1 in y. */
 void cudnn_reduce(cudnn_graph *g, cudnn_tensor y, cudnnReduceTensorOp_t by, cudnn_tensor x);
 /* The same elements with y's sizes and strides. */
 void cudnn_reshape(cudnn_graph *g, cudnn_tensor y, cudnn_tensor x);

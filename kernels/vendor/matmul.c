@@ -1,6 +1,6 @@
 /* matmul.c: matrix products for linear.c. Owns what the libraries lack: sums without terms, and
  * bf16 through f32 where the library or the processor cannot multiply bf16 (somewhat slower than
- * f32, as exact as bf16 done natively). The library's state lies in a slot of the device. */
+ * f32, as exact as native bf16). The library's state lies in a slot of the device. */
 #include "kernels/vendor/matmul.h"
 
 #include <omp.h>
@@ -44,13 +44,13 @@ static int no_terms(fsam_tensor *c, const fsam_tensor *bias, bool accumulate) {
 
 /* -- bf16 through f32 -------------------------------------------------------------------------- */
 
-/* An f32 matrix of t's shape without gaps, at *room, which moves on to the next 64 bytes. */
-static fsam_tensor wide(const fsam_tensor *t, float **room) {
+/* A dense f32 matrix of t's shape at *scratch, which it advances by a multiple of 64 bytes. */
+static fsam_tensor wide(const fsam_tensor *t, float **scratch) {
   fsam_tensor f = *t;
   f.dtype = FSAM_F32;
-  f.data = *room;
+  f.data = *scratch;
   f.row_stride = t->shape[1];
-  *room += (fsam__elements(t) + 15) / 16 * 16;
+  *scratch += (fsam__elements(t) + 15) / 16 * 16;
   return f;
 }
 
@@ -61,9 +61,9 @@ static int through_f32(matmul_library *library, matmul_product p, fsam_tensor *c
   int64_t elements = fsam__elements(a) + fsam__elements(b) + fsam__elements(c) + 3 * 16;
   void *workspace;
   FSAM_TRY(fsam__workspace(&workspace, device, (size_t)elements * sizeof(float)));
-  float *room = workspace;
-  fsam_tensor wide_a = wide(a, &room), wide_b = wide(b, &room);
-  fsam_tensor wide_c = rounded ? wide(c, &room) : *c;
+  float *scratch = workspace;
+  fsam_tensor wide_a = wide(a, &scratch), wide_b = wide(b, &scratch);
+  fsam_tensor wide_c = rounded ? wide(c, &scratch) : *c;
   FSAM_TRY(device->kernels->cast(&wide_a, a));
   FSAM_TRY(device->kernels->cast(&wide_b, b));
   if (rounded && p.accumulate) FSAM_TRY(device->kernels->cast(&wide_c, c));

@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct matmul_library {
-  int threads; /* what OpenBLAS was last told */
+  int threads; /* OpenBLAS's present number */
 };
 
 int fsam__matmul_library_new(matmul_library **out) {

@@ -1,6 +1,7 @@
-/* matmul_dnnl.c: matrix products by oneDNN, through its C API. What changed there at 3.0 is in one
- * section. A primitive is made at the first sight of a product, which takes 0.2 to 0.5 ms, and kept
- * with its memory objects; after that a call is a look-up, a few pointers and the execution. */
+/* matmul_dnnl.c: matrix products by oneDNN, through its C API. One section has all that changed
+ * between 2.x and 3.x. A primitive is made at the first call of a product, which takes 0.2 to 0.5
+ * ms, and kept with its memory objects; a later call is a look-up, a few pointers and the
+ * execution. */
 #include "kernels/vendor/matmul.h"
 
 #include <oneapi/dnnl/dnnl.h>
@@ -8,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* When MAX_ENTRIES products are known, all are dropped: more than the shapes of one run. */
+/* With MAX_ENTRIES known products, all are dropped: one run has fewer shapes. */
 enum { SLOTS = 4096, MAX_ENTRIES = SLOTS / 2 };
 enum { A, B, C, BIAS, OPERANDS };
 
 typedef struct entry {
   matmul_product product;
-  dnnl_primitive_t primitive; /* NULL: these types cannot be had here */
+  dnnl_primitive_t primitive; /* NULL: oneDNN lacks these types on this processor */
   dnnl_memory_t memory[OPERANDS];
 } entry;
 
@@ -109,7 +110,7 @@ static dnnl_status_t make_attributes(dnnl_primitive_attr_t *out, bool accumulate
   return status;
 }
 
-/* Fills e->primitive and e->memory; leaves the primitive NULL where the types are unknown here. */
+/* Fills e->primitive and e->memory; leaves the primitive NULL where oneDNN lacks these types. */
 static dnnl_status_t make_primitive(entry *e, dnnl_engine_t engine) {
   const matmul_product *p = &e->product;
   dnnl_memory_desc_t layouts[OPERANDS];

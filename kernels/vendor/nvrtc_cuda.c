@@ -1,6 +1,6 @@
-/* nvrtc_cuda.c: CUDA source to machine code, by NVRTC, which is opened when first needed: starting
- * up must not pay for it. It is given our own headers by name, and knows no others. Compiling takes
- * a fraction of a second a program, so what it makes is kept on disk (cubin_cache_cuda.c). */
+/* nvrtc_cuda.c: CUDA source to machine code, by NVRTC, which is opened at the first use: starting
+ * up must not pay for it. It gets our own headers by name, and knows no others. Compiling takes a
+ * fraction of a second a program, so that the machine code is kept on disk (cubin_cache_cuda.c). */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
@@ -80,9 +80,9 @@ int nvrtc_version(void) {
   return nvrtc.version;
 }
 
-/* -- what a program is compiled with ----------------------------------------------------------- */
+/* -- headers and options ----------------------------------------------------------------------- */
 
-/* Of our headers, by the name that they are included by. */
+/* Our headers by the names in #include. */
 static const struct text {
   const char *name, *text;
 } texts[] = {
@@ -94,7 +94,7 @@ static const struct text {
 };
 enum { TEXTS = sizeof texts / sizeof *texts, OPTIONS = 6 };
 
-/* What must not change with the compiler's mind: nothing contracted, nothing approximated. */
+/* Options that fix the bits: nothing contracted, nothing approximated. */
 static const char *const options[OPTIONS - 1] = {"--std=c++17", "--fmad=false", "--ftz=false",
                                                  "--prec-div=true", "--prec-sqrt=true"};
 

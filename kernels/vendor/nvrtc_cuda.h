@@ -1,5 +1,6 @@
 /* nvrtc_cuda.h: CUDA source to machine code at run time: NVRTC (nvrtc_cuda.c), and the folder that
- * keeps what it made (cubin_cache_cuda.c). What the source is: kernels/vector. No CUDA headers. */
+ * keeps its results (cubin_cache_cuda.c). Leaves to others: the source (kernels/vector). No CUDA
+ * headers. */
 #ifndef FSAM_NVRTC_CUDA_H
 #define FSAM_NVRTC_CUDA_H
 
@@ -12,10 +13,9 @@ extern "C" {
 /* -- the compiler ------------------------------------------------------------------------------ */
 
 /* Compiles a program's source for compute capability arch / 10 . arch % 10 into an image (cubin, or
- * PTX where NVRTC is older than the device), to be freed. What the compiler says is in the error.
- */
+ * PTX where NVRTC is older than the device), to be freed. The error has the compiler's message. */
 int nvrtc_compile(void **image, size_t *bytes, const char *source, int arch);
-/* PTX, for looking at; `warnings` (or NULL): the compiler's log, to be freed. */
+/* PTX, to be read by specs; `warnings` (or NULL): the compiler's log. Both are to be freed. */
 int nvrtc_compile_ptx(char **ptx, char **warnings, const char *source, int arch);
 /* Its version, 1000 major + 10 minor; opens it. Negative where there is none. */
 int nvrtc_version(void);

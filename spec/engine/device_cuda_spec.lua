@@ -92,7 +92,7 @@ describe("a GPU's memory", function()
     assert.is_true(is_counted(later:to_host(), 4, 1))
   end)
 
-  it("uses the memory of reads again, also of those that nobody ended", function()
+  it("uses the memory of reads again, also of those that were never ended", function()
     for first = 1, 50 do
       local t = new(4):write(counted(4, first))
       local read = ffi.new("fsam_readback *[1]")
@@ -147,7 +147,7 @@ describe("a GPU's memory", function()
       assert.is_false(ok)
       assert.truthy(tostring(err):find("while work is being recorded", 1, true))
     end
-    assert.is_false(pcall(new, 2 ^ 20)) -- a new piece of the arena
+    assert.is_false(pcall(new, 2 ^ 20)) -- a new chunk of the arena
     assert.equal(lib.FSAM_EINVAL, lib.fsam_graph_begin(device))
     check(lib.fsam_graph_end(nil, device))
     assert.same({ 1, 2 }, t:read())
@@ -162,7 +162,7 @@ describe("a GPU's memory", function()
     end)
     assert.equal(0, lib.fsam_graph_stale(graph))
     new(2 ^ 19, "more")
-    lib.fsam_arena_reset(arena) -- two pieces become one
+    lib.fsam_arena_reset(arena) -- two chunks become one
     assert.equal(1, lib.fsam_graph_stale(graph))
     assert.equal(lib.FSAM_ESTALE, lib.fsam_graph_run(graph))
   end)

@@ -1,5 +1,5 @@
-/* fake_cuda.c: stand-ins for what a machine with a GPU has, for cuda_door_spec.lua. With
- * FAKE_DRIVER a libcuda.so.1 that answers as the environment says; otherwise a libfsam-cuda.so
+/* fake_cuda.c: stand-ins for the libraries of a machine with a GPU, for cuda_door_spec.lua. With
+ * FAKE_DRIVER it is a libcuda.so.1 whose answers come from the environment, else a libfsam-cuda.so
  * whose GPU has a name and nothing else. */
 #include <stdio.h>
 #include <stdlib.h>

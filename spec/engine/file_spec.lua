@@ -38,7 +38,7 @@ describe("files", function()
     local out = ffi.new("float[?]", count)
     assert.equal(0, lib.fsam_file_read_f32(out, map(bytes), dtype, offset, count))
     local list, bits = {}, ffi.cast("uint32_t *", out)
-    for i = 1, count do -- a NaN with a payload must not get into LuaJIT as it is
+    for i = 1, count do -- a NaN must reach LuaJIT without its payload
       list[i] = bit.band(bits[i - 1], 0x7fffffff) > 0x7f800000 and 0 / 0 or out[i - 1]
     end
     return list

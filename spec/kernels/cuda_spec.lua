@@ -1,7 +1,7 @@
 -- CUDA kernels, run on the CPU by the shim of spec/simt, against the CPU's kernels: the cases of
 -- every kernel's own spec, in f32 and bf16, with gradients written and added to, the threads in
 -- ascending and in descending order with equal bits, guard words around every buffer, and poison in
--- all memory that nobody has written.
+-- all memory that was never written.
 local C = require("fsam.C")
 local simt = require("spec.simt.device")
 local stage = require("spec.kernels.stage")
@@ -21,7 +21,7 @@ describe("cuda", function()
     second = function()
       lib.fsam_simt_order(1)
     end,
-    between = function(s) -- what passes leave in scratch memory is gone before the next
+    between = function(s) -- no kernel may count on what an earlier one left in scratch memory
       lib.fsam_simt_poison(s.device[0])
     end,
   }
@@ -30,14 +30,14 @@ describe("cuda", function()
   local counted = 0
   twins.declare_cudnn(it, setmetatable({
     counts = true,
-    used = function() -- by the stand-in of spec/simt/cudnn_attention.cpp
+    used = function() -- of spec/simt/cudnn_attention.cpp
       local before = counted
       counted = lib.fsam_simt_cudnn_attentions()
       return counted > before
     end,
   }, { __index = runs }))
 
-  it("tells of indices beyond their table when a result is read", function()
+  it("reports indices beyond their table when a result is read", function()
     for name, text in pairs({ ids = "word", positions = "position" }) do
       for _, wrong in ipairs({ -1, 1000 }) do
         local message = twins.fault(simt.open, "embedding", function(s)
@@ -49,14 +49,14 @@ describe("cuda", function()
     end
   end)
 
-  it("tells of labels that are no class when a result is read", function()
+  it("reports labels that are no class when a result is read", function()
     assert.equal("cross_entropy: labels names a class that the logits do not have",
       twins.fault(simt.open, "cross_entropy", function(s)
         twins.spoil(s, "labels", 1, -3)
       end))
   end)
 
-  it("tells of samples that are longer than the batch says when a result is read", function()
+  it("reports samples that are longer than the batch says when a result is read", function()
     assert.equal("attention: a sample is longer than its batch says, or not where it should be",
       twins.fault(simt.open, "attention", function(s)
         s.batch.longest = 2

@@ -10,7 +10,7 @@
 
 static char message[1024];
 
-/* The engine's, which is not here: it may be instrumented as this program is not. */
+/* In place of the engine's, whose library may be built with a sanitizer, unlike this program. */
 int fsam__fail(int code, const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);

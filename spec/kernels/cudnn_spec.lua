@@ -25,7 +25,7 @@ local function toolkit()
   return folder and lfs.attributes(folder .. "/include/cudnn_graph.h") and folder or nil
 end
 
---- The program, compiled; where there is no driver, the toolkit's stand-in for it lies beside.
+--- Compiles the program; where there is no driver, puts the toolkit's stand-in for it beside.
 local function build(folder, cuda)
   local code, _, err = helper.shell(("cc -std=c11 -D_POSIX_C_SOURCE=200809L -Wall -Wextra -Werror "
     .. "-I. -I%s/include -isystem %s/include -o %s/check spec/kernels/cudnn_check.c "
@@ -91,8 +91,8 @@ describe("cudnn", function()
         or "forward", answer)
       local operations, bytes = answer:match("^(%d+) operations, (%d+) bytes$")
       assert.equal(backward == 1 and "23" or "16", operations, what)
-      -- The way back without atomics keeps dS in the workspace, and little else; forward keeps
-      -- nothing of that size.
+      -- Backward without atomics keeps dS in the workspace, and little else; forward keeps nothing
+      -- of that size.
       local ds = SAMPLES * heads * longest * longest * 2
       local least = backward == 1 and ds or 0
       assert.is_true(tonumber(bytes) >= least and tonumber(bytes) < least + 2 ^ 20, what)

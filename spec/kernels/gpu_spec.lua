@@ -14,7 +14,7 @@ end
 
 local function nothing() end
 
--- Why a GPU opened with FSAM_ATTENTION=cudnn is not one, or nil.
+-- Why no GPU can be opened with FSAM_ATTENTION=cudnn, or nil.
 local function without_cudnn()
   local code, out, err = helper.fsam_lua({ env = "FSAM_ATTENTION=cudnn", "-e",
     "require('fsam').device.open('cuda')" })
@@ -34,13 +34,13 @@ describe("gpu", function()
     pending("attention by cuDNN: " .. absent)
   else
     twins.declare_cudnn(it, setmetatable({
-      used = function() -- nothing else opens the library, and what it refuses is an error
+      used = function() -- only cuDNN's attention opens its library, and a refusal is an error
         return helper.read_file("/proc/self/maps"):find("libcudnn", 1, true) ~= nil
       end,
     }, { __index = runs }))
   end
 
-  it("tells of faults in data when a result is read", function()
+  it("reports faults in data when a result is read", function()
     assert.equal("embedding: ids names a row that the word table does not have",
       twins.fault(open, "embedding", function(s)
         twins.spoil(s, "ids", 2, -1)

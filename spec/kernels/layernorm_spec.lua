@@ -83,7 +83,7 @@ local cases = {
     lengths = { 20, 1, 17 }, tail = 2 }),
 }
 
---- Runs a case in f32 after `change` has been at its tensors.
+--- Runs a case in f32 after `change` has changed its tensors.
 local function finished(case, change)
   local s = stage.new(case, "f32")
   s:add_gradients(0)

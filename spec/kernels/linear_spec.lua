@@ -53,7 +53,7 @@ local function sliced(case)
     return lib.fsam_linear_forward(t.y, x, t.w, t.b)
   end
   function case.backward(t)
-    -- dy and dx as slices of wider matrices, whose other columns hold what must not be read.
+    -- dy and dx as slices of wider matrices, whose other columns must not be read.
     local dy, dx = t.wide:columns(case.N, case.N), t.dsource:columns(case.K, case.K)
     local host, wide = t.dy:read(), t.wide:read()
     for i = 0, #host - 1 do

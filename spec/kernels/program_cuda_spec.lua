@@ -1,6 +1,6 @@
--- Vector programs' generated CUDA kernels: everything that the specs of the vector language run on
--- the CPU, and the steps of every sam-type and base optimizer, is run again by the kernels on the
--- shim and must leave the same bits; NVRTC takes them without a warning and contracts nothing.
+-- Vector programs' generated CUDA kernels. The shim replays all programs of the vector language's
+-- specs, and of steps of every sam-type and base optimizer, and must leave the CPU's bits. NVRTC
+-- compiles them without a warning and contracts nothing.
 local C = require("fsam.C")
 local helper = require("spec.helper")
 local lfs = require("lfs")

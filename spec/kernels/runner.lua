@@ -1,5 +1,5 @@
---- One runner for all kernel specs: a kernel is described by a table of cases, and everything that
--- any kernel must satisfy is checked here.
+--- One runner for all kernel specs: a table of cases describes a kernel, and the runner checks all
+-- that any kernel must satisfy.
 --
 --     require("spec.kernels.runner").define("tanh", { case, … })
 --

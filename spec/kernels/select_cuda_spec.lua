@@ -57,7 +57,7 @@ describe("select on cuda", function()
 
   local function mask()
     local words = ffi.new("uint64_t[?]", total / 64)
-    ffi.fill(words, total / 8, 0x5a) -- what nobody owns stays
+    ffi.fill(words, total / 8, 0x5a) -- bits of frozen parameters and padding stay
     return words
   end
 
@@ -76,7 +76,7 @@ describe("select on cuda", function()
       per_parameter, outside)
   end
 
-  --- Both ways of running the threads choose what the CPU does.
+  --- Both orders of threads choose the same as the CPU.
   local function same(pool, k, per_parameter, outside)
     local want = mask()
     check(on_cpu(want, pool, k, per_parameter, outside))

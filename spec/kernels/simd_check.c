@@ -1,4 +1,4 @@
-/* simd_check.c: measures the vector functions of kernels/simd*.h against the C library's double
+/* simd_check.c: measures the vector functions of kernels/simd/*.h against the C library's double
  * ones. simd_spec.lua compiles it once per instruction set and reads what it prints: a line for
  * each function with its worst error in units in the last place over floats spread evenly over all
  * bit patterns, how many results are of the wrong kind (infinite, NaN, or not), and a digest of all

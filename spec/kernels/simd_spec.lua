@@ -1,4 +1,4 @@
--- The vectors of kernels/simd*.h, which no public function shows: a C program of this folder is
+-- The vectors of kernels/simd/*.h, which no public function shows: a C program of this folder is
 -- compiled at each instruction-set level and measures them.
 local helper = require("spec.helper")
 

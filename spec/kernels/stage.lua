@@ -1,5 +1,5 @@
---- What a kernel spec runs on: the tensors of one case in the midst of guard words, its batch, and
--- the values in them. The checks are in runner.lua, which also says what a case is.
+--- One case of a kernel spec made real: its tensors between guard words, its batch, and the values
+-- in them. Leaves to others: the checks, and what a case is (runner.lua).
 local bit = require("bit")
 local C = require("fsam.C")
 local Tensor = require("fsam.base.tensor")
@@ -74,7 +74,8 @@ function M.rows(case)
   return rows
 end
 
---- Of every element of the rows [T,width] of a case, from 1; nil in the tail, where nothing drops.
+--- The dropout factors of the elements of a case's rows [T,width], from 1; nil in the tail, where
+-- nothing drops.
 function M.keep_rows(case, width)
   local keep = {}
   for b, length in ipairs(case.lengths) do
@@ -92,7 +93,7 @@ end
 local Stage = {}
 Stage.__index = Stage
 
---- The tensor t.NAME in the midst of guard words, holding `values`.
+--- The tensor t.NAME between guard words, holding `values`.
 function Stage:add(name, dtype, shape, values)
   dtype = dtype == "act" and self.act or dtype
   local n = elements(shape)
@@ -106,7 +107,7 @@ function Stage:add(name, dtype, shape, values)
   self.t[name] = t
 end
 
---- True, or false and the name of the buffer that was written around.
+--- True; or false and the name of a buffer whose guard words were written.
 function Stage:guards_hold()
   for name, guard in pairs(self.guards) do
     local host = guard.whole:to_host()
@@ -177,7 +178,7 @@ function M.new(case, act, open)
   for _, input in ipairs(case.inputs) do
     local name, dtype, shape, source = unpack(input)
     self:add(name, dtype, shape, M.values(name, shape, source))
-    self.v[name] = self.t[name]:read() -- as stored: bf16 has rounded them
+    self.v[name] = self.t[name]:read() -- after rounding, where they are bf16
   end
   for _, output in ipairs(case.outputs or {}) do
     local name, dtype, shape = unpack(output)
@@ -216,8 +217,8 @@ function Stage:live(shape)
   return elements(shape) / shape[1] * (shape[1] - tail)
 end
 
---- Makes the gradients: those that arrive random (zero in the tail, as every op leaves them), those
--- that backward writes NaN (filled = 0) or random (filled = 1).
+--- Makes the gradients: incoming ones are random (zero in the tail, as every op leaves them); those
+-- that backward writes are NaN (filled = 0) or random (filled = 1).
 function Stage:add_gradients(filled)
   for _, name in ipairs(self.case.seeds or { "y" }) do
     local shape, dtype = self:shape(name)

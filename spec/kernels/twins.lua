@@ -28,7 +28,7 @@ function M.names()
   return names
 end
 
--- Sizes that only a GPU's way of cutting makes special; checked against the CPU's kernels alone.
+-- Sizes that are special only to CUDA kernels; checked against the CPU's kernels alone.
 local MORE = {
   attention = function(make)
     return {
@@ -59,7 +59,7 @@ function M.cases_of(kernel)
   return cases
 end
 
---- A case run on a device; `between` is called before the way back.
+--- Runs a case on a device; `between` is called before backward.
 -- @tparam function open opens the device into out[0]
 local function on_device(open, case, act, filled, between)
   local self = stage.new(case, act, open)
@@ -114,7 +114,7 @@ local function compare(o, case, act, filled)
 end
 
 --- Compares a case with the CPU, with gradients written and added to; two runs give equal bits.
--- @tparam table o open; first, second, between: called before the two runs and before the way back
+-- @tparam table o open; first, second, between: called before the two runs and before backward
 function M.compare(o, case, act)
   compare(o, case, act, 0)
   if case.backward then
@@ -139,8 +139,8 @@ end
 
 -- -- attention by cuDNN ---------------------------------------------------------------------------
 
--- What cuDNN must not see as it is: samples without rows, in front, between and behind, with and
--- without a tail to put them; and numbers of samples that are rounded up.
+-- Batches that cudnn_attention.cu must change for cuDNN: samples without rows, in front, between
+-- and behind, with and without a tail for their stand-ins; and numbers of samples to round up.
 local function cudnn_cases()
   local cases = {}
   local all = M.cases_of("attention")
@@ -187,7 +187,7 @@ local function by(o, forward, backward)
   }
 end
 
---- Declares specs of attention where FSAM_ATTENTION=cudnn, both ways and one way each.
+--- Declares specs of attention where FSAM_ATTENTION=cudnn: by cuDNN in both directions, and in one.
 -- @tparam function it Busted's
 -- @tparam table o as for compare, and `used`: has cuDNN done attention, since the last question if
 --   `counts`?
@@ -231,7 +231,7 @@ function M.declare_cudnn(it, o)
   end)
 end
 
---- What reading a kernel's result says, after forward ran on data that the device cannot refuse.
+--- The message of reading a kernel's result, after forward on data that the device cannot refuse.
 -- @tparam function open opens the device into out[0]
 -- @tparam string kernel
 -- @tparam function change spoils the stage
@@ -245,7 +245,7 @@ function M.fault(open, kernel, change)
   local again = pcall(out.read, out)
   s:close()
   assert.is_false(ok)
-  assert.is_true(again) -- told once
+  assert.is_true(again) -- reported once
   return tostring(message)
 end
 

@@ -1,6 +1,8 @@
--- The programs that the guides print are run as they stand.
+-- The programs that the guides print are run as they stand, what they quote stands in the files,
+-- and what they name exists.
 local fsam = require("fsam")
 local helper = require("spec.helper")
+local lfs = require("lfs")
 local model = require("spec.lua.logistic")
 
 -- The Lua blocks of a Markdown file, in order: code, and the message that follows as a block of its
@@ -55,6 +57,27 @@ local batches = { require("fsam.data.packing").pack({ { ids = tokenizer:encode("
         .. '"--log-format", "none" }\ndofile("recipes/cola.lua")'):format(code,
         code:match('define%("(%w+)"')))
     end
+  end)
+end)
+
+describe("a recipe", function()
+  it("may have a mask policy of its own", function()
+    run([[
+local fsam = require("fsam")
+local made = 0
+fsam.mask.define("mine", { values = function(s)
+  made = made + 1
+  return s.g:abs()
+end })
+arg = { [0] = "recipes/cola.lua", "--sam-type", "fisher-sam", "--fisher", "mine", "--no-save",
+  "--mask-iter-e", "2", "--max-update", "3", "--max-train-samples", "96", "--log-format", "none" }
+local exit = os.exit
+os.exit = function(code)
+  assert(made == 2, made)
+  exit(code)
+end
+dofile("recipes/cola.lua")
+]])
   end)
 end)
 
@@ -129,5 +152,177 @@ dofile("recipes/cola.lua")
     assert.same({ 1, "" }, { code, out })
     assert.equal(folder .. "/type.lua:3: s.roh is unknown in mistaken; did you mean s.rho?\n", err)
     helper.remove_dir(folder)
+  end)
+end)
+
+-- -- what the guides quote and name ---------------------------------------------------------------
+
+-- All Markdown that people read: path → text.
+local PAGES = { ["README.md"] = helper.read_file("README.md") }
+for _, folder in ipairs({ "docs", "bench/results" }) do
+  for name in lfs.dir(folder) do
+    if name:find("%.md$") then
+      PAGES[folder .. "/" .. name] = helper.read_file(folder .. "/" .. name)
+    end
+  end
+end
+
+-- Calls fn(page, …) with each match of a pattern in each page.
+local function each_match(pattern, fn)
+  for page, text in pairs(PAGES) do
+    for a, b, c in text:gmatch(pattern) do
+      fn(page, a, b, c)
+    end
+  end
+end
+
+-- Fails with the list, if there is one.
+local function none(list)
+  table.sort(list)
+  assert.equal("", table.concat(list, "\n"))
+end
+
+-- Where in `text` the lines of a block stand, one piece after another: a line … stands for lines
+-- that are left out. Returns the piece that is not there, or nil.
+local function missing_piece(text, block)
+  local at = 1
+  for piece in (block:gsub("\n…\n", "\0")):gmatch("%Z+") do
+    local first, last = text:find("\n" .. piece:gsub("\n$", "") .. "\n", at, true)
+    if not first then
+      return piece
+    end
+    at = last
+  end
+end
+
+-- The folders of the tree, and paths in them that are examples of a user's.
+local FOLDERS = {}
+for _, folder in ipairs({ "bench", "cmake", "docs", "engine", "kernels", "lua", "recipes",
+  "scripts", "spec" }) do
+  FOLDERS[folder] = true
+end
+local EXAMPLES = { ["recipes/mine.lua"] = true }
+
+-- The headings of a page, as links name them: "#an-op" → true.
+local function headings(text)
+  local found = {}
+  for heading in text:gmatch("\n#+ ([^\n]+)") do
+    found["#" .. heading:lower():gsub("[^%w -]", ""):gsub(" ", "-")] = true
+  end
+  return found
+end
+
+describe("the guides", function()
+  it("quote files word for word", function()
+    local wrong, quotes = {}, 0
+    each_match("`([%w_/.-]+)`:\n\n```%w*\n(.-\n)```\n", function(page, path, block)
+      local text = helper.read_file(path)
+      if text then
+        quotes = quotes + 1
+        local piece = missing_piece("\n" .. text, block)
+        wrong[#wrong + 1] = piece and ("%s: %s has no\n%s"):format(page, path, piece) or nil
+      end
+    end)
+    none(wrong)
+    assert.is_true(quotes >= 18)
+  end)
+
+  it("name files and folders that are there", function()
+    local wrong, names = {}, 0
+    each_match("%f[%w_./-]([%w_-]+)(/[%w_/.*-]*)", function(page, root, rest)
+      local path = (root .. rest):gsub("%.$", "")
+      if FOLDERS[root] and not EXAMPLES[path] and not path:find("[/*]foo[._]")
+        and not path:find("*", 1, true) then
+        names = names + 1
+        wrong[#wrong + 1] = not lfs.attributes(path) and page .. ": " .. path or nil
+      end
+    end)
+    each_match("%]%(([%w_./-]*)(#?[%w-]*)%)", function(page, link, heading)
+      local path = link == "" and page or (page:match("^.*/") or "") .. link
+      local there = PAGES[path] and (heading == "" or headings(PAGES[path])[heading])
+      wrong[#wrong + 1] = not there and page .. ": " .. link .. heading or nil
+    end)
+    none(wrong)
+    assert.is_true(names >= 100)
+  end)
+
+  it("name functions and modules that are there", function()
+    local wrong, names = {}, 0
+    each_match("(fsam%.[%a][%w_.]*)", function(page, name)
+      if not name:find("%.so") and not name:find("^fsam%.h") and not name:find("^fsam%.lua") then
+        names = names + 1
+        local value = fsam
+        for field in name:gsub("%.$", ""):gmatch("%.([%w_]+)") do
+          value = type(value) == "table" and value[field] or nil
+        end
+        if not value and not pcall(require, (name:gsub("%.$", ""))) then
+          wrong[#wrong + 1] = page .. ": " .. name
+        end
+      end
+    end)
+    none(wrong)
+    assert.is_true(names >= 20)
+  end)
+
+  it("name flags that a recipe has", function()
+    local known = { ["--help"] = true }
+    local function add(list)
+      for _, declared in ipairs(list) do
+        for _, name in ipairs({ declared.name, unpack(declared.alias or {}) }) do
+          known["--" .. name:gsub("_", "-")] = true
+        end
+      end
+    end
+    add(fsam.train.flags.spec({ name = "", usage = "", summary = "", task = "cola" }).flags)
+    add(fsam.landscape.flags.spec({ name = "", usage = "", summary = "" }).flags)
+    for name in helper.read_file("lua/fsam/compare/flags.lua"):gmatch('{ name = "([%w_]+)"') do
+      add({ { name = name } })
+    end
+    local wrong, names = {}, 0
+    local function check(page, flag)
+      names = names + 1
+      wrong[#wrong + 1] = not known[flag] and page .. ": " .. flag or nil
+    end
+    each_match("`(%-%-[%a-]+)", check) -- a flag by itself
+    each_match("fsam%-lua recipes/([^\n`]*)", function(page, command)
+      for flag in command:gsub("#.*", ""):gmatch("%-%-[%a-]+") do
+        check(page, flag)
+      end
+    end)
+    none(wrong)
+    assert.is_true(names >= 100)
+  end)
+
+  it("list the rooms in their order", function()
+    local rooms, listed = {}, {}
+    for room in helper.read_file("scripts/rooms"):gmatch("\nlua (%w+)") do
+      rooms[#rooms + 1] = room
+    end
+    local table_of_rooms = PAGES["README.md"]:match("\n| room |.-\n\n")
+    for room in table_of_rooms:gmatch("\n| `(%w+)` |") do
+      listed[#listed + 1] = room
+    end
+    assert.same(rooms, listed)
+  end)
+
+  it("list the fields of s", function()
+    local names, listed = {}, {}
+    for _, field in ipairs(require("fsam.define.fields").list) do
+      names[#names + 1] = field.by == "method" and "s:" .. field.name or field.name
+    end
+    local fields = PAGES["docs/sam-types.md"]:match("What a part finds in `s`:\n\n(.-)\n\n")
+    for name in fields:gmatch("\n| `([%w_:]+)[^\n]*` |") do
+      listed[#listed + 1] = name
+    end
+    assert.same(names, listed)
+  end)
+
+  it("list the switches that imitate the released code", function()
+    local wrong = {}
+    for _, declared in ipairs(require("fsam.step.compat").switches) do
+      local flag = "--" .. declared.name:gsub("_", "-")
+      wrong[#wrong + 1] = not PAGES["docs/compat.md"]:find("`" .. flag, 1, true) and flag or nil
+    end
+    none(wrong)
   end)
 end)

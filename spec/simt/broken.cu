@@ -1,5 +1,5 @@
-/* broken.cu: kernels that are wrong on purpose, one for each thing that the shim must find. The
- * right one beside them shows that it finds nothing where nothing is wrong. */
+/* broken.cu: kernels that are wrong on purpose, one for each fault that the shim must find, and one
+ * right kernel, in which it must find nothing. */
 #include "kernels/cuda/common.cuh"
 
 /* Each thread takes its neighbour's number. */

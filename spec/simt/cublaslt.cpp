@@ -1,6 +1,5 @@
-/* cublaslt.cpp: what cuBLASLt does, one element after the other: for linear.cu on the shim. It
- * holds the product against what cublasLtMatmul demands, and multiplies matrices that lie by
- * columns. */
+/* cublaslt.cpp: cublaslt.cuh on the shim, for linear.cu, in plain loops. It checks the demands of
+ * cublasLtMatmul on the product, and multiplies matrices that lie by columns. */
 #include "kernels/vendor/cublaslt.cuh"
 #include "spec/simt/simt.h"
 
@@ -21,7 +20,7 @@ void put(const cublaslt_product &p, int64_t i, int64_t j, float value) {
 
 bool is_aligned(const void *p, int bits) { return (uintptr_t)p % ((uintptr_t)1 << bits) == 0; }
 
-/* The first demand that the product does not meet, or NULL. */
+/* The first demand of cublasLtMatmul that the product does not meet, or NULL. */
 const char *refusal(const cublaslt_product &p) {
   const cublaslt_kind &k = p.kind;
   const int size = (int)fsam__dtype_bytes(k.type);
@@ -69,7 +68,7 @@ int fsam__cublaslt_run(fsam_device *device, const cublaslt_product *given, void 
   });
 }
 
-/* There is one way to multiply here. */
+/* There is only one algorithm here: nothing to tune. */
 int fsam__cublaslt_tuning_begin(fsam_device *, const char *) { return FSAM_OK; }
 
 int fsam__cublaslt_tuning_text(fsam_device *, const char **text) {

@@ -1,6 +1,7 @@
 /* cuda_runtime.h: as much of CUDA's runtime as engine/cuda/device.cu uses, for the CPU
- * (runtime.cpp), so that its copies can be tried without a GPU. Streams do nothing until somebody
- * waits, and then only what was waited for: memory that is used again too early shows. */
+ * (runtime.cpp), so that its copies can be tried without a GPU. A stream does nothing until the
+ * host waits, and then only the work that the wait needs: code that uses memory again too early
+ * shows. */
 #ifndef FSAM_FAKE_CUDA_RUNTIME_H
 #define FSAM_FAKE_CUDA_RUNTIME_H
 
@@ -43,7 +44,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int device);
 cudaError_t cudaMemGetInfo(size_t *left, size_t *total);
 
 cudaError_t cudaMalloc(void **out, size_t bytes);
-cudaError_t cudaFree(void *p); /* waits for everything */
+cudaError_t cudaFree(void *p); /* waits for all work, as CUDA's does */
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void *p);
 cudaError_t cudaHostGetDevicePointer(void **out, void *p, unsigned flags);

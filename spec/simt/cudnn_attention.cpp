@@ -1,7 +1,6 @@
-/* cudnn_attention.cpp: attention as cuDNN is asked for it (kernels/vendor/cudnn_attention.cuh), in
- * plain loops: for cudnn_attention.cu on the shim. It holds the request against what cuDNN demands,
- * and does no more than cuDNN promises: rows of no sample stay as they are, scratch memory is
- * overwritten. */
+/* cudnn_attention.cpp: the first half of kernels/vendor/cudnn_attention.cuh on the shim, for
+ * cudnn_attention.cu, in plain loops. It checks cuDNN's demands on the request, and does no more
+ * than cuDNN promises: it does not write rows of no sample, and overwrites scratch memory. */
 #include "kernels/vendor/cudnn_attention.cuh"
 
 #include <math.h>
@@ -21,7 +20,7 @@ const size_t BYTES = 512; /* of a workspace */
 
 bool is_aligned(const void *p) { return (uintptr_t)p % 16 == 0; }
 
-/* The first demand that is not met, or NULL. */
+/* The first demand of cuDNN that the request does not meet, or NULL. */
 const char *refusal(const cudnn_attention &a) {
   const cudnn_attention_kind &k = a.kind;
   if (k.samples < 1 || k.heads < 1) return "there is nothing to do";
@@ -104,7 +103,7 @@ void backward(const task &t) {
 
 }  // namespace
 
-/* How often attention was done here: a spec's proof that it was. */
+/* How often attention ran here, so that a spec can check that it did. */
 extern "C" __attribute__((visibility("default"))) int fsam_simt_cudnn_attentions() { return runs; }
 
 int fsam__cudnn_attention_open() { return FSAM_OK; }

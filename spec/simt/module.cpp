@@ -1,7 +1,6 @@
-/* module.cpp: vector programs' generated kernels on the shim. Stands in for
- * kernels/vector/module.cu: instead of compiling, it finds the program's source among the
- * libraries that a spec has built (programs.lua), each with many programs; kernel NAME of the n-th
- * is the function pn_NAME. */
+/* module.cpp: vector programs' generated kernels on the shim, in place of kernels/vector/module.cu.
+ * Instead of compiling, it finds the program's source among the libraries that a spec has built
+ * (programs.lua). Each has many programs; kernel NAME of the n-th is the function pn_NAME. */
 #include "spec/simt/simt.h"
 
 #include "kernels/vector/programs_cuda.h"

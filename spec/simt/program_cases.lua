@@ -1,4 +1,4 @@
---- Vector programs for program_cuda_spec.lua that only a GPU's way of cutting makes special: many
+--- Vector programs for program_cuda_spec.lua whose sizes are special only to CUDA kernels: many
 -- blocks and spans of blocks, many reductions in one sweep, functions over all kinds of numbers,
 -- parameters that end anywhere within a chunk.
 local support = require("spec.lua.vector.support")

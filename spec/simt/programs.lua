@@ -1,7 +1,8 @@
---- Vector programs twice: on the CPU, recorded (recorder.cpp), and by their generated CUDA kernels
--- on the shim. Any Lua that runs vector programs can be recorded, whole spec files included; what
--- was recorded is then built into few libraries at once, because a compiler takes about as long for
--- one program as for twenty. Libraries are kept under their content's name in the build folder.
+--- Vector programs twice: on the CPU, recorded (program_replay.cpp), and by their generated CUDA
+-- kernels on the shim. Any Lua that runs vector programs can be recorded, whole spec files too. The
+-- recorded programs are then built into few libraries at once, because a compiler takes about as
+-- long for one program as for twenty. Libraries are kept in the build folder; a digest of their
+-- source is in their names.
 local C = require("fsam.C")
 local device = require("fsam.base.device")
 local helper = require("spec.helper")
@@ -78,7 +79,7 @@ local COMPILER = "c++ -std=c++17 -O0 -shared -fPIC -x c++ -fvisibility=hidden -f
   .. "-fno-strict-aliasing -fno-exceptions -Wall -Wextra -Wno-unknown-pragmas -Werror "
   .. "-DFSAM_SIMT=1 -I. -Ispec/simt"
 
--- What builds library `name` out of `source`, in the background of a shell.
+-- The shell command that builds library `name`, in the background.
 local function command(name)
   local cu, new, so = helper.quote(name .. ".cu"), helper.quote(name .. ".new"),
     helper.quote(name .. ".so")
@@ -114,7 +115,8 @@ function M.build(first, count)
   end
 end
 
---- Runs a program's recorded runs on the shim, both ways, or on a GPU; raises where a bit differs.
+--- Runs a program's recorded runs on the shim, in both orders of threads, or on a GPU; raises where
+-- a bit differs.
 -- @tparam number i the program
 -- @tparam[opt] cdata gpu a device
 function M.replay(i, gpu)
@@ -125,7 +127,7 @@ function M.replay(i, gpu)
   end
 end
 
---- PTX of a source by NVRTC, which must not warn; what was compiled once is kept.
+--- PTX of a source by NVRTC, which must not warn. The build folder keeps it.
 function M.ptx(source, arch)
   local parts = { source }
   for i, header in ipairs(HEADERS) do

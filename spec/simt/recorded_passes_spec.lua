@@ -60,7 +60,7 @@ describe("passes on " .. (on_gpu and "a GPU" or "the shim"), function()
     end)
   end
 
-  -- Recorded or not, the same.
+  -- Steps that run from graphs leave the same bits as steps that run plainly.
   local function agree(o, steps)
     local plain = run(o, steps, function(_, pass)
       pass.graphs.possible = false

@@ -1,4 +1,5 @@
-/* runtime.cpp: streams and events that put everything off (cuda_runtime.h). */
+/* runtime.cpp: CUDA's runtime on the CPU (cuda_runtime.h): streams and events that put all work off
+ * until the host waits for it. */
 #include "spec/simt/cuda_runtime.h"
 
 #include <stdint.h>
@@ -37,7 +38,7 @@ struct fake_graph {
 struct fake_stream {
   task *tasks;
   size_t count, done, capacity;
-  cudaGraph_t capture; /* what is being recorded */
+  cudaGraph_t capture; /* the graph that is being recorded */
 };
 
 struct fake_exec {
@@ -54,7 +55,7 @@ struct fake_event {
 static cudaStream_t streams[MAX_STREAMS];
 static size_t taken;
 
-/* -- doing what was put off -------------------------------------------------------------------- */
+/* -- doing the work ---------------------------------------------------------------------------- */
 
 static void step(cudaStream_t s);
 
@@ -84,7 +85,7 @@ static void run_all(cudaStream_t s) {
   while (s->done < s->count) step(s);
 }
 
-/* As on a GPU, what is recorded knows nothing of events from outside. */
+/* As on a GPU, recorded work does not see events from outside its graph. */
 static cudaError_t record(cudaGraph_t g, const task &t) {
   if (t.kind == RECORD || t.kind == WAIT) g->broken = true;
   if (g->broken) return cudaErrorStreamCapture;
@@ -130,7 +131,7 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *total) {
   return cudaSuccess;
 }
 
-/* Each piece of memory remembers its size, 256 bytes before it. */
+/* The size of each allocation stands 256 bytes before it. */
 cudaError_t cudaMalloc(void **out, size_t bytes) {
   for (cudaStream_t s : streams)
     if (s && s->capture) return cudaErrorStreamCapture;
@@ -271,6 +272,6 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 extern "C" const fsam_cuda_half fsam_cuda;
 
 #pragma GCC visibility push(default)
-/* The device of device.cu, on this runtime. Its kernels would run at once: do not use them. */
+/* The device of device.cu, on this runtime. Use no kernels on it: they would run at once. */
 extern "C" int fsam_simt_open_lazy(fsam_device **out) { return fsam_cuda.open(out); }
 #pragma GCC visibility pop

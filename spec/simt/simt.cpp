@@ -1,5 +1,6 @@
-/* simt.cpp: the scheduler behind simt.h, and a device whose kernels are the .cu files. Its memory
- * is the host's, filled with poison. One thread of the process at a time. */
+/* simt.cpp: the scheduler behind simt.h, and the device "simt", whose kernels are the .cu files.
+ * Its memory is the host's, filled with poison. Only one thread of the process may use it at a
+ * time. */
 #include "spec/simt/simt.h"
 
 #include "kernels/vector/select.cuh"
@@ -21,7 +22,7 @@ enum {
   WARP = 32,
   STACK = 64 << 10,
   PAGE = 4096,
-  SHARED = 163 << 10,       /* what a block may have on sm_80 */
+  SHARED = 163 << 10,       /* bytes that a block may have on sm_80 */
   STATIC_SHARED = 48 << 10, /* … without asking for it at the launch */
   GUARD = 64,               /* bytes between two pieces of shared memory */
   MAX_PIECES = 64,
@@ -41,7 +42,7 @@ enum state { READY, AT_BARRIER, IN_WARP, DONE };
 struct fiber {
   void *stack; /* its pointer, while it does not run */
   state now;
-  const char *what; /* function of the warp that it waits in */
+  const char *what; /* the warp's function in which it waits */
   unsigned exchanges;
 };
 
@@ -63,7 +64,7 @@ struct machine {
   int piece_count;
   size_t used, static_used;
   char fault[200]; /* what went wrong, or "" */
-  /* What lanes exchange, two rounds in turn: a lane may be one round ahead of another. */
+  /* The lanes' exchanged bytes, of two rounds in turn: a lane may be one round ahead of another. */
   alignas(16) unsigned char exchange[MAX_THREADS / WARP][2][WARP][32];
 } m;
 
@@ -146,7 +147,7 @@ void pause_as(state now) {
   simt_switch(&f->stack, m.scheduler);
 }
 
-/* The first fault of a launch is the one that is told. */
+/* Keeps the first fault of a launch, which the launch reports. */
 void fault(const char *text) {
   if (m.fault[0]) return;
   snprintf(m.fault, sizeof m.fault, "thread %d of block (%u, %u, %u): %s", m.current, blockIdx.x,
@@ -173,7 +174,7 @@ void prepare(int thread) {
   m.fibers[thread] = {frame, READY, "", 0};
 }
 
-/* What has run so far, for people. */
+/* What has run so far, for the specs' report. */
 std::set<std::string> names;
 int64_t launches;
 
@@ -187,7 +188,7 @@ void on_fault(int, siginfo_t *info, void *) {
 
 /* -- one block --------------------------------------------------------------------------------- */
 
-/* i-th of n in the order of this launch. */
+/* The number of the i-th of n in this launch's order. */
 int64_t in_order(int64_t i, int64_t n) { return m.descending ? n - 1 - i : i; }
 
 /* Lets a warp go on from the function that all its lanes have come to; false where none waits. */
@@ -258,7 +259,7 @@ void run_block(size_t dynamic) {
   check_guards();
 }
 
-/* Memory that is there once for all launches. */
+/* Memory that all launches share. */
 int set_up() {
   if (m.stacks) return FSAM_OK;
   const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
@@ -346,7 +347,7 @@ int simt_launch(const char *name, dim3 grid, int threads, size_t shared, void (*
 
 /* -- a device ---------------------------------------------------------------------------------- */
 
-/* The kernels that there are; a null pointer for those whose .cu is not written. */
+/* The table of kernels; NULL for a kernel without a .cu. */
 #define FSAM_KERNEL(name, signature) extern "C" __attribute__((weak)) int name##_cuda signature;
 #include "kernels/kernels.def"
 #undef FSAM_KERNEL
@@ -367,7 +368,7 @@ const char *const FAULTS[] = {
 };
 
 void *poisoned(fsam_device *device, size_t bytes) {
-  if (device->recording) return NULL;
+  if (device->capture) return NULL;
   const size_t room = (bytes + 255) / 256 * 256;
   void *p = aligned_alloc(256, room);
   if (p) fill(p, room, POISON);
@@ -397,8 +398,8 @@ int copy_out(fsam_device *device, void *to, const void *from, size_t bytes) {
   return found ? fsam__fail(FSAM_EINVAL, "%s", FAULTS[found]) : FSAM_OK;
 }
 
-/* No reads that wait for less than everything, nothing to reuse, no end of its own. */
-const fsam_memory memory = {poisoned, release, zero, copy_in, copy_out,
+/* Without early reads: every copy waits for all work. */
+const fsam_memory memory = {poisoned, release, zero,    copy_in, copy_out,
                             nullptr,  nullptr, nullptr, nullptr, nullptr};
 
 }  // namespace
@@ -414,21 +415,21 @@ int fsam_simt_open(fsam_device **out) {
   snprintf(d->name, sizeof d->name, "simt");
   d->kernels = &kernels;
   d->memory = &memory;
-  d->recorder = &simt_recorder;
+  d->graphs = &simt_graphs;
   d->fault = &fault_word;
   d->refs = 1;
   *out = d;
   return FSAM_OK;
 }
 
-/* Which way threads, warps and blocks run from now on. */
+/* Sets the order in which threads, warps and blocks run: ascending, or descending. */
 void fsam_simt_order(int descending) { m.descending = descending != 0; }
 
-/* How many kernels have run, and how often. */
+/* How many different kernels have run, and how many launches. */
 int fsam_simt_kernels() { return (int)names.size(); }
 int64_t fsam_simt_launches() { return launches; }
 
-/* Makes the device's scratch memory as good as new: nobody wrote it. */
+/* Poisons the device's scratch memory, as if it had never been written. */
 void fsam_simt_poison(fsam_device *device) {
   if (device->workspace) fill(device->workspace, device->workspace_bytes, POISON);
 }

@@ -1,12 +1,12 @@
-/* simt.h: CUDA kernels on the CPU, strictly. Stands in for the machine part of
- * kernels/cuda/machine.cuh and common.cuh, so that every .cu is compiled by g++ too. Blocks run one
- * after the other, threads are fibers that run one at a time until they wait for others: at a
- * barrier, or at a function of their warp. So a kernel without a needed barrier reads what is not
- * there yet; run in descending order too, it reads something else. Found besides: shared memory
- * read before it was written (poison, NaN in every type), written out of bounds (guards) or beyond
- * what an A100 has, threads that wait for others that never come, misaligned 16-byte accesses,
- * addresses that nothing lies at. What goes wrong makes the launch fail in one line. Not imitated:
- * warps' lockstep, caches, time. */
+/* simt.h: CUDA kernels on the CPU, strictly. It replaces the machine part of
+ * kernels/cuda/machine.cuh and common.cuh, so that g++ compiles every .cu too. Blocks run one after
+ * the other. Threads are fibers that run one at a time until they wait for others: at a barrier, or
+ * at a function of their warp. So a kernel that lacks a barrier reads memory before it is written,
+ * and reads something else when the threads run in descending order. The shim also finds: shared
+ * memory read before it was written (poison, NaN in every type), written out of bounds (guards) or
+ * larger than an A100 has; threads that wait for others that never come; misaligned 16-byte
+ * accesses; addresses outside any memory. Each makes the launch fail in one line. The shim does not
+ * imitate warps in lockstep, caches or time. */
 #ifndef FSAM_SIMT_H
 #define FSAM_SIMT_H
 
@@ -33,10 +33,10 @@ struct alignas(16) uint4 {
   uint32_t x, y, z, w;
 };
 
-/* What generated kernels, libraries of their own, call is visible to them. */
+/* Generated kernels are libraries of their own: what they call here is visible. */
 #pragma GCC visibility push(default)
 
-/* Of the thread that runs. */
+/* The running thread's. */
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 /* -- what kernels ask of the machine ----------------------------------------------------------- */
@@ -56,7 +56,7 @@ unsigned char *simt_dynamic_shared();
   type *const name = (type *)simt_shared(&name##_site, (count) * sizeof(type))
 #define FSAM_DYNAMIC_SHARED(name) unsigned char *const name = simt_dynamic_shared()
 
-/* Hands `bytes` bytes (at most 32) to the warp; returns the 32 lanes' ones, 32 bytes apart. All
+/* Gives `bytes` bytes (at most 32) to the warp; returns those of all 32 lanes, 32 bytes apart. All
  * lanes must meet at the same `what`. */
 const unsigned char *simt_exchange(const char *what, const void *mine, size_t bytes);
 
@@ -123,7 +123,7 @@ static inline float simt_from_bf16(uint32_t half) {
 
 static inline uint32_t pack_bf16(float a, float b) { return simt_bf16(a) | simt_bf16(b) << 16; }
 
-/* Row i of the four matrices is what lane i hands in. */
+/* Lane i gives row i of the four matrices. */
 static inline uint32_t simt_element(const unsigned char *rows, int row, int column) {
   uint16_t element;
   memcpy(&element, rows + 32 * row + 2 * column, sizeof element);
@@ -171,9 +171,9 @@ static inline void multiply_add(float c[4], const uint32_t a[4], uint32_t b0, ui
 int simt_launch(const char *name, dim3 grid, int threads, size_t shared, void (*body)(void *),
                 void *context);
 
-/* Keeps work for later where the device is recording, else does it (recording.cpp). */
+/* Adds work to the graph while the device records, else does it at once (graph.cpp). */
 int simt_do(const fsam_device *device, const std::function<int()> &work);
-extern const fsam_recorder simt_recorder;
+extern const fsam_graphs simt_graphs;
 
 template <typename... P, typename... A>
 static int launch(const fsam_device *device, const char *name, void (*kernel)(P...), dim3 grid,

@@ -26,7 +26,7 @@ describe("simt", function()
     s:close()
   end)
 
-  --- What a kernel writes in one order of its threads.
+  --- The output of a kernel in one order of its threads.
   local function run(name, descending)
     local out = s:tensor("f32", { COUNT })
     lib.fsam_simt_order(descending)
@@ -61,7 +61,7 @@ describe("simt", function()
     assert.not_equal(run("last_block", 0)[1], run("last_block", 1)[1])
   end)
 
-  it("gives NaN for shared memory that nobody wrote", function()
+  it("gives NaN for shared memory that was never written", function()
     local got = run("unwritten", 0)
     assert.equal(1, got[31])
     assert.is_true(got[32] ~= got[32])

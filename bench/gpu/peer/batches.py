@@ -29,7 +29,7 @@ class Batch:
     def __init__(self, sizes, vocabulary, packed, multiple, seed, pin):
         generator = torch.Generator().manual_seed(seed)
         self.count, self.longest, self.tokens = len(sizes), max(sizes), sum(sizes)
-        self.packed = packed  # then the rows that are left over are a last sample that nobody reads
+        self.packed = packed  # then the rows that are left over are a last sample, never read
         rows = [torch.randint(5, vocabulary, (n,), generator=generator) for n in sizes]
         places = [torch.arange(2, n + 2) for n in sizes]
         if packed:
@@ -52,7 +52,7 @@ class Batch:
         self.host = [x.pin_memory() if pin else x for x in host]
 
     def to(self, device, longest):
-        """(arguments of Roberta.forward, labels). longest: what packed attention is told."""
+        """(arguments of Roberta.forward, labels). longest: the bound that packed attention gets."""
         on = [x.to(device, non_blocking=True) for x in self.host]
         if self.packed:
             return (on[0], on[1], (on[2], longest), on[3]), on[4]

@@ -11,7 +11,7 @@ import torch
 
 
 class Steps:
-    """passes: of the model as it is measured; plain: not compiled, for masks' single samples."""
+    """passes: of the model that is measured; plain: not compiled, for masks' single samples."""
 
     def __init__(self, model, passes, plain, master, rho=0.05, keep=0.1):
         self.passes, self.plain = passes, plain

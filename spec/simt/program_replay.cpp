@@ -1,9 +1,9 @@
-/* recorder.cpp: what vector programs did on the CPU, done again by their CUDA kernels, on the shim
- * or on a GPU. While a CPU device is recorded, each program that runs on it is kept with all that
- * it read and all that it left; a replay runs the generated kernels on the former and compares with
- * the latter, the padding included, bit for bit but for two things: which NaN a NaN is, and on a
- * GPU the last bits of what both leave to a library. A program's first runs are kept, and enough.
- */
+/* program_replay.cpp: replays vector programs that ran on the CPU by their CUDA kernels, on the
+ * shim or on a GPU. While a CPU device is recorded, each program that runs on it is kept, with all
+ * memory that it binds, before and after; of one program the first RUNS runs. A replay gives the
+ * generated kernels the memory before and compares their result with the memory after, padding
+ * included, bit for bit. Two differences are allowed: the bits of a NaN, and on a GPU the last bits
+ * of functions that both leave to a library. */
 #include "spec/simt/simt.h"
 
 #include "kernels/vector/programs_cuda.h"
@@ -174,7 +174,7 @@ double as_double(uint64_t bits) {
   return x;
 }
 
-/* Equal, or, unless that is demanded, near. */
+/* Equal, or near unless `exactly`. */
 bool same(uint64_t want, uint64_t got, int unit, bool exactly) {
   if (want == got || (is_nan(want, unit) && is_nan(got, unit))) return true;
   if (exactly || unit == 0) return false;
@@ -197,8 +197,8 @@ int compare(const content &c, const bytes &got, const char *what, int number, bo
   return FSAM_OK;
 }
 
-/* Does a program ask for what CUDA's library and the C library need not round alike: pow, and exp
- * and log of scalars? The shim has the C library's. */
+/* Does a program use functions that CUDA's library and the C library may round differently: pow,
+ * and exp and log of scalars? The shim has the C library's. */
 bool asks_library(const recorded &entry) {
   for (const fsam_instruction &in : entry.code)
     if (in.op == OP_POW || in.op == OP_POW_FIXED ||
@@ -207,9 +207,9 @@ bool asks_library(const recorded &entry) {
   return false;
 }
 
-/* -- running again ----------------------------------------------------------------------------- */
+/* -- replaying --------------------------------------------------------------------------------- */
 
-/* Memory of a device that goes with this. */
+/* Memory of a device, freed with this object. */
 struct memory {
   fsam_device *device;
   std::vector<void *> pieces;
@@ -277,7 +277,7 @@ int replay_run(const recorded &entry, const run &r, fsam_device *device, bool ex
 #pragma GCC visibility push(default)
 extern "C" {
 
-/* From now on, programs that run on this device are recorded. */
+/* Records the programs that run on this device, until fsam_simt_record_end. */
 void fsam_simt_record(fsam_device *cpu) {
   original = cpu->kernels;
   spying = *original;
@@ -286,7 +286,6 @@ void fsam_simt_record(fsam_device *cpu) {
   cpu->kernels = &spying;
 }
 
-/* … until now. */
 void fsam_simt_record_end(fsam_device *cpu) { cpu->kernels = original; }
 
 int fsam_simt_program_count() { return (int)programs.size(); }
@@ -302,7 +301,7 @@ int fsam_simt_built(const char *path, int first, int count) {
   return simt_programs_add(path, sources.data(), count);
 }
 
-/* All runs of program i on a GPU, or without one (NULL) on the shim, both ways. */
+/* Replays all runs of program i on a GPU; with NULL on the shim, in both orders of threads. */
 int fsam_simt_replay(int i, fsam_device *gpu) {
   const recorded &entry = programs[(size_t)i];
   const bool exactly = !gpu || !asks_library(entry);
@@ -332,7 +331,7 @@ const char *fsam_simt_ptx(const char *source, int arch, const char **log) {
 
 int fsam_simt_nvrtc() { return nvrtc_version(); }
 
-/* Machine code by way of the cache on disk: a digest of its bytes, or a negative code. */
+/* Machine code through the cache on disk: a digest of its bytes, or a negative code. */
 int64_t fsam_simt_cubin(const char *source, int arch) {
   void *image;
   size_t size;
