@@ -176,8 +176,9 @@ end
 -- @tparam table options from options.read
 -- @tparam string precision of the passes, "fp32" or "bf16"
 -- @treturn table run: options, precision, folder (nil with --no-save and --valid-only), resume
---   { path, name, trainer } or nil, finished (a sentence) or nil, source: the path of the model and its
---   vocabulary (checkpoint or --restore-file; nil for random weights)
+--   { path, name, trainer } or nil, finished (a sentence) or nil, begin_notes (sentences for the
+--   user, complete after `begin`), source: the path of the model and its vocabulary (checkpoint or
+--   --restore-file; nil for random weights)
 -- @raise when --restore-file does not exist; when the saved run was started with other mathematics;
 --   when a checkpoint in the folder cannot be read, or is none
 function M.open(options, precision)
