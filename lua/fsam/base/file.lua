@@ -10,6 +10,8 @@ local ffi, lib, check = C.ffi, C.lib, C.check
 
 local M = {}
 
+local ENOENT, ENOTDIR = 2, 20 -- on every system that we build on
+
 local file_out, writer_out = ffi.typeof("fsam_file *[1]"), ffi.typeof("fsam_writer *[1]")
 
 --- Maps a file for reading.
@@ -119,6 +121,18 @@ function M.bare(path)
   return (path:gsub("(.)/+$", "%1"))
 end
 
+--- What is at a path, where "cannot be seen" must not pass for "nothing there".
+-- @tparam string path
+-- @treturn ?string as `kind`; nil only when nothing is there
+-- @raise naming the path, when the system does not answer (permission, a failing disk)
+function M.look(path)
+  local kind, reason, number = lfs.attributes(path, "mode")
+  if not kind and number ~= ENOENT and number ~= ENOTDIR then
+    errors.raise("%s", reason)
+  end
+  return kind
+end
+
 --- The folder that a path is in.
 -- @tparam string path without a slash at its end
 -- @treturn string "." for a name alone
@@ -183,17 +197,18 @@ end
 -- @treturn ?userdata the handle; nil when there is no lock
 -- @treturn boolean true when there is no lock because another process holds it; false when the file
 --   cannot be opened or locked at all, or when the lock is ours
+-- @treturn ?string why there is no handle
 function M.lock(path)
-  local handle = io.open(path, "a")
+  local handle, refused = io.open(path, "a")
   if not handle then
-    return nil, false
+    return nil, false, refused
   end
   local ok, reason = lfs.lock(handle, "w")
   if ok then
     return handle, false
   end
   handle:close()
-  return nil, reason:find("unavailable") ~= nil or reason:find("Permission") ~= nil
+  return nil, reason:find("unavailable") ~= nil or reason:find("Permission") ~= nil, reason
 end
 
 return M

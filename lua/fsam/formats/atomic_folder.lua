@@ -5,6 +5,9 @@
 -- exchanges it with NAME in one step. Where the file system cannot exchange, NAME is first renamed
 -- to NAME.old. So from the first save on, one of the three is complete at every moment.
 --
+-- `resolve` serves readers, who take what they can get. `find` serves those who will write there:
+-- what cannot be read, or is not ours, is an error for them and never "nothing".
+--
 -- Owns: this protocol. Leaves to others: what is in the folder (fsam.train).
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
@@ -24,7 +27,11 @@ end
 
 local function is_empty(path)
   local count = 0
-  for entry in lfs.dir(path) do -- to its end, which closes the folder
+  local ok, next_entry, handle = pcall(lfs.dir, path)
+  if not ok then
+    errors.raise("%s", tostring(next_entry))
+  end
+  for entry in next_entry, handle do -- to its end, which closes it
     count = count + (entry ~= "." and entry ~= ".." and 1 or 0)
   end
   return count == 0
@@ -44,6 +51,55 @@ function M.resolve(name, last)
   return nil
 end
 
+-- Fails unless the last file of an existing folder reads and parses.
+local function check_complete(path, last)
+  local at = path .. "/" .. last
+  local kind = file.look(at)
+  if kind ~= "file" then
+    errors.raise("%s is in the way: it has no readable %s%s, so it is not replaced; move it away",
+      path, last, kind and " (a " .. kind .. ")" or "")
+  end
+  local ok, reason = pcall(function()
+    return json.decode(file.read(at), at)
+  end)
+  if not ok then
+    errors.raise("%s; it is damaged or cannot be read now, and %s is not replaced; move it away to "
+      .. "begin without it", tostring(reason), path)
+  end
+end
+
+local function is_own(path, name, last)
+  local kind = file.look(path)
+  if kind and kind ~= "directory" then
+    errors.raise("%s is in the way: a folder will be saved there, and this is a %s", name, kind)
+  elseif not kind or is_empty(path) then
+    return false
+  end
+  check_complete(path, last)
+  return true
+end
+
+--- The complete folder to go on from, also after a crash while saving.
+-- @tparam string name
+-- @tparam[opt="trainer.json"] string last
+-- @treturn ?string NAME, else NAME.new, else NAME.old; nil when nothing was ever saved completely
+-- @raise when something is there that we did not write, or that is damaged or cannot be read
+function M.find(name, last)
+  name, last = file.bare(name), last or LAST
+  if is_own(name, name, last) then
+    return name
+  end
+  -- A crash may cut the last file of NAME.new, and that alone: then it was never complete.
+  local new, old = name .. ".new", name .. ".old"
+  if file.look(new .. "/" .. last) == "file" then
+    file.read(new .. "/" .. last)
+    if is_complete(new, last) then
+      return new
+    end
+  end
+  return is_own(old, old, last) and old or nil
+end
+
 --- Makes NAME ready for `replace`: finishes what a crash interrupted, and clears leftovers. Call it
 -- before a long computation whose result will be saved there.
 -- @tparam string name
@@ -51,19 +107,12 @@ end
 -- @raise one line when NAME is not ours to replace, or the folder around it cannot be written
 function M.prepare(name, last)
   name, last = file.bare(name), last or LAST
-  local parent, kind = file.parent(name), file.kind(name)
+  local parent = file.parent(name)
   file.make_folder(parent)
-  if kind and kind ~= "directory" then
-    errors.raise("%s is in the way: a folder will be saved there, and this is a %s", name, kind)
-  elseif not kind or is_empty(name) then
-    local complete = M.resolve(name, last)
-    if complete then
-      file.rename(complete, name)
-      file.sync(parent)
-    end
-  elseif not is_complete(name, last) then
-    errors.raise("%s is in the way: it has no readable %s, so it is not replaced; move it away",
-      name, last)
+  local complete = M.find(name, last)
+  if complete and complete ~= name then
+    file.rename(complete, name)
+    file.sync(parent)
   end
   file.remove(name .. ".new")
   file.remove(name .. ".old")

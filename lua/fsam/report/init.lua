@@ -7,6 +7,7 @@
 
 local C = require("fsam.C")
 local json = require("fsam.base.json")
+local lfs = require("lfs")
 
 local M = {}
 
@@ -64,13 +65,27 @@ function M.new(o, metrics, out)
   return setmetatable({ screen = make_screen(o, metrics, out or io.stdout) }, Report)
 end
 
---- Opens train.log; a continued run appends to it.
+-- Does a file end inside a line, as a full disk or a kill leaves it?
+local function is_torn(path)
+  local handle = lfs.attributes(path, "mode") == "file" and io.open(path, "rb")
+  if not handle then
+    return false
+  end
+  local last = handle:seek("end", -1) and handle:read(1)
+  handle:close()
+  return last ~= nil and last ~= false and last ~= "\n"
+end
+
+--- Opens train.log; a continued run appends to it, on a line of its own.
 -- @tparam string path
 function Report:open_log(path)
   local reason
+  local torn = is_torn(path)
   self.log, reason = io.open(path, "a")
   if not self.log then
     self:warn(("no train.log: %s"):format(reason))
+  elseif torn then
+    self.log:write("\n")
   end
 end
 

@@ -112,24 +112,69 @@ function M.save_run(path, loop)
     labels = loop.task.labels, trainer = trainer_of(loop),
   })
   if not ok then
-    if errors.is(err) and M.find(path) then
+    if errors.is(err) and folder.resolve(path) then
       errors.raise("%s; the checkpoint before it is intact: %s", tostring(err), path)
     end
     error(err, 0)
   end
 end
 
---- The complete checkpoint to read under a path, also after a crash while saving.
--- @tparam string path NAME
--- @treturn ?string a folder: NAME, NAME.new or NAME.old; nil when there is none
+--- The complete checkpoint to continue from for NAME, also after a crash while saving.
+-- @tparam string path
+-- @treturn ?string a folder; nil when nothing was ever saved there
+-- @raise when something is there that cannot be read or is not a checkpoint
 function M.find(path)
-  return folder.resolve(path)
+  return folder.find(path)
+end
+
+--- Finishes what a crash while saving interrupted, and makes sure that a save can begin.
+-- @tparam string path
+-- @raise naming what is in the way, or that nothing can be written there
+function M.prepare(path)
+  folder.prepare(path)
+  file.make_folder(path .. ".new")
+  file.remove(path .. ".new")
+end
+
+-- What decides where a run goes on; a wrong count there would train, or save, for ever.
+local COUNTS = { "step", "epoch", "done", "epochs_done", "since_better", "skipped",
+  "skipped_in_row" }
+local TABLES = { "progress", "plan", "optimizer", "options", "data", "environment" }
+
+local function check(trainer, name)
+  for _, field in ipairs(TABLES) do
+    if type(trainer[field]) ~= "table" then
+      errors.raise("%s is damaged: %s is missing or not an object", name, field)
+    end
+  end
+  for _, field in ipairs(COUNTS) do
+    local value = trainer.progress[field]
+    if type(value) ~= "number" or value < 0 or value % 1 ~= 0 then
+      errors.raise("%s is damaged: progress.%s is not a count", name, field)
+    end
+  end
+  for _, field in ipairs({ "step", "epochs_done" }) do
+    if trainer[field] ~= trainer.progress[field] then
+      errors.raise("%s is damaged: %s and progress.%s differ", name, field, field)
+    end
+  end
+end
+
+--- Refuses a checkpoint whose position the epoch under way does not have.
+-- @tparam string path a complete checkpoint
+-- @tparam table progress its progress
+-- @tparam integer steps updates of that epoch
+function M.check_position(path, progress, steps)
+  if progress.done > steps then
+    errors.raise("%s/trainer.json is damaged: progress.done is %d, and epoch %d has %d updates",
+      path, progress.done, progress.epoch, steps)
+  end
 end
 
 --- Where the run of a checkpoint stands.
 -- @tparam string path a complete checkpoint
 -- @treturn table
--- @raise when it was written by a later version
+-- @raise when it was written by a later version, or is damaged
 function M.trainer(path)
   local name = path .. "/trainer.json"
   local trainer = json.decode(file.read(name), name)
@@ -137,6 +182,7 @@ function M.trainer(path)
     errors.raise("%s has format %s, this program reads %d; continue with the program that wrote it",
       name, tostring(type(trainer) == "table" and trainer.format), FORMAT)
   end
+  check(trainer, name)
   return trainer
 end
 

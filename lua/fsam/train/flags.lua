@@ -120,7 +120,8 @@ local function saving_flags(names)
     { name = "best_checkpoint_metric", type = "string", default = names[1], metavar = "METRIC",
       help = "what makes a checkpoint the best: " .. table.concat(names, ", ") },
     { name = "no_save", type = "flag", free = true, help = "write nothing" },
-    { name = "restart", type = "flag", free = true, help = "begin anew in --save-dir" },
+    { name = "restart", type = "flag", free = true,
+      help = "begin anew in --save-dir; the run there moves to old-N in it" },
     { name = "valid_only", type = "flag", free = true,
       help = "only validate what --restore-file holds" },
   }

@@ -131,7 +131,8 @@ function Loop:epoch()
       self:save("checkpoint_last")
     end
   end
-  if self:validate() and p.done == #steps then
+  -- A kill right after the best checkpoint leaves an epoch that is judged already.
+  if (p:is_judged() or self:validate()) and p.done == #steps then
     p:next_epoch()
   end
 end
@@ -173,10 +174,14 @@ local function begin(self)
       :format(format.count(p.step), format.count(self.plan.updates)) or ""))
   end
   self.report:record("start", { step = p.step, command = self.options.command })
+  for _, note in ipairs(run.begin_notes or {}) do
+    self.report:warn(note)
+  end
   if not saved then
     return
   end
   self.task:check_same(saved.trainer, run.folder)
+  checkpoint.check_position(saved.path, p, #self.task:steps(p.epoch))
   checkpoint.restore_run(saved.path, saved.trainer, self)
   for _, line in ipairs(checkpoint.remarks(saved.trainer, self)) do
     self.report:warn(line)

@@ -108,6 +108,11 @@ function Progress:judge(metric, result)
   return is_best
 end
 
+--- Was the model judged as it stands, after its last update?
+function Progress:is_judged()
+  return self.last ~= nil and self.last.step == self.step
+end
+
 --- Ends the epoch.
 function Progress:next_epoch()
   self.epochs_done = self.epoch
@@ -120,7 +125,7 @@ end
 function Progress:finished(o)
   if self.epochs_done >= o.max_epoch then
     return "epochs"
-  elseif o.max_update and self.step >= o.max_update then
+  elseif o.max_update and self.step >= o.max_update and self:is_judged() then
     return "updates"
   elseif o.patience > 0 and self.since_better >= o.patience then
     return "patience"

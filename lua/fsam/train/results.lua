@@ -31,7 +31,20 @@ for _, list in ipairs({ metrics.names,
   end
 end
 
---- Writes results.json.
+--- Are the results of a finished run there? A kill after its last checkpoint leaves none, or those
+-- of an earlier interruption.
+-- @tparam string path
+-- @tparam table trainer of its last checkpoint
+-- @treturn boolean
+function M.complete(path, trainer)
+  local ok, fields = pcall(function()
+    return json.decode(file.read(path), path)
+  end)
+  return ok and type(fields) == "table" and fields.finished == true
+    and fields.updates == trainer.step
+end
+
+--- Writes them, all or nothing.
 -- @tparam string path
 -- @tparam table loop options, run, task, model
 -- @tparam table result the summary of loop.run
@@ -49,7 +62,10 @@ function M.write(path, loop, result)
     data = { train = #loop.task.train, dev = #loop.task.dev, fingerprint = loop.task.fingerprint },
     options = loop.run:mathematics(), environment = checkpoint.environment(loop.run),
   }
-  file.write(path, json.encode(report.finite(fields), { indent = true, order = ORDER }) .. "\n")
+  local new = path .. ".new"
+  file.write(new, json.encode(report.finite(fields), { indent = true, order = ORDER }) .. "\n")
+  file.rename(new, path)
+  file.sync(file.parent(path))
 end
 
 return M

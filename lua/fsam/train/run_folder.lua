@@ -2,7 +2,9 @@
 --
 -- Owns: choosing the folder (a fresh numbered one under runs/, or --save-dir), finding the
 -- checkpoint to continue from, refusing to continue with other mathematics, and the lock against a
--- second process. Leaves to others: what is inside a checkpoint (checkpoint.lua).
+-- second process. The lock comes before the first look. Nothing that stands in the folder is ever
+-- removed: what a new run replaces moves into old-1, old-2, … there. Leaves to others: what is
+-- inside a checkpoint (checkpoint.lua).
 
 local checkpoint = require("fsam.train.checkpoint")
 local errors = require("fsam.errors")
@@ -10,6 +12,7 @@ local file = require("fsam.base.file")
 local formats = require("fsam.formats")
 local lfs = require("lfs")
 local options_of = require("fsam.options")
+local results = require("fsam.train.results")
 local values = require("fsam.options.values")
 
 local M = {}
@@ -81,38 +84,92 @@ end
 
 -- Why a saved run needs no more training under these options, or nil.
 local function finished_because(trainer, o)
-  local epochs = trainer.epochs_done
+  local epochs, last = trainer.epochs_done, trainer.progress.last
+  local judged = type(last) == "table" and last.step
   if trainer.stopped == "patience" and tostring(o.patience) == tostring(trainer.patience_used) then
     return ("stopped by --patience %d after %d epochs"):format(o.patience, epochs)
   elseif epochs >= o.max_epoch then
     return ("%d epochs"):format(epochs)
-  elseif o.max_update and trainer.step >= o.max_update then
+  elseif o.max_update and trainer.step >= o.max_update and judged == trainer.step then
     return ("%d updates"):format(trainer.step)
   end
 end
 
-local function continue(run, o, path)
+local function continue(run, o, path, name)
   local trainer = checkpoint.trainer(path)
   local old = differences(trainer.options, run:mathematics(), o)
   if old then
     errors.raise("the run in %s was started with %s; give the same flags, another --save-dir, or "
       .. "--restart to begin anew", run.folder, old)
   end
-  run.resume = { path = path, trainer = trainer }
+  run.resume = { path = path, name = name, trainer = trainer }
   local why = finished_because(trainer, o)
-  if why then
+  -- A run that was killed before its results were written goes on, and has only these to write.
+  if why and results.complete(run:path("results.json"), trainer) then
     run.finished = ("%s is finished (%s); raise --max-epoch or --max-update to go on, or give "
       .. "--restart to begin anew"):format(run.folder, why)
   end
 end
 
--- One process at a time trains in a folder.
+-- A run is judged by the kinds of file that it writes; the first of them decide where it goes on.
+local CHECKPOINTS = { "checkpoint_last", "checkpoint_best" }
+local OWN = { "train.log", "results.json", "results.json.new", "tuning.json" }
+for _, name in ipairs(CHECKPOINTS) do
+  for _, suffix in ipairs({ "", ".new", ".old" }) do
+    OWN[#OWN + 1] = name .. suffix
+  end
+end
+
+-- One process at a time trains in a folder. Where the file system has no locks, a note says so.
 local function lock(run)
-  local held
-  run.lock, held = file.lock(run:path(".lock"))
+  local held, reason
+  run.lock, held, reason = file.lock(run:path(".lock"))
   if held then
     errors.raise("another process is training in %s; wait for it, or give another --save-dir",
       run.folder)
+  elseif not run.lock and not file.look(run:path(".lock")) then
+    errors.raise("cannot write in %s: %s; give another --save-dir", run.folder, reason)
+  elseif not run.lock then
+    table.insert(run.begin_notes, ("cannot lock %s (%s): start no second process there")
+      :format(run.folder, reason))
+  end
+end
+
+-- The checkpoint to continue from: the last one, or the best where there is no last, as a kill in
+-- the first epoch may leave it.
+local function latest(run)
+  for _, name in ipairs(CHECKPOINTS) do
+    local path = checkpoint.find(run:path(name))
+    if path then
+      if name ~= "checkpoint_last" then
+        table.insert(run.begin_notes, ("%s has no checkpoint_last; the run goes on from %s")
+          :format(run.folder, path))
+      end
+      return path, name
+    end
+  end
+end
+
+-- Moves all that an earlier run wrote into the first free old-N of its folder.
+local function move_aside(run)
+  local aside
+  for _, name in ipairs(OWN) do
+    local path = run:path(name)
+    if lfs.symlinkattributes(path, "mode") then
+      if not aside then
+        local number = 1
+        while file.look(run:path("old-" .. number)) do
+          number = number + 1
+        end
+        aside = run:path("old-" .. number)
+        file.make_folder(aside)
+      end
+      file.rename(path, aside .. "/" .. name)
+    end
+  end
+  if aside then
+    table.insert(run.begin_notes, ("what an earlier run left in %s is now in %s")
+      :format(run.folder, aside))
   end
 end
 
@@ -120,24 +177,29 @@ end
 -- @tparam table options from options.read
 -- @tparam string precision of the passes, "fp32" or "bf16"
 -- @treturn table run: options, precision, folder (nil with --no-save and --valid-only), resume
---   { path, trainer } or nil, finished (a sentence) or nil, source: the path of the model and its
---   vocabulary (checkpoint or --restore-file; nil for random weights)
--- @raise when --restore-file does not exist; when the saved run was started with other mathematics
+--   { path, name, trainer } or nil, finished (a sentence) or nil, begin_notes (sentences for the
+--   user, complete after `begin`), source: the path of the model and its vocabulary (checkpoint or
+--   --restore-file; nil for random weights)
+-- @raise when --restore-file does not exist; when the saved run was started with other mathematics;
+--   when a checkpoint in the folder cannot be read, or is none
 function M.open(options, precision)
-  local run = setmetatable({ options = options, precision = precision }, Run)
+  local run = setmetatable({ options = options, precision = precision, begin_notes = {} }, Run)
   if not options.no_save and not options.valid_only then
     run.folder = options.save_dir and options.save_dir:gsub("(.)/+$", "%1")
   end
   if run.folder then
-    local kind = file.kind(run.folder)
+    local kind = file.look(run.folder)
     if kind and kind ~= "directory" then
       errors.raise("--save-dir %s is a %s, expected a folder", run.folder, kind)
     elseif kind then
       lock(run)
     end
-    local last = checkpoint.find(run:path("checkpoint_last"))
-    if last and not options.restart then
-      continue(run, options, last)
+    run.was_there = kind ~= nil
+    if kind and not options.restart then
+      local path, name = latest(run)
+      if path then
+        continue(run, options, path, name)
+      end
     end
   elseif not options.no_save and not options.valid_only then
     run.fresh = options.spec.name:gsub("%.lua$", "")
@@ -149,26 +211,32 @@ function M.open(options, precision)
   return run
 end
 
---- Makes the folder ready for writing: creates it, and with --restart removes the old run's files.
--- Called once everything is loaded, so that a mistyped command destroys nothing.
+--- Makes the folder ready for writing: creates it, and moves aside what an earlier run left there:
+-- all of it with --restart, otherwise a log or results without a checkpoint. Called once everything
+-- is loaded, so that a mistyped command changes nothing.
+-- @raise when another process began there meanwhile; when the folder cannot be written
 function Run:begin()
   if self.fresh then
     self.folder = fresh_folder(self.fresh)
-  elseif self.folder then
-    file.make_folder(self.folder)
-    if not self.resume then
-      for _, name in ipairs({ "checkpoint_last", "checkpoint_best" }) do
-        for _, suffix in ipairs({ "", ".new", ".old" }) do
-          file.remove(self:path(name .. suffix))
-        end
-      end
-      file.remove(self:path("train.log"))
-      file.remove(self:path("results.json"))
-      file.remove(self:path("tuning.json"))
+  elseif not self.folder then
+    return
+  end
+  file.make_folder(self.folder)
+  if not self.was_there then
+    lock(self)
+    if not self.options.restart and latest(self) then
+      errors.raise("another process began in %s meanwhile; give the same command again to continue "
+        .. "its run, or another --save-dir", self.folder)
     end
   end
-  if self.folder and not self.lock then
-    lock(self)
+  if not self.resume then
+    move_aside(self)
+  end
+  for _, name in ipairs(CHECKPOINTS) do
+    checkpoint.prepare(self:path(name))
+  end
+  if self.resume then
+    self.resume.path = self:path(self.resume.name) -- prepare has put it there
   end
 end
 

@@ -88,6 +88,7 @@ describe("a run folder", function()
     local result, _, _, screen = words.go({ "--save-dir", run, "--restart", "--seed", "2" })
     assert.equal(32, result.updates)
     assert.is_nil(screen:find("continued", 1, true))
+    assert.matches("is now in " .. run .. "/old-1", screen, 1, true)
     local first = words.lines_of(run .. "/train.log")[1]
     assert.equal(0, first.step)
   end)
