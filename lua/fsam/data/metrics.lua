@@ -9,7 +9,7 @@ local errors = require("fsam.errors")
 
 local M = {}
 
-local LN2 = math.log(2)
+local LN2, NAN = math.log(2), 0 / 0
 
 local function mean(list)
   local sum = 0
@@ -66,14 +66,68 @@ local function f1(r)
   return sum == 0 and 0 or 2 * joint[1][1] / sum
 end
 
+-- The values times a power of two, the largest then between 1/2 and 1 in size. Nothing is rounded.
+local function scaled(values)
+  local largest = 0
+  for _, value in ipairs(values) do
+    largest = math.max(largest, math.abs(value))
+  end
+  local _, exponent = math.frexp(largest)
+  local list = {}
+  for i, value in ipairs(values) do
+    list[i] = math.ldexp(value, -exponent)
+  end
+  return list
+end
+
+-- Deviations from the mean in a unit in which no square is lost, however small or large the spread
+-- is; all 0 where the values do not vary.
+local function deviations(values)
+  local list = scaled(values)
+  local first = list[1]
+  for i = 1, #list do
+    list[i] = list[i] - first
+  end
+  list = scaled(list)
+  local middle = mean(list)
+  for i = 1, #list do
+    list[i] = list[i] - middle
+  end
+  return list
+end
+
+-- Is one of the values infinite or not a number?
+local function unbounded(values)
+  for _, value in ipairs(values) do
+    if value - value ~= 0 then
+      return true
+    end
+  end
+  return false
+end
+
+-- 0 where a list does not vary; not a number where a value is infinite or none.
 local function correlation(a, b)
-  local ma, mb = mean(a), mean(b)
+  if unbounded(a) or unbounded(b) then
+    return NAN
+  end
+  local das, dbs = deviations(a), deviations(b)
   local ab, aa, bb = 0, 0, 0
-  for i = 1, #a do
-    local da, db = a[i] - ma, b[i] - mb
+  for i = 1, #das do
+    local da, db = das[i], dbs[i]
     ab, aa, bb = ab + da * db, aa + da * da, bb + db * db
   end
   return aa * bb == 0 and 0 or ab / math.sqrt(aa * bb)
+end
+
+-- Is one of the values not a number? Then they have no order.
+local function unordered(values)
+  for _, value in ipairs(values) do
+    if value ~= value then
+      return true
+    end
+  end
+  return false
 end
 
 -- Ranks from 1; equal values share the mean of their ranks.
@@ -107,10 +161,22 @@ local function places(scale, digits)
   end
 end
 
+-- Of predictions: not a number where the logits of a sample had no largest one.
+local function judged(compute)
+  return function(r)
+    for i = 1, #r.labels do
+      if not r.predictions[i] then
+        return NAN
+      end
+    end
+    return compute(r)
+  end
+end
+
 local METRICS = {
-  accuracy = { kind = "classes", maximize = true, round = places(100, 1), compute = accuracy },
-  mcc = { kind = "classes", maximize = true, round = places(1, 4), compute = mcc },
-  f1 = { kind = "two classes", maximize = true, round = places(1, 4), compute = f1 },
+  accuracy = { kind = "classes", maximize = true, round = places(100, 1), compute = judged(accuracy) },
+  mcc = { kind = "classes", maximize = true, round = places(1, 4), compute = judged(mcc) },
+  f1 = { kind = "two classes", maximize = true, round = places(1, 4), compute = judged(f1) },
   pearson = {
     kind = "regression", maximize = true, round = places(1, 4),
     compute = function(r)
@@ -120,6 +186,9 @@ local METRICS = {
   spearman = {
     kind = "regression", maximize = true, round = places(1, 4),
     compute = function(r)
+      if unordered(r.scores) or unordered(r.labels) then
+        return NAN
+      end
       return correlation(ranks(r.scores), ranks(r.labels))
     end,
   },
@@ -192,8 +261,8 @@ end
 
 --- Computes metrics.
 -- @tparam {string,…} names
--- @tparam table results labels; predictions (0-based classes) and classes, or scores (regression);
---   losses; all lists over the samples
+-- @tparam table results labels; predictions (0-based classes; false: none) and classes, or scores
+--   (regression); losses; all lists over the samples
 -- @treturn table name → value
 function M.compute(names, results)
   local values = {}
@@ -205,7 +274,7 @@ end
 
 --- The class that every sample was given although the labels differ, or nil: the sign of a run that
 -- has collapsed.
--- @tparam {integer,…} predictions
+-- @tparam {integer,…} predictions false where a sample has none
 -- @tparam {integer,…} labels
 -- @treturn ?integer
 function M.collapsed(predictions, labels)

@@ -4,6 +4,7 @@
 -- Fisher policy draws, and judging predictions. What the task is, its row says (tasks.lua); reading
 -- samples is corpus.lua's, rules of order are order.lua's, packing is packing.lua's.
 
+local argmax = require("fsam.base.argmax")
 local bit = require("bit")
 local draw = require("fsam.data.sampling")
 local errors = require("fsam.errors")
@@ -163,12 +164,10 @@ function Task:sampler()
   end
 end
 
-local function argmax(row)
-  local best = 1
-  for c = 2, #row do
-    best = row[c] > row[best] and c or best
-  end
-  return best - 1
+-- The class of a sample's logits, from 0; false where they have no largest one.
+local function class_of(logits)
+  local best = argmax(logits)
+  return best and best - 1 or false
 end
 
 -- Share of right predictions by the samples' groups, or nil where they have none.
@@ -178,7 +177,8 @@ local function by_group(samples, predictions)
     local group = sample.group
     if group then
       count[group] = (count[group] or 0) + 1
-      right[group] = (right[group] or 0) + (predictions[i] == sample.label and 1 or 0)
+      local hit = predictions[i] == sample.label and 1 or 0
+      right[group] = (right[group] or 0) + (predictions[i] and hit or 0 / 0)
     end
   end
   for group, n in pairs(count) do
@@ -201,7 +201,7 @@ function Task:validate(predict, stop)
     for k, index in ipairs(indices) do
       r.labels[index], r.losses[index] = self.dev[index].label, losses[k]
       r.scores[index] = logits[k][1]
-      r.predictions[index] = self.classes and argmax(logits[k])
+      r.predictions[index] = self.classes and class_of(logits[k])
     end
     tokens = tokens + host.real_tokens
     if stop and stop() then
