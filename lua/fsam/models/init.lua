@@ -9,11 +9,13 @@ local Weights = require("fsam.pass.views")
 local architectures = require("fsam.models.architectures")
 local config_of = require("fsam.models.config")
 local declaration = require("fsam.models.declaration")
+local errors = require("fsam.errors")
 local families = require("fsam.models.families")
 local formats = require("fsam.formats")
 local huggingface = require("fsam.formats.huggingface")
 local matching = require("fsam.models.matching")
 local params = require("fsam.vector.params")
+local pieces = require("fsam.vector.pieces")
 local starting = require("fsam.models.initialize")
 
 local M = { define = families.define }
@@ -28,14 +30,29 @@ local function or_default(value, default)
   return value
 end
 
+-- Marks the parameters that are frozen, and those without decay. Raises where a flag means none, or
+-- nothing is left to train.
+local function mark(list, o)
+  pieces.check("--freeze", o.freeze, list)
+  if not o.no_decay_implied then
+    pieces.check("--no-decay", o.no_decay, list)
+  end
+  local trains = false
+  for _, parameter in ipairs(list) do
+    parameter.frozen = pieces.match(parameter.name, o.freeze)
+    parameter.decay = not pieces.match(parameter.name, o.no_decay)
+    trains = trains or not parameter.frozen
+  end
+  if not trains then
+    errors.raise("--freeze %s leaves no parameter to train", table.concat(o.freeze, ","))
+  end
+end
+
 -- Seals the parameters of a configuration and builds the graph over them; no values yet.
 -- Returns the model, and its parameters as declared.
 local function build(config, o)
   local list = declaration.list(config)
-  for _, parameter in ipairs(list) do
-    parameter.frozen = params.matches(parameter.name, o.freeze)
-    parameter.decay = not params.matches(parameter.name, o.no_decay)
-  end
+  mark(list, o)
   local sealed = params.new(o.device, list, { compute = o.precision == "bf16" and "bf16" or "f32" })
   local weights = Weights.new(sealed)
   local offset = config.family.position_offset(config)
@@ -79,8 +96,9 @@ end
 --- A model with random weights.
 -- @tparam table o device; arch (fsam.models.architectures) and config overrides, or config;
 --   labels (names) or regression = true (default: the configuration's); seed; precision = "fp32" |
---   "bf16"; head_init = "fairseq" | "hf"; freeze, no_decay (lists of plain text that a parameter's
---   name contains); dropout, attention_dropout, pooler_dropout (default: the configuration's)
+--   "bf16"; head_init = "fairseq" | "hf"; freeze, no_decay (lists of pieces of names,
+--   fsam.vector.pieces; no_decay_implied: no_decay is a preset's, which may name what the model does
+--   not have); dropout, attention_dropout, pooler_dropout (default: the configuration's)
 function M.new(o)
   local config = o.config or architectures.config(o.arch, {
     vocab_size = o.vocab_size,
