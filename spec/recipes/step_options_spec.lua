@@ -50,8 +50,16 @@ describe("the options of every ascent", function()
         .. "sample, adam, magnitude or random"] = { "--m-sharpness", "2", "--fisher", "batch" },
       ["--fisher adam needs a base optimizer with Adam's second moment (adam, lamb)"] =
         { "--fisher", "adam", "--base-optimizer", "sgd" },
-      ["--mask-scope enbeddings is part of no parameter's name; names look like "
-        .. "bert.embeddings.word_embeddings.weight"] = { "--mask-scope", "enbeddings" },
+      ["--mask-scope enbeddings is part of no parameter's name; did you mean embeddings? names "
+        .. "look like bert.embeddings.word_embeddings.weight"] = { "--mask-scope", "enbeddings" },
+      ["--mask-exclude layer.7 is part of no parameter's name; did you mean layer.0? names look "
+        .. "like bert.embeddings.word_embeddings.weight"] = { "--mask-exclude", "bias,layer.7" },
+      ["--freeze bret is part of no parameter's name; did you mean bert? names look like "
+        .. "bert.embeddings.word_embeddings.weight"] = { "--freeze", "bret" },
+      ["--no-decay bais is part of no parameter's name; did you mean bias? names look like "
+        .. "bert.embeddings.word_embeddings.weight"] = { "--no-decay", "bais" },
+      ["--freeze bert,classifier leaves no parameter to train"] =
+        { "--freeze", "bert,classifier" },
     }) do
       local code, out, err = cola("--no-save", unpack(flags))
       assert.equal("cola.lua: " .. message .. "\n", err)

@@ -11,7 +11,7 @@ local registry = require("fsam.base.registry")
 
 local M = {}
 
-local LN2 = math.log(2)
+local LN2, NAN = math.log(2), 0 / 0
 
 local function mean(list)
   local sum = 0
@@ -69,14 +69,68 @@ local function f1(r)
   return sum == 0 and 0 or 2 * joint[1][1] / sum
 end
 
+-- The values times a power of two, the largest then between 1/2 and 1 in size. Nothing is rounded.
+local function scaled(values)
+  local largest = 0
+  for _, value in ipairs(values) do
+    largest = math.max(largest, math.abs(value))
+  end
+  local _, exponent = math.frexp(largest)
+  local list = {}
+  for i, value in ipairs(values) do
+    list[i] = math.ldexp(value, -exponent)
+  end
+  return list
+end
+
+-- Deviations from the mean in a unit in which no square is lost, however small or large the spread
+-- is; all 0 where the values do not vary.
+local function deviations(values)
+  local list = scaled(values)
+  local first = list[1]
+  for i = 1, #list do
+    list[i] = list[i] - first
+  end
+  list = scaled(list)
+  local middle = mean(list)
+  for i = 1, #list do
+    list[i] = list[i] - middle
+  end
+  return list
+end
+
+-- Is one of the values infinite or not a number?
+local function unbounded(values)
+  for _, value in ipairs(values) do
+    if value - value ~= 0 then
+      return true
+    end
+  end
+  return false
+end
+
+-- 0 where a list does not vary; not a number where a value is infinite or none.
 local function correlation(a, b)
-  local ma, mb = mean(a), mean(b)
+  if unbounded(a) or unbounded(b) then
+    return NAN
+  end
+  local das, dbs = deviations(a), deviations(b)
   local ab, aa, bb = 0, 0, 0
-  for i = 1, #a do
-    local da, db = a[i] - ma, b[i] - mb
+  for i = 1, #das do
+    local da, db = das[i], dbs[i]
     ab, aa, bb = ab + da * db, aa + da * da, bb + db * db
   end
   return aa * bb == 0 and 0 or ab / math.sqrt(aa * bb)
+end
+
+-- Is one of the values not a number? Then they have no order.
+local function unordered(values)
+  for _, value in ipairs(values) do
+    if value ~= value then
+      return true
+    end
+  end
+  return false
 end
 
 -- Ranks from 1; equal values share the mean of their ranks.
@@ -111,10 +165,22 @@ local function places(scale, digits)
   end
 end
 
+-- Of predictions: not a number where the logits of a sample had no largest one.
+local function judged(compute)
+  return function(r)
+    for i = 1, #r.labels do
+      if not r.predictions[i] then
+        return NAN
+      end
+    end
+    return compute(r)
+  end
+end
+
 local METRICS = {
-  accuracy = { kind = "classes", maximize = true, round = places(100, 1), compute = accuracy },
-  mcc = { kind = "classes", maximize = true, round = places(1, 4), compute = mcc },
-  f1 = { kind = "two classes", maximize = true, round = places(1, 4), compute = f1 },
+  accuracy = { kind = "classes", maximize = true, round = places(100, 1), compute = judged(accuracy) },
+  mcc = { kind = "classes", maximize = true, round = places(1, 4), compute = judged(mcc) },
+  f1 = { kind = "two classes", maximize = true, round = places(1, 4), compute = judged(f1) },
   pearson = {
     kind = "regression", maximize = true, round = places(1, 4),
     compute = function(r)
@@ -124,6 +190,9 @@ local METRICS = {
   spearman = {
     kind = "regression", maximize = true, round = places(1, 4),
     compute = function(r)
+      if unordered(r.scores) or unordered(r.labels) then
+        return NAN
+      end
       return correlation(ranks(r.scores), ranks(r.labels))
     end,
   },
@@ -197,8 +266,8 @@ end
 
 --- Computes metrics.
 -- @tparam {string,…} names
--- @tparam table results labels; predictions (classes from 0), or scores (regression); losses in
---   nats: lists over the samples; classes: the number of classes
+-- @tparam table results labels; predictions (classes from 0; false: none), or scores (regression);
+--   losses in nats: lists over the samples; classes: the number of classes
 -- @treturn table name → value
 function M.compute(names, results)
   local values = {}
@@ -210,7 +279,7 @@ end
 
 --- The one class that was predicted for every sample although the labels differ: the sign of a run
 -- that has collapsed.
--- @tparam {integer,…} predictions
+-- @tparam {integer,…} predictions false where a sample has none
 -- @tparam {integer,…} labels
 -- @treturn ?integer nil when there is no such class
 function M.collapsed(predictions, labels)

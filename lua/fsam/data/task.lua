@@ -3,6 +3,8 @@
 -- Owns: encoding, the limits on length, the frozen batches and their epoch order, the samples that
 -- a Fisher policy draws, and judging predictions. Leaves to others: what the task is (its row, in
 -- tasks.lua), reading samples (corpus.lua), rules of order (order.lua), packing (packing.lua).
+
+local argmax = require("fsam.base.argmax")
 local bit = require("bit")
 local errors = require("fsam.errors")
 local metrics = require("fsam.data.metrics")
@@ -169,12 +171,10 @@ function Task:sampler()
   end
 end
 
-local function argmax(row)
-  local best = 1
-  for c = 2, #row do
-    best = row[c] > row[best] and c or best
-  end
-  return best - 1
+-- The class of a sample's logits, from 0; false where they have no largest one.
+local function class_of(logits)
+  local best = argmax(logits)
+  return best and best - 1 or false
 end
 
 -- Share of right predictions by the samples' groups, or nil where they have none.
@@ -184,7 +184,8 @@ local function by_group(samples, predictions)
     local group = sample.group
     if group then
       count[group] = (count[group] or 0) + 1
-      right[group] = (right[group] or 0) + (predictions[i] == sample.label and 1 or 0)
+      local hit = predictions[i] == sample.label and 1 or 0
+      right[group] = (right[group] or 0) + (predictions[i] and hit or 0 / 0)
     end
   end
   for group, n in pairs(count) do
@@ -209,7 +210,7 @@ function Task:validate(predict, stop)
     for k, index in ipairs(indices) do
       r.labels[index], r.losses[index] = self.dev[index].label, losses[k]
       r.scores[index] = logits[k][1]
-      r.predictions[index] = self.classes and argmax(logits[k])
+      r.predictions[index] = self.classes and class_of(logits[k])
     end
     tokens = tokens + host.real_tokens
     if stop and stop() then

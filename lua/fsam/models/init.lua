@@ -12,6 +12,7 @@
 local architectures = require("fsam.models.architectures")
 local config_of = require("fsam.models.config")
 local declaration = require("fsam.models.declaration")
+local errors = require("fsam.errors")
 local families = require("fsam.models.families")
 local formats = require("fsam.formats")
 local huggingface = require("fsam.formats.huggingface")
@@ -19,6 +20,7 @@ local initialize = require("fsam.models.initialize")
 local matching = require("fsam.models.matching")
 local numbers = require("fsam.base.numbers")
 local params = require("fsam.vector.params")
+local pieces = require("fsam.vector.pieces")
 local views = require("fsam.pass.views")
 
 local M = { define = families.define }
@@ -33,14 +35,29 @@ local function or_default(value, default)
   return value
 end
 
+-- Marks the parameters that are frozen, and those without decay. Raises where a flag means none, or
+-- nothing is left to train.
+local function mark(list, o)
+  pieces.check("--freeze", o.freeze, list)
+  if not o.no_decay_implied then
+    pieces.check("--no-decay", o.no_decay, list)
+  end
+  local trains = false
+  for _, parameter in ipairs(list) do
+    parameter.frozen = pieces.match(parameter.name, o.freeze)
+    parameter.decay = not pieces.match(parameter.name, o.no_decay)
+    trains = trains or not parameter.frozen
+  end
+  if not trains then
+    errors.raise("--freeze %s leaves no parameter to train", table.concat(o.freeze, ","))
+  end
+end
+
 -- Seals the parameters of a configuration and builds the graph over them. The parameters have no
 -- values yet. Returns the model, and its parameters as declared.
 local function build(config, o)
   local list = declaration.list(config)
-  for _, parameter in ipairs(list) do
-    parameter.frozen = params.matches(parameter.name, o.freeze)
-    parameter.decay = not params.matches(parameter.name, o.no_decay)
-  end
+  mark(list, o)
   local sealed = params.new(o.device, list, { compute = o.precision == "bf16" and "bf16" or "f32" })
   local weights = views.new(sealed)
   local offset = config.family.position_offset(config)
@@ -86,10 +103,11 @@ end
 --   pad_id and max_position_embeddings where they differ from its own, or config
 --   (fsam.models.config); labels (names) or regression = true (default: the configuration's); seed
 --   (default 1); precision, "fp32" (default) or "bf16"; head_init, "fairseq" (default) or "hf";
---   freeze, no_decay (lists of plain text: they hold for each parameter whose name contains one);
---   dropout, attention_dropout, pooler_dropout (probabilities; default: the configuration's)
+--   freeze, no_decay (lists of pieces of names, fsam.vector.pieces; no_decay_implied: no_decay is a
+--   preset's, which may name what the model does not have); dropout, attention_dropout,
+--   pooler_dropout (probabilities; default: the configuration's)
 -- @treturn table the model
--- @raise one line for a configuration or an arch that does not exist
+-- @raise one line for a configuration or an arch that does not exist, or a piece that matches nothing
 function M.new(o)
   local config = o.config or architectures.config(o.arch, {
     vocab_size = o.vocab_size,

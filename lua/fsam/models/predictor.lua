@@ -3,6 +3,7 @@
 -- and gradients of single texts. Leaves to others: loading (fsam.models, fsam.text), passes
 -- (fsam.pass).
 local Pass = require("fsam.pass")
+local argmax = require("fsam.base.argmax")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local formats = require("fsam.formats")
@@ -82,10 +83,12 @@ end
 local function predict(model, sentence, pair)
   model.params:sync()
   local logits = model.pass:predict(pack(model, sentence, pair, 0))[1]
-  local p, best = softmax(logits), 1
-  for c in ipairs(p) do
-    best = p[c] > p[best] and c or best
+  local best = argmax(logits)
+  if not best then
+    errors.raise("the model's logits are not numbers (%s): its weights are broken, or too large for "
+      .. "the precision", table.concat(logits, ", "))
   end
+  local p = softmax(logits)
   return setmetatable({ label = model.config.labels[best], probabilities = p, logits = logits,
     labels = model.config.labels }, Prediction)
 end

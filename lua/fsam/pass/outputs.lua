@@ -2,6 +2,8 @@
 -- its other work. Reading them waits for their own pass, not for later work. Losses, their mean and
 -- hits are those of all ranks that made the pass together; the first look at each is a collective
 -- of theirs (fsam.ranks). Logits are this rank's.
+local argmax = require("fsam.base.argmax")
+
 local Outputs = {}
 Outputs.__index = Outputs
 
@@ -93,11 +95,7 @@ local function own_hits(self)
     end
     for i = 0, part.host.count - 1 do
       k = k + 1
-      local row, best = logits[k], 1
-      for c = 2, #row do
-        best = row[c] > row[best] and c or best
-      end
-      hits = hits + (best - 1 == part.host.labels[i] and 1 or 0)
+      hits = hits + (argmax(logits[k]) == part.host.labels[i] + 1 and 1 or 0)
     end
   end
   return hits

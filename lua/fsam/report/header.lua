@@ -82,6 +82,14 @@ local function model_name(t)
   return t.options.restore_file or t.options.arch or t.model.config.model_type
 end
 
+-- How many weights train, where some are frozen.
+local function frozen(params)
+  if params and params.trainable < params.count then
+    return ("%s%s of %s weights train, the others are frozen"):format(INDENT,
+      format.count(params.trainable), format.count(params.count))
+  end
+end
+
 --- @tparam table t options, run (precision), task, model
 -- @treturn {string,…}
 function M.lines(t)
@@ -95,6 +103,7 @@ function M.lines(t)
     ("model    %s, %d layers, %d wide, %s parameters"):format(model_name(t),
       config.num_hidden_layers, config.hidden_size, format.millions(t.model.count)),
   }
+  lines[#lines + 1] = frozen(t.model.params)
   for _, line in ipairs(t.model.announcements or {}) do
     lines[#lines + 1] = INDENT .. line
   end

@@ -74,8 +74,10 @@ function M.prepare(o)
     prefix = base.name .. ".", options = settings.base, declared = base.options, seed = seed })
   local s = view.new({ params = o.params, spec = t, prefix = "sam.", options = settings.type,
     declared = t.options, seed = seed })
+  local origin = o.options and o.options.origin
   local masks = t.masked and masking.new({ params = o.params, options = settings.mask, seed = seed,
-    sampler = o.sampler }) or masking.NONE
+    sampler = o.sampler, exclude_implied = origin and origin.mask_exclude ~= "command line" })
+    or masking.NONE
   return { params = o.params, seed = seed, base = base, base_s = base_s, s = s,
     settings = settings.step, type = compat.type(t, settings.compat),
     masking = compat.masking(masks, settings.compat),

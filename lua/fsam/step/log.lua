@@ -55,7 +55,9 @@ end
 
 function Log:second(result)
   local losses = result:losses()
-  self.risen = self.risen + result:mean() * #losses
+  for _, loss in ipairs(losses) do
+    self.risen = self.risen + loss
+  end
   self.risen_count = self.risen_count + #losses
 end
 

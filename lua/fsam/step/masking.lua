@@ -6,7 +6,7 @@
 local C = require("fsam.C")
 local errors = require("fsam.errors")
 local finite = require("fsam.step.finite")
-local matches = require("fsam.vector.params").matches
+local pieces = require("fsam.vector.pieces")
 local policies = require("fsam.mask")
 local view = require("fsam.step.view")
 
@@ -16,22 +16,16 @@ Masking.__index = Masking
 local M = {}
 
 -- The parameters that masks choose from.
-local function pool_of(params, options)
+local function pool_of(params, options, implied)
   local scope, exclude, pool = options.mask_scope, options.mask_exclude, {}
-  local found = {}
-  for _, parameter in ipairs(params.parameters) do
-    for _, piece in ipairs(scope) do
-      found[piece] = found[piece] or matches(parameter.name, { piece })
-    end
-    if not parameter.frozen and (#scope == 0 or matches(parameter.name, scope))
-        and not matches(parameter.name, exclude) then
-      pool[#pool + 1] = parameter
-    end
+  pieces.check("--mask-scope", scope, params.parameters)
+  if not implied then
+    pieces.check("--mask-exclude", exclude, params.parameters)
   end
-  for _, piece in ipairs(scope) do
-    if not found[piece] then
-      errors.raise("--mask-scope %s is part of no parameter's name; names look like %s", piece,
-        params.parameters[1].name)
+  for _, parameter in ipairs(params.parameters) do
+    if not parameter.frozen and (#scope == 0 or pieces.match(parameter.name, scope))
+        and not pieces.match(parameter.name, exclude) then
+      pool[#pool + 1] = parameter
     end
   end
   if #pool == 0 then
@@ -43,8 +37,9 @@ local function pool_of(params, options)
 end
 
 --- @tparam table o params; options, those of masks, complete; seed; sampler, as `build` of
---   fsam.step gets it
--- @raise when nothing is left to mask
+--   fsam.step gets it; exclude_implied: mask_exclude is not the user's own and may name what the
+--   model does not have
+-- @raise when a piece of a name matches nothing, or nothing is left to mask
 function M.new(o)
   local policy = policies.get(o.options.fisher)
   return setmetatable({
@@ -55,7 +50,7 @@ function M.new(o)
     policy = policy,
     s = view.new({ params = o.params, spec = policy, prefix = "mask.", options = o.options,
       declared = policies.options, seed = o.seed }),
-    pool = pool_of(o.params, o.options),
+    pool = pool_of(o.params, o.options, o.exclude_implied),
     mask = o.params:mask("mask"),
     due = true,
     made = false,

@@ -238,6 +238,7 @@ end
 --- Validates a model without training (--valid-only).
 -- @tparam table t as for `run`
 -- @treturn table why = "valid-only"; last: what task:validate found
+-- @raise when a metric is not a number
 function M.validate(t)
   local result = t.task:validate(function(host)
     return t.pass:predict(host)
@@ -245,6 +246,13 @@ function M.validate(t)
   local names = {}
   for i, name in ipairs(t.task.metrics) do
     names[i] = ("%s %.4f"):format(name, result.values[name])
+  end
+  for _, name in ipairs(t.task.metrics) do
+    if result.values[name] ~= result.values[name] then
+      errors.raise("the model cannot be judged: %s is not a number (%s); its logits are not "
+        .. "numbers, so look for broken weights in the checkpoint", name,
+        table.concat(names, ", "))
+    end
   end
   t.report:note("dev      " .. table.concat(names, "   "))
   return { why = "valid-only", last = result }

@@ -30,11 +30,15 @@ function SCHEDULES.polynomial_decay(p)
   end
 end
 
--- Transformers' name for the same with power 1; the values are equal.
+-- Transformers' name for the same with power 1. The values are equal but for a plan that is all
+-- warm-up: Transformers' has ended at `total`, fairseq's is at the peak there.
 function SCHEDULES.linear(p)
-  return SCHEDULES.polynomial_decay({
+  local rate = SCHEDULES.polynomial_decay({
     lr = p.lr, warmup = p.warmup, total = p.total, ending = p.ending, power = 1,
   })
+  return function(n)
+    return n >= p.total and p.ending or rate(n)
+  end
 end
 
 -- Half a cosine from lr to the end rate, which is then kept (fairseq would start another period).

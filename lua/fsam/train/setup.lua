@@ -84,7 +84,8 @@ function MAKE.model(t)
   local settings = {
     device = t.run.device, precision = t.run.precision, seed = o.seed, head_init = o.head_init,
     labels = t.row.labels, regression = t.row.labels == nil, freeze = o.freeze,
-    no_decay = o.no_decay, dropout = o.dropout, attention_dropout = o.attention_dropout,
+    no_decay = o.no_decay, no_decay_implied = o.origin.no_decay ~= "command line",
+    dropout = o.dropout, attention_dropout = o.attention_dropout,
     pooler_dropout = o.pooler_dropout,
   }
   if t.run.source then

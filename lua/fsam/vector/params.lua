@@ -116,16 +116,6 @@ function M.new(device, specs, options)
   return self
 end
 
---- Is one of the pieces (plain text; nil: none) part of a parameter's name?
-function M.matches(name, pieces)
-  for _, piece in ipairs(pieces or {}) do
-    if name:find(piece, 1, true) then
-      return true
-    end
-  end
-  return false
-end
-
 -- -- named things ---------------------------------------------------------------------------------
 
 local function named(self, name, class, list, make)

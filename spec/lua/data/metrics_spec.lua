@@ -40,6 +40,18 @@ describe("classification", function()
   end)
 end)
 
+describe("a sample without a prediction", function()
+  it("makes every metric of predictions not a number, and is no collapse", function()
+    for _, name in ipairs({ "accuracy", "mcc", "f1" }) do
+      for _, predictions in ipairs({ { 0, false, 1 }, { 0, 1, false }, { false, false, false } }) do
+        local value = compute(name, binary({ 0, 1, 1 }, predictions))
+        assert.is_true(value ~= value)
+      end
+    end
+    assert.is_nil(metrics.collapsed({ false, false }, { 0, 1 }))
+  end)
+end)
+
 describe("regression", function()
   local scored = { labels = { 1, 2, 3, 4, 5, 5 }, scores = { 1, 3, 2, 6, 4, 6 } }
 
@@ -55,6 +67,38 @@ describe("regression", function()
 
   it("is 0 where a list does not vary", function()
     assert.equal(0, compute("pearson", { labels = { 1, 2 }, scores = { 3, 3 } }))
+    assert.equal(0, compute("pearson", { labels = { 1, 2, 4 }, scores = { 0.1, 0.1, 0.1 } }))
+    assert.equal(0, compute("spearman", { labels = { 1, 2 }, scores = { 3, 3 } }))
+  end)
+
+  -- Deviations -1.5 … 1.5 and -1.75, -0.75, 0.25, 2.25: 6.5 / sqrt(5 · 8.75).
+  it("pearson does not depend on the unit, however small or large", function()
+    local right = 6.5 / math.sqrt(5 * 8.75)
+    for _, unit in ipairs({ 1, 1e-45, 1e-160, 1e-200, 2 ^ -1074, 1e30, 1e160, 4e307 }) do
+      local scores = { unit, 2 * unit, 3 * unit, 4 * unit }
+      local labels = { 0, 1, 2, 4 }
+      assert.near(right, compute("pearson", { labels = labels, scores = scores }), 1e-12)
+      assert.near(-right, compute("pearson", { labels = labels,
+        scores = { -unit, -2 * unit, -3 * unit, -4 * unit } }), 1e-12)
+    end
+    -- A tiny spread on a large score.
+    assert.near(right, compute("pearson", { labels = { 0, 1, 2, 4 },
+      scores = { 1 + 2 ^ -52, 1 + 2 * 2 ^ -52, 1 + 3 * 2 ^ -52, 1 + 4 * 2 ^ -52 } }), 1e-12)
+  end)
+
+  it("is not a number where a score is none", function()
+    local nan = 0 / 0
+    for _, name in ipairs({ "pearson", "spearman" }) do
+      for place = 1, 3 do
+        local scores = { 1, 2, 3 }
+        scores[place] = nan
+        local value = compute(name, { labels = { 1, 2, 3 }, scores = scores })
+        assert.is_true(value ~= value)
+        assert.is_false(metrics.better(name, value, nil))
+      end
+    end
+    local infinite = compute("pearson", { labels = { 1, 2, 3 }, scores = { 1, math.huge, 3 } })
+    assert.is_true(infinite ~= infinite)
   end)
 end)
 

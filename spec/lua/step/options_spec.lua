@@ -127,6 +127,20 @@ describe("--m-sharpness", function()
     end), (by_engine("sam", { rho = RHO, m_sharpness = 3 })), 1e-5)
   end)
 
+  it("reports the mean loss at w + e over the samples of all groups", function()
+    local P = model.new_params()
+    local w, sum = model.read(P, "master"), 0
+    for _, group in ipairs(GROUPS) do
+      local _, g = logistic(w, 0, group)
+      for _, loss in ipairs((logistic(perturbed(w, g), 0, group))) do
+        sum = sum + loss
+      end
+    end
+    local info = model.step(P, optimizers.build({ params = P, optimizer = "sam", sam_type = "sam",
+      base_optimizer = "sgd", options = { rho = RHO, m_sharpness = 3 }, seed = SEED }), 0)
+    assert.near(sum / N, info.perturbed, 1e-6)
+  end)
+
   it("with an ascent fraction, draws in each group", function()
     assert.near(by_loops(function(w, n)
       local d = scaled(w, 0)

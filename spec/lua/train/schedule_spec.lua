@@ -58,6 +58,17 @@ describe("the other schedules", function()
     end
   end)
 
+  -- get_linear_schedule_with_warmup(optimizer, 10, 10): 0, 0.1, …, 0.9 and then 0.
+  it("linear with as many warm-up updates as updates has ended where the plan does", function()
+    local rate = schedule.new("linear", { lr = 1, total_num_update = 10, warmup_updates = 10 })
+    assert.equal(0.9, rate(9))
+    assert.equal(0, rate(10))
+    assert.equal(0, rate(11))
+    rate = schedule.new("linear", { lr = 1, total_num_update = 10, warmup_updates = 10,
+      end_learning_rate = 0.25 })
+    assert.equal(0.25, rate(10))
+  end)
+
   it("cosine falls from lr over the half way to the end rate", function()
     local rate = schedule.new("cosine", warm)
     assert.equal(0.1, rate(0))
