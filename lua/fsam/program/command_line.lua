@@ -2,8 +2,10 @@
 -- failure is printed: `script.lua: message`, or the message alone where it begins with a place in
 -- a file. engine/host/main.c calls `main` with what only C can know.
 --
--- Leaves to others: what an error becomes (failure.lua), the interactive session (repl.lua).
+-- Leaves to others: what an error becomes (failure.lua), where modules of the current folder are
+-- found (modules.lua), the interactive session (repl.lua).
 local failures = require("fsam.program.failure")
+local modules = require("fsam.program.modules")
 
 local M = {}
 
@@ -112,7 +114,7 @@ end
 
 local ACTIONS = {
   e = run_chunk,
-  l = require,
+  l = loadstring("require(...)", "=(command line)"), -- the user requires it, not this file
   j = control_jit,
   O = function(level)
     local settings = {}
@@ -172,9 +174,10 @@ local function version_line(sys)
 end
 
 --- Runs a command line.
--- @tparam table sys {argv=, share=, version=, on_interrupt=, is_terminal=}
+-- @tparam table sys {argv=, share=, version=, relative=, on_interrupt=, is_terminal=}
 -- @treturn number exit code
 function M.main(sys)
+  modules.search_current_folder(sys.relative)
   local argv = sys.argv
   local options, problem = parse(argv)
   if not options then

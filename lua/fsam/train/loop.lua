@@ -1,8 +1,9 @@
 --- The training loop: epochs over frozen batches, validation, the best and last checkpoint.
 --
 -- Owns when things happen: updates, validations, saves, the end. What an update does is the
--- optimizer's, what a batch is the task's, how things look the report's. Ctrl-C is noticed between
--- updates.
+-- optimizer's, what a batch is the task's, how things look the report's. Ctrl-C, and the signals
+-- that mean the same (engine/host/interrupt.c), are noticed between updates, and caught until all
+-- that the run leaves is written.
 
 local C = require("fsam.C")
 local checkpoint = require("fsam.train.checkpoint")
@@ -204,16 +205,18 @@ function M.run(t)
   })
   begin(self)
   C.lib.fsam_interrupt_catch(1)
-  local ok, why = xpcall(self.train, function(err)
+  local ok, result = xpcall(function()
+    local finished = summary(self, self:train())
+    if run.folder then
+      results.write(run:path("results.json"), self, finished)
+    end
+    return finished
+  end, function(err)
     return errors.is(err) and err or debug.traceback(tostring(err), 2)
-  end, self)
+  end)
   C.lib.fsam_interrupt_catch(0)
   if not ok then
-    error(why, 0)
-  end
-  local result = summary(self, why)
-  if run.folder then
-    results.write(run:path("results.json"), self, result)
+    error(result, 0)
   end
   self.report:finish(result)
   if result.last and result.last.collapsed and not result.interrupted then
