@@ -398,9 +398,10 @@ int fsam_regex_find_all(fsam_regex *regex, int64_t *count, int64_t *bounds, int6
 
 /* -- the terminal ------------------------------------------------------------------------------ */
 
-/* Ctrl-C sets a flag instead of ending the program while `on`; a second one ends it. */
+/* While `on`, Ctrl-C and SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGXCPU set a flag instead of ending
+ * the program; a second Ctrl-C ends it. A signal that is ignored stays ignored. */
 void fsam_interrupt_catch(int on);
-int fsam_interrupted(void);      /* 1 once after a Ctrl-C; reading clears it */
+int fsam_interrupted(void);      /* 1 once after a signal; reading clears it */
 int fsam_terminal_width(int fd); /* columns, or 0 when fd is not a terminal */
 
 /* A line editor on the terminal (libedit, with its keys), driven by the caller: nothing here calls

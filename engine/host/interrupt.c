@@ -1,18 +1,26 @@
-/* interrupt.c: Ctrl-C as a flag that a loop polls, and the width of a terminal. A signal handler
- * reaches only globals, so that the flag is one: the library has no other beside the error message.
- */
+/* interrupt.c: Ctrl-C, and the signals that announce an end, as a flag that a loop polls; and the
+ * width of a terminal. A signal handler reaches only globals, so that the flag is one: the library
+ * has no other beside the error message. */
 #include <signal.h>
 #include <sys/ioctl.h>
 
 #include "engine/engine.h"
 
-static volatile sig_atomic_t presses;
+/* Who asks for the end: Ctrl-C; kill, docker and Slurm; a terminal or a pipe that goes away;
+ * Slurm's
+ * --signal=USR1; a limit on CPU time. */
+static const int asking[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGXCPU};
+enum { ASKING = sizeof asking / sizeof *asking };
+
+static volatile sig_atomic_t presses; /* of Ctrl-C */
 static volatile sig_atomic_t unread;
-static struct sigaction before; /* what fsam_interrupt_catch(0) puts back */
+static struct sigaction before[ASKING]; /* what fsam_interrupt_catch(0) puts back */
 static bool catching;
 
-static void on_sigint(int number) {
-  if (presses++ == 0) {
+/* Only Ctrl-C ends the program when it comes again: the others come in pairs (USR1, then TERM) or
+ * every second (XCPU) while the checkpoint that they asked for is being written. */
+static void on_signal(int number) {
+  if (number != SIGINT || presses++ == 0) {
     unread = 1;
     return;
   }
@@ -23,12 +31,17 @@ static void on_sigint(int number) {
 
 void fsam_interrupt_catch(int on) {
   if (on && !catching) {
-    struct sigaction action = {.sa_handler = on_sigint}; /* no SA_RESTART: reads return at once */
+    /* SA_RESTART: a signal must not fail the reading or writing of a file. */
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     presses = unread = 0;
-    sigaction(SIGINT, &action, &before);
+    for (int i = 0; i < ASKING; i++) {
+      sigaction(asking[i], NULL, &before[i]);
+      bool ignored = before[i].sa_handler == SIG_IGN && asking[i] != SIGINT; /* nohup */
+      if (!ignored) sigaction(asking[i], &action, NULL);
+    }
   } else if (!on && catching) {
-    sigaction(SIGINT, &before, NULL);
+    for (int i = 0; i < ASKING; i++) sigaction(asking[i], &before[i], NULL);
   }
   catching = on != 0;
 }

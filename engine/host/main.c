@@ -1,6 +1,8 @@
-/* main.c: the program fsam-lua. Owns: the Lua state, finding the Lua files, and how Ctrl-C reaches
- * running Lua. Leaves to others: everything a user would call behaviour (options, scripts, errors,
- * the REPL), which is Lua (lua/fsam/program). The only C file that includes lua.h. */
+/* main.c: the program fsam-lua. Owns: the Lua state, finding the Lua files, that the standard streams
+ * are there, and how Ctrl-C reaches running Lua. Leaves to others: everything a user would call
+ * behaviour (options, scripts, errors, the REPL), which is Lua (lua/fsam/program). The only C file
+ * that includes lua.h. */
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <lua.h>
@@ -79,6 +81,43 @@ static int read_source_tree(char *source, size_t size, const char *folder) {
   return 0;
 }
 
+/* Pushes those entries of a search path that are absolute, or those that are not. */
+static void push_entries(lua_State *L, const char *path, int absolute) {
+  luaL_Buffer entries;
+  luaL_buffinit(L, &entries);
+  const char *between = "";
+  while (*path) {
+    size_t length = strcspn(path, ";");
+    if (length > 0 && (*path == '/') == absolute) {
+      luaL_addstring(&entries, between);
+      luaL_addlstring(&entries, path, length);
+      between = ";";
+    }
+    path += length + (path[length] == ';');
+  }
+  luaL_pushresult(&entries);
+}
+
+/* Leaves only absolute entries in package.path and package.cpath: what lies in the current folder
+ * must never stand in for a module of ours or of the system. The other entries go to sys.relative,
+ * for fsam.program.modules. */
+static void set_relative_paths_apart(lua_State *L, int sys) {
+  static const char *const fields[] = {"path", "cpath"};
+  lua_getglobal(L, "package");
+  lua_createtable(L, 0, 2);
+  for (int i = 0; i < 2; i++) {
+    lua_getfield(L, -2, fields[i]);
+    const char *path = lua_tostring(L, -1);
+    push_entries(L, path, 0);
+    lua_setfield(L, -3, fields[i]);
+    push_entries(L, path, 1);
+    lua_setfield(L, -4, fields[i]);
+    lua_pop(L, 1);
+  }
+  lua_setfield(L, sys, "relative");
+  lua_pop(L, 1);
+}
+
 /* Puts our folders in front of package.path, or what FSAM_LUA_PATH says (";;" in it stands for
  * ours), and leaves in sys.share the folder that holds lua/ and recipes/. */
 static int set_paths(lua_State *L, int sys) {
@@ -120,8 +159,8 @@ typedef struct command_line {
   int status; /* the program's exit code */
 } command_line;
 
-/* require("fsam.program.command_line").main(sys) with sys = {argv, share, version, on_interrupt,
- * is_terminal}. */
+/* require("fsam.program.command_line").main(sys) with sys = {argv, share, version, relative,
+ * on_interrupt, is_terminal}. */
 static int protected_main(lua_State *L) {
   command_line *line = lua_touserdata(L, 1);
   lua_gc(L, LUA_GCSTOP, 0); /* nothing to collect while the libraries load */
@@ -142,6 +181,7 @@ static int protected_main(lua_State *L) {
   lua_setfield(L, sys, "on_interrupt");
   lua_pushcfunction(L, is_terminal);
   lua_setfield(L, sys, "is_terminal");
+  set_relative_paths_apart(L, sys);
   set_paths(L, sys);
 
   lua_getglobal(L, "require");
@@ -161,7 +201,16 @@ static void limit_spinning(void) {
   if (!getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "300", 0);
 }
 
+/* Opens the standard streams that are closed on /dev/null. Otherwise the next file to be opened, a
+ * log or a checkpoint, would become one of them and take what is meant for the screen. */
+static int open_standard_streams(void) {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) return -1;
+  return 0;
+}
+
 int main(int argc, char **argv) {
+  if (open_standard_streams() < 0) return EXIT_FAILURE; /* and there is nowhere to say why */
   limit_spinning();
   lua_State *L = luaL_newstate();
   if (!L) {

@@ -26,6 +26,38 @@ describe("fsam_interrupt_catch", function()
     end
   end)
 
+  it("takes the signals that announce an end for a Ctrl-C, however often they come", function()
+    for _, name in ipairs({ "TERM", "HUP", "PIPE", "USR1", "XCPU" }) do
+      lib.fsam_interrupt_catch(1)
+      for _ = 1, 2 do
+        io.popen("kill -" .. name .. " $PPID"):close()
+        assert.equal(1, lib.fsam_interrupted(), name)
+      end
+      assert.equal(0, lib.fsam_interrupted(), name)
+      lib.fsam_interrupt_catch(0)
+    end
+  end)
+
+  it("leaves a signal ignored that was ignored, and gives the others back", function()
+    local chunk = [[
+      local lib = require("fsam.C").lib
+      lib.fsam_interrupt_catch(1)
+      io.popen("kill -HUP $PPID"):close()
+      io.write(lib.fsam_interrupted(), " ")
+      lib.fsam_interrupt_catch(0)
+      io.stdout:flush()
+      io.popen("kill -HUP $PPID"):close()
+      print("alive")
+    ]]
+    local program = helper.quote(helper.build_dir() .. "/fsam-lua") .. " -e " .. helper.quote(chunk)
+    local code, out = helper.shell("trap '' HUP; exec " .. program)
+    assert.equal(0, code)
+    assert.equal("0 alive\n", out)
+    code, out = helper.shell(program)
+    assert.equal(128 + 1, code)
+    assert.equal("1 ", out)
+  end)
+
   it("lets the second Ctrl-C end the program", function()
     local code, out = helper.fsam_lua({ "-e", [[
       local lib = require("fsam.C").lib

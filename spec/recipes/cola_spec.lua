@@ -145,9 +145,9 @@ describe("stopping and continuing", function()
     end
   end)
 
-  it("on Ctrl-C ends after the update with a checkpoint, and continues", function()
-    local run = folder .. "/interrupted"
-    local code, out = stop_at(2, "INT", run, { "--save-dir", run })
+  local function saves_and_continues(signal)
+    local run = folder .. "/interrupted" .. signal
+    local code, out = stop_at(2, signal, run, { "--save-dir", run })
     assert.equal(130, code, out)
     local at = out:match("interrupted after update (%d+); the same command with %-%-save%-dir "
       .. run .. " continues\n")
@@ -158,6 +158,16 @@ describe("stopping and continuing", function()
     out = runs({ "--save-dir", run })
     assert.matches(("run      %s, continued after update %d of 12\n"):format(run, at), out, 1, true)
     same_tensors(whole, run)
+  end
+
+  it("on Ctrl-C ends after the update with a checkpoint, and continues", function()
+    saves_and_continues("INT")
+  end)
+
+  it("does the same when it is told to go: by kill, Slurm, a lost terminal, a CPU limit", function()
+    for _, signal in ipairs({ "TERM", "USR1", "HUP", "XCPU" }) do
+      saves_and_continues(signal)
+    end
   end)
 
   it("says that a finished run is finished", function()

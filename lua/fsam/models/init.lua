@@ -107,7 +107,8 @@ end
 --   preset's, which may name what the model does not have); dropout, attention_dropout,
 --   pooler_dropout (probabilities; default: the configuration's)
 -- @treturn table the model
--- @raise one line for a configuration or an arch that does not exist, or a piece that matches nothing
+-- @raise one line for a configuration or an arch that does not exist, or a piece of a name that
+--   matches nothing
 function M.new(o)
   local config = o.config or architectures.config(o.arch, {
     vocab_size = o.vocab_size,

@@ -2,8 +2,10 @@
 --
 -- Owns: the program's options, running chunks and scripts, exit codes, and how a failure is
 -- printed: `script.lua: message`, or the message alone where it begins with a place in a file.
--- Leaves to others: what an error becomes (failure.lua), the interactive session (repl.lua).
+-- Leaves to others: what an error becomes (failure.lua), where modules of the current folder are
+-- found (modules.lua), the interactive session (repl.lua).
 local failures = require("fsam.program.failure")
+local modules = require("fsam.program.modules")
 
 local M = {}
 
@@ -112,7 +114,7 @@ end
 
 local ACTIONS = {
   e = run_chunk,
-  l = require,
+  l = loadstring("require(...)", "=(command line)"), -- the user requires it, not this file
   j = control_jit,
   O = function(level)
     local settings = {}
@@ -173,10 +175,11 @@ end
 
 --- Runs a command line.
 -- @tparam table sys argv (the words, from 0: the program's own name), share (the folder of our
---   recipes), version, on_interrupt(value) (what Ctrl-C raises; nil: nothing), is_terminal(file
---   descriptor)
+--   recipes), version, relative (search paths within the current folder), on_interrupt(value) (what
+--   Ctrl-C raises; nil: nothing), is_terminal(file descriptor)
 -- @treturn number exit code
 function M.main(sys)
+  modules.search_current_folder(sys.relative)
   local argv = sys.argv
   local options, problem = parse(argv)
   if not options then

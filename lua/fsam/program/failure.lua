@@ -6,6 +6,8 @@
 -- repl.lua).
 local M = {}
 
+local Failure = {}
+
 --- What Ctrl-C raises in running Lua.
 M.INTERRUPTED = setmetatable({}, {
   __tostring = function()
@@ -32,15 +34,38 @@ local function on_error(value)
     if os.getenv("FSAM_TRACE") == "1" then
       text = traceback(text, 2)
     end
-    return { value = value, text = text, plain = true }
+    return setmetatable({ value = value, text = text, plain = true }, Failure)
   elseif value == nil then
-    return { text = nil } -- error() without a value prints nothing
+    return setmetatable({}, Failure) -- error() without a value prints nothing
   elseif type(value) == "string" or type(value) == "number" or type(value) == "cdata" then
     text = traceback(tostring(value), 2)
   else
     text = traceback(("(the error is a %s value)"):format(type(value)), 2)
   end
-  return { value = value, text = text }
+  return setmetatable({ value = value, text = text }, Failure)
+end
+
+-- What LuaJIT says when it has no room left to call on_error, and what may be the cause.
+local CAUSES = {
+  ["not enough memory"] = "ulimit -v, or a value that grows without end?",
+  ["stack overflow"] = "a function or metamethod that calls itself without end?",
+  ["error in error handling"] = "the error's own __tostring fails?",
+}
+
+-- A failure from whatever xpcall gave. Where on_error did not run to its end that is no failure but
+-- what LuaJIT had at hand, mostly a string.
+local function as_failure(given)
+  if getmetatable(given) == Failure then
+    return given
+  end
+  collectgarbage() -- what the call held is free now, and the rest needs some of it
+  local text = type(given) == "string" and given:match("^[^\n]*") or "error in error handling"
+  for problem, cause in pairs(CAUSES) do
+    if text:find(problem, 1, true) then
+      text = ("%s (%s)"):format(text, cause)
+    end
+  end
+  return setmetatable({ value = given, text = text }, Failure)
 end
 
 --- Calls a function; Ctrl-C stops it.
@@ -52,9 +77,12 @@ end
 --   print nothing), and whether that is a message for the user
 function M.call(sys, f, ...)
   sys.on_interrupt(M.INTERRUPTED)
-  local function finish(...)
+  local function finish(ok, ...)
     sys.on_interrupt(nil)
-    return ...
+    if not ok then
+      return false, as_failure((...))
+    end
+    return true, ...
   end
   return finish(xpcall(f, on_error, ...))
 end

@@ -2,7 +2,9 @@
 --
 -- Owns: when things happen: updates, validations, saves, the end. Leaves to others: what an update
 -- does (fsam.step), what a batch is (fsam.data.task), what a checkpoint holds (checkpoint.lua), how
--- events look (fsam.report). It notices Ctrl-C between updates.
+-- events look (fsam.report). It notices Ctrl-C, and the signals that mean the same
+-- (engine/host/interrupt.c), between updates, and catches them until the run has written all it
+-- leaves.
 
 local C = require("fsam.C")
 local checkpoint = require("fsam.train.checkpoint")
@@ -211,16 +213,18 @@ function M.run(t)
   })
   begin(self)
   C.lib.fsam_interrupt_catch(1)
-  local ok, why = xpcall(self.train, function(err)
+  local ok, result = xpcall(function()
+    local finished = summary(self, self:train())
+    if run.folder then
+      results.write(run:path("results.json"), self, finished)
+    end
+    return finished
+  end, function(err)
     return errors.is(err) and err or debug.traceback(tostring(err), 2)
-  end, self)
+  end)
   C.lib.fsam_interrupt_catch(0)
   if not ok then
-    error(why, 0)
-  end
-  local result = summary(self, why)
-  if run.folder then
-    results.write(run:path("results.json"), self, result)
+    error(result, 0)
   end
   self.report:finish(result)
   if result.last and result.last.collapsed and not result.interrupted then

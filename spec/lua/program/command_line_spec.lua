@@ -142,6 +142,52 @@ describe("fsam-lua", function()
     assert.falsy(err:match("host%.lua"))
   end)
 
+  it("says that memory or stack is used up, or that an error has no text", function()
+    local path = script("memory.lua", "local t = {} for i = 1, 1e9 do t[i] = { i } end")
+    local code, _, err = helper.shell(("ulimit -v 600000; %s %s"):format(
+      helper.quote(helper.build_dir() .. "/fsam-lua"), helper.quote(path)))
+    assert.equal(1, code)
+    assert.equal("fsam-lua: not enough memory (ulimit -v, or a value that grows without end?)\n",
+      err)
+    path = script("stack.lua", "local t = setmetatable({}, { __index = function(t, k)\n"
+      .. "return t[k] end })\nprint(t.x)")
+    code, _, err = helper.fsam_lua({ path })
+    assert.equal(1, code)
+    assert.matches("^fsam%-lua: [^\n]*stack overflow", err) -- the place where it is left
+    path = script("textless.lua", "error(setmetatable({}, { __tostring = error }))")
+    code, _, err = helper.fsam_lua({ path })
+    assert.equal(1, code)
+    assert.matches("^fsam%-lua: .", err)
+  end)
+
+  it("goes on in the REPL when a chunk used up the memory", function()
+    local code, out, err = helper.shell(("ulimit -v 600000; printf %s | %s -i"):format(
+      helper.quote("local t = {} for i = 1, 1e9 do t[i] = { i } end\nprint('alive')\n"),
+      helper.quote(helper.build_dir() .. "/fsam-lua")))
+    assert.equal(0, code)
+    assert.equal("alive\n", out)
+    assert.matches("^not enough memory %(", err)
+  end)
+
+  -- A data file that became descriptor 1 or 2 would take the screen's lines.
+  it("keeps the screen out of files when the standard streams are closed", function()
+    local path = script("closed.lua", [[
+      local file = io.open(arg[1], "w")
+      print("for the screen")
+      io.stdout:flush()
+      io.stderr:write("for the screen\n")
+      file:write("mine", tostring(io.read()))
+      file:close()
+    ]])
+    for _, closed in ipairs({ "<&- >&- 2>&-", "</dev/null >&-", "</dev/null 2>&-" }) do
+      local code = helper.shell(("(exec %s %s %s %s)"):format(
+        helper.quote(helper.build_dir() .. "/fsam-lua"), helper.quote(path),
+        helper.quote(folder .. "/data"), closed))
+      assert.equal(0, code, closed)
+      assert.equal("minenil", helper.read_file(folder .. "/data"), closed)
+    end
+  end)
+
   it("is silent about error() without a value, and fails", function()
     local code, _, err = helper.fsam_lua({ "-e", "error()" })
     assert.equal(1, code)
