@@ -97,8 +97,8 @@ end
 -- @tparam table o device; arch (fsam.models.architectures) and config overrides, or config;
 --   labels (names) or regression = true (default: the configuration's); seed; precision = "fp32" |
 --   "bf16"; head_init = "fairseq" | "hf"; freeze, no_decay (lists of pieces of names,
---   fsam.vector.pieces; no_decay_implied: no_decay is a preset's, which may name what the model does
---   not have); dropout, attention_dropout, pooler_dropout (default: the configuration's)
+--   fsam.vector.pieces; no_decay_implied: no_decay is a preset's, which may name what the model
+--   does not have); dropout, attention_dropout, pooler_dropout (default: the configuration's)
 function M.new(o)
   local config = o.config or architectures.config(o.arch, {
     vocab_size = o.vocab_size,
