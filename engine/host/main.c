@@ -1,7 +1,7 @@
-/* main.c: the program fsam-lua. Owns: the Lua state, finding the Lua files, that the standard streams
- * are there, and how Ctrl-C reaches running Lua. Leaves to others: everything a user would call
- * behaviour (options, scripts, errors, the REPL), which is Lua (lua/fsam/program). The only C file
- * that includes lua.h. */
+/* main.c: the program fsam-lua. Owns: the Lua state, finding the Lua files, that the standard
+ * streams are there, and how Ctrl-C reaches running Lua. Leaves to others: everything a user would
+ * call behaviour (options, scripts, errors, the REPL), which is Lua (lua/fsam/program). The only C
+ * file that includes lua.h. */
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <limits.h>

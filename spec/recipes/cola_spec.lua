@@ -164,7 +164,7 @@ describe("stopping and continuing", function()
     saves_and_continues("INT")
   end)
 
-  it("does the same when it is told to go: by kill, Slurm, a lost terminal, a CPU limit", function()
+  it("does the same when others end it: by kill, Slurm, a lost terminal, a CPU limit", function()
     for _, signal in ipairs({ "TERM", "USR1", "HUP", "XCPU" }) do
       saves_and_continues(signal)
     end

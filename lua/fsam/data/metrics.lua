@@ -178,7 +178,9 @@ local function judged(compute)
 end
 
 local METRICS = {
-  accuracy = { kind = "classes", maximize = true, round = places(100, 1), compute = judged(accuracy) },
+  accuracy = {
+    kind = "classes", maximize = true, round = places(100, 1), compute = judged(accuracy),
+  },
   mcc = { kind = "classes", maximize = true, round = places(1, 4), compute = judged(mcc) },
   f1 = { kind = "two classes", maximize = true, round = places(1, 4), compute = judged(f1) },
   pearson = {

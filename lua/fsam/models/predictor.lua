@@ -85,8 +85,8 @@ local function predict(model, sentence, pair)
   local logits = model.pass:predict(pack(model, sentence, pair, 0))[1]
   local best = argmax(logits)
   if not best then
-    errors.raise("the model's logits are not numbers (%s): its weights are broken, or too large for "
-      .. "the precision", table.concat(logits, ", "))
+    errors.raise("the model's logits are not numbers (%s): its weights are broken, or too large "
+      .. "for the precision", table.concat(logits, ", "))
   end
   local p = softmax(logits)
   return setmetatable({ label = model.config.labels[best], probabilities = p, logits = logits,

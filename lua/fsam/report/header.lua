@@ -84,7 +84,7 @@ end
 
 -- How many weights train, where some are frozen.
 local function frozen(params)
-  if params and params.trainable < params.count then
+  if params and params.trainable and params.trainable < params.count then
     return ("%s%s of %s weights train, the others are frozen"):format(INDENT,
       format.count(params.trainable), format.count(params.count))
   end

@@ -43,9 +43,9 @@ local function model_flags()
     { name = "head_init", type = "choice", choices = { "fairseq", "hf" }, default = "fairseq",
       help = "distribution of a new classification head" },
     { name = "freeze", type = "list", default = {}, metavar = "NAMES",
-      help = "parts of the model that are not trained, by pieces of their parameters' names. A piece "
-        .. "begins where a component does, between dots and underscores (embed, bias), and ends in "
-        .. "whole numbers: layer.1 is not layer.10" },
+      help = "parts of the model that are not trained, by pieces of their parameters' names. A "
+        .. "piece begins where a component does, between dots and underscores (embed, bias), "
+        .. "and has whole numbers: layer.1 is not layer.10" },
     { name = "dropout", type = "number", default = 0.1, min = 0, below = 1, help = "dropout" },
     { name = "attention_dropout", type = "number", default = 0.1, min = 0, below = 1,
       help = "dropout of attention probabilities" },

@@ -189,6 +189,24 @@ describe("judging", function()
     assert.equal("odd", result.collapsed)
   end)
 
+  it("gives a sample whose logits are not numbers no class", function()
+    local calls = 0
+    local result = new({ batch_size = 1 }):validate(function()
+      calls = calls + 1
+      return { calls == 1 and { 0 / 0, 0 / 0 } or { 0, 1 } }, { 0.5 }
+    end)
+    for _, name in ipairs({ "mcc", "accuracy", "f1" }) do
+      assert.is_true(result.values[name] ~= result.values[name])
+    end
+    assert.equal(0.5, result.values.loss)
+    assert.is_nil(result.collapsed)
+    local lost = 0
+    for _, value in pairs(result.groups) do
+      lost = lost + (value ~= value and 1 or 0)
+    end
+    assert.equal(1, lost)
+  end)
+
   it("can be stopped", function()
     assert.is_nil(new():validate(function()
       return { { 0, 1 }, { 0, 1 }, { 0, 1 } }, { 1, 1, 1 }
