@@ -40,7 +40,12 @@ static void on_sigint(int number) {
 /* sys.on_interrupt(value): from now on Ctrl-C raises `value`; nil: it ends the program, and a stop
  * that has not happened yet is called off. */
 static int on_interrupt(lua_State *L) {
-  struct sigaction action = {.sa_handler = lua_isnoneornil(L, 1) ? SIG_DFL : on_sigint};
+  /* The handler has a stack of its own: interrupt.c says why. */
+  static char handler_stack[64 << 10];
+  const stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};
+  struct sigaction action = {.sa_handler = lua_isnoneornil(L, 1) ? SIG_DFL : on_sigint,
+                             .sa_flags = SA_ONSTACK};
+  sigaltstack(&stack, NULL);
   lua_settop(L, 1);
   lua_pushlightuserdata(L, (void *)&interrupted_key);
   lua_insert(L, 1);
