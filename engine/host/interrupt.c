@@ -1,6 +1,7 @@
 /* interrupt.c: Ctrl-C, and the signals that announce an end, as a flag that a loop polls; and the
  * width of a terminal. A signal handler reaches only globals, so that the flag is one: the library
  * has no other beside the error message. */
+#define _DEFAULT_SOURCE /* sigaltstack */
 #include <signal.h>
 #include <sys/ioctl.h>
 

@@ -2,6 +2,7 @@
  * streams are there, and how Ctrl-C reaches running Lua. Leaves to others: everything a user would
  * call behaviour (options, scripts, errors, the REPL), which is Lua (lua/fsam/program). The only C
  * file that includes lua.h. */
+#define _DEFAULT_SOURCE /* sigaltstack */
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <limits.h>

@@ -60,12 +60,13 @@ describe("the other schedules", function()
 
   -- get_linear_schedule_with_warmup(optimizer, 10, 10): 0, 0.1, …, 0.9 and then 0.
   it("linear with as many warm-up updates as updates has ended where the plan does", function()
-    local rate = schedule.new("linear", { lr = 1, total_num_update = 10, warmup_updates = 10 })
+    local rate = schedule.new("linear", { lr = 1, total_num_update = 10, warmup_updates = 10,
+      end_learning_rate = 0, power = 1 })
     assert.equal(0.9, rate(9))
     assert.equal(0, rate(10))
     assert.equal(0, rate(11))
     rate = schedule.new("linear", { lr = 1, total_num_update = 10, warmup_updates = 10,
-      end_learning_rate = 0.25 })
+      end_learning_rate = 0.25, power = 1 })
     assert.equal(0.25, rate(10))
   end)
 
