@@ -174,7 +174,7 @@ end
 --- Where the run of a checkpoint stands.
 -- @tparam string path a complete checkpoint
 -- @treturn table
--- @raise when it was written by a later version, or is damaged
+-- @raise when it was written by a later version
 function M.trainer(path)
   local name = path .. "/trainer.json"
   local trainer = json.decode(file.read(name), name)
@@ -182,7 +182,14 @@ function M.trainer(path)
     errors.raise("%s has format %s, this program reads %d; continue with the program that wrote it",
       name, tostring(type(trainer) == "table" and trainer.format), FORMAT)
   end
-  check(trainer, name)
+  return trainer
+end
+
+--- The same, of a run that is to go on.
+-- @raise also when what a run needs is missing or no count
+function M.trainer_of_run(path)
+  local trainer = M.trainer(path)
+  check(trainer, path .. "/trainer.json")
   return trainer
 end
 

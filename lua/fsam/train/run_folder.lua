@@ -96,7 +96,7 @@ local function finished_because(trainer, o)
 end
 
 local function continue(run, o, path, name)
-  local trainer = checkpoint.trainer(path)
+  local trainer = checkpoint.trainer_of_run(path)
   local old = differences(trainer.options, run:mathematics(), o)
   if old then
     errors.raise("the run in %s was started with %s; give the same flags, another --save-dir, or "
