@@ -26,7 +26,7 @@ local ENVIRONMENTS = {
   "OMP_DYNAMIC=true OMP_THREAD_LIMIT=3 OMP_PROC_BIND=true", "GOMP_SPINCOUNT=0",
 }
 
-describe("threads", function()
+describe("threads #slow", function()
   local script
 
   setup(function()

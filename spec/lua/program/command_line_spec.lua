@@ -142,7 +142,8 @@ describe("fsam-lua", function()
     assert.falsy(err:match("host%.lua"))
   end)
 
-  it("says that memory or stack is used up, or that an error has no text", function()
+  -- Slow for the sanitized build, which cannot run in so little memory.
+  it("says that memory or stack is used up, or that an error has no text #slow", function()
     local path = script("memory.lua", "local t = {} for i = 1, 1e9 do t[i] = { i } end")
     local code, _, err = helper.shell(("ulimit -v 600000; %s %s"):format(
       helper.quote(helper.build_dir() .. "/fsam-lua"), helper.quote(path)))
@@ -160,7 +161,7 @@ describe("fsam-lua", function()
     assert.matches("^fsam%-lua: .", err)
   end)
 
-  it("goes on in the REPL when a chunk used up the memory", function()
+  it("goes on in the REPL when a chunk used up the memory #slow", function()
     local code, out, err = helper.shell(("ulimit -v 600000; printf %s | %s -i"):format(
       helper.quote("local t = {} for i = 1, 1e9 do t[i] = { i } end\nprint('alive')\n"),
       helper.quote(helper.build_dir() .. "/fsam-lua")))
