@@ -16,7 +16,7 @@
 
 #include "engine/engine.h"
 
-static int settled; /* the count that a region was seen to get; 0: not looked at yet */
+static int at_start; /* OpenMP's own count, from before we changed it; 0: not looked at yet */
 
 /* Makes n, or the fewer that OpenMP grants, the number of threads of every region from here on. */
 static void settle(int n) {
@@ -29,11 +29,12 @@ static void settle(int n) {
 #pragma omp single
   granted = omp_get_num_threads();
   if (granted < n) omp_set_num_threads(granted);
-  settled = granted;
 }
 
 void fsam__threads_settle(void) {
-  if (!settled) settle(omp_get_max_threads());
+  if (at_start) return;
+  at_start = omp_get_max_threads();
+  settle(at_start);
 }
 
 /* The processors that a cgroup's quota amounts to, rounded up; 0: no quota. A container sees its
@@ -59,10 +60,7 @@ static int quota(void) {
 
 /* What this process may use: OMP_NUM_THREADS where it is set, else its processors or its quota. */
 static int all_cores(void) {
-  static int from_environment = -1;
-  if (from_environment < 0) /* before anything else was set, OpenMP has read the variable */
-    from_environment = getenv("OMP_NUM_THREADS") && !settled ? omp_get_max_threads() : 0;
-  if (from_environment > 0) return from_environment;
+  if (getenv("OMP_NUM_THREADS")) return at_start;
   cpu_set_t set;
   int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : omp_get_num_procs();
   const int most = quota();
@@ -71,8 +69,8 @@ static int all_cores(void) {
 
 int fsam_threads_set(int n) {
   if (n < 0 || n > 4096) return fsam__fail(FSAM_EINVAL, "threads: %d, expected 0 to 4096", n);
-  const int all = all_cores();
-  settle(n == 0 ? all : n);
+  fsam__threads_settle();
+  settle(n == 0 ? all_cores() : n);
   return FSAM_OK;
 }
 

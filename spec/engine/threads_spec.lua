@@ -70,6 +70,17 @@ describe("threads #slow", function()
     assert.equal(3, (step("OMP_NUM_THREADS=3", 0)))
   end)
 
+  it("are so too when a device was opened first, as recipes do", function()
+    for _, n in ipairs({ "1", "3" }) do
+      local _, out = helper.fsam_lua({ "recipes/cola.lua", "--no-save", "--max-update", "1",
+        "--max-train-samples", "32", env = "OMP_NUM_THREADS=" .. n })
+      assert.matches(("cpu, %s thread"):format(n), out, 1, true)
+    end
+    local _, out = helper.fsam_lua({ "recipes/cola.lua", "--no-save", "--max-update", "1",
+      "--max-train-samples", "32", "--threads", "2", env = "OMP_NUM_THREADS=1" })
+    assert.matches("cpu, 2 threads", out, 1, true)
+  end)
+
   it("are never more than OpenMP grants", function()
     assert.equal(1, (step("OMP_THREAD_LIMIT=1", 4)))
     assert.equal(4, (step("OMP_NUM_THREADS=1", 4)))

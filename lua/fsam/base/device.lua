@@ -73,7 +73,8 @@ function M.usage(arena)
 end
 
 --- Sets the number of worker threads.
--- @tparam number n 0 to 4096; 0: one for each core that the process may use
+-- @tparam number n 0 to 4096; 0: OMP_NUM_THREADS where it is set, else one for each core that the
+--   process may use
 -- @treturn number how many there are now
 -- @raise one line for another number
 function M.threads(n)

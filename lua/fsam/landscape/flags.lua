@@ -48,7 +48,7 @@ local function declarations()
       { name = "device", type = "choice", choices = { "cpu", "cuda", "auto" }, default = "auto",
         help = "where to compute, always in fp32" },
       { name = "threads", type = "integer", default = 0, min = 0,
-        help = "processor threads; 0: all cores" },
+        help = "processor threads; 0: OMP_NUM_THREADS, or all cores" },
     } },
   }
   local flags = {}

@@ -144,7 +144,7 @@ local function report_flags()
       help = "time a GPU's algorithms for each new matrix product and keep the fastest in the run "
         .. "folder; two runs may then differ in rounding" },
     { name = "threads", type = "integer", default = 0, min = 0, free = true,
-      help = "processor threads; 0: all cores" },
+      help = "processor threads; 0: OMP_NUM_THREADS, or all cores" },
   }
 end
 
