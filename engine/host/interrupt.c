@@ -18,8 +18,10 @@ static struct sigaction before[ASKING]; /* what fsam_interrupt_catch(0) puts bac
 static bool catching;
 
 /* The handler runs on a stack of its own. Kernels that the matrix library makes at run time keep
- * values below the stack pointer, where a signal's frame would overwrite them: Ctrl-C in a product
- * then wrote through broken pointers (seen with oneDNN 2.6 on AVX2: 1 run in 10 died). */
+ * values below the stack pointer, where a signal's frame would overwrite them: a signal in a
+ * product then corrupts memory (oneDNN 2.6 on AVX2). spec/engine/interrupt_spec.lua sends a storm
+ * of them.
+ */
 static char handler_stack[64 << 10];
 
 /* Only Ctrl-C ends the program when it comes again: the others come in pairs (USR1, then TERM) or

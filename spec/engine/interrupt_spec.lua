@@ -82,6 +82,40 @@ describe("fsam_interrupt_catch", function()
     assert.equal(130, code)
     assert.equal("fsam-lua: interrupted\n", err)
   end)
+
+  -- A handler on the program's own stack overwrites what the matrix library's kernels keep there
+  -- (interrupt.c). The shell sends signals as fast as it can while products run.
+  it("disturbs no matrix product that it comes in", function()
+    local code, out, err = helper.fsam_lua({ "-e", [[
+local C, Tensor = require("fsam.C"), require("fsam.base.tensor")
+local devices = require("fsam.base.device")
+devices.threads(1)
+local arena = devices.arena(devices.open("cpu"), "storm")
+local function matrix(rows, columns)
+  local values = {}
+  for i = 1, rows * columns do
+    values[i] = (i * 7919) % 101 / 101 - 0.5
+  end
+  return Tensor.new(arena, "f32", { rows, columns }, "m"):write(values)
+end
+local x, w, y = matrix(333, 256), matrix(128, 256), matrix(333, 128)
+local function product()
+  C.check(C.lib.fsam_linear_forward(y, x, w, nil))
+  return C.ffi.string(y.data, 333 * 128 * 4)
+end
+local expected, ends, wrong = product(), C.lib.fsam_clock() + 1.5, 0
+C.lib.fsam_interrupt_catch(1)
+local storm = io.popen("p=$PPID; (while kill -USR1 $p; do :; done) 2>/dev/null & echo on")
+storm:read()
+while C.lib.fsam_clock() < ends do
+  wrong = wrong + (product() == expected and 0 or 1)
+end
+print(wrong, C.lib.fsam_interrupted())
+os.exit(0)
+]] })
+    assert.equal("0\t1\n", out, err)
+    assert.equal(0, code)
+  end)
 end)
 
 describe("the terminal", function()
