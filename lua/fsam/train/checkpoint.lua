@@ -57,12 +57,12 @@ end
 
 --- Writes a checkpoint from its parts, or fails and leaves the one that was there.
 -- @tparam string path the folder, NAME
--- @tparam table parts model (save), params (state), tokenizer (save) or nil, labels, trainer: a
---   plain table for trainer.json
+-- @tparam table parts model (save), params (state), tokenizer (save) or nil, trainer: a plain table
+--   for trainer.json
 -- @raise one line with the path when the disk is full or fails
 function M.save(path, parts)
   folder.replace(path, function(new)
-    parts.model:save(new, { labels = parts.labels })
+    parts.model:save(new)
     if parts.tokenizer then
       parts.tokenizer:save(new)
     end
@@ -85,7 +85,8 @@ function M.environment(run)
   }
 end
 
-local function trainer_of(loop)
+-- The content of trainer.json.
+local function standing(loop)
   local p, task = loop.progress, loop.task
   local options, origin = loop.run:mathematics()
   return {
@@ -109,7 +110,7 @@ function M.save_run(path, loop)
   loop.optimizer:prepare_evaluation()
   local ok, err = pcall(M.save, path, {
     model = loop.model, params = loop.model.params, tokenizer = loop.task.tokenizer,
-    labels = loop.task.labels, trainer = trainer_of(loop),
+    trainer = standing(loop),
   })
   if not ok then
     if errors.is(err) and folder.resolve(path) then
