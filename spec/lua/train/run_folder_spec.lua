@@ -17,21 +17,11 @@ describe("a run folder", function()
     helper.remove_dir(folder)
   end)
 
-  -- Fails at an update, as a killed program would: nothing is saved on the way out.
-  local function killed_at(step, flags)
-    local ok = pcall(words.go, flags, { after = function(o)
-      if o.step == step then
-        error("killed")
-      end
-    end })
-    assert.is_false(ok)
-  end
-
   it("continues from a saved update and ends with the same bytes", function()
     words.go({ "--save-dir", folder .. "/whole" })
     -- The step it is killed in, and the updates that were saved before.
     for _, case in ipairs({ { 4, 3 }, { 13, 12 }, { 17, 16 }, { 24, 24 }, { 31, 30 } }) do
-      killed_at(case[1], { "--save-dir", run, "--save-interval-updates", "3" })
+      words.killed_at(case[1], { "--save-dir", run, "--save-interval-updates", "3" })
       local result, _, _, screen = words.go({ "--save-dir", run })
       assert.matches(("run      %s, continued after update %d of 32\n"):format(run,
         case[2]), screen, 1, true)
@@ -43,7 +33,7 @@ describe("a run folder", function()
 
   it("keeps best, patience and the averages of the epoch over an interruption", function()
     local whole = words.go({ "--save-dir", folder .. "/whole" })
-    killed_at(20, { "--save-dir", run, "--save-interval-updates", "3" })
+    words.killed_at(20, { "--save-dir", run, "--save-interval-updates", "3" })
     local continued = words.go({ "--save-dir", run })
     assert.same(whole.best, continued.best)
     local function epochs(path)

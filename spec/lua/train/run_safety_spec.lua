@@ -22,16 +22,6 @@ describe("a run folder that cannot simply be gone on from", function()
     helper.remove_dir(folder)
   end)
 
-  -- Fails at an update, as a killed program would: nothing is saved on the way out.
-  local function killed_at(step, flags)
-    local ok = pcall(words.go, flags, { after = function(o)
-      if o.step == step then
-        error("killed")
-      end
-    end })
-    assert.is_false(ok)
-  end
-
   local PARTS = { "model.safetensors", "state.safetensors", "trainer.json" }
 
   local function content(at)
@@ -151,7 +141,7 @@ describe("a run folder that cannot simply be gone on from", function()
   end)
 
   it("leaves a log without a checkpoint aside, and begins", function()
-    killed_at(3, { "--save-dir", run })
+    words.killed_at(3, { "--save-dir", run })
     local log = helper.read_file(run .. "/train.log")
     local result = words.go({ "--save-dir", run, "--max-epoch", "1" })
     assert.equal(8, result.updates)

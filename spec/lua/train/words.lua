@@ -224,6 +224,16 @@ function M.go(words, hooks)
   return result, run, model, screen
 end
 
+--- A run that fails at an update, as a killed program would: nothing is saved on the way out.
+function M.killed_at(step, flags)
+  local ok = pcall(M.go, flags, { after = function(o)
+    if o.step == step then
+      error("killed")
+    end
+  end })
+  assert(not ok, "the run was not killed")
+end
+
 --- The lines of a train.log, decoded.
 function M.lines_of(path)
   local lines = {}
