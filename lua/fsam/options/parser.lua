@@ -10,13 +10,14 @@ local values = require("fsam.options.values")
 
 local M = {}
 
--- The declarations of a flag by their owner's name. A fisher- form is left out, since it has its
--- plain type's default. A flag with one owner has one declaration, under the empty name.
+-- The declarations of a flag by their owner's name. One that is `masked`, the fisher- form of a
+-- sam-type, is left out: it has its plain type's default. A flag with one owner has one
+-- declaration, under the empty name.
 local function owners_of(d)
   local owners = {}
   for _, by_name in pairs(d.declared or { { [""] = d } }) do
     for name, declared in pairs(by_name) do
-      owners[name] = not name:find("^fisher%-") and declared or nil
+      owners[name] = not (d.masked or {})[name] and declared or nil
     end
   end
   return owners
