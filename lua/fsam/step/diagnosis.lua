@@ -107,12 +107,12 @@ end
 
 --- Here c is at w + e. A group's s.g2 is its share of a mean over `of` samples; scaled up, it is
 -- the group's own mean.
-function Diagnosis:second(result, of)
+function Diagnosis:second(result, mean_over)
   if self.over then
     return
   end
   local g, g2 = self.kept, self.s.g2
-  g2 = of and g2 * (of / result.samples) or g2
+  g2 = mean_over and g2 * (mean_over / result.samples) or g2
   self.dot, self.seen = g:dot(g2):request(), g:norm():request()
   self.g2norm = g2:norm():request()
   self.loss_at_e = loss_of(self, result)

@@ -12,7 +12,8 @@ M.EVENTS = {
   "again",    -- ()  pass 1 comes again, for all of the gradient: the one before does not count
   "ascended", -- (e, masked)  pass 2 comes; the perturbation as the type gave it and as it will be,
               --   neither in a type that has none
-  "second",   -- (result, of)  pass 2 is over and s.g2 set; of: samples of the mean that it shares
+  "second",   -- (result, mean_over)  pass 2 is over and s.g2 set, as a share of a mean over so many
+              --   samples (nil: it is the mean over its own)
   "measured", -- (info)  all is finite: an observer adds what it found to the step's report
   "updated",  -- ()  the update is built and not run; an error here discards the step
   "finished", -- ()  the step is over, kept or not
