@@ -38,8 +38,8 @@ if(NOT FSAM_CUDA STREQUAL OFF)
       add_custom_command(OUTPUT ${object}
         DEPENDS ${source} ${FSAM_CUDA_HEADERS} ${FSAM_PUBLIC_KERNELS}
         COMMAND sh -c "log=$1; shift; \"$@\" >$log 2>&1 || { cat $log; exit 1; }" sh ${object}.log
-                ${NVCC} -std=c++17 -O3 -I${CMAKE_SOURCE_DIR} -I${FSAM_GENERATED} -c -o ${object} ${source}
-                -Werror all-warnings
+                ${NVCC} -std=c++17 -O3 -I${CMAKE_SOURCE_DIR} -I${FSAM_GENERATED}
+                -c -o ${object} ${source} -Werror all-warnings
                 -DFSAM_VERSION=\"${PROJECT_VERSION}\" --resource-usage
                 -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-fno-exceptions
                 -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90
