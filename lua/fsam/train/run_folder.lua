@@ -111,7 +111,7 @@ local function continue(run, o, path, name)
   end
 end
 
--- A run is judged by the kinds of file that it writes; the first of them decide where it goes on.
+-- All that a run writes into its folder beside the lock. A run goes on from one of CHECKPOINTS.
 local CHECKPOINTS = { "checkpoint_last", "checkpoint_best" }
 local OWN = { "train.log", "results.json", "results.json.new", "tuning.json" }
 for _, name in ipairs(CHECKPOINTS) do
