@@ -62,8 +62,9 @@ local CHANGES = {
     return text:sub(1, from - 1) .. draw:from(NUMBERS) .. text:sub(to + 1)
   end,
   function(draw, text) -- a line left out, doubled, or moved to the end
-    local from, to = text:find("[^\n]*\n", draw:upto(#text))
-    if not from then
+    local before = text:find("\n", draw:upto(#text), true) or 0
+    local from, to = before + 1, text:find("\n", before + 1, true)
+    if not to then
       return text .. "\n"
     end
     local line, kind = text:sub(from, to), draw:upto(3)
