@@ -64,27 +64,6 @@ local function strip_marks(text)
   end)
 end
 
---- The text without space at its ends.
-local function trimmed(text, left, right)
-  local codes, n = utf8.decode(text)
-  local bits, first, last = unicode.classes(), 0, n - 1
-  local function is_space(i)
-    return bit.band(bits[codes[i]], unicode.BITS.SPACE) ~= 0
-  end
-  while left and first <= last and is_space(first) do
-    first = first + 1
-  end
-  while right and last >= first and is_space(last) do
-    last = last - 1
-  end
-  local out, at = {}, 0
-  for i = first, last do
-    at = at + 1
-    out[at] = utf8.char(codes[i])
-  end
-  return table.concat(out)
-end
-
 local function form(name)
   return function()
     return function(text)
@@ -111,7 +90,7 @@ local STRIP = schema.record({ strip_left = optional(boolean), strip_right = opti
 function NORMALIZERS.Strip(component, where)
   schema.check(component, STRIP, where, "the normalizer Strip")
   return function(text)
-    return trimmed(text, component.strip_left, component.strip_right)
+    return unicode.trim(text, component.strip_left, component.strip_right)
   end
 end
 

@@ -63,6 +63,30 @@ function M.lower_codes(code)
   return M.lower(code), code == 0x130 and 0x307 or nil
 end
 
+local function width(code)
+  return code < 0x80 and 1 or code < 0x800 and 2 or code < 0x10000 and 3 or 4
+end
+
+--- A text without space at its ends.
+-- @tparam string text valid UTF-8
+-- @tparam boolean left drop it at the beginning?
+-- @tparam boolean right drop it at the end?
+-- @treturn string
+function M.trim(text, left, right)
+  local codes, n = utf8.decode(text)
+  local bits, first, last = M.classes(), 0, n - 1
+  local from, to = 1, #text
+  while left and first <= last and bit.band(bits[codes[first]], M.BITS.SPACE) ~= 0 do
+    from = from + width(codes[first])
+    first = first + 1
+  end
+  while right and last >= first and bit.band(bits[codes[last]], M.BITS.SPACE) ~= 0 do
+    to = to - width(codes[last])
+    last = last - 1
+  end
+  return text:sub(from, to)
+end
+
 --- A list of unicode_tables.lua as the inside of a bracket expression of PCRE2.
 -- @tparam string name
 -- @treturn string such as `\x{1C89}-\x{1C8A}`
@@ -131,7 +155,7 @@ function M.normal_form(text, name)
   local parts, start, at = {}, 1, 1
   for i = 0, n - 1 do
     local code = codes[i]
-    local after = at + (code < 0x80 and 1 or code < 0x800 and 2 or code < 0x10000 and 3 or 4)
+    local after = at + width(code)
     if is_inert(bits, code, form) then
       parts[#parts + 1] = normalize_run(text:sub(start, at - 1), form)
       parts[#parts + 1] = text:sub(at, after - 1)
