@@ -44,7 +44,7 @@ end
 -- @tparam string path a folder
 -- @treturn table `where` (the folder) and `files`, role → path of each file that exists; the roles
 --   are tokenizer, config, specials, added, model (config.json), pieces, ids, merges
--- @raise one line that names a file, when it cannot be told whether it is there
+-- @raise one line that names a file, when the system does not say whether it is there
 function M.vocabulary(path)
   local files = {}
   for role, name in pairs(VOCABULARY) do

@@ -5,8 +5,8 @@
 --
 -- A class is a table: `name`; `kind` ("wordpiece", "bpe"; nil: as tokenizer.json says); `frame`
 -- ("bert", "roberta": the special ids around a text, whatever tokenizer.json says; nil: as it
--- says); `written` (true: tokenizer.json is read as it is written; else only its vocabulary is, and
--- the rest comes from the class and tokenizer_config.json, as Transformers 5 has it); `tokens`: the
+-- says); `written` (true: all of tokenizer.json counts; else only its vocabulary does, and the
+-- rest comes from the class and tokenizer_config.json, as Transformers 5 has it); `tokens`: the
 -- names of the special tokens where no file gives one, by their keys in tokenizer_config.json.
 local errors = require("fsam.errors")
 
@@ -27,8 +27,8 @@ local written = { name = "PreTrainedTokenizerFast", written = true, tokens = {} 
 local convbert = { name = "ConvBertTokenizer", kind = "wordpiece", frame = "bert", written = true,
   tokens = BERT_TOKENS }
 
---- BERT's and RoBERTa's, also for vocabularies in memory; and the one that takes tokenizer.json as
--- it is written.
+--- BERT's and RoBERTa's, also for vocabularies in memory; and the one for which all of
+-- tokenizer.json counts.
 M.bert, M.roberta, M.written = bert, roberta, written
 
 -- Without "Fast" at their ends.

@@ -105,16 +105,25 @@ local function known_names(tokenizer)
 end
 
 --- tokenizer_config.json of a tokenizer from a folder: its own, with the class where it names none,
--- since the class may have come from a config.json that the new folder does not get.
+-- since the class may have come from a config.json that the new folder does not get. The order of
+-- its members decides ids, so the text behind the class is unchanged.
 local function named_class(tokenizer)
   local bytes = tokenizer.files["tokenizer_config.json"]
-  local config = bytes and json.decode(bytes, "tokenizer_config.json", true)
-    or tokenizer.class.written and known_names(tokenizer) or {}
+  if not bytes then
+    local config = tokenizer.class.written and known_names(tokenizer) or {}
+    config.tokenizer_class = tokenizer.class.name
+    return json.encode(config, { indent = true }) .. "\n"
+  end
+  local config = json.decode(bytes, "tokenizer_config.json", true)
   if type(config.tokenizer_class) == "string" then
     return bytes
+  elseif config.tokenizer_class == json.null then
+    config.tokenizer_class = tokenizer.class.name
+    return json.encode(config, { indent = true }) .. "\n"
   end
-  config.tokenizer_class = tokenizer.class.name
-  return json.encode(config, { indent = true }) .. "\n"
+  local comma = next(config) ~= nil and "," or ""
+  return (bytes:gsub("{", ('{\n  "tokenizer_class": "%s"%s'):format(tokenizer.class.name, comma),
+    1))
 end
 
 --- Writes a tokenizer's files into an existing folder. The files that it was read from are written
@@ -124,8 +133,8 @@ end
 -- @tparam string path
 -- @raise one line that names the file, when one cannot be written
 function M.save(tokenizer, path)
-  local files = {}
-  for name, bytes in pairs(tokenizer.class and tokenizer.files or files_in_memory(tokenizer)) do
+  local files = tokenizer.class and {} or files_in_memory(tokenizer)
+  for name, bytes in pairs(tokenizer.files or {}) do
     files[name] = bytes
   end
   if tokenizer.class then

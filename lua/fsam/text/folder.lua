@@ -246,18 +246,29 @@ local function named_tokens(given, added)
   return named
 end
 
--- Those of other keys.
-local function own_tokens(given, own)
-  local keys, list = {}, {}
+-- Those of other keys: keys of the file first, then those of its `extra_special_tokens`, each in the
+-- order of the file's text, which decides their ids.
+local function own_tokens(given, own, text)
+  local keys, place = {}, {}
+  for key in pairs(own) do
+    place[key] = #text + (text:find('"' .. key .. '"', 1, true) or 0)
+  end
   for key, value in pairs(given) do
     if is_own_token(key, value) then
       own[key] = own[key] or value
+      place[key] = place[key] or text:find('"' .. key .. '"', 1, true) or 0
     end
   end
   for key in pairs(own) do
     keys[#keys + 1] = key
   end
-  table.sort(keys)
+  table.sort(keys, function(x, y)
+    if place[x] ~= place[y] then
+      return place[x] < place[y]
+    end
+    return x < y
+  end)
+  local list = {}
   for i, key in ipairs(keys) do
     list[i] = M.token(own[key], true)
   end
@@ -297,7 +308,7 @@ end
 -- @raise one line that names the file, when one cannot be read or a class is not supported
 function M.read(vocabulary, whole)
   local found = vocabulary.files
-  local config = M.document(found.config, CONFIG)
+  local config, text = M.document(found.config, CONFIG)
   local class = class_of(config, M.document(found.model, MODEL), found) or class_by_files(found)
   if not class then
     errors.raise("%s: no tokenizer in this folder (looked for tokenizer.json, vocab.txt, "
@@ -309,7 +320,7 @@ function M.read(vocabulary, whole)
     M.document(found.added, ADDED), whole)
   take_named(given, own)
   return { class = class, config = config, added = added, named = named_tokens(given, added),
-    own = own_tokens(given, own), extra = extra_tokens(given), kept = kept_files(found) }
+    own = own_tokens(given, own, text or ""), extra = extra_tokens(given), kept = kept_files(found) }
 end
 
 return M

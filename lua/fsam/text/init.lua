@@ -151,16 +151,33 @@ local function missing(vocabulary, class, files)
     class.name, files)
 end
 
+--- The model of a class for which all of tokenizer.json counts.
+-- @treturn table model
+-- @treturn string where its vocabulary is from
+-- @treturn table the tokens that are added first
+local function written_model(said, found, whole, vocabulary)
+  local where, first = found.tokenizer, {}
+  if not whole then
+    missing(vocabulary, said.class, "tokenizer.json")
+  end
+  local pad = whole.padding and whole.padding.pad_token
+  said.named.pad_token = said.named.pad_token or pad and folder.token(pad, true)
+  for i, token in ipairs(whole.added_tokens or {}) do
+    first[i] = folder.token(token)
+  end
+  return tokenizer_json.model(whole, where), where, first
+end
+
 --- The model of a class that takes only the vocabulary from tokenizer.json: all else is the class's,
 -- or said by tokenizer_config.json.
 local function class_model(said, found, whole, vocabulary)
-  local class, config, where = said.class, said.config, nil
+  local class, config = said.class, said.config
   if whole and whole.kind ~= class.kind then
     errors.raise("%s: holds a model of another kind (%s) than a tokenizer of class %s has (%s)",
       found.tokenizer, whole.kind, class.name, class.kind)
   end
   if class.kind == "wordpiece" then
-    where = found.tokenizer or found.pieces or missing(vocabulary, class, "vocab.txt")
+    local where = found.tokenizer or found.pieces or missing(vocabulary, class, "vocab.txt")
     local unk = said.named.unk_token
     return wordpiece.new({
       name = where,
@@ -168,16 +185,16 @@ local function class_model(said, found, whole, vocabulary)
       unk = unk and unk.content or class.tokens.unk_token,
       normalizer = bert.new({ lowercase = config.do_lower_case,
         strip_accents = config.strip_accents, chinese = config.tokenize_chinese_chars }),
-    }), where
+    }), where, {}
   end
-  where = found.tokenizer or found.ids and found.merges and found.ids
+  local where = found.tokenizer or found.ids and found.merges and found.ids
     or missing(vocabulary, class, "vocab.json and merges.txt")
   return bpe.new({
     name = where,
     ids = whole and whole.model.vocab or ids_of(where),
     merges = whole and tokenizer_json.merges(whole, where) or merges_of(found.merges),
     add_prefix_space = config.add_prefix_space,
-  }), where
+  }), where, {}
 end
 
 --- The frame of a class, around the tokens that the folder names. Transformers adds a missing [CLS]
@@ -209,7 +226,7 @@ local function complete_names(names, model)
   end
 end
 
---- Reads the tokenizer of a checkpoint, as Transformers 5 does.
+--- Reads the tokenizer of a checkpoint as Transformers 5 does.
 --
 -- The class of the tokenizer, which tokenizer_config.json or config.json tells, decides. BERT's and
 -- RoBERTa's take the vocabulary from tokenizer.json, else from vocab.txt, or vocab.json with
@@ -229,22 +246,10 @@ function M.load(source)
   local found = vocabulary.files
   local whole = found.tokenizer and tokenizer_json.open(found.tokenizer)
   local said = folder.read(vocabulary, whole)
-  local class, model, where, first = said.class, nil, found.tokenizer, {}
-  if class.written then
-    if not whole then
-      missing(vocabulary, class, "tokenizer.json")
-    end
-    model, first = tokenizer_json.model(whole, where), whole.added_tokens or {}
-    local pad = whole.padding and whole.padding.pad_token
-    said.named.pad_token = said.named.pad_token or pad and folder.token(pad, true)
-  else
-    model, where = class_model(said, found, whole, vocabulary)
-  end
-  local normal = {}
-  for i, token in ipairs(first) do
-    normal[i] = folder.token(token)
-  end
-  local added, names = tokens.all(model.ids, said, normal)
+  local class = said.class
+  local model, where, first = (class.written and written_model or class_model)(said, found, whole,
+    vocabulary)
+  local added, names = tokens.all(model.ids, said, first)
   local frame = class.frame and class_frame(class, added, names, where)
     or whole and tokenizer_json.frame(whole, where) or template.bare()
   complete_names(names, model)

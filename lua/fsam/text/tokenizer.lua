@@ -93,10 +93,11 @@ function M.new(config)
   return self
 end
 
---- The id of a token (a piece as the vocabulary spells it), or nil.
+--- The id of a token (a piece as the vocabulary spells it), or nil; also nil for one that no file
+-- has, since no model has learned it.
 function Tokenizer:id_of(token)
   for _, other in ipairs(self.added) do
-    if other.content == token then
+    if other.content == token and not other.implied then
       return other.id
     end
   end

@@ -95,7 +95,7 @@ describe("a tokenizer", function()
   it("writes vocabulary files that it reads back as the same", function()
     for _, kind in ipairs({ "wordpiece", "bpe" }) do
       local source, folder = text.load(folder_of(kind)), folder_of({})
-      source.files = {} -- as if it had been made in memory
+      source.files, source.class = nil, nil -- as if it had been made in memory
       source:save(folder)
       assert.is_nil(helper.read_file(folder .. "/tokenizer.json"))
       small.agree(text.load(folder), kind)
@@ -105,14 +105,36 @@ describe("a tokenizer", function()
     assert.are.same({ 2, 10, 1, 3 }, (text.load(folder):encode("É The")))
   end)
 
-  it("writes tokenizer.json as it was, and the vocabulary files beside it", function()
-    local folder, other = folder_of("wordpiece"), folder_of({})
-    text.load(folder):save(other)
-    assert.are.equal(helper.read_file(folder .. "/tokenizer.json"),
-      helper.read_file(other .. "/tokenizer.json"))
-    assert.is_string(helper.read_file(other .. "/vocab.txt"))
-    assert.are.equal("BertTokenizer",
-      json.decode(helper.read_file(other .. "/tokenizer_config.json")).tokenizer_class)
+  it("writes the files that it was read from as they were, with the class by which", function()
+    local vocab = table.concat(WORDS, "\n") .. "\n"
+    for _, case in ipairs({
+      { { ["tokenizer.json"] = helper.read_file(folder_of("wordpiece") .. "/tokenizer.json") },
+        "PreTrainedTokenizerFast" },
+      { { ["vocab.txt"] = vocab, ["added_tokens.json"] = '{"<url>": 11}' }, "BertTokenizer" },
+      { { ["vocab.txt"] = vocab, ["config.json"] = '{"tokenizer_class": "ElectraTokenizerFast"}' },
+        "BertTokenizer" },
+    }) do
+      local other = folder_of({})
+      text.load(folder_of(case[1])):save(other)
+      for name, bytes in pairs(case[1]) do
+        if name ~= "config.json" then -- the model's
+          assert.are.equal(bytes, helper.read_file(other .. "/" .. name))
+        end
+      end
+      assert.are.equal(case[2],
+        json.decode(helper.read_file(other .. "/tokenizer_config.json")).tokenizer_class)
+    end
+    for given, expected in pairs({
+      ['{"z": 1, "a": 2}'] = '{\n  "tokenizer_class": "BertTokenizer","z": 1, "a": 2}',
+      ["{}"] = '{\n  "tokenizer_class": "BertTokenizer"}',
+      ['{"tokenizer_class": null}'] = '{\n  "tokenizer_class": "BertTokenizer"\n}\n',
+      ['{"tokenizer_class": "BertTokenizerFast"}'] = '{"tokenizer_class": "BertTokenizerFast"}',
+    }) do
+      local other = folder_of({})
+      text.load(folder_of({ ["vocab.txt"] = vocab, ["tokenizer_config.json"] = given }))
+        :save(other)
+      assert.are.equal(expected, helper.read_file(other .. "/tokenizer_config.json"))
+    end
   end)
 
   it("says which file cannot be written", function()
@@ -154,7 +176,7 @@ describe("a tokenizer", function()
 
   it("follows tokenizer_config.json", function()
     local source, folder = text.load(folder_of("bpe")), folder_of({})
-    source.files = {}
+    source.files, source.class = nil, nil
     source:save(folder)
     local path = folder .. "/tokenizer_config.json"
     local config = json.decode(helper.read_file(path))
@@ -168,9 +190,10 @@ describe("a tokenizer", function()
     local a, space = source:id_of("a"), source:id_of("Ġ")
     assert.are.same({ 0, a, source.mask_id, 2 }, (source:encode("a <mask>")))
     assert.are.same({ 0, a, space, source.mask_id, 2 }, (tokenizer:encode("a <mask>")))
-    assert.are.same({ source.cls_id, 1000, source.sep_id }, (tokenizer:encode("<new>")))
+    local new = source.vocab_size -- the key of a token is a place in the order of adding, no id
+    assert.are.same({ source.cls_id, new, source.sep_id }, (tokenizer:encode("<new>")))
     assert.are.equal(source.unk_id, tokenizer.pad_id)
-    assert.are.equal(1001, tokenizer.vocab_size)
+    assert.are.equal(new + 1, tokenizer.vocab_size)
   end)
 
   it("puts a space in front where add_prefix_space says so", function()
@@ -188,20 +211,40 @@ describe("a tokenizer", function()
       { "wordpiece", "a model of type Unigram is not supported (WordPiece, BPE)", function(data)
         data.model.type = "Unigram"
       end },
-      { "wordpiece", "a normalizer of type NFKC is not supported", function(data)
-        data.normalizer = { type = "NFKC" }
+      { "wordpiece", "a normalizer of type Nmt is not supported", function(data)
+        data.normalizer = { type = "Sequence", normalizers = { { type = "NFC" }, { type = "Nmt" } } }
       end },
-      { "bpe", "a normalizer of type NFC is not supported", function(data)
-        data.normalizer = { type = "NFC" }
+      { "bpe", "a normalizer of type Prepend is not supported", function(data)
+        data.normalizer = { type = "Prepend" }
+      end },
+      { "wordpiece", "a normalizer of type Replace is supported with a pattern that", function(data)
+        data.normalizer = { type = "Replace", pattern = { Regex = "a+" }, content = "a" }
+      end },
+      { "wordpiece", "a pre_tokenizer of type Punctuation is supported with", function(data)
+        data.pre_tokenizer = { type = "Punctuation", behavior = "Removed" }
+      end },
+      { "wordpiece", "a pre_tokenizer of type ByteLevel is not supported", function(data)
+        data.pre_tokenizer = { type = "ByteLevel" }
+      end },
+      { "bpe", "a pre_tokenizer of type Whitespace is not supported", function(data)
+        data.pre_tokenizer = { type = "Whitespace" }
+      end },
+      { "bpe", "a pre_tokenizer of type ByteLevel is supported at the end of", function(data)
+        data.pre_tokenizer = { type = "Sequence",
+          pretokenizers = { { type = "ByteLevel" }, { type = "ByteLevel" } } }
       end },
       { "bpe", "a pre_tokenizer of type Metaspace is not supported", function(data)
         data.pre_tokenizer = { type = "Metaspace" }
       end },
-      { "bpe", "end_of_word_suffix = </w> is not supported", function(data)
-        data.model.end_of_word_suffix = "</w>"
-      end },
-      { "bpe", "a post_processor of type Sequence is not supported", function(data)
+      { "bpe", "post_processor.processors is missing, expected a list", function(data)
         data.post_processor = { type = "Sequence" }
+      end },
+      { "bpe", "a post_processor of type Sequence is supported with one template", function(data)
+        data.post_processor = { type = "Sequence",
+          processors = { data.post_processor, data.post_processor } }
+      end },
+      { "bpe", 'end_of_word_suffix = "</w>" is not supported', function(data)
+        data.model.end_of_word_suffix = "</w>"
       end },
       { "bpe", "merge 2 is not a pair of pieces", function(data)
         data.model.merges[2] = "a b c"
@@ -209,10 +252,10 @@ describe("a tokenizer", function()
       { "bpe", "merge 1 (x yz) names a piece that the vocabulary lacks", function(data)
         data.model.merges = { { "x", "yz" } }
       end },
-      { "wordpiece", "the vocabulary gives x the id 1.5", function(data)
+      { "wordpiece", 'the vocabulary gives "x" the id 1.5', function(data)
         data.model.vocab.x = 1.5
       end },
-      { "wordpiece", "model should be an object or array, got nil", function(data)
+      { "wordpiece", "model is missing, expected a table", function(data)
         data.model = nil
       end },
     }
