@@ -7,6 +7,7 @@
 local C = require("fsam.C")
 local errors = require("fsam.errors")
 local merging = require("fsam.text.merging")
+local schema = require("fsam.base.schema")
 local unicode = require("fsam.text.unicode")
 local utf8 = require("fsam.base.utf8")
 local word_cache = require("fsam.text.word_cache")
@@ -96,7 +97,7 @@ function M.new(config)
     return split_word(self, word)
   end)
   if config.unk and not self.unk_id then
-    errors.raise("%s: the vocabulary has no %s", name, config.unk)
+    errors.raise("%s: the vocabulary has no %s", name, schema.show(config.unk))
   end
   self.character, self.byte_of = byte_alphabet()
   self.merging = merging.new(config.ids, config.merges, name)

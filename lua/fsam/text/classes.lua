@@ -9,6 +9,7 @@
 -- rest comes from the class and tokenizer_config.json, as Transformers 5 has it); `tokens`: the
 -- names of the special tokens where no file gives one, by their keys in tokenizer_config.json.
 local errors = require("fsam.errors")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -62,7 +63,7 @@ function M.named(name, where)
   local class = BY_NAME[(name:gsub("Fast$", ""))]
   if not class then
     errors.raise("%s: tokenizer_class %s is not supported (%s); save the tokenizer with "
-      .. "Transformers as one of these", where, name, READ)
+      .. "Transformers as one of these", where, schema.show(name), READ)
   end
   return class
 end
@@ -76,7 +77,7 @@ function M.of_model(model_type, where)
   local class = BY_MODEL_TYPE[model_type]
   if not class then
     errors.raise("%s: the tokenizer of model_type %s is not supported; tokenizer_config.json may "
-      .. "name its tokenizer_class (%s)", where, model_type, READ)
+      .. "name its tokenizer_class (%s)", where, schema.show(model_type), READ)
   end
   return class
 end

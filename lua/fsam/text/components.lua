@@ -175,8 +175,8 @@ end
 
 -- -- pre_tokenizers -------------------------------------------------------------------------------
 
---- Words by what a code point belongs to: neighbours of equal class form one word. A class of nil is
--- a space, which is dropped, false a word of its own.
+--- Words by what a code point belongs to: neighbours of equal class form one word. A class of nil
+-- is a space, which is dropped; false is a word of its own.
 local function runs(text, class_of_code)
   local codes, n = utf8.decode(text)
   local words, start, at, current = {}, 1, 1, nil
@@ -307,8 +307,8 @@ function M.pre_tokenizer(component, where)
   local byte_level = type(parts[#parts]) == "table" and table.remove(parts) or nil
   for _, part in ipairs(parts) do
     if type(part) == "table" then
-      errors.raise("%s: a pre_tokenizer of type ByteLevel is supported at the end of a Sequence only",
-        where)
+      errors.raise("%s: a pre_tokenizer of type ByteLevel is supported at the end of a Sequence "
+        .. "only", where)
     end
   end
   return #parts > 0 and split_by(parts) or nil, byte_level, false

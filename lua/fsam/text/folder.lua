@@ -1,9 +1,9 @@
 --- What a tokenizer's folder says: all files that Transformers reads, in its order of precedence.
 --
--- Owns: reading the small files beside a vocabulary (tokenizer_config.json, special_tokens_map.json,
--- added_tokens.json, config.json's class), their shapes, and which of them counts where they say
--- different things. Leaves to others: the vocabulary itself (init.lua, tokenizer_json.lua), ids of
--- the tokens named here (tokens.lua).
+-- Owns: reading the small files beside a vocabulary (tokenizer_config.json, added_tokens.json,
+-- special_tokens_map.json, config.json's class), their shapes, and which of them counts where they
+-- say different things. Leaves to others: the vocabulary itself (init.lua, tokenizer_json.lua), ids
+-- of the tokens named here (tokens.lua).
 local classes = require("fsam.text.classes")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
@@ -246,8 +246,8 @@ local function named_tokens(given, added)
   return named
 end
 
--- Those of other keys: keys of the file first, then those of its `extra_special_tokens`, each in the
--- order of the file's text, which decides their ids.
+-- Those of other keys: keys of the file first, then those of its `extra_special_tokens`, each in
+-- the order of the file's text, which decides their ids.
 local function own_tokens(given, own, text)
   local keys, place = {}, {}
   for key in pairs(own) do
@@ -319,8 +319,9 @@ function M.read(vocabulary, whole)
   local added = added_tokens(given, M.document(found.specials, MAP),
     M.document(found.added, ADDED), whole)
   take_named(given, own)
-  return { class = class, config = config, added = added, named = named_tokens(given, added),
-    own = own_tokens(given, own, text or ""), extra = extra_tokens(given), kept = kept_files(found) }
+  return { class = class, config = config, kept = kept_files(found), added = added,
+    named = named_tokens(given, added), own = own_tokens(given, own, text or ""),
+    extra = extra_tokens(given) }
 end
 
 return M

@@ -1,7 +1,7 @@
 --- Tokenizers: `text.load(path)`, and `text.wordpiece` and `text.bpe` for vocabularies in memory.
 --
--- Owns: making a tokenizer from vocabulary files, and which of a folder's files decides what. Leaves
--- to others: finding these files (fsam.formats), reading the small ones (folder.lua) and
+-- Owns: making a tokenizer from vocabulary files, and which of a folder's files decides what.
+-- Leaves to others: finding these files (fsam.formats), reading the small ones (folder.lua) and
 -- tokenizer.json (tokenizer_json.lua), what a tokenizer does (tokenizer.lua).
 local bert = require("fsam.text.bert")
 local bpe = require("fsam.text.bpe")
@@ -47,7 +47,7 @@ local function assemble(model, class, options, where)
   end
   for _, role in ipairs({ "cls", "sep" }) do
     if not model.ids[names[role]] then
-      errors.raise("%s: the vocabulary has no %s", where, names[role])
+      errors.raise("%s: the vocabulary has no %s", where, schema.show(names[role]))
     end
   end
   return tokenizer.new({
@@ -66,7 +66,8 @@ end
 -- @tparam table options
 --   `vocab`: list of pieces, the first has id 0; pieces within a word begin with "##".
 --   `lowercase` (true), `strip_accents` (as lowercase), `chinese` (true: Chinese characters are
---   words); `files`: map from file name to bytes, which `save` writes unchanged; `name` for messages
+--   words); `files`: map from file name to bytes, which `save` writes unchanged; `name` for
+--   messages
 -- @treturn table tokenizer
 -- @raise one line when a special token is missing
 function M.wordpiece(options)
@@ -168,8 +169,8 @@ local function written_model(said, found, whole, vocabulary)
   return tokenizer_json.model(whole, where), where, first
 end
 
---- The model of a class that takes only the vocabulary from tokenizer.json: all else is the class's,
--- or said by tokenizer_config.json.
+--- The model of a class that takes only the vocabulary from tokenizer.json: all else is the
+-- class's, or said by tokenizer_config.json. Returns what written_model does.
 local function class_model(said, found, whole, vocabulary)
   local class, config = said.class, said.config
   if whole and whole.kind ~= class.kind then
@@ -206,7 +207,7 @@ local function class_frame(class, added, names, where)
   end
   for _, role in ipairs({ "cls", "sep" }) do
     if not id[names[role]] then
-      errors.raise("%s: the vocabulary has no %s", where, tostring(names[role]))
+      errors.raise("%s: the vocabulary has no %s", where, schema.show(names[role]))
     end
   end
   return template[class.frame](id[names.cls], id[names.sep])

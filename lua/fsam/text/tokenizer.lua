@@ -6,6 +6,7 @@
 local added = require("fsam.text.added")
 local errors = require("fsam.errors")
 local files = require("fsam.text.files")
+local schema = require("fsam.base.schema")
 local template = require("fsam.text.template")
 local utf8 = require("fsam.base.utf8")
 
@@ -47,11 +48,11 @@ end
 
 --- A tokenizer.
 -- @tparam table config
---   `model` (wordpiece.lua, bpe.lua); `template` (template.lua); `added`: list of `{ content, id,
---   special, normalized, lstrip, rstrip, single_word, implied }` (tokens.lua); `names`: the contents
---   of the `pad`, `unk`, `cls`, `sep` and `mask` tokens; `files`: map from file name to bytes, which
---   `save` writes unchanged; `class` of the folder (classes.lua), for `save`; `split_special`: leave
---   special tokens that stand in a text to the model; `name` for messages
+--   `model` (wordpiece.lua, bpe.lua); `template` (template.lua); `added`: list of tokens
+--   (tokens.lua); `names`: the contents of the `pad`, `unk`, `cls`, `sep` and `mask` tokens;
+--   `files`: map from file name to bytes, which `save` writes; `class` of the folder (classes.lua),
+--   for `save`; `split_special`: leave special tokens that stand in a text to the model; `name` for
+--   messages
 -- @treturn table with `kind` ("wordpiece" or "bpe"), `vocab_size` (the largest id plus one, of the
 --   tokens that the vocabulary or a file has) and `pad_id`, `unk_id`, `cls_id`, `sep_id`, `mask_id`
 --   (nil where there is no such token)
@@ -87,7 +88,7 @@ function M.new(config)
   end
   if not self.pad_id then
     errors.raise("%s: there is no padding token%s", config.name or "tokenizer",
-      config.names.pad and " " .. config.names.pad or "; name one as pad_token in "
+      config.names.pad and " " .. schema.show(config.names.pad) or "; name one as pad_token in "
       .. "tokenizer_config.json")
   end
   return self

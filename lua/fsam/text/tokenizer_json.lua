@@ -1,10 +1,10 @@
 --- Hugging Face's tokenizer.json: one file that holds a whole tokenizer.
 --
 -- Owns: its shape; reading the two kinds of models that we have, WordPiece and byte-level BPE, and
--- the frame around a text. A part that would change ids and is not understood is an error. `padding`
--- and `truncation` are passed over, since the training decides how long a text may be. Leaves to
--- others: normalizers and pre_tokenizers (components.lua), which class of tokenizer reads which of
--- these parts (init.lua).
+-- the frame around a text. A part that would change ids and is not understood is an error.
+-- `padding` and `truncation` are passed over, since the training decides how long a text may be.
+-- Leaves to others: normalizers and pre_tokenizers (components.lua), which class of tokenizer reads
+-- which of these parts (init.lua).
 local bpe = require("fsam.text.bpe")
 local components = require("fsam.text.components")
 local errors = require("fsam.errors")
@@ -161,9 +161,10 @@ end
 
 -- -- frames --------------------------------------------------------------------------------------
 
-local ITEMS = schema.list(schema.either("Sequence or SpecialToken with an id and a type_id of 0 or 1",
-  record({ Sequence = record({ id = schema.one_of({ "A", "B" }), type_id = schema.integer(0, 1) }) }),
-  record({ SpecialToken = record({ id = schema.string, type_id = schema.integer(0, 1) }) })))
+local TYPE = schema.integer(0, 1)
+local ITEMS = schema.list(schema.either("Sequence or SpecialToken with an id and a type_id, 0 or 1",
+  record({ Sequence = record({ id = schema.one_of({ "A", "B" }), type_id = TYPE }) }),
+  record({ SpecialToken = record({ id = schema.string, type_id = TYPE }) })))
 
 local TEMPLATE = record({ single = ITEMS, pair = ITEMS,
   special_tokens = schema.map(record({ ids = schema.list(ID) })) })

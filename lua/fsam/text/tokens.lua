@@ -16,8 +16,8 @@ M.ROLES = {
 local Adding = {}
 Adding.__index = Adding
 
--- The first of equal tokens counts. One that the vocabulary has keeps that id, another gets the next
--- one.
+-- The first of equal tokens counts. One that the vocabulary has keeps that id, another gets the
+-- next one.
 function Adding:add(token)
   if token.content == "" or self.known[token.content] then
     return

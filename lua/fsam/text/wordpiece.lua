@@ -6,6 +6,7 @@
 -- (tokenizer.lua).
 local bert = require("fsam.text.bert")
 local errors = require("fsam.errors")
+local schema = require("fsam.base.schema")
 local word_cache = require("fsam.text.word_cache")
 
 local M = {}
@@ -80,7 +81,7 @@ function M.new(config)
   end
   self.unk_id = self.ids[self.unk]
   if not self.unk_id then
-    errors.raise("%s: the vocabulary has no %s", config.name or "wordpiece", self.unk)
+    errors.raise("%s: the vocabulary has no %s", config.name or "wordpiece", schema.show(self.unk))
   end
   self.words = word_cache.new(function(word)
     return split_word(self, word)

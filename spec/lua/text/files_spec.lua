@@ -5,6 +5,7 @@ local errors = require("fsam.errors")
 local formats = require("fsam.formats")
 local helper = require("spec.helper")
 local json = require("fsam.base.json")
+local lfs = require("lfs")
 local small = require("spec.lua.text.tokenizers")
 local text = require("fsam.text")
 
@@ -212,7 +213,8 @@ describe("a tokenizer", function()
         data.model.type = "Unigram"
       end },
       { "wordpiece", "a normalizer of type Nmt is not supported", function(data)
-        data.normalizer = { type = "Sequence", normalizers = { { type = "NFC" }, { type = "Nmt" } } }
+        data.normalizer = { type = "Sequence",
+          normalizers = { { type = "NFC" }, { type = "Nmt" } } }
       end },
       { "bpe", "a normalizer of type Prepend is not supported", function(data)
         data.normalizer = { type = "Prepend" }
@@ -249,7 +251,7 @@ describe("a tokenizer", function()
       { "bpe", "merge 2 is not a pair of pieces", function(data)
         data.model.merges[2] = "a b c"
       end },
-      { "bpe", "merge 1 (x yz) names a piece that the vocabulary lacks", function(data)
+      { "bpe", "merge 1 (\"x\" \"yz\") names a piece that the vocabulary lacks", function(data)
         data.model.merges = { { "x", "yz" } }
       end },
       { "wordpiece", 'the vocabulary gives "x" the id 1.5', function(data)
@@ -272,10 +274,74 @@ describe("a tokenizer", function()
     assert.are.equal(empty .. ": no tokenizer in this folder (looked for tokenizer.json, "
       .. "vocab.txt, vocab.json with merges.txt)", message_of(text.load, empty))
     local folder = folder_of({ ["vocab.txt"] = "[PAD]\n[UNK]\n[CLS]\nthe\n" })
-    assert.are.equal(folder .. "/vocab.txt: the vocabulary has no [SEP]",
+    assert.are.equal(folder .. "/vocab.txt: the vocabulary has no \"[SEP]\"",
       message_of(text.load, folder))
     folder = folder_of({ ["vocab.txt"] = "[UNK]\n[CLS]\n[SEP]\r\nthe" })
-    assert.are.equal(folder .. "/vocab.txt: there is no padding token [PAD]",
+    assert.are.equal(folder .. "/vocab.txt: there is no padding token \"[PAD]\"",
       message_of(text.load, folder))
+  end)
+
+  it("names a class that it does not read, and what to do", function()
+    local vocab = table.concat(WORDS, "\n")
+    for file_name, document in pairs({
+      ["tokenizer_config.json"] = '{"tokenizer_class": "BertJapaneseTokenizer"}',
+      ["config.json"] = '{"model_type": "bert", "tokenizer_class": "BertJapaneseTokenizer"}',
+    }) do
+      local folder = folder_of({ ["vocab.txt"] = vocab, [file_name] = document })
+      local message = message_of(text.load, folder)
+      assert.is_truthy(message:find(folder .. "/" .. file_name .. ': tokenizer_class '
+        .. '"BertJapaneseTokenizer" is not supported (BertTokenizer, ', 1, true), message)
+      assert.is_truthy(message:find("save the tokenizer with Transformers as one of these", 1,
+        true), message)
+    end
+    local folder = folder_of({ ["vocab.txt"] = vocab, ["config.json"] = '{"model_type": "albert"}' })
+    assert.is_truthy(message_of(text.load, folder):find(folder
+      .. '/config.json: the tokenizer of model_type "albert" is not supported', 1, true))
+    folder = folder_of({ ["vocab.txt"] = vocab,
+      ["config.json"] = '{"architectures": ["BertForMaskedLM"]}' })
+    assert.are.equal("BertTokenizer", text.load(folder).class.name)
+    for class, missing in pairs({ BertTokenizer = "vocab.txt", PreTrainedTokenizerFast =
+      "tokenizer.json", RobertaTokenizer = "vocab.json and merges.txt" }) do
+      folder = folder_of({ ["tokenizer_config.json"] = json.encode({ tokenizer_class = class }) })
+      assert.are.equal(("%s: a tokenizer of class %s needs %s, which this folder lacks"):format(
+        folder, class, missing), message_of(text.load, folder))
+    end
+    folder = changed("wordpiece", function() end)
+    helper.write_file(folder .. "/config.json", '{"model_type": "roberta"}')
+    assert.are.equal(folder .. "/tokenizer.json: holds a model of another kind (wordpiece) than a "
+      .. "tokenizer of class RobertaTokenizer has (bpe)", message_of(text.load, folder))
+  end)
+
+  it("does not take a file that cannot be looked at for one that is absent", function()
+    for _, name in ipairs({ "tokenizer_config.json", "special_tokens_map.json", "vocab.txt",
+      "added_tokens.json", "tokenizer.json", "config.json", "vocab.json", "merges.txt" }) do
+      local folder = folder_of({ ["vocab.txt"] = table.concat(WORDS, "\n") })
+      os.remove(folder .. "/" .. name)
+      assert(lfs.link(name, folder .. "/" .. name, true)) -- a link to itself
+      local message = message_of(text.load, folder)
+      assert.is_truthy(message:find(folder .. "/" .. name, 1, true), message)
+      os.remove(folder .. "/" .. name)
+      assert(lfs.mkdir(folder .. "/" .. name))
+      message = message_of(text.load, folder)
+      assert.is_truthy(message:find(folder .. "/" .. name, 1, true), message)
+    end
+  end)
+
+  it("has the ids of the folders from the field", function()
+    local cases = helper.data_dir("cases")
+    if not cases then
+      return pending("no ../shared/data")
+    end
+    local count = 0
+    for name in lfs.dir(cases) do
+      local expect = name:find("^tok") and helper.read_file(cases .. "/" .. name .. "/expect.txt")
+      local sample, ids = (expect or ""):match("^text: (.-)\nids by [^:]+: ([%d ]+)")
+      if ids and name ~= "tok-class-japanese" then -- that one is refused
+        local got = text.load(cases .. "/" .. name .. "/model"):encode(sample)
+        assert.are.equal(ids, table.concat(got, " "), name)
+        count = count + 1
+      end
+    end
+    assert.is_true(count >= 10)
   end)
 end)
