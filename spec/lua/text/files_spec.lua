@@ -294,7 +294,8 @@ describe("a tokenizer", function()
       assert.is_truthy(message:find("save the tokenizer with Transformers as one of these", 1,
         true), message)
     end
-    local folder = folder_of({ ["vocab.txt"] = vocab, ["config.json"] = '{"model_type": "albert"}' })
+    local folder = folder_of({ ["vocab.txt"] = vocab,
+      ["config.json"] = '{"model_type": "albert"}' })
     assert.is_truthy(message_of(text.load, folder):find(folder
       .. '/config.json: the tokenizer of model_type "albert" is not supported', 1, true))
     folder = folder_of({ ["vocab.txt"] = vocab,

@@ -10,7 +10,8 @@ local unicode = require("fsam.text.unicode")
 -- What a text is made of, over and over.
 local UNITS = {
   letters = "x", spaces = " ", ["space and letter"] = " x", ["two marks"] = "\204\128\204\163",
-  ["a mark and a newer one"] = "\240\158\163\144\204\128", ["many marks"] = "e\204\129\204\163\204\180",
+  ["a mark and a newer one"] = "\240\158\163\144\204\128",
+  ["many marks"] = "e\204\129\204\163\204\180",
   ["an inert mark between"] = "\224\163\138\204\128\204\163", Hangul = "\237\149\156",
   ["conjoining letters"] = "\225\132\146\225\133\161\225\134\171", Chinese = "\228\184\173",
   ["no UTF-8"] = "\255", ["cut sequences"] = "\240\159\152", ["open brackets"] = "[",
@@ -32,8 +33,8 @@ local function seconds(f)
   return least
 end
 
---- Four times as much takes not sixteen times as long but about four. The rest is what the clock and
--- the machine's other work may add.
+--- Four times as much takes not sixteen times as long but about four. The rest is what the clock
+-- and the machine's other work may add.
 local function check_linear(encode, unit, what)
   local short = unit:rep(math.ceil(BYTES / #unit))
   local long = short:rep(4)
