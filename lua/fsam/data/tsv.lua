@@ -44,14 +44,17 @@ function M.read(path, columns, header)
   local rows, number = {}, 0
   for line in text:gmatch("([^\n]*)\n") do
     number = number + 1
-    local fields = split((line:gsub("\r$", "")))
-    if #fields ~= columns then
+    line = line:gsub("\r$", "")
+    local fields = split(line)
+    -- An empty line is no row, as editors leave one at the end. With one column it may be a value.
+    local blank = line == "" and columns > 1 and not (header and number == 1)
+    if not blank and #fields ~= columns then
       errors.raise("%s, line %d: got %d tab-separated columns, expected %d", path, number, #fields,
         columns)
     end
     if header and number == 1 then
       check_header(path, fields, header)
-    else
+    elseif not blank then
       fields.line = number
       rows[#rows + 1] = fields
     end

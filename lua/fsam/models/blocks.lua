@@ -17,7 +17,7 @@ local M = {}
 
 -- hidden_act → the form of GELU that it means.
 local GELU = { gelu = "erf", gelu_python = "erf", gelu_new = "tanh", gelu_pytorch_tanh = "tanh",
-  gelu_fast = "tanh" }
+  gelu_fast = "tanh", gelu_accurate = "tanh", gelu_python_tanh = "tanh" }
 
 --- Fields of config.json that every such family has, each a row for fsam.models.config.
 --

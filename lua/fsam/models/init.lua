@@ -92,8 +92,9 @@ local function announce(model, report, o)
   end
   local unexpected = report.unexpected
   if #unexpected > 0 then
-    table.insert(model.announcements, ("%d tensors of the file are not used: %s%s"):format(
-      #unexpected, table.concat(unexpected, ", ", 1, math.min(3, #unexpected)),
+    table.insert(model.announcements, ("%d tensor%s of the file %s not used: %s%s"):format(
+      #unexpected, #unexpected == 1 and "" or "s", #unexpected == 1 and "is" or "are",
+      table.concat(unexpected, ", ", 1, math.min(3, #unexpected)),
       #unexpected > 3 and ", ..." or ""))
   end
 end

@@ -37,6 +37,9 @@ describe("config.json", function()
     assert.equal("roberta.", roberta.family.prefix)
     assert.equal(0.3, roberta.classifier_dropout)
     assert.equal("tanh", roberta.gelu)
+    for _, name in ipairs({ "gelu_accurate", "gelu_python_tanh" }) do
+      assert.equal("tanh", check(('"hidden_act": "%s"'):format(name)).gelu)
+    end
   end)
 
   it("is refused with field, value and what is possible", function()
