@@ -1,0 +1,29 @@
+--- config.json: checked, written, and checked again.
+local config_of = require("fsam.models.config")
+local json = require("fsam.base.json")
+local seeds = require("spec.fuzz.seeds")
+
+local NAMES = { "bert_small", "roberta_small", "electra_small" }
+
+return {
+  parts = { { name = "config.json", kind = "document" } },
+  files = false,
+  words = { "model_type", "bert", "roberta", "electra", "id2label", "label2id", "num_labels",
+    "problem_type", "regression", "hidden_act", "gelu_new", "position_embedding_type", "absolute",
+    "is_decoder", "pad_token_id", "vocab_size", "hidden_size", "num_attention_heads",
+    "architectures", "classifier_dropout", "layer_norm_eps", "LABEL_0" },
+  seeds = function()
+    local list = {}
+    for i, name in ipairs(NAMES) do
+      list[i] = { ["config.json"] = seeds.config(name) }
+    end
+    return list
+  end,
+  run = function(bundle)
+    local config = config_of.check(json.decode(bundle["config.json"] or "", "config.json"),
+      "config.json")
+    local text = config_of.encode(config)
+    local again = config_of.check(json.decode(text, "written"), "written")
+    assert(config_of.encode(again) == text, "what is written is not what is read")
+  end,
+}
