@@ -83,7 +83,7 @@ function M.tensors()
       row[1], row[2], row[3], at, at + row[4])
     at = at + row[4]
   end
-  return mutate.tensors("{" .. table.concat(members, ",") .. "}", ("\63\128\7"):rep(at / 3))
+  return mutate.tensors("{" .. table.concat(members, ",") .. "}", ("\63\128\7"):rep(at):sub(1, at))
 end
 
 return M

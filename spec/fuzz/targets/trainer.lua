@@ -1,9 +1,10 @@
 --- trainer.json of a run that is to go on, up to its first update. The run is that of words.lua.
+local errors = require("fsam.errors")
 local files = require("fsam.base.file")
 local helper = require("spec.helper")
 local words = require("spec.lua.train.words")
 
-local stopped = {}
+local stopped = errors.new("the run got to its first update")
 
 local function stop()
   error(stopped, 0)

@@ -1,5 +1,6 @@
 --- Tables of tasks: one without a header, a pair with one, and a regression.
 local corpus = require("fsam.data.corpus")
+local errors = require("fsam.errors")
 local tasks = require("fsam.data.tasks")
 
 local FILE = { name = "train.tsv", header = true, columns = { "id", "one", "two", "score" } }
@@ -29,19 +30,18 @@ return {
     return { tasks.get("cola"), tasks.get("fuzz_pair"), tasks.get("fuzz_score") }
   end,
   run = function(_, folder, rows)
-    local refused
+    local refused, accepted
     for _, row in ipairs(rows) do
-      local ok, err = pcall(corpus.split, row, folder, "train")
-      refused = refused or not ok and err
-      if ok then
-        for _, sample in ipairs(err.samples) do
-          assert(type(sample.text) == "string" and sample.label == sample.label, "a wrong sample")
-        end
-      elseif not require("fsam.errors").is(err) then
-        error(err, 0)
+      local ok, dataset = pcall(corpus.split, row, folder, "train")
+      for _, sample in ipairs(ok and dataset.samples or {}) do
+        assert(type(sample.text) == "string" and sample.label == sample.label, "a wrong sample")
       end
+      if not ok and not errors.is(dataset) then
+        error(dataset, 0)
+      end
+      refused, accepted = not ok and dataset or refused, ok or accepted
     end
-    if refused then
+    if not accepted then
       error(refused, 0)
     end
   end,
