@@ -36,7 +36,7 @@ local function printable(sequence)
   return "?"
 end
 
---- A text in one line that a terminal prints as it is: messages quote what files and commands hold.
+--- A text in one line that does nothing to a terminal: messages quote what files and commands hold.
 -- @tparam string text any bytes
 -- @treturn string at most 1,200 bytes of UTF-8 without control characters; a longer text loses its
 --   middle

@@ -1,5 +1,5 @@
---- Inputs as files: a line with the target and what the input did, then each part behind a line with
--- its name and length. Owns: this form. Leaves to others: what the parts mean.
+--- Inputs as files: a line with the target and what the input did, then each part behind a line
+-- with its name and length. Owns: this form. Leaves to others: what the parts mean.
 local M = {}
 
 --- The bytes of a bundle.

@@ -7,7 +7,7 @@
 -- another kind of message, more than 2 seconds, more than 500 MB. Signals are found by the parent
 -- (main.lua).
 --
--- Owns: this judgement, and the corpus: an input with an outcome not seen before joins it.
+-- Owns: this judgement, and which inputs the next ones are made of.
 local bundles = require("spec.fuzz.bundle")
 local draw = require("spec.fuzz.draw")
 local errors = require("fsam.errors")
@@ -30,8 +30,7 @@ function M.new(o)
   local target = require("spec.fuzz.targets." .. o.name)
   local self = setmetatable({ name = o.name, target = target, folder = o.folder, found = o.found,
     draw = draw.new(o.seed), shared = o.shared or ffi.new("struct spec_fuzz_shared"), count = 0,
-    outcomes = {}, kinds = {}, written = {}, corpus = target.seeds() }, Loop)
-  self.seeds = #self.corpus
+    outcomes = {}, kinds = {}, written = {}, seeds = target.seeds(), good = {}, odd = {} }, Loop)
   self.state = target.start and target.start(o.folder)
   return self
 end
@@ -41,11 +40,10 @@ function Loop:write(bundle)
   for _, part in ipairs(self.target.parts) do
     local name, bytes = part.name, bundle[part.name]
     local path = self.folder .. "/" .. name
-    if self.written[name] == bytes and not self.target.changes_files then
-      -- as it lies there
-    elseif bytes == nil then
+    local lies_there = self.written[name] == bytes and not self.target.changes_files
+    if bytes == nil then
       os.remove(path)
-    else
+    elseif not lies_there then
       local file = assert(io.open(path, "wb"))
       file:write(bytes)
       file:close()
@@ -125,19 +123,25 @@ function Loop:try(bundle)
   return judge(ok, err, seconds_after - seconds, mb_after - mb)
 end
 
--- An input with a new outcome takes part from now on.
+-- An input with a new outcome takes part from now on; of those that are accepted some do.
 function Loop:learn(bundle, kind)
-  local bytes = 0
+  local bytes, is_good = 0, kind == "accepted"
   for _, part in pairs(bundle) do
     bytes = bytes + #part
   end
-  if self.outcomes[kind] or bytes > CORPUS_BYTES then
+  local is_new = not self.outcomes[kind] or is_good and self.draw:once_in(20)
+  if not is_new or bytes > CORPUS_BYTES then
     return
   end
   self.outcomes[kind] = true
-  local at = #self.corpus < CORPUS and #self.corpus + 1
-    or self.seeds + self.draw:upto(CORPUS - self.seeds)
-  self.corpus[at] = bundle
+  local list = is_good and self.good or self.odd
+  list[#list < CORPUS and #list + 1 or self.draw:upto(CORPUS)] = bundle
+end
+
+-- What the next input is made of: a seed, or what was accepted, or refused for a new reason.
+function Loop:parent()
+  local list = self.draw:from({ self.seeds, self.good, self.odd })
+  return self.draw:from(#list > 0 and list or self.seeds)
 end
 
 --- Runs the next input: first the seeds as they are, then mutations.
@@ -146,8 +150,8 @@ function Loop:next()
   local shared = self.shared
   local n = self.count + 1
   self.count = n
-  local bundle = n <= self.seeds and self.corpus[n] or mutate.input(self.draw, self.target,
-    self.corpus)
+  local bundle = self.seeds[n] or mutate.input(self.draw, self.target, self:parent(),
+    self:parent())
   local reason, outcome, kind = self:try(bundle)
   if outcome ~= "failed" then
     shared[outcome] = shared[outcome] + 1

@@ -75,10 +75,11 @@ local CHANGES = { bytes = bytes.change, document = document.change, tensors = ch
 --- A new input.
 -- @tparam Draw draw
 -- @tparam table target parts (a list of { name, kind }), words
--- @tparam {table,…} corpus bundles to begin with
+-- @tparam table from the bundle that is changed
+-- @tparam table other one to take pieces from
 -- @treturn table a bundle
-function M.input(draw, target, corpus)
-  local from, other, bundle = draw:from(corpus), draw:from(corpus), {}
+function M.input(draw, target, from, other)
+  local bundle = {}
   for _, part in ipairs(target.parts) do
     bundle[part.name] = from[part.name]
   end

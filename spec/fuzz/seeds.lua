@@ -12,7 +12,8 @@ M.TENSOR_WORDS = { "dtype", "shape", "data_offsets", "__metadata__", "F32", "F16
   "pt", "../a.safetensors", "w", "b" }
 
 --- The words of a tokenizer's files.
-M.TOKEN_WORDS = { "content", "special", "lstrip", "rstrip", "single_word", "normalized", "id", "ids",
+M.TOKEN_WORDS = { "content", "special", "lstrip", "rstrip", "single_word", "normalized", "id",
+  "ids",
   "unk_token", "cls_token", "sep_token", "pad_token", "mask_token", "bos_token", "eos_token",
   "additional_special_tokens", "extra_special_tokens", "added_tokens_decoder", "tokenizer_class",
   "BertTokenizer", "RobertaTokenizer", "RobertaTokenizerFast", "PreTrainedTokenizerFast",

@@ -1,5 +1,5 @@
---- What trainer.json must hold for a run to go on from it. The file may come from another version or
--- a damaged disk, and a wrong count in it would train, or save, for ever.
+--- What trainer.json must hold for a run to go on from it. The file may come from another version
+-- or a damaged disk, and a wrong count in it would train, or save, for ever.
 --
 -- Owns: the shape of the file, and the rules between its counts. Leaves to others: reading it
 -- (checkpoint.lua), whether its position fits the data (checkpoint.check_position).

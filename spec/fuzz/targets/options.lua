@@ -7,7 +7,8 @@ local SEEDS = { "--lr\n1e-3\n--sam-type\nfisher-sam\n--rho\n0.05\n--batch-size\n
   "--max-epoch=3\n--max_update\n10\n--seed\n7\n--no-save\n--dropout\n0.1\n--fp16\n--patience\n2" }
 
 local function words(spec)
-  local list = { "--help", "-h", "-1", "--", "-", "=", "sam", "adam", "asam", "linear", "none", "cpu",
+  local list = { "--help", "-h", "-1", "--", "-", "=", "sam", "adam", "asam", "linear", "none",
+  "cpu",
     "all", "path with spaces", "--arch", "roberta_large", "--criterion", "--user-dir" }
   for _, flag in ipairs(spec.flags) do
     list[#list + 1] = "--" .. flag.name

@@ -1,5 +1,5 @@
---- The files that name special and added tokens, over vocabularies of both kinds. What was loaded is
--- saved and loaded again.
+--- The files that name special and added tokens, over a vocabulary. What was loaded is saved and
+-- loaded again.
 local helper = require("spec.helper")
 local json = require("fsam.base.json")
 local lfs = require("lfs")

@@ -16,7 +16,8 @@ end
 
 return {
   parts = { { name = "train.tsv", kind = "bytes" } },
-  words = { "\t", "\n", "\r\n", "id\tone\ttwo\tscore\n", "gj04\t1\t\tThe book.\n", "no", "yes", "5.0",
+  words = { "\t", "\n", "\r\n", "id\tone\ttwo\tscore\n", "gj04\t1\t\tThe book.\n", "no", "yes",
+  "5.0",
     "\239\187\191", "\255\254", "0", "1", "nan", "0x1p4" },
   seeds = function()
     return {

@@ -117,7 +117,8 @@ describe("a run folder that cannot simply be gone on from", function()
       { '"plan": ', '"plan": 5, "plan_": ', "plan is 5, expected a table" },
       { '"lr": "0.5"', '"lr": ["0.5"]', "options.lr is a list, expected a text" },
       { '"meter": ', '"meter": 5, "meter_": ', "progress.meter is 5, expected a table of names" },
-      { '"values": {', '"values": { "a": "b", ', 'progress.best.values.a is "b", expected a number' },
+      { '"values": {', '"values": { "a": "b", ',
+        'progress.best.values.a is "b", expected a number' },
       { '"fingerprint": "', '"fingerprint": 5, "x": "', "data.fingerprint is 5, expected a text" },
     }) do
       local changed, times = whole:gsub(case[1], case[2], 1)

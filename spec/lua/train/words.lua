@@ -39,11 +39,9 @@ function M.zeros()
   return ffi.new("float[?]", WORDS + 1)
 end
 
-local arena = devices.arena(devices.open("cpu"), "words")
-
 -- A vector like those of fsam.vector.params: a name and a tensor, whose memory the stand-ins use
 -- directly.
-local function vector(name)
+local function vector(arena, name)
   local tensor = Tensor.new(arena, "f32", { WORDS + 1 }, name, true)
   return {
     name = name, data = ffi.cast("float *", tensor.data),
@@ -66,7 +64,8 @@ local function scalar(name)
 end
 
 local function new_model(path)
-  local w, momentum, count = vector("w"), vector("momentum"), scalar("count")
+  local arena = devices.arena(devices.open("cpu"), "words")
+  local w, momentum, count = vector(arena, "w"), vector(arena, "momentum"), scalar("count")
   if path then
     local source = safetensors.open(path .. "/model.safetensors")
     source:get("w"):read_tensor(w:tensor())
