@@ -76,22 +76,21 @@ function scan_value(found, text, i, depth)
   return to
 end
 
-local kept = setmetatable({}, { __mode = "k" }) -- places of texts that are changed again and again
-local keys = setmetatable({}, { __mode = "v" })
+local KEPT = 300
+local kept, count = {}, 0 -- places of texts, which are changed again and again; false: not JSON
 
 --- The places of a text's values, members and elements.
 -- @treturn ?table { values, items }; nil when the text is not JSON
 local function places(text)
-  local key = keys[text]
-  if key then
-    return kept[key].values and kept[key] or nil
+  if kept[text] == nil then
+    if count == KEPT then
+      kept, count = {}, 0
+    end
+    local found = { values = {}, items = {} }
+    kept[text] = scan_value(found, text, 1, 0) and found or false
+    count = count + 1
   end
-  local found = { values = {}, items = {} }
-  local to = scan_value(found, text, 1, 0)
-  key = {}
-  keys[text], kept[key] = key, to and found or {}
-  found.key = key
-  return to and found or nil
+  return kept[text] or nil
 end
 
 -- -- changes --------------------------------------------------------------------------------------

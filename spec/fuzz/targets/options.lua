@@ -3,7 +3,7 @@ local options = require("fsam.options")
 local train = require("fsam.train")
 
 local SEEDS = { "--lr\n1e-3\n--sam-type\nfisher-sam\n--rho\n0.05\n--batch-size\n8",
-  "CoLA\n--restore-file\nroberta\n--optimizer\nadam\n--freeze\nembed,bias\n--adam-betas\n(0.9,0.98)",
+  "CoLA\n--restore-file\nroberta\n--optimizer\nadam\n--freeze\nembed,bias\n--adam-betas=(0.9,0.98)",
   "--max-epoch=3\n--max_update\n10\n--seed\n7\n--no-save\n--dropout\n0.1\n--fp16\n--patience\n2" }
 
 local function words(spec)

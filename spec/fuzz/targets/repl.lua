@@ -5,9 +5,9 @@ local errors = require("fsam.errors")
 local repl = require("fsam.program.repl")
 local show = require("fsam.program.show")
 
-local SEEDS = { "= 1, 'a', {x = {y = {z = {1, 2, 3}}}}", "string.format", "fsam.", "for i = 1,
-  3 do",
-  "local t = {", "x = \"a\\n\\27[31m", "{1, 2, [5] = 3, ['a b'] = false, [true] = nil}", "os.ti",
+local SEEDS = { "= 1, 'a', {x = {y = {z = {1, 2, 3}}}}", "string.format", "fsam.",
+  "for i = 1, 3 do", "local t = {", "x = \"a\\n\\27[31m",
+  "{1, 2, [5] = 3, ['a b'] = false, [true] = nil}", "os.ti",
   "'/dev/sh", "return 0x7fLL, 1e400, -0, 2i", "function f(a, ...) return ... end", "-- [[ a" }
 
 -- Runs a chunk that can reach nothing, for a while.

@@ -37,8 +37,13 @@ return {
   end,
   start = function(folder)
     words.go({ "--save-dir", folder .. "/run", "--max-epoch", "1" })
+    return { count = 0 }
   end,
-  run = function(_, folder)
+  run = function(_, folder, state)
+    state.count = state.count + 1
+    if state.count % 50 == 0 then
+      collectgarbage() -- arenas are larger than they look to the collector
+    end
     files.make_folder(folder .. "/run/checkpoint_last")
     local ok, err = pcall(words.go, flags(folder), { pass = PASS })
     if not ok and err ~= stopped then
