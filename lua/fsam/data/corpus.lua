@@ -64,7 +64,8 @@ local function samples_of(row, file, path)
   local label = tasks.place(file, row.label)
   local read, noun, expected = (row.labels and class_reader or score_reader)(row)
   local samples = {}
-  for i, fields in ipairs(tsv.read(path, #file.columns, file.header and file.columns)) do
+  local rows = tsv.read(path, #file.columns, file.header and file.columns, file.ragged)
+  for i, fields in ipairs(rows) do
     local sample = { text = fields[text], pair = pair and fields[pair] }
     if label then
       sample.label = read(fields[label])

@@ -30,10 +30,11 @@ end
 -- @tparam string path
 -- @tparam integer columns expected in every row, the header's included
 -- @tparam[opt] {string,…} header names that the first line must have; that line is no row then
+-- @tparam[opt] boolean ragged rows with another number of columns are left out
 -- @treturn {{string,…,line=integer},…} rows of fields with their line number, from 1
 -- @raise one line with the path when the file cannot be read; with path and line when the header or
 --   the number of columns is another
-function M.read(path, columns, header)
+function M.read(path, columns, header, ragged)
   if file.kind(path) == "directory" then
     errors.raise("%s is a folder, expected a file", path)
   end
@@ -45,13 +46,13 @@ function M.read(path, columns, header)
   for line in text:gmatch("([^\n]*)\n") do
     number = number + 1
     local fields = split((line:gsub("\r$", "")))
-    if #fields ~= columns then
+    local fits = #fields == columns
+    if not fits and not (ragged and number > 1) then
       errors.raise("%s, line %d: got %d tab-separated columns, expected %d", path, number, #fields,
         columns)
-    end
-    if header and number == 1 then
+    elseif header and number == 1 then
       check_header(path, fields, header)
-    else
+    elseif fits then
       fields.line = number
       rows[#rows + 1] = fields
     end
