@@ -79,6 +79,24 @@ local function samples_of(row, file, path)
   return samples
 end
 
+--- Reads one file of a task.
+-- @tparam table row of tasks.lua
+-- @tparam string path
+-- @tparam string split which of the row's files it is like: "train", "dev", "test"
+-- @treturn table dataset
+-- @raise one line naming the file (and line) when it is missing, malformed or empty
+function M.file(row, path, split)
+  local file = row.files and row.files[split]
+  if not file then
+    errors.raise("%s has no %s samples", row.title, split)
+  end
+  local samples = samples_of(row, file, path)
+  if #samples == 0 then
+    errors.raise("%s has no samples", path)
+  end
+  return { samples = samples, labels = row.labels }
+end
+
 --- Reads one split of a folder.
 -- @tparam table row of tasks.lua
 -- @tparam string folder
@@ -96,11 +114,7 @@ function M.split(row, folder, split)
     errors.raise("%s does not exist; a %s folder has %s and %s", path, row.title,
       row.files.train.name, row.files.dev.name)
   end
-  local samples = samples_of(row, file, path)
-  if #samples == 0 then
-    errors.raise("%s has no samples", path)
-  end
-  return { samples = samples, labels = row.labels }
+  return M.file(row, path, split)
 end
 
 -- A label is a class of the row, or a number.

@@ -18,7 +18,8 @@
 --   files     by split: train and dev, and further ones (test). Each has a name in the folder, the
 --             names of its columns from left to right, header = true where its first line is these
 --             names, and ragged = true where rows with another number of columns are no
---             samples. train and dev have the label's column; the samples of another split
+--             samples. Where GLUE's server wants predictions for a split, answers is the name of
+--             that file. train and dev have the label's column; the samples of another split
 --             without it have no labels
 --   text, pair, label   the columns of the text, of the second text (nil: there is none), and of
 --             the label

@@ -129,7 +129,8 @@ end
 
 --- Reads a command line.
 -- @tparam {string,…} arguments the words after the program's name
--- @tparam table spec name, usage, summary, epilog; positional { name, metavar, help } or nil;
+-- @tparam table spec name, usage, summary, epilog; positional { name, metavar, help }, or a
+--   list of such, or nil;
 --   flags; profiles { { label, when = fn(typed) → boolean, values = { name → value or rule } }, … }
 --   (resolve.profiled has the rules); in_use, see resolve.resolve; task, see options/foreign.lua;
 --   check(options), which may raise, or add remarks to options.notes
@@ -162,8 +163,8 @@ function M.read(arguments, spec)
     given[name] = true
   end
   local options, origin, owned = resolve.resolve(spec, typed)
-  if spec.positional then
-    options[spec.positional.name] = typed[spec.positional.name]
+  for _, p in ipairs(resolve.positionals(spec)) do
+    options[p.name] = typed[p.name]
   end
   options.given, options.origin, options.owned = given, origin, owned
   options.notes, options.spec = {}, spec

@@ -8,7 +8,8 @@ require("fsam.data.tasks").define("cola", {
   files = {
     train = { name = "train.tsv", columns = LABELLED },
     dev = { name = "dev.tsv", columns = LABELLED },
-    test = { name = "test.tsv", header = true, columns = { "index", "sentence" } },
+    test = { name = "test.tsv", header = true, answers = "CoLA.tsv",
+      columns = { "index", "sentence" } },
   },
   text = "sentence", label = "label",
   labels = { "unacceptable", "acceptable" }, words = { "0", "1" },

@@ -8,7 +8,7 @@ require("fsam.data.tasks").define("mrpc", {
   files = {
     train = { name = "train.tsv", header = true, columns = LABELLED },
     dev = { name = "dev.tsv", header = true, columns = LABELLED },
-    test = { name = "test.tsv", header = true,
+    test = { name = "test.tsv", header = true, answers = "MRPC.tsv",
       columns = { "index", "#1 ID", "#2 ID", "#1 String", "#2 String" } },
   },
   text = "#1 String", pair = "#2 String", label = "Quality",

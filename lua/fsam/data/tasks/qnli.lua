@@ -9,7 +9,7 @@ require("fsam.data.tasks").define("qnli", {
   files = {
     train = { name = "train.tsv", header = true, columns = LABELLED },
     dev = { name = "dev.tsv", header = true, columns = LABELLED },
-    test = { name = "test.tsv", header = true, columns = TEXTS },
+    test = { name = "test.tsv", header = true, answers = "QNLI.tsv", columns = TEXTS },
   },
   text = "question", pair = "sentence", label = "label",
   labels = { "entailment", "not_entailment" },

@@ -8,7 +8,8 @@ require("fsam.data.tasks").define("qqp", {
   files = {
     train = { name = "train.tsv", header = true, ragged = true, columns = LABELLED },
     dev = { name = "dev.tsv", header = true, ragged = true, columns = LABELLED },
-    test = { name = "test.tsv", header = true, columns = { "id", "question1", "question2" } },
+    test = { name = "test.tsv", header = true, answers = "QQP.tsv",
+      columns = { "id", "question1", "question2" } },
   },
   text = "question1", pair = "question2", label = "is_duplicate",
   labels = { "not_duplicate", "duplicate" }, words = { "0", "1" },

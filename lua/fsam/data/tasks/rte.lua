@@ -9,7 +9,7 @@ require("fsam.data.tasks").define("rte", {
   files = {
     train = { name = "train.tsv", header = true, columns = LABELLED },
     dev = { name = "dev.tsv", header = true, columns = LABELLED },
-    test = { name = "test.tsv", header = true, columns = TEXTS },
+    test = { name = "test.tsv", header = true, answers = "RTE.tsv", columns = TEXTS },
   },
   text = "sentence1", pair = "sentence2", label = "label",
   labels = { "entailment", "not_entailment" },

@@ -8,7 +8,8 @@ require("fsam.data.tasks").define("sst2", {
   files = {
     train = { name = "train.tsv", header = true, columns = LABELLED },
     dev = { name = "dev.tsv", header = true, columns = LABELLED },
-    test = { name = "test.tsv", header = true, columns = { "index", "sentence" } },
+    test = { name = "test.tsv", header = true, answers = "SST-2.tsv",
+      columns = { "index", "sentence" } },
   },
   text = "sentence", label = "label",
   labels = { "negative", "positive" }, words = { "0", "1" },

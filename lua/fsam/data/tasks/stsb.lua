@@ -11,7 +11,7 @@ require("fsam.data.tasks").define("stsb", {
   files = {
     train = { name = "train.tsv", header = true, columns = SCORED },
     dev = { name = "dev.tsv", header = true, columns = SCORED },
-    test = { name = "test.tsv", header = true, columns = TEXTS },
+    test = { name = "test.tsv", header = true, answers = "STS-B.tsv", columns = TEXTS },
   },
   text = "sentence1", pair = "sentence2", label = "score",
   scores = { min = 0, max = 5 },
