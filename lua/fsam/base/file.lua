@@ -14,16 +14,29 @@ local ENOENT, ENOTDIR = 2, 20 -- on every system that we build on
 
 local file_out, writer_out = ffi.typeof("fsam_file *[1]"), ffi.typeof("fsam_writer *[1]")
 
+-- What Git LFS leaves in place of a large file that was not fetched: a short text.
+local LFS_POINTER = "version https://git-lfs.github.com/spec/"
+local LFS_MOST = 1024
+
+local function check_pointer(map, size, path)
+  if size > #LFS_POINTER and size <= LFS_MOST
+      and ffi.string(lib.fsam_file_data(map), #LFS_POINTER) == LFS_POINTER then
+    errors.raise("%s is a Git LFS pointer, not the file itself; fetch it with git lfs pull", path)
+  end
+end
+
 --- Maps a file for reading.
 -- @tparam string path
 -- @treturn cdata fsam_file, unmapped when it is collected
 -- @treturn number its size in bytes
--- @raise when it is not a readable file
+-- @raise when it is not a readable file, or stands for one that was not fetched
 function M.map(path)
   local out = file_out()
   check(lib.fsam_file_map(out, path))
   local map = ffi.gc(out[0], lib.fsam_file_unmap)
-  return map, tonumber(lib.fsam_file_size(map))
+  local size = tonumber(lib.fsam_file_size(map))
+  check_pointer(map, size, path)
+  return map, size
 end
 
 --- The whole content of a small file (a configuration, a vocabulary).

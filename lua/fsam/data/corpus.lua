@@ -5,9 +5,10 @@
 --
 -- A corpus is { name, train = dataset, dev = dataset, vocab }. vocab is a list of word pieces in
 -- the order of their ids; a corpus with one needs no pretrained model. A dataset is { samples,
--- labels }, where labels are the names of the classes, or nil. A sample is { text, pair, label,
--- group }: pair is the second text or nil; label is a class from 0, or a regression's number from 0
--- to 1; group is nil, or a kind of sample whose accuracy is reported by itself.
+-- labels, path, lines }: labels are the names of the classes, or nil; path is its file and lines
+-- the samples' places in it, or nil. A sample is { text, pair, label, group }: pair is the second text
+-- or nil; label is a class from 0, or a regression's number from 0 to 1; group is nil, or a kind of
+-- sample whose accuracy is reported by itself.
 --
 -- Owns: what the columns of a file mean, by the task's row (tasks.lua), and the messages about
 -- wrong ones. Leaves to others: lines and columns (tsv.lua), tokens and batches (task.lua).
@@ -58,12 +59,12 @@ local function score_reader(row)
   end, "score", ("a number from %g to %g"):format(min, max)
 end
 
--- The samples of a file, one for each of its rows.
+-- The samples of a file, one for each of its rows, and the numbers of their lines.
 local function samples_of(row, file, path)
   local text, pair = tasks.place(file, row.text), row.pair and tasks.place(file, row.pair)
   local label = tasks.place(file, row.label)
   local read, noun, expected = (row.labels and class_reader or score_reader)(row)
-  local samples = {}
+  local samples, lines = {}, {}
   local rows = tsv.read(path, #file.columns, file.header and file.columns, file.ragged)
   for i, fields in ipairs(rows) do
     local sample = { text = fields[text], pair = pair and fields[pair] }
@@ -74,9 +75,9 @@ local function samples_of(row, file, path)
           noun, fields[label], expected, label, file.header and "" or "; the file has no header")
       end
     end
-    samples[i] = sample
+    samples[i], lines[i] = sample, fields.line
   end
-  return samples
+  return samples, lines
 end
 
 --- Reads one file of a task.
@@ -90,11 +91,11 @@ function M.file(row, path, split)
   if not file then
     errors.raise("%s has no %s samples", row.title, split)
   end
-  local samples = samples_of(row, file, path)
+  local samples, lines = samples_of(row, file, path)
   if #samples == 0 then
     errors.raise("%s has no samples", path)
   end
-  return { samples = samples, labels = row.labels }
+  return { samples = samples, labels = row.labels, path = path, lines = lines }
 end
 
 --- Reads one split of a folder.

@@ -33,12 +33,20 @@ local function measure(samples)
   return tokens, longest
 end
 
--- Fills the rows of sample b from row `at` on; returns the row after the last.
-local function put_sample(batch, b, at, sample, position_offset)
-  local token_types = sample.token_types
+-- Fills the rows of sample b from row `at` on; returns the row after the last. Where positions
+-- begin after the padding's (RoBERTa), a pad id in a text has the padding's position and is not
+-- counted.
+local function put_sample(batch, b, at, sample, position_offset, pad_id)
+  local token_types, position = sample.token_types, position_offset
+  local uncounted = position_offset > 0 and pad_id or nil
   for i, id in ipairs(sample.ids) do
     batch.ids[at] = id
-    batch.positions[at] = position_offset + i - 1
+    if id == uncounted then
+      batch.positions[at] = position_offset - 1
+    else
+      batch.positions[at] = position
+      position = position + 1
+    end
     batch.token_types[at] = token_types and token_types[i] or 0
     batch.sample[at] = b
     at = at + 1
@@ -74,7 +82,7 @@ local function new_batch(samples, ordinals, options)
     batch.starts[b - 1] = at
     batch.ordinals[b - 1] = ordinals[b]
     put_label(batch, b - 1, sample.label)
-    at = put_sample(batch, b - 1, at, sample, options.position_offset or 0)
+    at = put_sample(batch, b - 1, at, sample, options.position_offset or 0, options.pad_id)
   end
   for b = #samples, capacity do
     batch.starts[b] = at

@@ -3,9 +3,11 @@
 --
 -- Owns: reading a file into rows, and the messages about malformed ones. Leaves to others: what the
 -- columns mean (corpus.lua). Both line endings are accepted, and so are a byte order mark and a
--- missing last newline.
+-- missing last newline; blank lines are no rows. Text that is not UTF-8 is an error: a model would
+-- be trained on other characters than the file's.
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
+local utf8 = require("fsam.base.utf8")
 
 local M = {}
 
@@ -15,6 +17,21 @@ local function split(line)
     fields[#fields + 1] = field
   end
   return fields
+end
+
+-- What spreadsheets call "Unicode text" begins with one of these marks.
+local UTF16 = { ["\255\254"] = true, ["\254\255"] = true }
+
+local function check_encoding(path, text)
+  if UTF16[text:sub(1, 2)] then
+    errors.raise("%s is UTF-16, expected UTF-8; convert it (iconv -f UTF-16 -t UTF-8)", path)
+  end
+  local at = utf8.fault(text)
+  if at then
+    local _, lines = text:sub(1, at):gsub("\n", "")
+    errors.raise("%s, line %d: byte 0x%02X is not UTF-8; if the file is ISO-8859-1, convert it "
+      .. "(iconv -f ISO-8859-1 -t UTF-8)", path, lines + 1, text:byte(at))
+  end
 end
 
 local function check_header(path, fields, names)
@@ -39,6 +56,7 @@ function M.read(path, columns, header, ragged)
     errors.raise("%s is a folder, expected a file", path)
   end
   local text = file.read(path):gsub("^\239\187\191", "")
+  check_encoding(path, text)
   if text ~= "" and text:sub(-1) ~= "\n" then
     text = text .. "\n"
   end
@@ -47,7 +65,8 @@ function M.read(path, columns, header, ragged)
     number = number + 1
     local fields = split((line:gsub("\r$", "")))
     local fits = #fields == columns
-    if not fits and not (ragged and number > 1) then
+    local left_out = not fits and (ragged and number > 1 or not line:find("[^ \r]"))
+    if not fits and not left_out then
       errors.raise("%s, line %d: got %d tab-separated columns, expected %d", path, number, #fields,
         columns)
     elseif header and number == 1 then

@@ -3,8 +3,9 @@
 --   model.weights  fsam.pass.views over params         model.device   fsam_device
 --   model.graph    graph:forward(tape) → logits [B,C]  model.count    how many weights
 --   model.pad_id, position_offset (the position of a sample's first token), max_positions (tokens
---   of the longest sample)
+--   of the longest sample), vocab_size
 --   model.announcements  lines that a user should see  model:save(folder)
+--   model.new_head  why the checkpoint's head was not used, or nil
 --
 -- Owns: putting configuration, parameters and graph together. Leaves to others: what a family is
 -- (fsam.models.families; `define(name, family)` adds one), training (fsam.train), asking a model
@@ -53,10 +54,9 @@ local function mark(list, o)
   end
 end
 
--- Seals the parameters of a configuration and builds the graph over them. The parameters have no
--- values yet. Returns the model, and its parameters as declared.
-local function build(config, o)
-  local list = declaration.list(config)
+-- Seals the parameters of a configuration, as declared, and builds the graph over them. The
+-- parameters have no values yet.
+local function build(config, o, list)
   mark(list, o)
   local sealed = params.new(o.device, list, { compute = o.precision == "bf16" and "bf16" or "f32" })
   local weights = views.new(sealed)
@@ -75,13 +75,18 @@ local function build(config, o)
     pad_id = config.pad_token_id,
     position_offset = offset,
     max_positions = config.max_position_embeddings - offset,
+    vocab_size = config.vocab_size,
     announcements = {},
-  }, Model), list
+  }, Model)
 end
 
 -- The configuration for o's labels, or for regression; unchanged when o has neither.
-local function with_task(config, o)
-  return (o.labels or o.regression) and config_of.with_labels(config, o.labels) or config
+local function with_task(config, o, source)
+  if o.labels or o.regression then
+    return config_of.with_labels(config, o.labels)
+  end
+  config_of.check_head(config, source)
+  return config
 end
 
 -- Adds lines about parts that the checkpoint lacks, and about its tensors that are not used.
@@ -90,11 +95,14 @@ local function announce(model, report, o)
     table.insert(model.announcements, reason .. "; it starts from random values (seed "
       .. (o.seed or 1) .. ", " .. (o.head_init or "fairseq") .. " initialisation)")
   end
+  table.insert(model.announcements, report.remark)
   local unexpected = report.unexpected
   if #unexpected > 0 then
-    table.insert(model.announcements, ("%d tensors of the file are not used: %s%s"):format(
-      #unexpected, table.concat(unexpected, ", ", 1, math.min(3, #unexpected)),
-      #unexpected > 3 and ", ..." or ""))
+    local count = #unexpected == 1 and "1 tensor of the file is" or #unexpected
+      .. " tensors of the file are"
+    table.insert(model.announcements, ("%s not used: %s%s"):format(count,
+      table.concat(unexpected, ", ", 1, math.min(3, #unexpected)), #unexpected > 3 and ", ..."
+      or ""))
   end
 end
 
@@ -115,8 +123,10 @@ function M.new(o)
     pad_token_id = o.pad_id,
     max_position_embeddings = o.max_position_embeddings,
   })
-  local model, list = build(with_task(config, o), o)
-  initialize.fill(model.params, model.config, list, o)
+  config = with_task(config, o, "the configuration")
+  local list = declaration.list(config)
+  local model = build(config, o, list)
+  initialize.fill(model.params, config, list, o)
   return model
 end
 
@@ -127,15 +137,20 @@ end
 -- @raise one line that names what is missing, broken or does not fit
 function M.load(o)
   local source = o.source or formats.open(o.path)
-  local config = config_of.check(source.config, source.config_path)
-  local model, list = build(with_task(config, o), o)
+  local file_config = config_of.check(source.config, source.config_path)
+  local config = with_task(file_config, o, source.config_path)
+  local list = declaration.list(config)
+  -- Before memory is taken, which a broken configuration may ask for without end.
+  local plan = matching.plan(source.tensors, file_config, list, o.labels)
+  local model = build(config, o, list)
   local sealed = model.params
-  local report = matching.assign(source.tensors, config, list, function(parameter, entry)
-    entry:read_tensor(sealed:master(sealed.by_name[parameter.name]))
+  plan:copy(function(parameter)
+    return sealed:master(sealed.by_name[parameter.name])
   end)
   source.tensors:close()
-  initialize.fill(sealed, model.config, report.fresh, o)
-  announce(model, report, o)
+  initialize.fill(sealed, config, plan.fresh, o)
+  model.new_head = plan.new_head
+  announce(model, plan, o)
   return model
 end
 

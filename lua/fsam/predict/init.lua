@@ -50,7 +50,7 @@ end
 -- What a row of logits says.
 local function answer(model, logits)
   local best = argmax(logits)
-  if not best or math.abs(logits[best]) == math.huge then
+  if not best then
     errors.raise("the model's logits are not finite numbers (%s): its weights are broken, or too "
       .. "large for the precision", table.concat(logits, ", "))
   end
@@ -79,8 +79,7 @@ function M.run(model, samples, batch_size)
     for k = first, math.min(first + batch_size - 1, #order) do
       list[#list + 1] = encoded[order[k]]
     end
-    local logits = model.pass:predict(packing.pack(list,
-      { pad_id = model.pad_id, position_offset = model.position_offset }))
+    local logits = model.pass:predict(packing.pack(list, model.packing))
     for k = 1, #list do
       answers[order[first + k - 1]] = answer(model, logits[k])
     end

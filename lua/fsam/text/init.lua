@@ -146,9 +146,6 @@ end
 -- @raise one line, when there is none or it is not supported
 function M.load(source)
   local vocabulary = type(source) == "table" and source.vocabulary or formats.vocabulary(source)
-  if not vocabulary then
-    errors.raise("%s: no such folder, so no tokenizer", file.bare(source))
-  end
   local found, kept = vocabulary.files, {}
   local config = {}
   if found.config then

@@ -67,6 +67,9 @@ local function batch_flags()
       help = "most tokens in a batch, counted as samples × longest" },
     { name = "max_positions", type = "integer", min = 1,
       help = "longest sample in tokens; default: what the model takes" },
+    { name = "shorten_method", type = "choice", choices = { "none", "truncate" }, default = "none",
+      help = "of longer samples; none: training leaves them out, validation refuses them; "
+        .. "truncate: cut their ends off" },
     { name = "max_train_samples", type = "integer", min = 1,
       help = "use only the first N training samples" },
     chosen("seed"),

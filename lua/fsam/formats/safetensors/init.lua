@@ -81,6 +81,19 @@ function Entry:read_bytes(dest, bytes)
   check(lib.fsam_file_read(dest, mapping(self), self.offset, bytes))
 end
 
+--- A row, as an entry of its own that reads the same file.
+-- @tparam integer i from 1 to the first size of the shape, of which there must be two or one
+-- @treturn table an entry of shape [the second size], or of one element
+function Entry:row(i)
+  local rows = self.shape[1]
+  local row = setmetatable({ name = self.name, dtype = self.dtype, source = self.source,
+    shape = { self.shape[2] }, elements = self.elements / rows, bytes = self.bytes / rows },
+    Entry)
+  row.offset = self.offset + (i - 1) * row.bytes
+  row.pointer = self.pointer + (i - 1) * row.bytes
+  return row
+end
+
 --- All values as a flat Lua table, row by row; for small tensors. BOOL becomes 0 and 1, integers
 -- beyond 2^53 lose digits.
 -- @treturn {number,…}
