@@ -355,6 +355,9 @@ int fsam_file_read_f32(float *out, const fsam_file *file, const char *type, int6
 /* Likewise all elements of t, wherever its memory is: an f32 tensor from these types, a tensor of
  * any type from its own ("F32", "BF16", "I32"). */
 int fsam_file_read_tensor(fsam_tensor *t, const fsam_file *file, const char *type, int64_t offset);
+/* How many of `count` numbers from `offset` on are infinite or NaN; 0 for a type of integers. */
+int fsam_file_not_finite(int64_t *out, const fsam_file *file, const char *type, int64_t offset,
+                         int64_t count);
 
 /* Writing with every byte checked: FSAM_EIO names the path and what the system said. */
 typedef struct fsam_writer fsam_writer;
@@ -362,6 +365,8 @@ int fsam_writer_open(fsam_writer **out, const char *path);
 int fsam_writer_write(fsam_writer *w, const void *data, int64_t bytes);
 /* Writes t's elements in t's own type, wherever its memory is. */
 int fsam_writer_tensor(fsam_writer *w, const fsam_tensor *t);
+/* How many numbers of the f32 and bf16 tensors written so far are infinite or NaN. */
+int64_t fsam_writer_not_finite(const fsam_writer *w);
 /* Flushes to the disk (fsync) and closes; frees w whatever happens. */
 int fsam_writer_close(fsam_writer *w);
 /* Closes without checks, after an error. NULL is fine. */

@@ -161,20 +161,10 @@ setup(function()
   assert(helper.shell(command(whole)) == 0)
   expected = outcome(whole)
   assert(expected.finished == true and expected["checkpoint_best/model.safetensors"])
-  -- Killed at the first change after the first checkpoint stands.
-  local names = calls_of(folder .. "/probe", {})
+  -- Killed right after the first checkpoint stands.
   local at
-  for n = #names, 1, -1 do
-    at = names[n] == "mkdir" and n or at
-    if names[n] == "rename" then
-      break
-    end
-  end
-  for n, name in ipairs(names) do
-    if name == "rename" then
-      at = n + 2
-      break
-    end
+  for n, name in ipairs(calls_of(folder .. "/probe", {})) do
+    at = at or name == "rename" and n + 2 or nil
   end
   assert.equal(128 + 9, (faulty(half, "kill", at, {})))
   helper.shell(("cp -a %s %s && rm %s/results.json"):format(whole, unfinished, unfinished))

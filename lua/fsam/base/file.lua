@@ -72,6 +72,12 @@ function Writer:tensor(tensor)
   self.written = self.written + width
 end
 
+--- How many numbers of the tensors so far are infinite or NaN.
+-- @treturn number
+function Writer:not_finite()
+  return tonumber(lib.fsam_writer_not_finite(self.handle))
+end
+
 --- Puts all bytes on the disk and closes; the writer cannot be used afterwards.
 -- @raise as `write`
 function Writer:close()

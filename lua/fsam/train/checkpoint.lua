@@ -128,11 +128,18 @@ function M.find(path)
   return folder.find(path)
 end
 
---- Finishes what a crash while saving interrupted, and makes sure that a save can begin.
+--- Finishes what a crash while saving interrupted, and clears what it left.
+-- @tparam string path
+-- @raise naming what is in the way
+function M.finish(path)
+  folder.prepare(path)
+end
+
+--- The same, and makes sure that a save can begin.
 -- @tparam string path
 -- @raise naming what is in the way, or that nothing can be written there
 function M.prepare(path)
-  folder.prepare(path)
+  M.finish(path)
   file.make_folder(path .. ".new")
   file.remove(path .. ".new")
 end
@@ -192,6 +199,26 @@ function M.trainer_of_run(path)
   local trainer = M.trainer(path)
   check(trainer, path .. "/trainer.json")
   return trainer
+end
+
+local function check_file(path)
+  local source = safetensors.open(path)
+  for _, name in ipairs(source.names) do
+    local broken = source:get(name):not_finite()
+    if broken > 0 then
+      errors.raise("%s: %d numbers of tensor %s are infinite or not numbers; a run cannot go on "
+        .. "from them, so give --restart, or move this checkpoint away", path, broken, name)
+    end
+  end
+  source:close()
+end
+
+--- Refuses a checkpoint whose weights or state are not finite.
+-- @tparam string path a complete checkpoint
+-- @raise naming the file and the tensor
+function M.check_finite(path)
+  check_file(path .. "/model.safetensors")
+  check_file(path .. "/state.safetensors")
 end
 
 --- Puts the optimizer's vectors, masks and scalars back.

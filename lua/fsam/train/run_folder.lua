@@ -95,6 +95,8 @@ local function finished_because(trainer, o)
   end
 end
 
+local CHECKPOINTS = { "checkpoint_last", "checkpoint_best" } -- a run goes on from one of them
+
 local function continue(run, o, path, name)
   local trainer = checkpoint.trainer_of_run(path)
   local old = differences(trainer.options, run:mathematics(), o)
@@ -106,13 +108,17 @@ local function continue(run, o, path, name)
   local why = finished_because(trainer, o)
   -- A run that was killed before its results were written goes on, and has only these to write.
   if why and results.complete(run:path("results.json"), trainer) then
+    for _, checkpoint_name in ipairs(CHECKPOINTS) do
+      pcall(checkpoint.finish, run:path(checkpoint_name)) -- what it needs is there already
+    end
     run.finished = ("%s is finished (%s); raise --max-epoch or --max-update to go on, or give "
       .. "--restart to begin anew"):format(run.folder, why)
+  else
+    checkpoint.check_finite(path)
   end
 end
 
--- All that a run writes into its folder beside the lock. A run goes on from one of CHECKPOINTS.
-local CHECKPOINTS = { "checkpoint_last", "checkpoint_best" }
+-- All that a run writes into its folder beside the lock.
 local OWN = { "train.log", "results.json", "results.json.new", "tuning.json" }
 for _, name in ipairs(CHECKPOINTS) do
   for _, suffix in ipairs({ "", ".new", ".old" }) do
