@@ -50,13 +50,18 @@ const char *fsam_error(void);
 int fsam_threads_set(int n);
 int fsam_threads(void);
 
-/* Instruction set in use: "generic", "avx2" or "avx512"; FSAM_ISA in the environment lowers it.
- * All give the same bits. */
+/* Instruction set in use: "generic", "avx2" or "avx512"; FSAM_ISA in the environment lowers it
+ * (fsam_device_open refuses other values of it). All give the same bits. */
 const char *fsam_isa(void);
 
 /* The unit that multiplies bf16 natively, by processor and matrix library: "amx", "avx512", or ""
  * (bf16 goes through f32, which is slow). */
 const char *fsam_bf16_unit(void);
+
+/* The matrix library, its version, and what in it decides about bits on this processor and in this
+ * environment ("oneDNN 2.6.3 avx512_core"). DNNL_MAX_CPU_ISA and its like change this text. Writes
+ * at most `bytes` bytes, with the final 0. */
+void fsam_matrix_library(char *out, int64_t bytes);
 
 /* Seconds of a monotonic clock. */
 double fsam_clock(void);

@@ -6,6 +6,7 @@
 
 #include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -217,4 +218,25 @@ int fsam__matmul_library_multiply(matmul_library *lib, const matmul_product *p, 
     status = dnnl_memory_set_data_handle(e->memory[i], data[i]);
   if (!status) status = dnnl_primitive_execute(e->primitive, lib->stream, count, arguments);
   return status ? failed("multiply", status) : 1;
+}
+
+/* oneDNN's names are cpu_isa_avx2, fpmath_mode_bf16. */
+static const char *without(const char *prefix, const char *name) {
+  const size_t n = strlen(prefix);
+  return strncmp(name, prefix, n) ? name : name + n;
+}
+
+/* The level that the library may use, which DNNL_MAX_CPU_ISA lowers; narrower registers by
+ * DNNL_CPU_ISA_HINTS; f32 products of fewer bits by DNNL_DEFAULT_FPMATH_MODE. Asking settles them.
+ */
+void fsam_matrix_library(char *out, int64_t bytes) {
+  const dnnl_version_t *v = dnnl_version();
+  dnnl_fpmath_mode_t mode = dnnl_fpmath_mode_strict;
+  dnnl_get_default_fpmath_mode(&mode);
+  const bool narrow = dnnl_get_cpu_isa_hints() != dnnl_cpu_isa_no_hints;
+  const bool strict = mode == dnnl_fpmath_mode_strict;
+  snprintf(out, (size_t)bytes, "oneDNN %d.%d.%d %s%s%s%s", v->major, v->minor, v->patch,
+           without("cpu_isa_", dnnl_cpu_isa2str(dnnl_get_effective_cpu_isa())),
+           narrow ? " prefer-ymm" : "", strict ? "" : " fpmath-",
+           strict ? "" : without("fpmath_mode_", dnnl_fpmath_mode2str(mode)));
 }

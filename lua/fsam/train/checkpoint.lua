@@ -76,7 +76,10 @@ end
 -- bits as never having stopped.
 -- @tparam table run device_name, precision
 function M.environment(run)
+  local library = ffi.new("char[?]", 256)
+  C.lib.fsam_matrix_library(library, 256)
   return {
+    matrix_library = ffi.string(library),
     version = ffi.string(C.lib.fsam_version()),
     instruction_set = ffi.string(C.lib.fsam_isa()),
     threads = C.lib.fsam_threads(),
@@ -263,9 +266,11 @@ end
 function M.remarks(trainer, loop)
   local lines, differ = {}, {}
   local now = M.environment(loop.run)
-  for _, name in ipairs({ "version", "instruction_set", "threads", "device", "precision" }) do
+  for _, name in ipairs({ "version", "instruction_set", "matrix_library", "threads", "device",
+    "precision" }) do
     local before = trainer.environment[name]
-    if before ~= now[name] then
+    -- Earlier versions did not write down the matrix library.
+    if before ~= now[name] and not (name == "matrix_library" and before == nil) then
       differ[#differ + 1] = ("%s %s, now %s"):format(name:gsub("_", " "), tostring(before),
         tostring(now[name]))
     end

@@ -1,5 +1,5 @@
---- An update whose result is not finite changes nothing, whoever made it; an ordinary update costs
--- no sweep more.
+--- An update whose result is not finite changes nothing, be it ours or a user's; an ordinary one
+-- costs no sweep more.
 local helper = require("spec.helper")
 local optim = require("fsam.optim")
 local sam = require("fsam.sam")
