@@ -2,6 +2,7 @@
  * between 2.x and 3.x. A primitive is made at the first call of a product, which takes 0.2 to 0.5
  * ms, and kept with its memory objects; a later call is a look-up, a few pointers and the
  * execution. */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "kernels/vendor/matmul.h"
 
 #include <oneapi/dnnl/dnnl.h>
@@ -9,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 /* With MAX_ENTRIES known products, all are dropped: one run has fewer shapes. */
 enum { SLOTS = 4096, MAX_ENTRIES = SLOTS / 2 };
@@ -156,6 +159,18 @@ static uint32_t hash(const matmul_product *p) {
   return (uint32_t)h % SLOTS;
 }
 
+/* oneDNN ends the program where memory ends while it makes a kernel, so a limit on the address
+ * space (ulimit -v) must leave it room. The first product also starts its threads. */
+static bool has_room(bool first) {
+  const size_t room = (size_t)(first ? 96 : 24) << 20;
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY) return true;
+  void *p = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return false;
+  munmap(p, room);
+  return true;
+}
+
 static int find(entry **out, matmul_library *lib, const matmul_product *p) {
   uint32_t slot = hash(p);
   for (; lib->slots[slot]; slot = (slot + 1) % SLOTS) {
@@ -166,6 +181,9 @@ static int find(entry **out, matmul_library *lib, const matmul_product *p) {
     forget_all(lib);
     slot = hash(p);
   }
+  if (!has_room(lib->count == 0))
+    return fsam__fail(FSAM_ENOMEM, "linear: the limit of the address space leaves oneDNN too "
+                                   "little memory; raise it (ulimit -v)");
   entry *e = calloc(1, sizeof *e);
   if (!e) return fsam__fail(FSAM_ENOMEM, "linear: no memory for a product");
   e->product = *p;
