@@ -102,6 +102,33 @@ describe("a run folder that cannot simply be gone on from", function()
     end
   end)
 
+  it("is refused where what a save would clear is not ours", function()
+    words.go({ "--save-dir", run, "--max-epoch", "1" })
+    for _, name in ipairs({ "checkpoint_last.new", "checkpoint_best.old" }) do
+      local path = run .. "/" .. name
+      for _, made in ipairs({ "mkdir %s && echo mine >%s/thesis.txt", "echo mine >%s # %s",
+        "ln -s /nowhere %s # %s" }) do
+        assert.equal(0, (helper.shell(made:format(path, path))))
+        refuses(path .. " is in the way: no save of ours has left it, so it is not removed; move "
+          .. "it away")
+        assert.is_not_nil(lfs.symlinkattributes(path, "mode"))
+        helper.remove_dir(path)
+      end
+    end
+  end)
+
+  it("goes on from a complete new checkpoint once the broken one is moved away", function()
+    words.go({ "--save-dir", run, "--max-epoch", "1" })
+    local last = run .. "/checkpoint_last"
+    helper.shell(("cp -r %s %s.new && echo '{' >%s/trainer.json"):format(last, last, last))
+    refuses(last .. " is not replaced; move it away to begin without it; then the complete "
+      .. last .. ".new takes its place")
+    assert(os.rename(last, run .. "/broken"))
+    local _, _, _, screen = words.go({ "--save-dir", run, "--max-epoch", "2" })
+    assert.matches("continued after update 8", screen, 1, true)
+    assert.is_nil(lfs.attributes(last .. ".new"))
+  end)
+
   it("is refused where trainer.json has numbers that cannot be", function()
     words.go({ "--save-dir", run, "--max-epoch", "1" })
     local path = run .. "/checkpoint_last/trainer.json"
