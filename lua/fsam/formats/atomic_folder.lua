@@ -57,7 +57,7 @@ end
 -- Fails unless the last file of an existing folder reads and parses.
 local function check_complete(path, last)
   local at = path .. "/" .. last
-  local kind = file.look(at)
+  local kind = file.kind(at)
   if kind ~= "file" then
     errors.raise("%s is in the way: it has no readable %s%s, so it is not replaced; move it away",
       path, last, kind and " (a " .. kind .. ")" or "")
@@ -72,7 +72,7 @@ local function check_complete(path, last)
 end
 
 local function is_own(path, name, last)
-  local kind = file.look(path)
+  local kind = file.kind(path)
   if kind and kind ~= "directory" then
     errors.raise("%s is in the way: a folder will be saved there, and this is a %s", name, kind)
   elseif not kind or is_empty(path) then
@@ -92,7 +92,7 @@ local function clear(path, last)
   local at, part = path .. "/" .. last, path .. "/" .. last .. ".part"
   if kind == "directory" and is_complete(path, last) then
     file.rename(at, part)
-  elseif kind ~= "directory" or not (file.look(part) or is_empty(path)) then
+  elseif kind ~= "directory" or not (file.kind(part) or is_empty(path)) then
     errors.raise("%s is in the way: no save of ours has left it, so it is not removed; move it "
       .. "away", path)
   end
@@ -115,13 +115,13 @@ function M.find(name, last)
   if ok and own then
     return name
   elseif not ok then
-    local whole = is_complete(name .. ".new", last) and file.look(name) == "directory"
+    local whole = is_complete(name .. ".new", last) and file.kind(name) == "directory"
     errors.raise("%s%s", tostring(own), whole and ("; then the complete %s.new takes its place")
       :format(name) or "")
   end
   -- A crash may cut the last file of NAME.new, and that alone: then it was never complete.
   local new, old = name .. ".new", name .. ".old"
-  if file.look(new .. "/" .. last) == "file" then
+  if file.kind(new .. "/" .. last) == "file" then
     file.read(new .. "/" .. last)
     if is_complete(new, last) then
       return new

@@ -133,7 +133,7 @@ local function lock(run)
   if held then
     errors.raise("another process is training in %s; wait for it, or give another --save-dir",
       run.folder)
-  elseif not run.lock and not file.look(run:path(".lock")) then
+  elseif not run.lock and not file.kind(run:path(".lock")) then
     errors.raise("cannot write in %s: %s; give another --save-dir", run.folder, reason)
   elseif not run.lock then
     table.insert(run.begin_notes, ("cannot lock %s (%s): start no second process there")
@@ -164,7 +164,7 @@ local function move_aside(run)
     if lfs.symlinkattributes(path, "mode") then
       if not aside then
         local number = 1
-        while file.look(run:path("old-" .. number)) do
+        while file.kind(run:path("old-" .. number)) do
           number = number + 1
         end
         aside = run:path("old-" .. number)
@@ -194,7 +194,7 @@ function M.open(options, precision)
     run.folder = options.save_dir and options.save_dir:gsub("(.)/+$", "%1")
   end
   if run.folder then
-    local kind = file.look(run.folder)
+    local kind = file.kind(run.folder)
     if kind and kind ~= "directory" then
       errors.raise("--save-dir %s is a %s, expected a folder", run.folder, kind)
     elseif kind then
