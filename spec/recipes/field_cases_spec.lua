@@ -1,5 +1,5 @@
--- Small inputs from the field, each with the right value or message. They lie beside the repository;
--- the specs of each room hold the same values on inputs of their own.
+--- Small inputs from the field, each with the right value or message. They lie beside the
+-- repository; the specs of each room hold the same values on inputs of their own.
 local h = require("spec.helper")
 
 -- case → what its output must show (`has`) and must not (`lacks`), as Lua patterns of the whole

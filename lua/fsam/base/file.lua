@@ -85,6 +85,12 @@ function Writer:tensor(tensor)
   self.written = self.written + width
 end
 
+--- How many numbers of the tensors so far are infinite or NaN.
+-- @treturn number
+function Writer:not_finite()
+  return tonumber(lib.fsam_writer_not_finite(self.handle))
+end
+
 --- Puts all bytes on the disk and closes; the writer cannot be used afterwards.
 -- @raise as `write`
 function Writer:close()
@@ -120,13 +126,6 @@ function M.write(path, text)
   end)
 end
 
---- What is at a path; links are followed.
--- @tparam string path
--- @treturn ?string "file", "directory" or another of lfs's modes; nil where there is nothing
-function M.kind(path)
-  return (lfs.attributes(path, "mode"))
-end
-
 --- A path without slashes at its end; "/" stays.
 -- @tparam string path
 -- @treturn string
@@ -134,11 +133,12 @@ function M.bare(path)
   return (path:gsub("(.)/+$", "%1"))
 end
 
---- What is at a path, where "cannot be seen" must not pass for "nothing there".
+--- What is at a path; links are followed. What cannot be seen does not pass for nothing there: a
+-- vocabulary or a checkpoint that is missed for a moment would silently be replaced by another.
 -- @tparam string path
--- @treturn ?string as `kind`; nil only when nothing is there
+-- @treturn ?string "file", "directory" or another of lfs's modes; nil only when nothing is there
 -- @raise naming the path, when the system does not answer (permission, a failing disk)
-function M.look(path)
+function M.kind(path)
   local kind, reason, number = lfs.attributes(path, "mode")
   if not kind and number ~= ENOENT and number ~= ENOTDIR then
     errors.raise("%s", reason)

@@ -45,6 +45,12 @@ function M.get(name)
   return register:get(name) or errors.unknown("optimizer", name, M.names())
 end
 
+--- Is it one of ours, not a user's?
+-- @treturn boolean
+function M.is_built_in(name)
+  return register:is_built_in(name)
+end
+
 --- All names, sorted.
 function M.names()
   return register:names()

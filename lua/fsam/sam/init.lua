@@ -73,6 +73,13 @@ function M.define(name, spec)
   register:define(name, sam_type)
 end
 
+--- Is a type one of ours, not a user's?
+-- @tparam string plain its name without fisher-
+-- @treturn boolean
+function M.is_built_in(plain)
+  return register:is_built_in(plain)
+end
+
 --- All names, plain and fisher-, sorted.
 function M.names()
   local names = register:names()

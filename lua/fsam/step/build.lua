@@ -6,6 +6,7 @@ local choice = require("fsam.step.choice")
 local compat = require("fsam.step.compat")
 local groups = require("fsam.step.groups")
 local masking = require("fsam.step.masking")
+local new_values = require("fsam.step.new_values")
 local optim = require("fsam.optim")
 local options = require("fsam.options")
 local policies = require("fsam.mask")
@@ -78,7 +79,8 @@ function M.prepare(o)
   local masks = t.masked and masking.new({ params = o.params, options = settings.mask, seed = seed,
     sampler = o.sampler, exclude_implied = origin and origin.mask_exclude ~= "command line" })
     or masking.NONE
-  return { params = o.params, seed = seed, base = base, base_s = base_s, s = s,
+  local extreme = new_values.always(base, t, settings)
+  return { params = o.params, seed = seed, extreme = extreme, base = base, base_s = base_s, s = s,
     settings = settings.step, type = compat.type(t, settings.compat),
     masking = compat.masking(masks, settings.compat),
     compat = compat.new(settings.step, settings.compat) }

@@ -17,7 +17,8 @@
 -- is the sum of the groups' shares.
 --
 -- Owns: this order, and that a step happens whole or not at all. Nothing persistent changes before
--- every loss and norm is known to be finite; then one commit changes everything. Leaves to others:
+-- every loss and norm is known to be finite, and where it is in doubt what the update makes
+-- (new_values.lua); then one commit changes everything. Leaves to others:
 -- what the parts compute (fsam.sam, fsam.optim, fsam.mask), and the rest of the room: passes.lua
 -- runs passes, masking.lua makes masks, groups.lua divides the samples, working_copy.lua rounds,
 -- observe.lua lets others look on.
@@ -30,6 +31,7 @@ local errors = require("fsam.errors")
 local finite = require("fsam.step.finite")
 local groups = require("fsam.step.groups")
 local layer_decay = require("fsam.step.layer_decay")
+local new_values = require("fsam.step.new_values")
 local observe = require("fsam.step.observe")
 local ranks = require("fsam.ranks")
 local source_line = require("fsam.base.source_line")
@@ -134,14 +136,14 @@ local function direction(self, s, passes, info)
   end
   local norm = passes:norm(d:norm(), "the update direction's norm")
   self.params:flush()
-  passes:check()
+  info.largest = passes:check()
   info.dnorm = norm:read()
   passes.observer:measured(info)
   return clip(d, norm, self.compat.clip_norm)
 end
 
 -- update(s), or the base's, from w and d; after(s) joins it; c ← round(w) in the same program.
-local function update(self, s, passes, d)
+local function update(self, s, passes, d, info)
   local t, params = self.type, self.params
   set(self.base_s, "g", d)
   set(s, "d", d)
@@ -151,7 +153,9 @@ local function update(self, s, passes, d)
     t.after(s)
   end
   local w = self.rates and layer_decay.apply(self.rates, before, params.w.now, u) or params.w - u
-  self.working:rest(s.step + 1, params.w:set(w))
+  w = params.w:set(w)
+  new_values.check(self.extreme, params, s.lr, info.largest)
+  self.working:rest(s.step + 1, w)
   passes.observer:updated()
   self.masking:keep()
   params:commit()
@@ -189,7 +193,7 @@ local function take(self, o, passes)
   view.begin(s, now, passes)
   gradients(self, s, passes)
   local d = direction(self, s, passes, info)
-  update(self, s, passes, d)
+  update(self, s, passes, d, info)
   info.rho = (t.ascend or t.explore) and view.get(s, "rho") or nil
   info.clipped = self.compat:clipped(info.gnorm, info.dnorm)
   info.mask = self.masking:report()

@@ -362,6 +362,21 @@ function Params:touch(vector)
   storage.touch(vector)
 end
 
+--- What the sets that wait for the end of the step will make.
+-- @treturn {table,…} each: name; size, a scalar that is finite only where all of the value is: a
+--   vector's norm, or the scalar itself
+function Params:waiting()
+  local list = {}
+  for _, leaf in ipairs(self.queue:persistent_sets()) do
+    local class = leaf.storage.class
+    if class == code.F32 or class == code.CELLS then
+      list[#list + 1] = { name = leaf.storage.name,
+        size = class == code.F32 and leaf:norm() or leaf + 0 }
+    end
+  end
+  return list
+end
+
 --- Runs everything and ends the step.
 function Params:commit()
   self.queue:commit()
