@@ -146,6 +146,23 @@ function M.kind(path)
   return kind
 end
 
+--- What is in a folder.
+-- @tparam string path
+-- @treturn {string,…} names, sorted, without "." and ".."
+-- @raise one line with the path, when it cannot be read
+function M.entries(path)
+  local ok, next_entry, handle = pcall(lfs.dir, path)
+  if not ok then -- lfs puts a place in our code before what the system says
+    errors.raise("%s", (tostring(next_entry):gsub("^[^\n]-%.lua:%d+: ", "")))
+  end
+  local names = {}
+  for entry in next_entry, handle do -- to its end, which closes it
+    names[#names + 1] = entry ~= "." and entry ~= ".." and entry or nil
+  end
+  table.sort(names)
+  return names
+end
+
 --- The folder that a path is in.
 -- @tparam string path without a slash at its end
 -- @treturn string "." for a name alone

@@ -29,15 +29,7 @@ local function is_complete(path, last)
 end
 
 local function is_empty(path)
-  local count = 0
-  local ok, next_entry, handle = pcall(lfs.dir, path)
-  if not ok then
-    errors.raise("%s", tostring(next_entry))
-  end
-  for entry in next_entry, handle do -- to its end, which closes it
-    count = count + (entry ~= "." and entry ~= ".." and 1 or 0)
-  end
-  return count == 0
+  return #file.entries(path) == 0
 end
 
 --- The complete folder to read for NAME, whether or not a crash interrupted a save.
@@ -96,8 +88,8 @@ local function clear(path, last)
     errors.raise("%s is in the way: no save of ours has left it, so it is not removed; move it "
       .. "away", path)
   end
-  for entry in lfs.dir(path) do
-    if entry ~= "." and entry ~= ".." and entry ~= last .. ".part" then
+  for _, entry in ipairs(file.entries(path)) do
+    if entry ~= last .. ".part" then
       file.remove(path .. "/" .. entry)
     end
   end
@@ -150,15 +142,13 @@ end
 
 --- Puts a folder on the disk, with the files and folders in it.
 local function sync_tree(path)
-  for entry in lfs.dir(path) do
-    if entry ~= "." and entry ~= ".." then
-      local inner = path .. "/" .. entry
-      local kind = lfs.symlinkattributes(inner, "mode")
-      if kind == "directory" then
-        sync_tree(inner)
-      elseif kind == "file" then
-        file.sync(inner)
-      end
+  for _, entry in ipairs(file.entries(path)) do
+    local inner = path .. "/" .. entry
+    local kind = lfs.symlinkattributes(inner, "mode")
+    if kind == "directory" then
+      sync_tree(inner)
+    elseif kind == "file" then
+      file.sync(inner)
     end
   end
   file.sync(path)

@@ -30,7 +30,7 @@ end
 local function fresh_folder(base)
   file.make_folder("runs")
   local last = 0
-  for entry in lfs.dir("runs") do
+  for _, entry in ipairs(file.entries("runs")) do
     local number = entry:match("^" .. base:gsub("%p", "%%%0") .. "%-(%d+)$")
     last = math.max(last, tonumber(number or 0))
   end
