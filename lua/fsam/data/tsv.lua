@@ -4,8 +4,10 @@
 -- Owns: reading a file into rows, and the messages about malformed ones. Leaves to others: what the
 -- columns mean (corpus.lua). Both line endings are accepted, and so are a byte order mark and a
 -- missing last newline.
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -58,5 +60,11 @@ function M.read(path, columns, header)
   end
   return rows
 end
+arguments.guard("fsam.data.tsv", M, {
+  read = { arguments.arg("path", schema.string), arguments.arg("columns", schema.integer(1)),
+    arguments.arg("header", function(value, place)
+      return value and schema.list(schema.string)(value, place) or nil -- false: there is none
+    end) },
+})
 
 return M
