@@ -176,7 +176,7 @@ local TENSOR = arguments.where(M.is, "a tensor")
 local SHAPE = arguments.arg("shape", schema.list(schema.integer(1), 1))
 local NAME = arguments.arg("name", optional(schema.string))
 
-arguments.guard("fsam.tensor", M, { new = {
+arguments.guard("fsam.tensor", M, { is = { arguments.arg("value", arguments.any) }, new = {
   arguments.arg("arena", arguments.where(function(value)
     return ffi.istype("fsam_arena *", value) and value ~= nil
   end, "an arena, of fsam.device.arena")),

@@ -11,8 +11,10 @@
 --
 -- Owns: what the columns of a file mean, by the task's row (tasks.lua), and the messages about
 -- wrong ones. Leaves to others: lines and columns (tsv.lua), tokens and batches (task.lua).
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local files = require("fsam.base.file")
+local schema = require("fsam.base.schema")
 local tasks = require("fsam.data.tasks")
 local tsv = require("fsam.data.tsv")
 
@@ -155,5 +157,12 @@ function M.open(row, path)
   corpus.name = corpus.name or row.built_in.name
   return M.check(row, corpus)
 end
+local ROW, PATH = arguments.arg("row", arguments.object("a row, of fsam.data.tasks.get",
+  { title = "string", metrics = "table" })), arguments.arg("path", schema.string)
+arguments.guard("fsam.data.corpus", M, {
+  open = { ROW, arguments.arg("path", arguments.optional(schema.string)) },
+  split = { ROW, PATH, arguments.arg("split", schema.string) },
+  check = { ROW, arguments.arg("corpus", arguments.table) },
+})
 
 return M

@@ -30,9 +30,11 @@
 --   built_in  the corpus without DATA: { name =, generate = function() return corpus end }
 --   title     the task's name in messages; default: the name it is defined by
 
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local metrics = require("fsam.data.metrics")
 local registry = require("fsam.base.registry")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -189,6 +191,12 @@ M.define("cola", {
       return require("fsam.data.acceptability").generate()
     end,
   },
+})
+local NAME = arguments.arg("name", schema.string)
+arguments.guard("fsam.data.tasks", M, {
+  define = { NAME, arguments.arg("row", arguments.table) }, get = { NAME }, names = {},
+  place = { arguments.arg("file", schema.record({ columns = schema.list(schema.string) })),
+    arguments.arg("column", schema.string) },
 })
 
 return M

@@ -24,14 +24,14 @@ local choose_places = arguments.within(packing.choose)
 local Pass = {}
 Pass.__index = Pass
 
-local optional, whole = arguments.optional, schema.integer(0)
+local optional, natural = arguments.optional, schema.integer(0)
 local LIST = schema.list(packing.shape)
 local check_request = arguments.checker("evaluate", {
   arguments.fields({
     into = optional(storage.is_target), backward = optional(schema.boolean),
-    choice = optional(schema.list(whole)), skip = optional(arguments.table),
+    choice = optional(schema.list(natural)), skip = optional(arguments.table),
     mean_over = optional(schema.number(0)), accumulate = optional(schema.boolean),
-    alone = optional(schema.boolean), batches = optional(LIST), draw = optional(whole),
+    alone = optional(schema.boolean), batches = optional(LIST), draw = optional(natural),
   }),
 })
 
@@ -242,8 +242,8 @@ end
 -- @treturn function evaluate
 function Pass:bind(o)
   local draws = 0
-  return function(request)
-    check_request(request)
+  return function(request, ...)
+    check_request(request, ...)
     check_into(self, request)
     local list = request.batches or o.batches
     if request.choice then
@@ -297,16 +297,16 @@ Pass.model_shape = arguments.object("a model, of fsam.models.new or fsam.models.
 
 arguments.guard("fsam.pass", Pass, {
   new = { arguments.fields({ model = Pass.model_shape,
-    loss = optional(schema.one_of({ "cross_entropy", "mse" })), seed = optional(whole),
+    loss = optional(schema.one_of({ "cross_entropy", "mse" })), seed = optional(natural),
     dropout_rng = optional(schema.one_of({ "shared", "fresh" })),
     ranks = optional(ranks.shape) }) },
-  bind = { self = PASS, arguments.fields({ step = whole, batches = LIST,
+  bind = { self = PASS, arguments.fields({ step = natural, batches = LIST,
     training = optional(schema.boolean) }) },
   predict = { self = PASS, arguments.arg("batch", packing.shape) },
   memory = { self = PASS },
   run = { self = PASS, arguments.arg("batches", LIST), arguments.fields({
     training = optional(schema.boolean),
-    key = schema.closed({ seed = whole, step = whole, draw = whole }),
+    key = schema.closed({ seed = natural, step = natural, draw = natural }),
     gradients = optional(arguments.table), mean_over = optional(schema.number(0)),
     ranks = optional(ranks.shape) }) },
 })

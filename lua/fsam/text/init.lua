@@ -123,8 +123,8 @@ local function load_ids(where, merges_path, config, kept)
       merges[#merges + 1] = { left, right }
     end
   end
-  return arguments.within(M.bpe)({ name = where, ids = ids, merges = merges, config = config, files = kept,
-    add_prefix_space = config.add_prefix_space })
+  return arguments.within(M.bpe)({ name = where, ids = ids, merges = merges, config = config,
+    files = kept, add_prefix_space = config.add_prefix_space })
 end
 
 -- A JSON object of a file, and the file's bytes.
@@ -170,16 +170,16 @@ function M.load(source)
     .. "vocab.json with merges.txt)", vocabulary.where)
 end
 local optional = arguments.optional
-local config, files = optional(arguments.table), optional(schema.map(schema.string))
+local config, kept = optional(arguments.table), optional(schema.map(schema.string))
 local flag = optional(schema.boolean)
 
 arguments.guard("fsam.text", M, {
   wordpiece = { arguments.fields({ vocab = schema.list(schema.string, 1), lowercase = flag,
-    strip_accents = flag, chinese = flag, config = config, files = files,
+    strip_accents = flag, chinese = flag, config = config, files = kept,
     name = optional(schema.string) }) },
   bpe = { arguments.fields({ ids = schema.map(schema.integer(0)), merges =
     schema.list(schema.list(schema.string, 2)), add_prefix_space = flag, config = config,
-    files = files, name = optional(schema.string) }) },
+    files = kept, name = optional(schema.string) }) },
   load = { arguments.arg("path", schema.either("a path, or a source of fsam.formats.open",
     schema.string, arguments.object("", { vocabulary = "table" }))) },
 })

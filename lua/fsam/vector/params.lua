@@ -403,7 +403,7 @@ function Params:__tostring()
   return ("%s weights in %d parameters   w c g   (state: %s)"):format(show.amount(self.count),
     #self.parameters, #names > 0 and table.concat(names, ", ") or "none")
 end
-local optional, whole = arguments.optional, schema.integer(0)
+local optional = arguments.optional
 local PARAMS = arguments.object("a model's params, of fsam.params.new",
   { queue = "table", parameters = "table", w = "table" })
 local NAME, VECTOR = arguments.arg("name", schema.string), arguments.arg("vector",
