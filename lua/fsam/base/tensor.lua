@@ -173,7 +173,7 @@ end
 
 local optional, whole = arguments.optional, schema.integer(0)
 local TENSOR = arguments.where(M.is, "a tensor")
-local SHAPE = arguments.arg("shape", schema.list(schema.integer(1), 1))
+local SHAPE = arguments.arg("shape", schema.list(whole, 1))
 local NAME = arguments.arg("name", optional(schema.string))
 
 arguments.guard("fsam.tensor", M, { is = { arguments.arg("value", arguments.any) }, new = {
