@@ -6,14 +6,16 @@
 -- A corpus is { name, train = dataset, dev = dataset, vocab }. vocab is a list of word pieces in
 -- the order of their ids; a corpus with one needs no pretrained model. A dataset is { samples,
 -- labels, path, lines }: labels are the names of the classes, or nil; path is its file and lines
--- the samples' places in it, or nil. A sample is { text, pair, label, group }: pair is the second text
--- or nil; label is a class from 0, or a regression's number from 0 to 1; group is nil, or a kind of
--- sample whose accuracy is reported by itself.
+-- the samples' places in it, or nil. A sample is { text, pair, label, group }: pair is the second
+-- text or nil; label is a class from 0, or a regression's number from 0 to 1; group is nil, or a
+-- kind of sample whose accuracy is reported by itself.
 --
 -- Owns: what the columns of a file mean, by the task's row (tasks.lua), and the messages about
 -- wrong ones. Leaves to others: lines and columns (tsv.lua), tokens and batches (task.lua).
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local files = require("fsam.base.file")
+local schema = require("fsam.base.schema")
 local tasks = require("fsam.data.tasks")
 local tsv = require("fsam.data.tsv")
 
@@ -171,5 +173,13 @@ function M.open(row, path)
   corpus.name = corpus.name or row.built_in.name
   return M.check(row, corpus)
 end
+local ROW, PATH = arguments.arg("row", arguments.object("a row, of fsam.data.tasks.get",
+  { title = "string", metrics = "table" })), arguments.arg("path", schema.string)
+arguments.guard("fsam.data.corpus", M, {
+  open = { ROW, arguments.arg("path", arguments.optional(schema.string)) },
+  split = { ROW, PATH, arguments.arg("split", schema.string) },
+  file = { ROW, PATH, arguments.arg("split", schema.string) },
+  check = { ROW, arguments.arg("corpus", arguments.table) },
+})
 
 return M

@@ -8,8 +8,10 @@
 --
 -- Letters: T tokens (capacity), B samples (capacity). All arrays are int32 and 0-based.
 
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local ffi = require("fsam.C").ffi
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -139,5 +141,22 @@ function M.choose(batch, chosen)
   end
   return new_batch(samples, ordinals, batch.options)
 end
+local optional, whole = arguments.optional, schema.integer(0)
+local IDS = schema.list(whole, 1)
+local SAMPLE = schema.closed({ ids = IDS, token_types = optional(schema.list(whole)),
+  label = optional(schema.number()), group = optional(arguments.any) })
+local OPTIONS = { pad_id = whole, position_offset = optional(whole),
+  token_bucket = optional(schema.integer(1)), sample_bucket = optional(schema.integer(1)),
+  first_ordinal = optional(whole), regression = optional(schema.boolean) }
+
+--- The shape of a host batch (fsam.base.schema).
+M.shape = arguments.object("a host batch, of fsam.data.packing.pack",
+  { tokens = "number", samples = "number", list = "table", ids = "cdata", starts = "cdata" })
+
+arguments.guard("fsam.data.packing", M, {
+  pack = { arguments.arg("samples", schema.list(SAMPLE, 1)), arguments.fields(OPTIONS) },
+  choose = { arguments.arg("batch", M.shape),
+    arguments.arg("chosen", schema.list(schema.integer(1), 1)) },
+})
 
 return M

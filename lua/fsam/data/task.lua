@@ -5,6 +5,7 @@
 -- tasks.lua), reading samples (corpus.lua), rules of order (order.lua), packing (packing.lua).
 
 local argmax = require("fsam.base.argmax")
+local arguments = require("fsam.base.arguments")
 local bit = require("bit")
 local errors = require("fsam.errors")
 local metrics = require("fsam.data.metrics")
@@ -12,8 +13,11 @@ local order = require("fsam.data.order")
 local packing = require("fsam.data.packing")
 local ranks = require("fsam.ranks")
 local sampling = require("fsam.data.sampling")
+local schema = require("fsam.base.schema")
 
 local M = {}
+
+local pack = arguments.within(packing.pack)
 
 local Task = {}
 Task.__index = Task
@@ -163,7 +167,7 @@ function Task:pack(samples, first_ordinal)
   for key, value in pairs(self.packing) do
     o[key] = value
   end
-  return packing.pack(samples, o)
+  return pack(samples, o)
 end
 
 --- The steps of an epoch. Each is a list of batches of sample indices: update_freq micro-batches
@@ -292,5 +296,19 @@ function Task:check_same(trainer, folder)
       self.fingerprint)
   end
 end
+local optional, whole = arguments.optional, schema.integer(0)
+local dataset = schema.record({ samples = schema.list(arguments.table, 1) })
+
+arguments.guard("fsam.data.task", M, {
+  new = { arguments.fields({
+    row = schema.record({ metrics = schema.list(schema.string, 1),
+      labels = optional(schema.list(schema.string)) }),
+    corpus = schema.record({ name = schema.string, train = dataset, dev = dataset }),
+    tokenizer = arguments.object("a tokenizer, of fsam.text", { encode = "function" }),
+    model = schema.record({ pad_id = whole, position_offset = whole,
+      max_positions = schema.integer(1) }),
+    options = schema.record({ seed = whole }), ranks = optional(ranks.shape),
+  }) },
+})
 
 return M

@@ -32,9 +32,11 @@
 --   built_in  the corpus without DATA: { name =, generate = function() return corpus end }
 --   title     the task's name in messages; default: the name it is defined by
 
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local metrics = require("fsam.data.metrics")
 local registry = require("fsam.base.registry")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -172,5 +174,12 @@ end
 function M.names()
   return rows:names()
 end
+
+local NAME = arguments.arg("name", schema.string)
+arguments.guard("fsam.data.tasks", M, {
+  define = { NAME, arguments.arg("row", arguments.table) }, get = { NAME }, names = {},
+  place = { arguments.arg("file", schema.record({ columns = schema.list(schema.string) })),
+    arguments.arg("column", schema.string) },
+})
 
 return M

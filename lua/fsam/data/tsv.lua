@@ -5,8 +5,10 @@
 -- columns mean (corpus.lua). Both line endings are accepted, and so are a byte order mark and a
 -- missing last newline; blank lines are no rows. Text that is not UTF-8 is an error: a model would
 -- be trained on other characters than the file's.
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
+local schema = require("fsam.base.schema")
 local utf8 = require("fsam.base.utf8")
 
 local M = {}
@@ -78,5 +80,11 @@ function M.read(path, columns, header, ragged)
   end
   return rows
 end
+arguments.guard("fsam.data.tsv", M, {
+  read = { arguments.arg("path", schema.string), arguments.arg("columns", schema.integer(1)),
+    arguments.arg("header", function(value, place)
+      return value and schema.list(schema.string)(value, place) or nil -- false: there is none
+    end), arguments.arg("ragged", arguments.optional(schema.boolean)) },
+})
 
 return M

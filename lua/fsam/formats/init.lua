@@ -9,8 +9,10 @@
 -- Owns: recognising a format. Leaves to others: what a configuration and names of tensors mean
 -- (fsam.models). A new format is a file with `recognises(path, kind)`, `vocabulary(path)` and
 -- `open(path)`, and a row in FORMATS.
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -90,5 +92,7 @@ function M.vocabulary(path)
   local format = format_of(path)
   return format and format.vocabulary(path) or refuse(path)
 end
+local PATH = arguments.arg("path", schema.string)
+arguments.guard("fsam.formats", M, { exists = { PATH }, open = { PATH }, vocabulary = { PATH } })
 
 return M

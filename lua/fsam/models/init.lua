@@ -11,8 +11,10 @@
 -- (fsam.models.families; `define(name, family)` adds one), training (fsam.train), asking a model
 -- about texts (fsam.models.predictor).
 local architectures = require("fsam.models.architectures")
+local arguments = require("fsam.base.arguments")
 local config_of = require("fsam.models.config")
 local declaration = require("fsam.models.declaration")
+local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local families = require("fsam.models.families")
 local formats = require("fsam.formats")
@@ -22,6 +24,8 @@ local matching = require("fsam.models.matching")
 local numbers = require("fsam.base.numbers")
 local params = require("fsam.vector.params")
 local pieces = require("fsam.vector.pieces")
+local schema = require("fsam.base.schema")
+local source_line = require("fsam.base.source_line")
 local views = require("fsam.pass.views")
 
 local M = { define = families.define }
@@ -118,6 +122,10 @@ end
 -- @raise one line for a configuration or an arch that does not exist, or a piece of a name that
 --   matches nothing
 function M.new(o)
+  if not (o.config or o.arch) then
+    source_line.fail_at(source_line.users(), "fsam.models.new: arch or config is missing (%s)",
+      table.concat(architectures.names(), ", "))
+  end
   local config = o.config or architectures.config(o.arch, {
     vocab_size = o.vocab_size,
     pad_token_id = o.pad_id,
@@ -136,6 +144,9 @@ end
 -- @treturn table the model
 -- @raise one line that names what is missing, broken or does not fit
 function M.load(o)
+  if not (o.source or o.path) then
+    source_line.fail_at(source_line.users(), "fsam.models.load: path or source is missing")
+  end
   local source = o.source or formats.open(o.path)
   local file_config = config_of.check(source.config, source.config_path)
   local config = with_task(file_config, o, source.config_path)
@@ -172,5 +183,38 @@ function Model:__tostring()
     config.num_hidden_layers, config.hidden_size, numbers.millions(self.count),
     #self.params.parameters)
 end
+local optional, probability = arguments.optional, arguments.optional(schema.number(0, 1))
+local names = optional(schema.list(schema.string))
+local COMMON = { device = devices.shape, labels = names, regression = optional(schema.boolean),
+  seed = optional(schema.integer(0, 2 ^ 32 - 1)),
+  precision = optional(schema.one_of({ "fp32", "bf16" })),
+  head_init = optional(schema.one_of({ "fairseq", "hf" })), freeze = names, no_decay = names,
+  no_decay_implied = optional(schema.boolean), dropout = probability,
+  attention_dropout = probability, pooler_dropout = probability }
+
+local function common_and(more)
+  local all = {}
+  for _, from in ipairs({ COMMON, more }) do
+    for key, shape in pairs(from) do
+      all[key] = shape
+    end
+  end
+  return arguments.fields(all)
+end
+
+local MODEL = arguments.object("a model, of fsam.models.new or fsam.models.load",
+  { params = "table", config = "table", weights = "table" })
+local size = optional(schema.integer(0))
+
+arguments.guard("fsam.models", M, {
+  new = { common_and({ arch = optional(schema.string), vocab_size = size, pad_id = size,
+    max_position_embeddings = size, config = optional(arguments.object(
+      "a configuration (fsam.models.config)", { family = "table", model_type = "string" })) }) },
+  load = { common_and({ path = optional(schema.string), source = optional(arguments.object(
+    "a source, of fsam.formats.open", { config = "table", tensors = "table" })) }) },
+})
+arguments.guard("model:", Model, {
+  save = { self = MODEL, arguments.arg("folder", schema.string) },
+})
 
 return M

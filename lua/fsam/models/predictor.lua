@@ -4,11 +4,13 @@
 -- (fsam.pass).
 local Pass = require("fsam.pass")
 local argmax = require("fsam.base.argmax")
+local arguments = require("fsam.base.arguments")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local formats = require("fsam.formats")
 local models = require("fsam.models")
 local packing = require("fsam.data.packing")
+local schema = require("fsam.base.schema")
 local text = require("fsam.text")
 
 -- Probabilities of one row of logits.
@@ -123,13 +125,26 @@ local function predict(model, sentence, pair)
     labels = model.config.labels }, Prediction)
 end
 
+local optional = arguments.optional
+local TEXT, PAIR = arguments.arg("text", schema.string),
+  arguments.arg("pair", optional(schema.string))
+local MODEL = arguments.object("a model, of fsam.load",
+  { tokenizer = "table", pass = "table", params = "table" })
+predict = arguments.declare("model:predict", { self = MODEL, TEXT, PAIR }, predict)
+gradient = arguments.declare("model:gradient", { self = MODEL, TEXT, arguments.arg("label",
+  schema.either("a label's name or number", schema.string, schema.number())), PAIR }, gradient)
+
 --- Loads a checkpoint.
 -- @tparam string path what fsam.formats opens, such as a run's folder
 -- @tparam[opt] table o device ("auto"), precision ("fp32"), seed and freeze as for fsam.models.load
 -- @treturn table the model (fsam.models), with tokenizer, pass, predict(text[, pair]) and
 --   gradient(text, label[, pair])
 -- @raise as fsam.models.load and fsam.text.load
-return function(path, o)
+return arguments.declare("fsam.load", {
+  arguments.arg("path", schema.string),
+  arguments.optional_fields({ device = optional(schema.string), precision = optional(schema.string),
+    seed = optional(schema.integer(0)), freeze = optional(schema.list(schema.string)) }),
+}, function(path, o)
   o = o or {}
   local source = formats.open(path)
   local device = devices.open(o.device or "auto")
@@ -141,4 +156,4 @@ return function(path, o)
   model.pass = Pass.new({ model = model, loss = is_regression(model) and "mse" or nil })
   model.predict, model.gradient = predict, gradient
   return model
-end
+end)

@@ -14,9 +14,11 @@
 -- before this one), t (updates applied before this one), weight_decay (with --no-decay a row: the
 -- value, or 0 for parameters without decay). fsam.define.fields has the whole list. Owns: the
 -- register. Leaves to others: the step itself, and building an optimizer from options (fsam.step).
+local arguments = require("fsam.base.arguments")
 local define = require("fsam.define")
 local errors = require("fsam.errors")
 local registry = require("fsam.base.registry")
+local schema = require("fsam.base.schema")
 local source_line = require("fsam.base.source_line")
 
 source_line.own()
@@ -60,5 +62,10 @@ end
 function M.options(name)
   return M.get(name).options
 end
+local NAME = arguments.arg("name", schema.string)
+arguments.guard("fsam.optim", M, {
+  define = { NAME, arguments.arg("parts", arguments.table), inside = true }, names = {},
+  get = { NAME }, is_built_in = { NAME }, options = { NAME },
+})
 
 return M

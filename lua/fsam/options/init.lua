@@ -15,10 +15,12 @@
 -- with one owner. `free` marks what a continued run may change. `hidden` keeps a flag out of
 -- --help. The short form { rho = 0.5, eta = 0.01 } declares numbers with defaults.
 
+local public = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local foreign = require("fsam.options.foreign")
 local parsing = require("fsam.options.parser")
 local resolve = require("fsam.options.resolve")
+local schema = require("fsam.base.schema")
 local values = require("fsam.options.values")
 
 local M = {}
@@ -198,5 +200,14 @@ function M.parse(arguments, spec)
   end
   return options
 end
+local TABLE = public.arg("declarations", public.table)
+local WORDS = public.arg("arguments", public.table)
+local SPEC = public.arg("spec", schema.record({ flags = public.table }))
+local VALUES = public.arg("values", public.optional(public.table))
+public.guard("fsam.options", M, {
+  declare = { TABLE, VALUES }, flag = { public.arg("name", schema.string) },
+  default = { TABLE, more = true }, complete = { TABLE, VALUES }, in_use = { TABLE, TABLE },
+  read = { WORDS, SPEC }, parse = { WORDS, SPEC },
+})
 
 return M

@@ -1,9 +1,11 @@
 --- The flags of a recipe that predicts, and the checks that need no model. Owns: both. Leaves to
 -- others: reading texts (inputs.lua), writing answers (outputs.lua).
 
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local outputs = require("fsam.predict.outputs")
+local schema = require("fsam.base.schema")
 local tasks = require("fsam.data.tasks")
 
 local M = {}
@@ -74,5 +76,10 @@ function M.spec(recipe)
     check = check,
   }
 end
+
+arguments.guard("fsam.predict.flags", M, {
+  spec = { arguments.fields({ name = schema.string, usage = arguments.optional(schema.string),
+    summary = arguments.optional(schema.string) }) },
+})
 
 return M

@@ -3,9 +3,11 @@
 -- Owns: cutting texts into batches and putting the answers back in order. Leaves to others: loading
 -- a model and asking it about one text (fsam.load), where texts come from (inputs.lua) and how
 -- answers are written (outputs.lua).
+local arguments = require("fsam.base.arguments")
 local argmax = require("fsam.base.argmax")
 local errors = require("fsam.errors")
 local packing = require("fsam.data.packing")
+local schema = require("fsam.base.schema")
 
 local M = {
   flags = require("fsam.predict.flags"),
@@ -86,5 +88,12 @@ function M.run(model, samples, batch_size)
   end
   return answers
 end
+
+arguments.guard("fsam.predict", M, {
+  run = { arguments.arg("model", arguments.object("a model, of fsam.load", { packing = "table" })),
+    arguments.arg("samples", schema.list(schema.record({ text = schema.string,
+      pair = arguments.optional(schema.string) }))),
+    arguments.arg("batch_size", arguments.optional(schema.integer(1))) },
+})
 
 return M

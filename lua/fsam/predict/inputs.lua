@@ -2,6 +2,7 @@
 --
 -- Owns: what a line of such a file means. Leaves to others: the columns of tasks (data/corpus.lua),
 -- predicting (init.lua).
+local arguments = require("fsam.base.arguments")
 local corpus = require("fsam.data.corpus")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
@@ -71,5 +72,12 @@ function M.read(o)
   end
   return M.lines(file.read(o.file), o.file, o.file:find("%.jsonl?$") ~= nil)
 end
+
+arguments.guard("fsam.predict.inputs", M, {
+  lines = { arguments.arg("content", schema.string), arguments.arg("name", schema.string),
+    arguments.arg("objects", arguments.optional(schema.boolean)) },
+  read = { arguments.arg("options", schema.record({ task = arguments.optional(schema.string),
+    split = arguments.optional(schema.string), file = arguments.optional(schema.string) })) },
+})
 
 return M

@@ -7,8 +7,10 @@
 --        the score and the texts
 -- jsonl  an object a line: label and probabilities by name, or score; logits
 -- glue   index and prediction: the file's own words for the classes; scores on the file's scale
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local json = require("fsam.base.json")
+local schema = require("fsam.base.schema")
 local tasks = require("fsam.data.tasks")
 
 local M = { FORMATS = { "tsv", "jsonl", "glue" } }
@@ -111,5 +113,11 @@ local WRITERS = { tsv = tsv, jsonl = jsonl, glue = glue }
 function M.text(o, samples, answers)
   return table.concat(WRITERS[o.format](samples, answers, o), "\n") .. "\n"
 end
+local LIST = schema.list(arguments.table, 1)
+arguments.guard("fsam.predict.outputs", M, {
+  text = { arguments.arg("options", schema.record({ format = schema.one_of(M.FORMATS),
+    task = arguments.optional(schema.string) })), arguments.arg("samples", LIST),
+    arguments.arg("answers", LIST) },
+})
 
 return M

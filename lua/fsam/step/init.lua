@@ -22,6 +22,7 @@
 -- what the parts compute (fsam.sam, fsam.optim, fsam.mask), and the rest of the room: passes.lua
 -- runs passes, masking.lua makes masks, groups.lua divides the samples, working_copy.lua rounds,
 -- observe.lua lets others look on.
+local arguments = require("fsam.base.arguments")
 local Diagnosis = require("fsam.step.diagnosis")
 local Log = require("fsam.step.log")
 local Passes = require("fsam.step.passes")
@@ -34,6 +35,7 @@ local layer_decay = require("fsam.step.layer_decay")
 local new_values = require("fsam.step.new_values")
 local observe = require("fsam.step.observe")
 local ranks = require("fsam.ranks")
+local schema = require("fsam.base.schema")
 local source_line = require("fsam.base.source_line")
 local unused = require("fsam.step.unused")
 local view = require("fsam.step.view")
@@ -292,5 +294,28 @@ end
 --- Raises unless an optimizer, its sam-type and the options go together (step/build.lua). A command
 -- asks this before it loads anything.
 M.check = build.check
+local optional, whole = arguments.optional, schema.integer(0)
+local name = optional(schema.string)
+local OPTIMIZER = arguments.object("an optimizer, of fsam.step.build",
+  { working = "table", params = "table", applied = "number" })
+local STEP = { evaluate = arguments.func, step = whole, lr = schema.number(),
+  lr_peak = optional(schema.number()), lr_end = optional(schema.number()),
+  progress = optional(schema.number(0, 1)), samples = schema.integer(1),
+  micro_batches = optional(schema.integer(1)), train_samples = optional(whole),
+  ranks = optional(ranks.shape), diagnose = optional(schema.boolean),
+  observers = optional(schema.list(arguments.table)) }
+
+arguments.guard("fsam.step", M, {
+  build = { arguments.fields({ optimizer = name, base_optimizer = name, sam_type = name,
+    params = arguments.object("a model's params", { queue = "table", w = "table" }),
+    options = optional(build.options_shape), seed = optional(whole),
+    sampler = optional(arguments.func) }) },
+  check = { arguments.arg("choice", arguments.table), arguments.arg("values", arguments.table) },
+})
+arguments.guard("optimizer:", Optimizer, {
+  step = { self = OPTIMIZER, arguments.fields(STEP) },
+  prepare_evaluation = { self = OPTIMIZER }, state = { self = OPTIMIZER },
+  restore = { self = OPTIMIZER, arguments.fields({ applied = whole, masking = arguments.any }) },
+})
 
 return M

@@ -2,6 +2,7 @@
 --
 -- Owns: making a tokenizer from vocabulary files. Leaves to others: finding these files
 -- (fsam.formats), what a tokenizer does (tokenizer.lua).
+local arguments = require("fsam.base.arguments")
 local bpe = require("fsam.text.bpe")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
@@ -9,6 +10,7 @@ local files = require("fsam.text.files")
 local formats = require("fsam.formats")
 local json = require("fsam.base.json")
 local merging = require("fsam.text.merging")
+local schema = require("fsam.base.schema")
 local template = require("fsam.text.template")
 local tokenizer = require("fsam.text.tokenizer")
 local tokenizer_json = require("fsam.text.tokenizer_json")
@@ -90,7 +92,7 @@ local function lines_of(bytes)
 end
 
 local function load_pieces(where, config, kept)
-  return M.wordpiece({
+  return arguments.within(M.wordpiece)({
     name = where,
     vocab = lines_of(file.read(where)),
     lowercase = config.do_lower_case,
@@ -121,8 +123,8 @@ local function load_ids(where, merges_path, config, kept)
       merges[#merges + 1] = { left, right }
     end
   end
-  return M.bpe({ name = where, ids = ids, merges = merges, config = config, files = kept,
-    add_prefix_space = config.add_prefix_space })
+  return arguments.within(M.bpe)({ name = where, ids = ids, merges = merges, config = config,
+    files = kept, add_prefix_space = config.add_prefix_space })
 end
 
 -- A JSON object of a file, and the file's bytes.
@@ -164,5 +166,19 @@ function M.load(source)
   return errors.raise("%s: no tokenizer in this folder (looked for tokenizer.json, vocab.txt, "
     .. "vocab.json with merges.txt)", vocabulary.where)
 end
+local optional = arguments.optional
+local config, kept = optional(arguments.table), optional(schema.map(schema.string))
+local flag = optional(schema.boolean)
+
+arguments.guard("fsam.text", M, {
+  wordpiece = { arguments.fields({ vocab = schema.list(schema.string, 1), lowercase = flag,
+    strip_accents = flag, chinese = flag, config = config, files = kept,
+    name = optional(schema.string) }) },
+  bpe = { arguments.fields({ ids = schema.map(schema.integer(0)), merges =
+    schema.list(schema.list(schema.string, 2)), add_prefix_space = flag, config = config,
+    files = kept, name = optional(schema.string) }) },
+  load = { arguments.arg("path", schema.either("a path, or a source of fsam.formats.open",
+    schema.string, arguments.object("", { vocabulary = "table" }))) },
+})
 
 return M

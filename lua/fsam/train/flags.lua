@@ -5,6 +5,7 @@
 -- so a user's new type has its flags in --help without a word here. The step's flags come from
 -- step/options.lua, those that imitate the released code from step/compat.lua.
 
+local arguments = require("fsam.base.arguments")
 local choice = require("fsam.step.choice")
 local compat = require("fsam.step.compat")
 local errors = require("fsam.errors")
@@ -13,6 +14,7 @@ local metrics = require("fsam.data.metrics")
 local options = require("fsam.options")
 local owned = require("fsam.train.flags_of_types")
 local schedule = require("fsam.train.schedule")
+local schema = require("fsam.base.schema")
 local tasks = require("fsam.data.tasks")
 
 local M = {}
@@ -242,5 +244,10 @@ function M.spec(recipe)
     end,
   }
 end
+arguments.guard("fsam.train.flags", M, {
+  spec = { arguments.fields({ name = schema.string, usage = arguments.optional(schema.string),
+    summary = arguments.optional(schema.string), task = schema.string,
+    profiles = arguments.optional(schema.list(arguments.table)) }) },
+})
 
 return M

@@ -53,7 +53,8 @@ describe("a row", function()
       .. "text, pair, label, labels, words, scores, metrics, built_in)", { metric = "loss" })
     assert.has_error(function()
       tasks.define("toy")
-    end, "tasks.define needs a name and a table, got string and nil")
+    end, "spec/lua/data/tasks_spec.lua:55: fsam.data.tasks.define: row is missing, "
+      .. "expected a table")
   end)
 
   it("has files, or makes its samples", function()

@@ -15,7 +15,7 @@ describe("fsam.load", function()
     local tokenizer = require("fsam.text").wordpiece({ vocab = vocab })
     local made = models.new({ arch = "tiny", vocab_size = #vocab, pad_id = tokenizer.pad_id,
       labels = { "bad", "good" }, device = devices.open("cpu"), seed = 4 })
-    made:save(folder, { labels = { "bad", "good" } })
+    made:save(folder)
     tokenizer:save(folder)
     model = load_model(folder)
   end)
