@@ -69,6 +69,7 @@ end
 -- @raise one line with the labels when the model does not have this one
 local function gradient(model, sentence, label, pair)
   local host = pack(model, sentence, pair, class_of(model, label))
+  model.params.w:tensor() -- sets that wait run first
   model.params:sync()
   local evaluate = model.pass:bind({ step = 0, batches = { host }, training = false })
   local loss = evaluate({ into = model.params.g, backward = true }):mean()
@@ -81,6 +82,7 @@ end
 -- @treturn table label (its name); probabilities, logits (lists over the labels), labels; prints as
 --   the labels with their probabilities
 local function predict(model, sentence, pair)
+  model.params.w:tensor() -- sets that wait run first
   model.params:sync()
   local logits = model.pass:predict(pack(model, sentence, pair, 0))[1]
   local best = argmax(logits)
