@@ -169,6 +169,7 @@ end
 -- @tparam string folder
 -- @raise one line with the path when the disk is full or fails
 function Model:save(folder)
+  self.params.w:tensor() -- sets that wait run first
   local list = {}
   for i, parameter in ipairs(self.params.parameters) do
     list[i] = { name = parameter.name, shape = parameter.shape,

@@ -98,6 +98,7 @@ end
 local function gradient(model, sentence, label, pair)
   local target = is_regression(model) and target_of(label) or class_of(model, label)
   local host = pack(model, sentence, pair, target)
+  model.params.w:tensor() -- sets that wait run first
   model.params:sync()
   local evaluate = model.pass:bind({ step = 0, batches = { host }, training = false })
   local loss = evaluate({ into = model.params.g, backward = true }):mean()
@@ -111,6 +112,7 @@ end
 --   the labels with their probabilities. Of a regression: score and logits; prints as the score
 -- @raise one line when the text is longer than the model takes, or logits are not finite
 local function predict(model, sentence, pair)
+  model.params.w:tensor() -- sets that wait run first
   model.params:sync()
   local logits = model.pass:predict(pack(model, sentence, pair, 0))[1]
   local best = argmax(logits)

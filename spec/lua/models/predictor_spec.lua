@@ -50,6 +50,19 @@ describe("fsam.load", function()
     assert.near({ loss }, { select(2, model:gradient(TEXT, 1)) }, 0) -- by number; c is w again
   end)
 
+  it("predicts and saves with the weights that were just set", function()
+    local P = model.params
+    local before = model:predict(TEXT).logits[1]
+    P.w:set(P.w * 1.5)
+    local after = model:predict(TEXT).logits[1]
+    assert.is_true(math.abs(after - before) > 1e-3)
+    P.w:set(P.w * 0.5)
+    model:save(folder)
+    local saved = load_model(folder):predict(TEXT).logits
+    assert.near(model:predict(TEXT).logits, saved, 0)
+    P.w:set(P.w / 0.75)
+  end)
+
   it("refuses a label that the model does not have, and names those that it has", function()
     local ok, message = pcall(model.gradient, model, TEXT, "fine")
     assert.is_false(ok)
