@@ -14,6 +14,57 @@ const char *fsam_unicode_category(int32_t codepoint) { return utf8proc_category_
 
 int32_t fsam_unicode_lower(int32_t codepoint) { return utf8proc_tolower(codepoint); }
 
+/* Decomposes text without ordering its marks. Returns how many code points that gives, at most
+ * `room` of which are written. */
+static utf8proc_ssize_t decompose(utf8proc_int32_t *codes, int64_t room, const uint8_t *text,
+                                  int64_t bytes, utf8proc_option_t options) {
+  utf8proc_ssize_t count = 0;
+  int boundary = 0;
+  for (int64_t i = 0; i < bytes;) {
+    utf8proc_int32_t code;
+    utf8proc_ssize_t step = utf8proc_iterate(text + i, (utf8proc_ssize_t)(bytes - i), &code);
+    if (step < 0) return step;
+    bool fits = count < room;
+    utf8proc_ssize_t n = utf8proc_decompose_char(code, fits ? codes + count : NULL,
+                                                 fits ? room - count : 0, options, &boundary);
+    if (n < 0) return n;
+    count += n;
+    i += step;
+  }
+  return count;
+}
+
+static int class_of(utf8proc_int32_t code) {
+  return utf8proc_get_property(code)->combining_class & 0xFF;
+}
+
+/* Orders each run of combining marks by their classes; marks of one class keep their order. A
+ * counting sort, since utf8proc's own exchange of neighbours takes quadratic time on a long run.
+ * `spare` has room for all code points. */
+static void order_marks(utf8proc_int32_t *codes, utf8proc_int32_t *spare, int64_t count) {
+  for (int64_t first = 0; first < count;) {
+    int64_t end = first;
+    bool ordered = true;
+    for (int before = 0, class; end < count && (class = class_of(codes[end])) != 0; end++) {
+      ordered = ordered && before <= class;
+      before = class;
+    }
+    if (!ordered) {
+      int64_t start[256] = {0}; /* where the next mark of each class goes */
+      for (int64_t i = first; i < end; i++) start[class_of(codes[i])]++;
+      for (int64_t class = 0, sum = 0; class < 256; class++) {
+        int64_t marks = start[class];
+        start[class] = sum;
+        sum += marks;
+      }
+      for (int64_t i = first; i < end; i++) spare[start[class_of(codes[i])]++] = codes[i];
+      memcpy(codes + first, spare, (size_t)(end - first) * sizeof *codes);
+    }
+    first = end;
+    while (first < count && class_of(codes[first]) == 0) first++;
+  }
+}
+
 int fsam_unicode_normalize(uint8_t *out, int64_t *out_bytes, int64_t capacity, const uint8_t *text,
                            int64_t bytes, int form) {
   static const int forms[] = {
@@ -27,15 +78,22 @@ int fsam_unicode_normalize(uint8_t *out, int64_t *out_bytes, int64_t capacity, c
   if (bytes < 0)
     return fsam__fail(FSAM_EINVAL, "unicode_normalize: bytes is %lld, expected 0 or more",
                       (long long)bytes);
-  utf8proc_uint8_t *result = NULL;
-  utf8proc_ssize_t size = utf8proc_map(text, (utf8proc_ssize_t)bytes, &result,
-                                       (utf8proc_option_t)(UTF8PROC_STABLE | forms[form]));
-  if (size < 0)
-    return fsam__fail(size == UTF8PROC_ERROR_NOMEM ? FSAM_ENOMEM : FSAM_EINVAL,
-                      "unicode_normalize: %s", utf8proc_errmsg(size));
+  utf8proc_option_t options = (utf8proc_option_t)(UTF8PROC_STABLE | forms[form]);
+  utf8proc_ssize_t count = decompose(NULL, 0, text, bytes, options);
+  if (count < 0)
+    return fsam__fail(FSAM_EINVAL, "unicode_normalize: %s", utf8proc_errmsg(count));
+  utf8proc_int32_t *codes = malloc(2 * ((size_t)count + 1) * sizeof *codes);
+  if (!codes) return fsam__fail(FSAM_ENOMEM, "unicode_normalize: no memory");
+  decompose(codes, count, text, bytes, options);
+  order_marks(codes, codes + count + 1, count);
+  if (form == 1 || form == 3) count = utf8proc_normalize_utf32(codes, count, options);
+  uint8_t character[4];
+  int64_t size = 0;
+  for (utf8proc_ssize_t i = 0; i < count; i++) size += utf8proc_encode_char(codes[i], character);
+  if (size <= capacity)
+    for (utf8proc_ssize_t i = 0; i < count; i++) out += utf8proc_encode_char(codes[i], out);
+  free(codes);
   *out_bytes = size;
-  if (size > 0 && size <= capacity) memcpy(out, result, (size_t)size);
-  free(result);
   return FSAM_OK;
 }
 

@@ -26,7 +26,8 @@ def bert(**on):
 
 CLEAN, CHINESE, LOWER = bert(clean_text=True), bert(handle_chinese_chars=True), bert(lowercase=True)
 STRIP = bert(strip_accents=True)
-NFD = normalizers.NFD().normalize_str
+STRIP_ALL = normalizers.StripAccents().normalize_str
+NFD, NFKD = normalizers.NFD().normalize_str, normalizers.NFKD().normalize_str
 WORDS = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
 GPT2 = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str
 
@@ -101,9 +102,14 @@ emit("CHINESE", "Set apart by handle_chinese_chars.",
      ranges(c for c in CODE_POINTS if CHINESE(chr(c)) != chr(c)))
 emit("MARK", "Removed by strip_accents: nonspacing marks.",
      ranges(c for c in CODE_POINTS if STRIP(chr(c)) == ""))
+emit("COMBINING", "Removed by the normalizer StripAccents: marks of every kind.",
+     ranges(c for c in CODE_POINTS if STRIP_ALL(chr(c)) == ""))
 emit("PUNCTUATION", "A word of its own.", ranges(c for c in CODE_POINTS if len(splits(c)) == 3))
 emit("INERT", "Newer marks and composed characters, which canonical decomposition leaves alone.",
      ranges(c for c in CODE_POINTS if active_today(c) and inert(c)))
+emit("COMPATIBLE", "Newer characters, which compatibility decomposition leaves alone.",
+     ranges(c for c in CODE_POINTS if regex.match(r"\P{dt=none}", chr(c)) and NFKD(chr(c)) == chr(c)
+            and not active_today(c)))
 emit("LETTER", "Letters for GPT-2's expression that are newer than Unicode 14.0.", ranges(later("L")))
 emit("NUMBER", "Numbers, likewise.", ranges(later("N")))
 emit("WORD", "Word characters whose category in Unicode 14.0 does not tell.", ranges(word_only_there()))

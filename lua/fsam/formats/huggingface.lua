@@ -14,6 +14,8 @@ local VOCABULARY = {
   tokenizer = "tokenizer.json",
   config = "tokenizer_config.json",
   specials = "special_tokens_map.json",
+  added = "added_tokens.json",
+  model = "config.json",
   pieces = "vocab.txt",
   ids = "vocab.json",
   merges = "merges.txt",
@@ -41,7 +43,8 @@ end
 --- The files of a tokenizer.
 -- @tparam string path a folder
 -- @treturn table `where` (the folder) and `files`, role → path of each file that exists; the roles
---   are tokenizer, config, specials, pieces, ids, merges
+--   are tokenizer, config, specials, added, model (config.json), pieces, ids, merges
+-- @raise one line that names a file, when the system does not say whether it is there
 function M.vocabulary(path)
   local files = {}
   for role, name in pairs(VOCABULARY) do

@@ -7,6 +7,7 @@
 local C = require("fsam.C")
 local errors = require("fsam.errors")
 local merging = require("fsam.text.merging")
+local schema = require("fsam.base.schema")
 local unicode = require("fsam.text.unicode")
 local utf8 = require("fsam.base.utf8")
 local word_cache = require("fsam.text.word_cache")
@@ -72,7 +73,10 @@ end
 --   `ids`: map from piece to id; `merges`: list of pairs of pieces, best first; `add_prefix_space`
 --   (default false); `ignore_merges` (default false: a word that is a piece is still merged step by
 --   step); `unk`, the piece for bytes without one (default nil: they are dropped); `fuse_unk`
---   (default false: each such byte has an id, else neighbours share one); `name` for messages
+--   (default false: each such byte has an id, else neighbours share one); `normalizer`: an object
+--   with the method `normalize` (default: none); `split`: function from normalised text to the list
+--   of stretches that are split on by themselves (default: the text is one); `use_regex` (default
+--   true; false: a stretch is one word); `name` for messages
 -- @treturn table the model: kind, ids, merges, unk_id (or nil), and the methods below
 -- @raise when a merge names a piece that the vocabulary lacks
 function M.new(config)
@@ -85,12 +89,15 @@ function M.new(config)
     ignore_merges = config.ignore_merges or false,
     unk_id = config.unk and config.ids[config.unk],
     fuse_unk = config.fuse_unk or false,
+    normalizer = config.normalizer,
+    split = config.split,
+    use_regex = config.use_regex ~= false,
   }, BPE)
   self.words = word_cache.new(function(word)
     return split_word(self, word)
   end)
   if config.unk and not self.unk_id then
-    errors.raise("%s: the vocabulary has no %s", name, config.unk)
+    errors.raise("%s: the vocabulary has no %s", name, schema.show(config.unk))
   end
   self.character, self.byte_of = byte_alphabet()
   self.merging = merging.new(config.ids, config.merges, name)
@@ -100,10 +107,13 @@ function M.new(config)
   return self
 end
 
---- Normalised text. BPE asks only that it is UTF-8.
+--- Normalised text. BPE itself asks only that it is UTF-8.
 -- @tparam string text any bytes
 -- @treturn string valid UTF-8
-function BPE.normalize(_, text)
+function BPE:normalize(text)
+  if self.normalizer then
+    return self.normalizer:normalize(text)
+  end
   return utf8.clean(text)
 end
 
@@ -125,21 +135,33 @@ function BPE:each_word(text, visit)
   end
 end
 
---- Appends the ids of normalised text to a list.
--- @tparam table ids
--- @tparam string text normalised
-function BPE:append(ids, text)
+--- Appends the ids of a stretch of text.
+local function append_stretch(self, ids, text)
   if self.add_prefix_space and text:byte() ~= 32 then
     text = " " .. text
   end
   local n = #ids
-  self:each_word(text, function(word)
+  local function visit(word)
     local pieces = self.words:get(word)
     for i = 1, #pieces do
       ids[n + i] = pieces[i]
     end
     n = n + #pieces
-  end)
+  end
+  if self.use_regex then
+    self:each_word(text, visit)
+  else
+    visit(text)
+  end
+end
+
+--- Appends the ids of normalised text to a list.
+-- @tparam table ids
+-- @tparam string text normalised
+function BPE:append(ids, text)
+  for _, stretch in ipairs(self.split and self.split(text) or { text }) do
+    append_stretch(self, ids, stretch)
+  end
 end
 
 --- Readable text of tokens.

@@ -1,85 +1,14 @@
---- The files of a tokenizer: the names and flags of its special tokens, and writing.
+--- Writing a tokenizer's files.
 --
--- Owns: what tokenizer_config.json means, and what `save` writes. Leaves to others: what the
--- vocabulary files mean (init.lua, tokenizer_json.lua).
+-- Owns: what `save` writes, so that Transformers reads the same ids from it. Leaves to others: what
+-- the files mean (folder.lua, tokenizer_json.lua).
 local file = require("fsam.base.file")
 local json = require("fsam.base.json")
+local tokens = require("fsam.text.tokens")
 
 local M = {}
 
--- The role of each special token here, its key in tokenizer_config.json, its usual name by kind.
-local ROLES = {
-  { "pad", "pad_token", wordpiece = "[PAD]", bpe = "<pad>" },
-  { "unk", "unk_token", wordpiece = "[UNK]", bpe = "<unk>" },
-  { "cls", "cls_token", wordpiece = "[CLS]", bpe = "<s>" },
-  { "sep", "sep_token", wordpiece = "[SEP]", bpe = "</s>" },
-  { "mask", "mask_token", wordpiece = "[MASK]", bpe = "<mask>" },
-}
-
 local FLAGS = { "lstrip", "rstrip", "single_word", "normalized", "special" }
-
---- The names of the special tokens, by role.
--- @tparam table config tokenizer_config.json; a name is a string or a table with `content`
--- @tparam string kind "wordpiece" or "bpe"
--- @treturn table map from role (pad, unk, cls, sep, mask) to name
-function M.names(config, kind)
-  local names = {}
-  for _, role in ipairs(ROLES) do
-    local given = config[role[2]]
-    if type(given) == "table" then
-      given = given.content
-    end
-    names[role[1]] = type(given) == "string" and given or role[kind]
-  end
-  return names
-end
-
---- Copies the flags that a file gives for a token.
-local function take_flags(token, given)
-  for _, flag in ipairs(FLAGS) do
-    if type(given) == "table" and type(given[flag]) == "boolean" then
-      token[flag] = given[flag]
-    end
-  end
-end
-
---- The added tokens of a tokenizer that has no tokenizer.json: the special ones that are in the
--- vocabulary, and those of tokenizer_config.json's `added_tokens_decoder`. Where both give a flag,
--- the decoder's counts. RoBERTa's <mask> takes the space before it unless a file gives its flag.
--- @tparam table config tokenizer_config.json
--- @tparam string kind "wordpiece" or "bpe"
--- @tparam table ids map from piece to id
--- @treturn {table,…} `{ content, id, special, normalized, lstrip, rstrip, single_word }`
-function M.special_tokens(config, kind, ids)
-  local list, by_id = {}, {}
-  local names = M.names(config, kind)
-  for _, role in ipairs(ROLES) do
-    local content = names[role[1]]
-    if ids[content] and not by_id[ids[content]] then
-      local token = { content = content, id = ids[content], special = true }
-      token.lstrip = kind == "bpe" and role[1] == "mask"
-      take_flags(token, config[role[2]])
-      list[#list + 1] = token
-      by_id[token.id] = token
-    end
-  end
-  local decoder = config.added_tokens_decoder
-  for key, given in pairs(type(decoder) == "table" and decoder or {}) do
-    local id = tonumber(key:match("^%d+$"))
-    local content = type(given) == "table" and given.content
-    if id and type(content) == "string" and (ids[content] or id) == id then
-      local token = by_id[id]
-      if not token then
-        token = { content = content, id = id }
-        list[#list + 1] = token
-      end
-      take_flags(token, given)
-    end
-  end
-  return list
-end
-
--- -- writing --------------------------------------------------------------------------------------
 
 --- vocab.txt, or nil when the ids have gaps, which that file cannot express.
 local function vocab_txt(tokenizer)
@@ -115,10 +44,10 @@ local function merges_txt(tokenizer)
   return table.concat(lines)
 end
 
---- The content of tokenizer_config.json for a tokenizer that came without one.
+--- The content of tokenizer_config.json for a tokenizer made in memory.
 local function config_of(tokenizer)
   local config, model = {}, tokenizer.model
-  for _, role in ipairs(ROLES) do
+  for _, role in ipairs(tokens.ROLES) do
     config[role[2]] = tokenizer.names[role[1]]
   end
   config.added_tokens_decoder = {}
@@ -143,17 +72,12 @@ local function config_of(tokenizer)
   return config
 end
 
---- Writes a tokenizer's files into an existing folder. The files that it was read from are written
--- unchanged; the others are made from it.
--- @tparam table tokenizer see tokenizer.lua
--- @tparam string path
--- @raise one line that names the file, when one cannot be written
-function M.save(tokenizer, path)
-  local files = {}
-  local config = config_of(tokenizer)
+--- The files of a tokenizer made in memory.
+local function files_in_memory(tokenizer)
+  local files, config = {}, config_of(tokenizer)
   files["tokenizer_config.json"] = json.encode(config, { indent = true }) .. "\n"
   local map = { bos_token = config.bos_token, eos_token = config.eos_token }
-  for _, role in ipairs(ROLES) do
+  for _, role in ipairs(tokens.ROLES) do
     map[role[2]] = tokenizer.names[role[1]]
   end
   files["special_tokens_map.json"] = json.encode(map, { indent = true }) .. "\n"
@@ -163,8 +87,58 @@ function M.save(tokenizer, path)
   else
     files["vocab.txt"] = vocab_txt(tokenizer)
   end
-  for name, bytes in pairs(tokenizer.files) do
+  return files
+end
+
+--- The names of special tokens that a tokenizer.json has among its added tokens, for a folder
+-- without tokenizer_config.json: naming these there changes no id.
+local function known_names(tokenizer)
+  local config = {}
+  for _, role in ipairs(tokens.ROLES) do
+    for _, token in ipairs(tokenizer.added) do
+      if token.content == tokenizer.names[role[1]] then
+        config[role[2]] = token.content
+      end
+    end
+  end
+  return config
+end
+
+--- tokenizer_config.json of a tokenizer from a folder: its own, with the class where it names none,
+-- since the class may have come from a config.json that the new folder does not get. The order of
+-- its members decides ids, so the text behind the class is unchanged.
+local function named_class(tokenizer)
+  local bytes = tokenizer.files["tokenizer_config.json"]
+  if not bytes then
+    local config = tokenizer.class.written and known_names(tokenizer) or {}
+    config.tokenizer_class = tokenizer.class.name
+    return json.encode(config, { indent = true }) .. "\n"
+  end
+  local config = json.decode(bytes, "tokenizer_config.json", true)
+  if type(config.tokenizer_class) == "string" then
+    return bytes
+  elseif config.tokenizer_class == json.null then
+    config.tokenizer_class = tokenizer.class.name
+    return json.encode(config, { indent = true }) .. "\n"
+  end
+  local comma = next(config) ~= nil and "," or ""
+  return (bytes:gsub("{", ('{\n  "tokenizer_class": "%s"%s'):format(tokenizer.class.name, comma),
+    1))
+end
+
+--- Writes a tokenizer's files into an existing folder. The files that it was read from are written
+-- unchanged, but that tokenizer_config.json names the class; for a tokenizer made in memory they
+-- are made from it.
+-- @tparam table tokenizer see tokenizer.lua
+-- @tparam string path
+-- @raise one line that names the file, when one cannot be written
+function M.save(tokenizer, path)
+  local files = tokenizer.class and {} or files_in_memory(tokenizer)
+  for name, bytes in pairs(tokenizer.files or {}) do
     files[name] = bytes
+  end
+  if tokenizer.class then
+    files["tokenizer_config.json"] = named_class(tokenizer)
   end
   for name, bytes in pairs(files) do
     file.write(path .. "/" .. name, bytes)

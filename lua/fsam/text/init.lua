@@ -1,12 +1,15 @@
 --- Tokenizers: `text.load(path)`, and `text.wordpiece` and `text.bpe` for vocabularies in memory.
 --
--- Owns: making a tokenizer from vocabulary files. Leaves to others: finding these files
--- (fsam.formats), what a tokenizer does (tokenizer.lua).
+-- Owns: making a tokenizer from vocabulary files, and which of a folder's files decides what.
+-- Leaves to others: finding these files (fsam.formats), reading the small ones (folder.lua) and
+-- tokenizer.json (tokenizer_json.lua), what a tokenizer does (tokenizer.lua).
 local arguments = require("fsam.base.arguments")
+local bert = require("fsam.text.bert")
 local bpe = require("fsam.text.bpe")
+local classes = require("fsam.text.classes")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
-local files = require("fsam.text.files")
+local folder = require("fsam.text.folder")
 local formats = require("fsam.formats")
 local json = require("fsam.base.json")
 local merging = require("fsam.text.merging")
@@ -14,26 +17,46 @@ local schema = require("fsam.base.schema")
 local template = require("fsam.text.template")
 local tokenizer = require("fsam.text.tokenizer")
 local tokenizer_json = require("fsam.text.tokenizer_json")
+local tokens = require("fsam.text.tokens")
+local unicode = require("fsam.text.unicode")
+local utf8 = require("fsam.base.utf8")
 local wordpiece = require("fsam.text.wordpiece")
 
 local M = {}
 
---- Puts a model, its special tokens and the frame of its kind together.
-local function assemble(model, config, kept, where)
-  local names = files.names(config, model.kind)
-  local ids = model.ids
-  for _, role in ipairs({ "cls", "sep" }) do
-    if not ids[names[role]] then
-      errors.raise("%s: the vocabulary has no %s", where, names[role])
+-- -- vocabularies in memory ----------------------------------------------------------------------
+
+--- The special tokens of a vocabulary in memory: those of its class that it has. RoBERTa's <mask>
+-- takes the space before it.
+local function own_tokens(ids, class)
+  local said = { class = { tokens = {} }, named = {}, added = {}, own = {}, extra = {} }
+  for key, name in pairs(class.tokens) do
+    if ids[name] then
+      said.named[key] = folder.token(name, true)
+      said.named[key].lstrip = class == classes.roberta and key == "mask_token"
     end
   end
-  local frame = model.kind == "bpe" and template.roberta or template.bert
+  return tokens.all(ids, said, {})
+end
+
+--- Puts a model, the special tokens and the frame of its class together.
+local function assemble(model, class, options, where)
+  local added = own_tokens(model.ids, class)
+  local names = {}
+  for _, role in ipairs(tokens.ROLES) do
+    names[role[1]] = class.tokens[role[2]]
+  end
+  for _, role in ipairs({ "cls", "sep" }) do
+    if not model.ids[names[role]] then
+      errors.raise("%s: the vocabulary has no %s", where, schema.show(names[role]))
+    end
+  end
   return tokenizer.new({
     model = model,
-    template = frame(ids[names.cls], ids[names.sep]),
-    added = files.special_tokens(config, model.kind, ids),
+    template = template[class.frame](model.ids[names.cls], model.ids[names.sep]),
+    added = added,
     names = names,
-    files = kept,
+    files = options.files,
     name = where,
   })
 end
@@ -44,8 +67,8 @@ end
 -- @tparam table options
 --   `vocab`: list of pieces, the first has id 0; pieces within a word begin with "##".
 --   `lowercase` (true), `strip_accents` (as lowercase), `chinese` (true: Chinese characters are
---   words); `config`: fields of tokenizer_config.json; `files`: map from file name to bytes, which
---   `save` writes unchanged; `name` for messages
+--   words); `files`: map from file name to bytes, which `save` writes unchanged; `name` for
+--   messages
 -- @treturn table tokenizer
 -- @raise one line when a special token is missing
 function M.wordpiece(options)
@@ -53,34 +76,29 @@ function M.wordpiece(options)
   for i, piece in ipairs(options.vocab) do
     ids[piece] = i - 1
   end
-  local config, where = options.config or {}, options.name or "wordpiece"
-  local model = wordpiece.new({
-    name = where,
-    ids = ids,
-    unk = files.names(config, "wordpiece").unk,
-    lowercase = options.lowercase,
-    strip_accents = options.strip_accents,
-    chinese = options.chinese,
-  })
-  return assemble(model, config, options.files, where)
+  local where = options.name or "wordpiece"
+  local model = wordpiece.new({ name = where, ids = ids, normalizer = bert.new(options) })
+  return assemble(model, classes.bert, options, where)
 end
 
 --- A byte-level BPE tokenizer from a vocabulary in memory, with RoBERTa's frame.
 -- @tparam table options
 --   `ids`: map from piece to id, with `<s>`, `<pad>`, `</s>`; `merges`: list of pairs of pieces,
---   best first; `add_prefix_space` (false); `config`, `files`, `name` as for `wordpiece`
+--   best first; `add_prefix_space` (false); `files`, `name` as for `wordpiece`
 -- @treturn table tokenizer
 -- @raise one line when a special token is missing
 function M.bpe(options)
-  local config, where = options.config or {}, options.name or "bpe"
+  local where = options.name or "bpe"
   local model = bpe.new({
     name = where,
     ids = options.ids,
     merges = options.merges,
     add_prefix_space = options.add_prefix_space,
   })
-  return assemble(model, config, options.files, where)
+  return assemble(model, classes.roberta, options, where)
 end
+
+-- -- folders -------------------------------------------------------------------------------------
 
 --- A list of lines, without line ends.
 local function lines_of(bytes)
@@ -91,92 +109,163 @@ local function lines_of(bytes)
   return lines
 end
 
-local function load_pieces(where, config, kept)
-  return arguments.within(M.wordpiece)({
-    name = where,
-    vocab = lines_of(file.read(where)),
-    lowercase = config.do_lower_case,
-    strip_accents = config.strip_accents,
-    chinese = config.tokenize_chinese_chars,
-    config = config,
-    files = kept,
-  })
+--- The pieces of vocab.txt: a line is a piece, without space at its end. Of equal lines the last
+-- counts.
+local function pieces_of(path)
+  local ids = {}
+  for i, line in ipairs(lines_of(file.read(path))) do
+    if line:find("[%s\128-\255]$") then
+      line = unicode.trim(utf8.clean(line), false, true)
+    end
+    ids[line] = i - 1
+  end
+  return ids
 end
 
-local function load_ids(where, merges_path, config, kept)
-  local ids = json.decode(file.read(where), where)
-  if type(ids) ~= "table" then
-    errors.raise("%s: expected a JSON object", where)
-  end
+--- The pieces of vocab.json.
+local function ids_of(path)
+  local ids = schema.check(json.decode(file.read(path), path), schema.map(schema.present), path,
+    "the vocabulary")
   for piece, id in pairs(ids) do
-    if type(piece) ~= "string" or not merging.is_id(id) then
-      errors.raise("%s: %s has the id %s", where, tostring(piece), tostring(id))
+    if not merging.is_id(id) then
+      errors.raise("%s: %s has the id %s", path, schema.show(piece), schema.show(id))
     end
   end
+  return ids
+end
+
+local function merges_of(path)
   local merges = {}
-  for i, line in ipairs(lines_of(file.read(merges_path))) do
-    if line ~= "" and not (i == 1 and line:find("^#version")) then
+  for i, line in ipairs(lines_of(file.read(path))) do
+    if line ~= "" and not line:find("^#version") then
       local left, right = line:match("^([^ ]+) ([^ ]+)$")
       if not left then
-        errors.raise("%s: line %d is not a pair of pieces", merges_path, i)
+        errors.raise("%s: line %d is not a pair of pieces", path, i)
       end
       merges[#merges + 1] = { left, right }
     end
   end
-  return arguments.within(M.bpe)({ name = where, ids = ids, merges = merges, config = config,
-    files = kept, add_prefix_space = config.add_prefix_space })
+  return merges
 end
 
--- A JSON object of a file, and the file's bytes.
-local function read_object(path)
-  local bytes = file.read(path)
-  local object = json.decode(bytes, path)
-  if type(object) ~= "table" or json.is_array(object) then
-    errors.raise("%s: expected a JSON object", path)
+local function missing(vocabulary, class, files)
+  errors.raise("%s: a tokenizer of class %s needs %s, which this folder lacks", vocabulary.where,
+    class.name, files)
+end
+
+--- The model of a class for which all of tokenizer.json counts.
+-- @treturn table model
+-- @treturn string where its vocabulary is from
+-- @treturn table the tokens that are added first
+local function written_model(said, found, whole, vocabulary)
+  local where, first = found.tokenizer, {}
+  if not whole then
+    missing(vocabulary, said.class, "tokenizer.json")
   end
-  return object, bytes
+  local pad = whole.padding and whole.padding.pad_token
+  said.named.pad_token = said.named.pad_token or pad and folder.token(pad, true)
+  for i, token in ipairs(whole.added_tokens or {}) do
+    first[i] = folder.token(token)
+  end
+  return tokenizer_json.model(whole, where), where, first
 end
 
---- Reads the tokenizer of a checkpoint.
+--- The model of a class that takes only the vocabulary from tokenizer.json: all else is the
+-- class's, or said by tokenizer_config.json. Returns what written_model does.
+local function class_model(said, found, whole, vocabulary)
+  local class, config = said.class, said.config
+  if whole and whole.kind ~= class.kind then
+    errors.raise("%s: holds a model of another kind (%s) than a tokenizer of class %s has (%s)",
+      found.tokenizer, whole.kind, class.name, class.kind)
+  end
+  if class.kind == "wordpiece" then
+    local where = found.tokenizer or found.pieces or missing(vocabulary, class, "vocab.txt")
+    local unk = said.named.unk_token
+    return wordpiece.new({
+      name = where,
+      ids = whole and whole.model.vocab or pieces_of(where),
+      unk = unk and unk.content or class.tokens.unk_token,
+      normalizer = bert.new({ lowercase = config.do_lower_case,
+        strip_accents = config.strip_accents, chinese = config.tokenize_chinese_chars }),
+    }), where, {}
+  end
+  local where = found.tokenizer or found.ids and found.merges and found.ids
+    or missing(vocabulary, class, "vocab.json and merges.txt")
+  return bpe.new({
+    name = where,
+    ids = whole and whole.model.vocab or ids_of(where),
+    merges = whole and tokenizer_json.merges(whole, where) or merges_of(found.merges),
+    add_prefix_space = config.add_prefix_space,
+  }), where, {}
+end
+
+--- The frame of a class, around the tokens that the folder names. Transformers adds a missing [CLS]
+-- to the vocabulary; no model knows such a token, so it is an error here.
+local function class_frame(class, added, names, where)
+  local id = {}
+  for _, token in ipairs(added) do
+    id[token.content] = not token.implied and token.id or nil
+  end
+  for _, role in ipairs({ "cls", "sep" }) do
+    if not id[names[role]] then
+      errors.raise("%s: the vocabulary has no %s", where, schema.show(names[role]))
+    end
+  end
+  return template[class.frame](id[names.cls], id[names.sep])
+end
+
+-- The usual names of special tokens, for a tokenizer.json whose folder names none. They are not
+-- added; the vocabulary may have them.
+local USUAL = {
+  wordpiece = { pad = "[PAD]", unk = "[UNK]", cls = "[CLS]", sep = "[SEP]", mask = "[MASK]" },
+  bpe = { pad = "<pad>", unk = "<unk>", cls = "<s>", sep = "</s>", mask = "<mask>" },
+}
+
+--- Fills in the names of roles that no file gives.
+local function complete_names(names, model)
+  for role, name in pairs(USUAL[model.kind]) do
+    names[role] = names[role] or name
+  end
+end
+
+--- Reads the tokenizer of a checkpoint as Transformers 5 does.
 --
--- It is tokenizer.json if there is one, else vocab.txt (BERT's WordPiece), else vocab.json with
--- merges.txt (RoBERTa's BPE). With vocab.txt, text is lower-cased and accents are stripped unless
--- tokenizer_config.json turns this off (`do_lower_case`, `strip_accents`; also
--- `tokenize_chinese_chars`). That file may also rename the special tokens.
+-- The class of the tokenizer, which tokenizer_config.json or config.json tells, decides. BERT's and
+-- RoBERTa's take the vocabulary from tokenizer.json, else from vocab.txt, or vocab.json with
+-- merges.txt; how text is normalised and split is theirs, with the flags of tokenizer_config.json
+-- (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, `add_prefix_space`). A
+-- PreTrainedTokenizerFast is what tokenizer.json says, and so is a tokenizer.json in a folder that
+-- tells no class. The names of special tokens and the tokens added to the vocabulary come from
+-- tokenizer_config.json, special_tokens_map.json, added_tokens.json and tokenizer.json.
 -- @param source a path (what fsam.formats opens; a folder may have no weights), or a source
 -- @treturn table tokenizer, see tokenizer.lua
--- @raise one line, when there is none or it is not supported
+-- @raise one line, when there is none, a file cannot be read, or something is not supported
 function M.load(source)
   local vocabulary = type(source) == "table" and source.vocabulary or formats.vocabulary(source)
-  local found, kept = vocabulary.files, {}
-  local config = {}
-  if found.config then
-    config, kept["tokenizer_config.json"] = read_object(found.config)
-  end
-  kept["special_tokens_map.json"] = found.specials and file.read(found.specials)
-  if found.tokenizer then
-    local bytes = file.read(found.tokenizer)
-    kept["tokenizer.json"] = bytes
-    return tokenizer_json.read(bytes, found.tokenizer, config, kept)
-  elseif found.pieces then
-    return load_pieces(found.pieces, config, kept)
-  elseif found.ids and found.merges then
-    return load_ids(found.ids, found.merges, config, kept)
-  end
-  return errors.raise("%s: no tokenizer in this folder (looked for tokenizer.json, vocab.txt, "
-    .. "vocab.json with merges.txt)", vocabulary.where)
+  local found = vocabulary.files
+  local whole = found.tokenizer and tokenizer_json.open(found.tokenizer)
+  local said = folder.read(vocabulary, whole)
+  local class = said.class
+  local model, where, first = (class.written and written_model or class_model)(said, found, whole,
+    vocabulary)
+  local added, names = tokens.all(model.ids, said, first)
+  local frame = class.frame and class_frame(class, added, names, where)
+    or whole and tokenizer_json.frame(whole, where) or template.bare()
+  complete_names(names, model)
+  return tokenizer.new({ model = model, template = frame, added = added, names = names,
+    files = said.kept, class = class, name = where,
+    split_special = said.config.split_special_tokens })
 end
+
 local optional = arguments.optional
-local config, kept = optional(arguments.table), optional(schema.map(schema.string))
-local flag = optional(schema.boolean)
+local kept, flag = optional(schema.map(schema.string)), optional(schema.boolean)
 
 arguments.guard("fsam.text", M, {
   wordpiece = { arguments.fields({ vocab = schema.list(schema.string, 1), lowercase = flag,
-    strip_accents = flag, chinese = flag, config = config, files = kept,
-    name = optional(schema.string) }) },
+    strip_accents = flag, chinese = flag, files = kept, name = optional(schema.string) }) },
   bpe = { arguments.fields({ ids = schema.map(schema.integer(0)), merges =
-    schema.list(schema.list(schema.string, 2)), add_prefix_space = flag, config = config,
-    files = kept, name = optional(schema.string) }) },
+    schema.list(schema.list(schema.string, 2)), add_prefix_space = flag, files = kept,
+    name = optional(schema.string) }) },
   load = { arguments.arg("path", schema.either("a path, or a source of fsam.formats.open",
     schema.string, arguments.object("", { vocabulary = "table" }))) },
 })

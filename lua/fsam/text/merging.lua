@@ -3,6 +3,7 @@
 -- Owns: the ranks, and their application to one word. Leaves to others: words and their first
 -- pieces (bpe.lua). A heap keeps a word of n pieces at n log n, so that no text stalls the program.
 local errors = require("fsam.errors")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -30,7 +31,7 @@ function M.new(ids, merges, name)
     local left, right, both = ids[merge[1]], ids[merge[2]], ids[merge[1] .. merge[2]]
     if not (left and right and both) then
       errors.raise("%s: merge %d (%s %s) names a piece that the vocabulary lacks", name, rank,
-        merge[1], merge[2])
+        schema.show(merge[1]), schema.show(merge[2]))
     end
     rank_of[left * MAX_ID + right] = rank
     made[rank] = both

@@ -6,6 +6,7 @@
 local added = require("fsam.text.added")
 local errors = require("fsam.errors")
 local files = require("fsam.text.files")
+local schema = require("fsam.base.schema")
 local template = require("fsam.text.template")
 local utf8 = require("fsam.base.utf8")
 
@@ -34,14 +35,27 @@ local function normalized_tokens(model, tokens)
   return list
 end
 
+--- The added tokens that are looked for in text.
+local function found_tokens(config)
+  local list = {}
+  for _, token in ipairs(config.added) do
+    if not (config.split_special and token.special) then
+      list[#list + 1] = token
+    end
+  end
+  return list
+end
+
 --- A tokenizer.
 -- @tparam table config
---   `model` (wordpiece.lua, bpe.lua); `template` (template.lua); `added`: list of `{ content, id,
---   special, normalized, lstrip, rstrip, single_word }`; `names`: the contents of the `pad`, `unk`,
---   `cls`, `sep` and `mask` tokens; `files`: map from file name to bytes, which `save` writes
---   unchanged; `name` for messages
--- @treturn table with `kind` ("wordpiece" or "bpe"), `vocab_size` (the largest id plus one) and
---   `pad_id`, `unk_id`, `cls_id`, `sep_id`, `mask_id` (nil where there is no such token)
+--   `model` (wordpiece.lua, bpe.lua); `template` (template.lua); `added`: list of tokens
+--   (tokens.lua); `names`: the contents of the `pad`, `unk`, `cls`, `sep` and `mask` tokens;
+--   `files`: map from file name to bytes, which `save` writes; `class` of the folder (classes.lua),
+--   for `save`; `split_special`: leave special tokens that stand in a text to the model; `name` for
+--   messages
+-- @treturn table with `kind` ("wordpiece" or "bpe"), `vocab_size` (the largest id plus one, of the
+--   tokens that the vocabulary or a file has) and `pad_id`, `unk_id`, `cls_id`, `sep_id`, `mask_id`
+--   (nil where there is no such token)
 -- @raise one line when there is no padding token
 function M.new(config)
   local model = config.model
@@ -51,7 +65,8 @@ function M.new(config)
     template = config.template,
     added = config.added,
     names = config.names,
-    files = config.files or {},
+    files = config.files,
+    class = config.class,
     tokens = {},
     special = {},
     vocab_size = 0,
@@ -63,24 +78,27 @@ function M.new(config)
   for _, token in ipairs(config.added) do
     self.tokens[token.id] = token.normalized and model:normalize(token.content) or token.content
     self.special[token.id] = token.special or nil
-    self.vocab_size = math.max(self.vocab_size, token.id + 1)
+    self.vocab_size = math.max(self.vocab_size, token.implied and 0 or token.id + 1)
   end
-  self.raw = added.new(list_of(config.added, false))
-  self.normalized = added.new(normalized_tokens(model, config.added))
+  local found = found_tokens(config)
+  self.raw = added.new(list_of(found, false))
+  self.normalized = added.new(normalized_tokens(model, found))
   for role, content in pairs(config.names) do
     self[role .. "_id"] = self:id_of(content)
   end
   if not self.pad_id then
-    errors.raise("%s: there is no padding token %s", config.name or "tokenizer",
-      tostring(config.names.pad))
+    errors.raise("%s: there is no padding token%s", config.name or "tokenizer",
+      config.names.pad and " " .. schema.show(config.names.pad) or "; name one as pad_token in "
+      .. "tokenizer_config.json")
   end
   return self
 end
 
---- The id of a token (a piece as the vocabulary spells it), or nil.
+--- The id of a token (a piece as the vocabulary spells it), or nil; also nil for one that no file
+-- has, since no model has learned it.
 function Tokenizer:id_of(token)
   for _, other in ipairs(self.added) do
-    if other.content == token then
+    if other.content == token and not other.implied then
       return other.id
     end
   end

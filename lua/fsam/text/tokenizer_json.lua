@@ -1,83 +1,89 @@
 --- Hugging Face's tokenizer.json: one file that holds a whole tokenizer.
 --
--- Owns: reading the two kinds that we have, BERT's WordPiece and GPT-2's byte-level BPE. A part
--- that would change ids and is not understood is an error. `padding` and `truncation` are passed
--- over, since the training decides how long a text may be.
+-- Owns: its shape; reading the two kinds of models that we have, WordPiece and byte-level BPE, and
+-- the frame around a text. A part that would change ids and is not understood is an error.
+-- `padding` and `truncation` are passed over, since the training decides how long a text may be.
+-- Leaves to others: normalizers and pre_tokenizers (components.lua), which class of tokenizer reads
+-- which of these parts (init.lua).
 local bpe = require("fsam.text.bpe")
+local components = require("fsam.text.components")
 local errors = require("fsam.errors")
-local files = require("fsam.text.files")
+local folder = require("fsam.text.folder")
 local json = require("fsam.base.json")
 local merging = require("fsam.text.merging")
+local schema = require("fsam.base.schema")
 local template = require("fsam.text.template")
-local tokenizer = require("fsam.text.tokenizer")
 local wordpiece = require("fsam.text.wordpiece")
 
 local M = {}
 
-local is_id = merging.is_id
+local optional, record = schema.optional, schema.record
+local text_of_type, unsupported = components.of_type, components.unsupported
 
---- A member of an object, which must be of a Lua type.
-local function member(object, key, kind, where)
-  local value = type(object) == "table" and object[key] or nil
-  if type(value) ~= kind then
-    errors.raise("%s: %s should be %s, got %s", where, key,
-      kind == "table" and "an object or array" or "a " .. kind, type(value))
+local ID = schema.integer(0, 2 ^ 26 - 1)
+local ADDED = record({ id = ID, content = schema.string, lstrip = optional(schema.boolean),
+  rstrip = optional(schema.boolean), single_word = optional(schema.boolean),
+  normalized = optional(schema.boolean), special = optional(schema.boolean) })
+
+--- A vocabulary: pieces that are texts, and ids. Checked without schema.map, whose names of places
+-- would cost more than reading the file.
+local function check_vocabulary(vocab, where)
+  if type(vocab) ~= "table" or (json.is_array(vocab) and next(vocab) ~= nil) then
+    errors.raise("%s: model.vocab is %s, expected a table of names", where, schema.show(vocab))
   end
-  return value
-end
-
-local function type_of(component)
-  return type(component) == "table" and tostring(component.type) or "null"
-end
-
-local function unsupported(where, part, component, supported)
-  errors.raise("%s: %s of type %s is not supported (%s)", where, part, type_of(component),
-    supported)
-end
-
---- Checks that each of these members of the model has its plain value; nil counts as plain.
-local function require_plain(where, model, plain)
-  for key, value in pairs(plain) do
-    if model[key] ~= nil and model[key] ~= value then
-      errors.raise("%s: %s = %s is not supported", where, key, tostring(model[key]))
+  for piece, id in pairs(vocab) do
+    if not merging.is_id(id) then
+      errors.raise("%s: the vocabulary gives %s the id %s", where, schema.show(piece),
+        schema.show(id))
     end
   end
 end
 
-local function read_vocabulary(model, where)
-  local ids = member(model, "vocab", "table", where)
-  for piece, id in pairs(ids) do
-    if type(piece) ~= "string" or not is_id(id) then
-      errors.raise("%s: the vocabulary gives %s the id %s", where, tostring(piece), tostring(id))
-    end
-  end
-  return ids
+local function model_shape(fields)
+  fields.unk_token = optional(schema.string)
+  return record(fields)
 end
 
-local function read_wordpiece(data, where)
-  local model, normalizer = data.model, data.normalizer or {}
-  if type_of(data.normalizer) ~= "BertNormalizer" and data.normalizer then
-    unsupported(where, "a normalizer", data.normalizer, "BertNormalizer")
-  elseif type_of(data.pre_tokenizer) ~= "BertPreTokenizer" then
-    unsupported(where, "a pre_tokenizer", data.pre_tokenizer, "BertPreTokenizer")
+-- The largest number of characters that a word may have is a limit of sense, not of memory.
+local WORDPIECE = model_shape({ continuing_subword_prefix = optional(schema.string),
+  max_input_chars_per_word = optional(schema.integer(0, 2 ^ 31)) })
+local BPE = model_shape({ ignore_merges = optional(schema.boolean),
+  fuse_unk = optional(schema.boolean), merges = schema.list(schema.present) })
+
+local DOCUMENT = record({
+  model = record({ type = optional(schema.string) }),
+  added_tokens = optional(schema.list(ADDED)),
+  padding = optional(record({ pad_token = optional(schema.string) })),
+  post_processor = optional(record({ type = schema.string })),
+  normalizer = optional(record({ type = schema.string })),
+  pre_tokenizer = optional(record({ type = schema.string })),
+})
+
+--- Reads the file and checks its shape.
+-- @tparam string path
+-- @treturn table the document, with `kind`: "wordpiece" or "bpe"
+-- @raise one line that names the member
+function M.open(path)
+  local data = folder.document(path, DOCUMENT)
+  local model = data.model
+  -- Old files leave the type out. Only BPE has merges.
+  local kind = model.type or (model.merges and "BPE") or "WordPiece"
+  if kind ~= "WordPiece" and kind ~= "BPE" then
+    unsupported(path, "a model", { type = kind }, "WordPiece, BPE")
   end
-  return wordpiece.new({
-    name = where,
-    ids = read_vocabulary(model, where),
-    unk = model.unk_token,
-    prefix = model.continuing_subword_prefix,
-    max_characters = model.max_input_chars_per_word,
-    lowercase = normalizer.lowercase or false,
-    clean_text = normalizer.clean_text or false,
-    chinese = normalizer.handle_chinese_chars or false,
-    strip_accents = normalizer.strip_accents,
-  })
+  check_vocabulary(model.vocab, path)
+  schema.check(model, kind == "BPE" and BPE or WORDPIECE, path, "model")
+  data.kind = kind == "BPE" and "bpe" or "wordpiece"
+  return data
 end
 
 --- Merges are written "a b" or ["a", "b"].
-local function read_merges(model, where)
+-- @tparam table data what `open` gave
+-- @tparam string where its path
+-- @treturn table list of pairs
+function M.merges(data, where)
   local merges = {}
-  for i, merge in ipairs(member(model, "merges", "table", where)) do
+  for i, merge in ipairs(data.model.merges) do
     local pair = merge
     if type(merge) == "string" then
       pair = { merge:match("^([^ ]+) ([^ ]+)$") }
@@ -91,113 +97,166 @@ local function read_merges(model, where)
   return merges
 end
 
+local function read_wordpiece(data, where)
+  local model = data.model
+  local split, byte_level, plain = components.pre_tokenizer(data.pre_tokenizer, where)
+  if byte_level then
+    unsupported(where, "a pre_tokenizer", data.pre_tokenizer, "with WordPiece one without bytes")
+  elseif not (split or plain) then
+    split = function(text) -- nothing splits a text: it is one word
+      return { text }
+    end
+  end
+  return wordpiece.new({
+    name = where,
+    ids = model.vocab,
+    unk = model.unk_token,
+    prefix = model.continuing_subword_prefix,
+    max_characters = model.max_input_chars_per_word,
+    normalizer = components.normalizer(data.normalizer, where),
+    split = split,
+  })
+end
+
+--- Checks that each of these members of the model has its plain value; nil counts as plain.
+local function require_plain(where, model, plain)
+  for key, value in pairs(plain) do
+    if model[key] ~= nil and model[key] ~= value then
+      errors.raise("%s: %s = %s is not supported", where, key, schema.show(model[key]))
+    end
+  end
+end
+
 local function read_bpe(data, where)
-  local model, split = data.model, data.pre_tokenizer
-  if data.normalizer then
-    unsupported(where, "a normalizer", data.normalizer, "none, with BPE")
-  elseif type_of(split) ~= "ByteLevel" or split.use_regex == false then
-    unsupported(where, "a pre_tokenizer", split, "ByteLevel with its regular expression")
+  local model = data.model
+  local split, byte_level, plain = components.pre_tokenizer(data.pre_tokenizer, where)
+  if not byte_level or plain then
+    unsupported(where, "a pre_tokenizer", data.pre_tokenizer,
+      "with BPE one that ends with ByteLevel")
   end
   require_plain(where, model, { dropout = 0, continuing_subword_prefix = "",
     end_of_word_suffix = "", byte_fallback = false })
   return bpe.new({
     name = where,
-    ids = read_vocabulary(model, where),
-    merges = read_merges(model, where),
-    add_prefix_space = split.add_prefix_space,
+    ids = model.vocab,
+    merges = M.merges(data, where),
+    add_prefix_space = byte_level.add_prefix_space ~= false,
     ignore_merges = model.ignore_merges,
     unk = model.unk_token,
     fuse_unk = model.fuse_unk,
+    normalizer = data.normalizer and components.normalizer(data.normalizer, where),
+    split = split,
+    use_regex = byte_level.use_regex,
   })
 end
+
+--- The model, as the file describes it.
+-- @tparam table data what `open` gave
+-- @tparam string where its path
+-- @treturn table wordpiece.lua's or bpe.lua's
+-- @raise one line, when something in it is not supported
+function M.model(data, where)
+  return (data.kind == "bpe" and read_bpe or read_wordpiece)(data, where)
+end
+
+-- -- frames --------------------------------------------------------------------------------------
+
+local TYPE = schema.integer(0, 1)
+local ITEMS = schema.list(schema.either("Sequence or SpecialToken with an id and a type_id, 0 or 1",
+  record({ Sequence = record({ id = schema.one_of({ "A", "B" }), type_id = TYPE }) }),
+  record({ SpecialToken = record({ id = schema.string, type_id = TYPE }) })))
+
+local TEMPLATE = record({ single = ITEMS, pair = ITEMS,
+  special_tokens = schema.map(record({ ids = schema.list(ID) })) })
 
 --- One side of a TemplateProcessing: its items.
 local function read_items(processor, key, where)
   local items = {}
-  local specials = processor.special_tokens or {}
-  for _, item in ipairs(member(processor, key, "table", where)) do
+  for _, item in ipairs(processor[key]) do
     local sequence, special = item.Sequence, item.SpecialToken
-    local piece = sequence or special or {}
-    local ids = special and type(specials[special.id]) == "table" and specials[special.id].ids
-    if not (piece.type_id == 0 or piece.type_id == 1) or (special and type(ids) ~= "table")
-        or (sequence and sequence.id ~= "A" and sequence.id ~= "B") then
-      errors.raise("%s: post_processor: item %d of %s is not understood", where, #items + 1, key)
-    end
     if sequence then
-      items[#items + 1] = { sequence = sequence.id == "A" and 1 or 2, token_type = piece.type_id }
+      items[#items + 1] = { sequence = sequence.id == "A" and 1 or 2,
+        token_type = sequence.type_id }
     else
-      for _, id in ipairs(ids) do
-        items[#items + 1] = { id = id, token_type = piece.type_id }
+      local token = processor.special_tokens[special.id]
+      if not token then
+        errors.raise("%s: post_processor.special_tokens lacks %s", where,
+          schema.show(special.id))
+      end
+      for _, id in ipairs(token.ids) do
+        items[#items + 1] = { id = id, token_type = special.type_id }
       end
     end
   end
   return items
 end
 
-local function read_template(processor, where)
-  local kind = type_of(processor)
-  if kind == "TemplateProcessing" then
-    return {
-      single = read_items(processor, "single", where),
-      pair = read_items(processor, "pair", where),
-    }
-  elseif kind == "BertProcessing" or kind == "RobertaProcessing" then
-    local cls = member(processor, "cls", "table", where)
-    local sep = member(processor, "sep", "table", where)
-    if not (is_id(cls[2]) and is_id(sep[2])) then
-      errors.raise("%s: post_processor: cls and sep should be pairs of a token and its id", where)
-    end
-    return template[kind == "BertProcessing" and "bert" or "roberta"](cls[2], sep[2])
-  elseif kind == "null" or kind == "ByteLevel" then -- ByteLevel concerns offsets only
-    return template.bare()
-  end
-  return unsupported(where, "a post_processor", processor,
-    "TemplateProcessing, BertProcessing, RobertaProcessing")
+local function template_processing(processor, where)
+  schema.check(processor, TEMPLATE, where, "post_processor")
+  return { single = read_items(processor, "single", where),
+    pair = read_items(processor, "pair", where) }
 end
 
-local function read_added(data, where, ids)
-  local list = data.added_tokens or {}
-  for i, token in ipairs(list) do
-    if type(token) ~= "table" or type(token.content) ~= "string" or not is_id(token.id) then
-      errors.raise("%s: added token %d has no content or no id", where, i)
-    elseif (ids[token.content] or token.id) ~= token.id then
-      errors.raise("%s: %s is %d among the added tokens, but %d in the vocabulary", where,
-        token.content, token.id, ids[token.content])
-    end
+-- A token and its id.
+local function pair_shape(value, place)
+  if type(value) ~= "table" or type(value[1]) ~= "string" or ID(value[2], place) then
+    return ("%s is %s, expected a list of a token and its id"):format(place, schema.show(value))
   end
-  return list
 end
 
---- Makes a tokenizer from the text of a tokenizer.json.
--- @tparam string text
--- @tparam string where its path, for messages
--- @tparam[opt] table config tokenizer_config.json, for the names of the special tokens
--- @tparam[opt] table kept map from file name to bytes, which `save` writes unchanged
--- @treturn table tokenizer, see tokenizer.lua
+local PAIR = record({ cls = pair_shape, sep = pair_shape })
+
+local function with_frame(frame)
+  return function(processor, where)
+    schema.check(processor, PAIR, where, "post_processor")
+    return frame(processor.cls[2], processor.sep[2])
+  end
+end
+
+local PROCESSORS = {
+  TemplateProcessing = template_processing,
+  BertProcessing = with_frame(template.bert),
+  RobertaProcessing = with_frame(template.roberta),
+}
+
+local processors_frame
+
+-- At most one part of a Sequence may put tokens around.
+local function sequence_frame(processor, where)
+  schema.check(processor.processors, schema.list(record({ type = schema.string })), where,
+    "post_processor.processors")
+  local found
+  for _, part in ipairs(processor.processors) do
+    local frame = processors_frame(part, where)
+    if frame and found then
+      errors.raise("%s: a post_processor of type Sequence is supported with one template, not more",
+        where)
+    end
+    found = found or frame
+  end
+  return found
+end
+
+function processors_frame(processor, where)
+  local kind = text_of_type(processor)
+  if kind == "Sequence" then
+    return sequence_frame(processor, where)
+  elseif PROCESSORS[kind] then
+    return PROCESSORS[kind](processor, where)
+  elseif kind ~= "null" and kind ~= "ByteLevel" then -- ByteLevel concerns offsets only
+    unsupported(where, "a post_processor", processor,
+      "TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel, Sequence")
+  end
+  return nil
+end
+
+--- The frame around a text, as the file describes it.
+-- @tparam table data what `open` gave
+-- @tparam string where its path
+-- @treturn table a template (template.lua), with every id in the bounds of ids
 -- @raise one line, when something in it is not supported
-function M.read(text, where, config, kept)
-  local data = json.decode(text, where)
-  local model = member(data, "model", "table", where)
-  -- Old files leave the type out. Only BPE has merges.
-  local kind = model.type or (model.merges and "BPE") or "WordPiece"
-  if kind ~= "WordPiece" and kind ~= "BPE" then
-    unsupported(where, "a model", { type = kind }, "WordPiece, BPE")
-  end
-  local made = kind == "BPE" and read_bpe(data, where) or read_wordpiece(data, where)
-  local names = files.names(config or {}, made.kind)
-  local added = read_added(data, where, made.ids)
-  local padding = data.padding
-  if type(padding) == "table" and not (config and config.pad_token) then
-    names.pad = padding.pad_token or names.pad
-  end
-  return tokenizer.new({
-    model = made,
-    template = read_template(data.post_processor, where),
-    added = added,
-    names = names,
-    files = kept,
-    name = where,
-  })
+function M.frame(data, where)
+  return processors_frame(data.post_processor, where) or template.bare()
 end
 
 return M

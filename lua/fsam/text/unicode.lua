@@ -12,7 +12,7 @@ local M = {}
 
 --- The bits of `classes()`, named after the lists of unicode_tables.lua.
 M.BITS = { SPACE = 1, DROPPED = 2, CHINESE = 4, MARK = 8, PUNCTUATION = 16, INERT = 32,
-  WORD = 64 }
+  WORD = 64, COMBINING = 128 }
 
 --- Calls f(first, last) for each range of a list.
 local function each_range(list, f)
@@ -55,6 +55,38 @@ function M.lower(code)
   return newer_lower[code] or C.lib.fsam_unicode_lower(code)
 end
 
+--- The full lower case of one code point.
+-- @tparam int code
+-- @treturn int
+-- @treturn ?int the second code point, of the one that has two
+function M.lower_codes(code)
+  return M.lower(code), code == 0x130 and 0x307 or nil
+end
+
+local function width(code)
+  return code < 0x80 and 1 or code < 0x800 and 2 or code < 0x10000 and 3 or 4
+end
+
+--- A text without space at its ends.
+-- @tparam string text valid UTF-8
+-- @tparam boolean left drop it at the beginning?
+-- @tparam boolean right drop it at the end?
+-- @treturn string
+function M.trim(text, left, right)
+  local codes, n = utf8.decode(text)
+  local bits, first, last = M.classes(), 0, n - 1
+  local from, to = 1, #text
+  while left and first <= last and bit.band(bits[codes[first]], M.BITS.SPACE) ~= 0 do
+    from = from + width(codes[first])
+    first = first + 1
+  end
+  while right and last >= first and bit.band(bits[codes[last]], M.BITS.SPACE) ~= 0 do
+    to = to - width(codes[last])
+    last = last - 1
+  end
+  return text:sub(from, to)
+end
+
 --- A list of unicode_tables.lua as the inside of a bracket expression of PCRE2.
 -- @tparam string name
 -- @treturn string such as `\x{1C89}-\x{1C8A}`
@@ -79,10 +111,28 @@ local capacity = 4096
 local buffer = ffi.new("uint8_t[?]", capacity)
 local size = ffi.new("int64_t[1]")
 
---- Canonical decomposition of text that holds no INERT code point.
-local function decompose_run(text)
+local newer_compatible
+
+--- Does a form leave this code point alone, though utf8proc would not? Sets of code points that are
+-- few and asked for by two forms only need no bit.
+local function is_inert(bits, code, form)
+  if form >= 2 and not newer_compatible then
+    newer_compatible = {}
+    each_range(tables.COMPATIBLE, function(first, last)
+      for inert = first, last do
+        newer_compatible[inert] = true
+      end
+    end)
+  end
+  return bit.band(bits[code], M.BITS.INERT) ~= 0 or form >= 2 and newer_compatible[code]
+end
+
+local FORMS = { NFD = 0, NFC = 1, NFKD = 2, NFKC = 3 }
+
+--- A normal form of text that holds no INERT code point.
+local function normalize_run(text, form)
   local function attempt()
-    C.check(C.lib.fsam_unicode_normalize(buffer, size, capacity, text, #text, 0))
+    C.check(C.lib.fsam_unicode_normalize(buffer, size, capacity, text, #text, form))
     return tonumber(size[0])
   end
   local n = attempt()
@@ -94,28 +144,37 @@ local function decompose_run(text)
   return ffi.string(buffer, n)
 end
 
---- Canonical decomposition (NFD). A code point that is INERT neither decomposes nor changes places
--- with marks around it, so the text between such code points is decomposed run by run.
+--- A normal form. A code point that is INERT neither decomposes nor changes places with marks
+-- around it, so the text between such code points is normalised run by run.
 -- @tparam string text valid UTF-8
+-- @tparam string name NFD, NFC, NFKD or NFKC
 -- @treturn string
-function M.decompose(text)
+function M.normal_form(text, name)
+  local form = FORMS[name]
   local bits, codes, n = M.classes(), utf8.decode(text)
   local parts, start, at = {}, 1, 1
   for i = 0, n - 1 do
     local code = codes[i]
-    local after = at + (code < 0x80 and 1 or code < 0x800 and 2 or code < 0x10000 and 3 or 4)
-    if bit.band(bits[code], M.BITS.INERT) ~= 0 then
-      parts[#parts + 1] = decompose_run(text:sub(start, at - 1))
+    local after = at + width(code)
+    if is_inert(bits, code, form) then
+      parts[#parts + 1] = normalize_run(text:sub(start, at - 1), form)
       parts[#parts + 1] = text:sub(at, after - 1)
       start = after
     end
     at = after
   end
   if start == 1 then
-    return decompose_run(text)
+    return normalize_run(text, form)
   end
-  parts[#parts + 1] = decompose_run(text:sub(start))
+  parts[#parts + 1] = normalize_run(text:sub(start), form)
   return table.concat(parts)
+end
+
+--- Canonical decomposition (NFD).
+-- @tparam string text valid UTF-8
+-- @treturn string
+function M.decompose(text)
+  return M.normal_form(text, "NFD")
 end
 
 return M

@@ -1,10 +1,12 @@
 --- WordPiece: the longest piece that fits, again and again.
 --
 -- Owns: the ids of a stretch of text between two special tokens. They equal those of Hugging Face's
--- WordPiece. Leaves to others: normalisation and the split into words (bert.lua), remembering words
--- (word_cache.lua), special tokens and the frame around a sequence (tokenizer.lua).
+-- WordPiece. Leaves to others: normalisation and the split into words (bert.lua, components.lua),
+-- remembering words (word_cache.lua), special tokens and the frame around a sequence
+-- (tokenizer.lua).
 local bert = require("fsam.text.bert")
 local errors = require("fsam.errors")
+local schema = require("fsam.base.schema")
 local word_cache = require("fsam.text.word_cache")
 
 local M = {}
@@ -26,7 +28,8 @@ local function boundaries(word)
   return cuts, n
 end
 
---- The ids of one word. The word is unknown as a whole if at any place no piece fits.
+--- The ids of one word. The word is unknown as a whole if at any place no piece fits. A piece has
+-- at most as many characters as the longest has bytes, which bounds the search in a long word.
 local function split_word(self, word)
   local cuts, n = boundaries(word)
   if n > self.max_characters then
@@ -36,7 +39,7 @@ local function split_word(self, word)
   while first <= n do
     local id, last
     local lead = first > 1 and self.prefix or ""
-    for try = n + 1, first + 1, -1 do
+    for try = math.min(n + 1, first + self.longest), first + 1, -1 do
       if cuts[try] - cuts[first] + #lead <= self.longest then
         id = self.ids[lead .. word:sub(cuts[first], cuts[try] - 1)]
         if id then
@@ -57,8 +60,9 @@ end
 --- A WordPiece model.
 -- @tparam table config
 --   `ids`: map from piece to id; `unk` (default "[UNK]"); `prefix` of pieces within a word (default
---   "##"); `max_characters` of a word (default 100; longer words are unknown); `name` for messages;
---   and the flags of the normaliser, see bert.lua
+--   "##"); `max_characters` of a word (default 100; longer words are unknown); `normalizer`: an
+--   object with the method `normalize` (default: bert.lua's with its defaults); `split`: function
+--   from normalised text to the list of its words (default: BERT's words); `name` for messages
 -- @treturn table the model: kind, ids, unk_id, normalizer, and the methods below
 -- @raise one line when the unknown piece is not in the vocabulary
 function M.new(config)
@@ -68,7 +72,8 @@ function M.new(config)
     unk = config.unk or "[UNK]",
     prefix = config.prefix or "##",
     max_characters = config.max_characters or 100,
-    normalizer = bert.new(config),
+    normalizer = config.normalizer or bert.new({}),
+    split = config.split,
     longest = 0, -- bytes of the longest piece
   }, WordPiece)
   for piece in pairs(self.ids) do
@@ -76,7 +81,7 @@ function M.new(config)
   end
   self.unk_id = self.ids[self.unk]
   if not self.unk_id then
-    errors.raise("%s: the vocabulary has no %s", config.name or "wordpiece", self.unk)
+    errors.raise("%s: the vocabulary has no %s", config.name or "wordpiece", schema.show(self.unk))
   end
   self.words = word_cache.new(function(word)
     return split_word(self, word)
@@ -84,11 +89,23 @@ function M.new(config)
   return self
 end
 
---- Normalised text (bert.lua).
+--- Normalised text.
 -- @tparam string text any bytes
 -- @treturn string valid UTF-8
 function WordPiece:normalize(text)
   return self.normalizer:normalize(text)
+end
+
+--- An iterator over the words of normalised text.
+local function words_of(self, text)
+  if not self.split then
+    return bert.words(text)
+  end
+  local list, at = self.split(text), 0
+  return function()
+    at = at + 1
+    return list[at]
+  end
 end
 
 --- Appends the ids of normalised text to a list.
@@ -96,10 +113,10 @@ end
 -- @tparam string text normalised
 function WordPiece:append(ids, text)
   local n = #ids
-  for word in bert.words(text) do
+  for word in words_of(self, text) do
     local pieces = self.words:get(word)
-    for i = 1, #pieces do
-      ids[n + i] = pieces[i]
+    for k = 1, #pieces do
+      ids[n + k] = pieces[k]
     end
     n = n + #pieces
   end
