@@ -105,6 +105,7 @@ describe("formats.open", function()
     assert.same({ ids = folder .. "/vocab.json", merges = folder .. "/merges.txt",
       config = folder .. "/tokenizer_config.json" }, vocabulary.files)
     write(folder)
+    vocabulary.files.model = folder .. "/config.json"
     assert.same(vocabulary, formats.open(folder).vocabulary)
     assert.same(vocabulary, formats.vocabulary(folder .. "/model.safetensors"))
     assert.has_error(function()

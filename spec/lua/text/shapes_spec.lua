@@ -1,6 +1,6 @@
 --- Documents of a tokenizer's folder with a member of a wrong shape: each loads, or ends in one
--- line that begins with the folder's name. Every member of every document is tried with every
--- odd value.
+-- line that begins with the folder's name. Every member of every document is tried with every odd
+-- value.
 
 local errors = require("fsam.errors")
 local helper = require("spec.helper")
