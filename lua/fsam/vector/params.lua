@@ -421,31 +421,27 @@ end
 local optional = arguments.optional
 local PARAMS = arguments.object("a model's params, of fsam.params.new",
   { queue = "table", parameters = "table", w = "table" })
-local NAME, VECTOR = arguments.arg("name", schema.string), arguments.arg("vector",
-  arguments.where(storage.is, "a named vector or mask of the model"))
+local NAME = arguments.arg("name", schema.string)
+local VECTOR = arguments.arg("vector", arguments.where(storage.is, "a named vector or mask"))
 local ENTRY = arguments.arg("parameter", schema.either("a parameter's name, a parameter, or a list",
   schema.string, arguments.table))
 local SHAPE = arguments.arg("shape", optional(schema.list(schema.integer(1), 1)))
 local INTO = arguments.arg("into", optional(storage.is_target))
+local KEY = arguments.fields({ seed = arguments.any, step = arguments.any, stream = arguments.any })
 
-arguments.guard("fsam.params", M, {
-  new = { arguments.arg("device", devices.shape), arguments.arg("specs",
-    schema.list(arguments.table, 1)),
-    arguments.optional_fields({ compute = optional(schema.one_of({ "f32", "bf16" })) }) },
-})
+local COMPUTE_TYPE = optional(schema.one_of({ "f32", "bf16" }))
+arguments.guard("fsam.params", M, { new = { arguments.arg("device", devices.shape),
+  arguments.arg("specs", schema.list(arguments.table, 1)),
+  arguments.optional_fields({ compute = COMPUTE_TYPE }) } })
 arguments.guard("params:", Params, {
   vector = { self = PARAMS, NAME }, scratch = { self = PARAMS, NAME },
-  mask = { self = PARAMS, NAME },
+  mask = { self = PARAMS, NAME }, state = { self = PARAMS }, sync = { self = PARAMS },
   scalar = { self = PARAMS, NAME, arguments.arg("initial", optional(schema.number())) },
-  state = { self = PARAMS }, sync = { self = PARAMS }, memory = { self = PARAMS },
-  parameter = { self = PARAMS, ENTRY }, view = { self = PARAMS, VECTOR, ENTRY, SHAPE },
+  memory = { self = PARAMS }, view = { self = PARAMS, VECTOR, ENTRY, SHAPE },
   weight = { self = PARAMS, ENTRY, SHAPE }, master = { self = PARAMS, ENTRY, SHAPE },
-  grad = { self = PARAMS, ENTRY, INTO, SHAPE },
+  grad = { self = PARAMS, ENTRY, INTO, SHAPE }, parameter = { self = PARAMS, ENTRY },
   each = { self = PARAMS, arguments.arg("function", arguments.func), inside = true },
-  normal = { self = PARAMS, arguments.fields({ seed = arguments.any, step = arguments.any,
-    stream = arguments.any }), inside = true },
-  uniform = { self = PARAMS, arguments.fields({ seed = arguments.any, step = arguments.any,
-    stream = arguments.any }), inside = true },
+  normal = { self = PARAMS, KEY, inside = true }, uniform = { self = PARAMS, KEY, inside = true },
   touch = { self = PARAMS, VECTOR }, flush = { self = PARAMS }, commit = { self = PARAMS },
   discard = { self = PARAMS }, begin_step = { self = PARAMS }, unused = { self = PARAMS },
   trace = { self = PARAMS, arguments.arg("on", optional(schema.boolean)) },

@@ -65,7 +65,7 @@ local function examples(w)
     ["fsam.data.task.new"] = { { row = { metrics = { "loss" } }, corpus = corpus, model = model,
       tokenizer = w.tokenizer, options = { seed = 1, batch_size = 2 } } },
     ["fsam.text.wordpiece"] = { { vocab = w.vocab, lowercase = true, strip_accents = true,
-      chinese = true, config = {}, files = {}, name = "x" } },
+      chinese = true, files = {}, name = "x" } },
     ["fsam.text.bpe"] = { { ids = { a = 1 }, merges = { { "a", "b" } }, name = "x" } },
     ["fsam.text.load"] = { "x" }, ["fsam.formats.open"] = { "x" },
     ["fsam.data.tsv.read"] = { "x", 2, { "a", "b" } },
