@@ -8,6 +8,9 @@
 local helper = require("spec.helper")
 local json = require("fsam.base.json")
 
+-- Whole sweeps take minutes each, so they run on request alone.
+local SWEEP = os.getenv("FSAM_SWEEP")
+
 local folder, tracer, untraced -- untraced: why nothing can be traced here
 
 local FLAGS = "--threads 1 --precision fp32 --batch-size 8 --max-epoch 1 --save-interval-updates 2 "
@@ -200,6 +203,10 @@ describe("a fault at any call of", function()
     end)
 
     it(o.name .. " loses nothing (every place) #slow", function()
+      if not SWEEP then
+        pending("minutes; with FSAM_SWEEP=1")
+        return
+      end
       operation(i, 1)
     end)
   end
