@@ -37,6 +37,13 @@ static level best_level(void) {
   return found;
 }
 
+static int check_isa(void) {
+  const char *cap = getenv("FSAM_ISA");
+  if (!cap || !*cap || !strcmp(cap, "generic") || !strcmp(cap, "avx2") || !strcmp(cap, "avx512"))
+    return FSAM_OK;
+  return fsam__fail(FSAM_EINVAL, "FSAM_ISA is %.40s, expected generic, avx2 or avx512", cap);
+}
+
 const char *fsam_isa(void) { return best_level().name; }
 
 const char *fsam_bf16_unit(void) {
@@ -105,6 +112,7 @@ static int open_cpu(fsam_device **out) {
 }
 
 int fsam_device_open(fsam_device **out, const char *name) {
+  FSAM_TRY(check_isa());
   fsam__threads_settle();
   if (!strcmp(name, "cpu")) return open_cpu(out);
   if (!strcmp(name, "cuda")) return fsam__device_open_cuda(out);

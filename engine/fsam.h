@@ -50,13 +50,18 @@ const char *fsam_error(void);
 int fsam_threads_set(int n);
 int fsam_threads(void);
 
-/* Instruction set in use: "generic", "avx2" or "avx512"; FSAM_ISA in the environment lowers it.
- * All give the same bits. */
+/* Instruction set in use: "generic", "avx2" or "avx512"; FSAM_ISA in the environment lowers it
+ * (fsam_device_open refuses other values of it). All give the same bits. */
 const char *fsam_isa(void);
 
 /* The unit that multiplies bf16 natively, by processor and matrix library: "amx", "avx512", or ""
  * (bf16 goes through f32, which is slow). */
 const char *fsam_bf16_unit(void);
+
+/* The matrix library, its version, and what in it decides about bits on this processor and in this
+ * environment ("oneDNN 2.6.3 avx512_core"). DNNL_MAX_CPU_ISA and its like change this text. Writes
+ * at most `bytes` bytes, with the final 0. */
+void fsam_matrix_library(char *out, int64_t bytes);
 
 /* Seconds of a monotonic clock. */
 double fsam_clock(void);
@@ -355,6 +360,9 @@ int fsam_file_read_f32(float *out, const fsam_file *file, const char *type, int6
 /* Likewise all elements of t, wherever its memory is: an f32 tensor from these types, a tensor of
  * any type from its own ("F32", "BF16", "I32"). */
 int fsam_file_read_tensor(fsam_tensor *t, const fsam_file *file, const char *type, int64_t offset);
+/* How many of `count` numbers from `offset` on are infinite or NaN; 0 for a type of integers. */
+int fsam_file_not_finite(int64_t *out, const fsam_file *file, const char *type, int64_t offset,
+                         int64_t count);
 
 /* Writing with every byte checked: FSAM_EIO names the path and what the system said. */
 typedef struct fsam_writer fsam_writer;
@@ -362,6 +370,8 @@ int fsam_writer_open(fsam_writer **out, const char *path);
 int fsam_writer_write(fsam_writer *w, const void *data, int64_t bytes);
 /* Writes t's elements in t's own type, wherever its memory is. */
 int fsam_writer_tensor(fsam_writer *w, const fsam_tensor *t);
+/* How many numbers of the f32 and bf16 tensors written so far are infinite or NaN. */
+int64_t fsam_writer_not_finite(const fsam_writer *w);
 /* Flushes to the disk (fsync) and closes; frees w whatever happens. */
 int fsam_writer_close(fsam_writer *w);
 /* Closes without checks, after an error. NULL is fine. */

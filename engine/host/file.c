@@ -20,6 +20,14 @@ static int fail_errno(const char *what, const char *path) {
   return fsam__fail(FSAM_EIO, "cannot %s %s: %s", what, path, strerror(errno));
 }
 
+/* On network file systems and FUSE a signal may end a call before it has done anything. */
+static int open_whole(const char *path, int flags) {
+  int fd;
+  do fd = open(path, flags | O_CLOEXEC, 0666);
+  while (fd < 0 && errno == EINTR);
+  return fd;
+}
+
 /* -- mapped files ------------------------------------------------------------------------------ */
 
 struct fsam_file {
@@ -52,7 +60,7 @@ static int map_opened(fsam_file **out, int fd, const char *path) {
 }
 
 int fsam_file_map(fsam_file **out, const char *path) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* opening a pipe must not wait */
+  int fd = open_whole(path, O_RDONLY | O_NONBLOCK); /* opening a pipe must not wait */
   if (fd < 0) return fail_errno("open", path);
   int rc = map_opened(out, fd, path);
   close(fd);
@@ -187,14 +195,48 @@ int fsam_file_read_tensor(fsam_tensor *t, const fsam_file *file, const char *typ
   return d->memory->copy_in(d, t->data, file->data + offset, (size_t)(count * from->width));
 }
 
+/* -- numbers that are not finite --------------------------------------------------------------- */
+
+/* A number is infinite or NaN where all bits of its exponent are set. */
+#define COUNT_ENDLESS(name, type, exponent)                        \
+  static int64_t name(const uint8_t *from, int64_t count) {        \
+    int64_t found = 0;                                             \
+    for (int64_t i = 0; i < count; i++) {                          \
+      type bits;                                                   \
+      memcpy(&bits, from + i * (int64_t)sizeof bits, sizeof bits); \
+      found += (bits & (exponent)) == (exponent);                  \
+    }                                                              \
+    return found;                                                  \
+  }
+COUNT_ENDLESS(endless_f32, uint32_t, 0x7f800000u)
+COUNT_ENDLESS(endless_bf16, uint16_t, 0x7f80u)
+COUNT_ENDLESS(endless_f16, uint16_t, 0x7c00u)
+COUNT_ENDLESS(endless_f64, uint64_t, 0x7ff0000000000000u)
+
+int fsam_file_not_finite(int64_t *out, const fsam_file *file, const char *type, int64_t offset,
+                         int64_t count) {
+  const stored_type *t = find_type(type);
+  *out = 0;
+  if (!t || !t->convert) return FSAM_OK;
+  FSAM_TRY(check_range(file, offset, count, t->width));
+  if (!count) return FSAM_OK;
+  const uint8_t *from = file->data + offset;
+  *out = t->convert == convert_f32    ? endless_f32(from, count)
+         : t->convert == convert_bf16 ? endless_bf16(from, count)
+         : t->convert == convert_f16  ? endless_f16(from, count)
+                                      : endless_f64(from, count);
+  return FSAM_OK;
+}
+
 /* -- the writer -------------------------------------------------------------------------------- */
 
 enum { BUFFER_BYTES = 1 << 20 };
 
 struct fsam_writer {
   int fd;
-  bool failed;  /* after the first failure nothing more is written */
-  int64_t used; /* bytes waiting in the buffer */
+  bool failed;        /* after the first failure nothing more is written */
+  int64_t used;       /* bytes waiting in the buffer */
+  int64_t not_finite; /* numbers of tensors written so far */
   uint8_t *buffer;
   char path[];
 };
@@ -209,7 +251,7 @@ int fsam_writer_open(fsam_writer **out, const char *path) {
   }
   strcpy(w->path, path);
   w->buffer = buffer;
-  w->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  w->fd = open_whole(path, O_WRONLY | O_CREAT | O_TRUNC);
   if (w->fd < 0) {
     int rc = fail_errno("write", path);
     free(buffer);
@@ -262,28 +304,39 @@ int fsam_writer_tensor(fsam_writer *w, const fsam_tensor *t) {
   FSAM_TRY(fsam_tensor_check(t));
   FSAM_TRY(fsam__expect_dense("write", "t", t));
   fsam_device *d = fsam__device_of(t);
-  int64_t bytes = fsam__elements(t) * fsam__dtype_bytes(t->dtype);
+  const int64_t width = fsam__dtype_bytes(t->dtype), bytes = fsam__elements(t) * width;
   for (int64_t done = 0; done < bytes;) {
-    if (w->used == BUFFER_BYTES) FSAM_TRY(flush(w));
-    int64_t room = BUFFER_BYTES - w->used, n = bytes - done < room ? bytes - done : room;
+    if (BUFFER_BYTES - w->used < width) FSAM_TRY(flush(w));
+    const int64_t room = (BUFFER_BYTES - w->used) / width * width; /* whole elements */
+    const int64_t n = bytes - done < room ? bytes - done : room;
     FSAM_TRY(
         d->memory->copy_out(d, w->buffer + w->used, (const uint8_t *)t->data + done, (size_t)n));
+    if (t->dtype == FSAM_F32) w->not_finite += endless_f32(w->buffer + w->used, n / 4);
+    if (t->dtype == FSAM_BF16) w->not_finite += endless_bf16(w->buffer + w->used, n / 2);
     w->used += n;
     done += n;
   }
   return FSAM_OK;
 }
 
+int64_t fsam_writer_not_finite(const fsam_writer *w) { return w->not_finite; }
+
 /* Pipes and devices cannot be synced; that is no failure. */
 static bool sync_failed(int fd) {
-  return fsync(fd) && errno != EINVAL && errno != ENOTSUP && errno != EROFS;
+  int rc;
+  do rc = fsync(fd);
+  while (rc && errno == EINTR);
+  return rc && errno != EINVAL && errno != ENOTSUP && errno != EROFS;
 }
+
+/* A file is closed also where a signal ends the call, and its bytes are on the disk by then. */
+static bool close_failed(int fd) { return close(fd) && errno != EINTR; }
 
 int fsam_writer_close(fsam_writer *w) {
   int rc = check_writer(w);
   if (rc == FSAM_OK) rc = flush(w);
   if (rc == FSAM_OK && sync_failed(w->fd)) rc = fail_errno("write", w->path);
-  if (close(w->fd) && rc == FSAM_OK) rc = fail_errno("write", w->path);
+  if (close_failed(w->fd) && rc == FSAM_OK) rc = fail_errno("write", w->path);
   w->fd = -1;
   fsam_writer_abandon(w);
   return rc;
@@ -299,7 +352,7 @@ void fsam_writer_abandon(fsam_writer *w) {
 /* -- paths ------------------------------------------------------------------------------------- */
 
 int fsam_path_sync(const char *path) {
-  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  int fd = open_whole(path, O_RDONLY | O_NONBLOCK);
   if (fd < 0) return fail_errno("open", path);
   int rc = sync_failed(fd) ? fail_errno("sync", path) : FSAM_OK;
   close(fd);

@@ -9,9 +9,11 @@
 #include <lua.h>
 #include <lualib.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { PATH_BYTES = 4 * PATH_MAX };
@@ -207,6 +209,38 @@ static void limit_spinning(void) {
   if (!getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "300", 0);
 }
 
+/* The matrix library and deep Lua need some hundred KB; below NO_STACK nothing runs. */
+enum { LEAST_STACK = 1 << 20, NO_STACK = 256 << 10 };
+
+/* Does OpenMP take its threads' stacks from this text, "64", "64k" or "16M", and are they small? */
+static bool is_small_stack(const char *text) {
+  char *end;
+  if (!text) return false;
+  double size = strtod(text, &end);
+  end += strspn(end, " \t");
+  if (end == text || size < 0) return false;
+  const char *unit = "bBkKmMgG";
+  const char *found = *end ? strchr(unit, *end) : unit + 2; /* KB without one */
+  if (!found) return false;
+  for (long i = (found - unit) / 2; i > 0; i--) size *= 1024;
+  return size < LEAST_STACK;
+}
+
+/* A stack that a limit or OMP_STACKSIZE makes too small would end the program inside the matrix
+ * library, without a word. OpenMP's threads get theirs when libfsam is opened, and the main one
+ * grows to its limit of the moment. False where the system's own limit is too low. */
+static bool make_stacks_large_enough(void) {
+  struct rlimit limit;
+  const bool known = getrlimit(RLIMIT_STACK, &limit) == 0;
+  const bool small = known && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < LEAST_STACK;
+  const char *asked = getenv("OMP_STACKSIZE");
+  if (!asked) asked = getenv("GOMP_STACKSIZE");
+  if (asked ? is_small_stack(asked) : small) setenv("OMP_STACKSIZE", "2M", 1);
+  if (!small) return true;
+  limit.rlim_cur = limit.rlim_max < 8 * LEAST_STACK ? limit.rlim_max : 8 * LEAST_STACK;
+  return setrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur >= NO_STACK;
+}
+
 /* Opens the standard streams that are closed on /dev/null. Otherwise the next file to be opened, a
  * log or a checkpoint, would become one of them and take what is meant for the screen. */
 static int open_standard_streams(void) {
@@ -218,6 +252,10 @@ static int open_standard_streams(void) {
 int main(int argc, char **argv) {
   if (open_standard_streams() < 0) return EXIT_FAILURE; /* and there is nowhere to say why */
   limit_spinning();
+  if (!make_stacks_large_enough()) {
+    fputs("fsam-lua: the limit of the stack is below 256 KB; raise it (ulimit -s 8192)\n", stderr);
+    return EXIT_FAILURE;
+  }
   lua_State *L = luaL_newstate();
   if (!L) {
     fputs("fsam-lua: no memory for a Lua state\n", stderr);

@@ -5,6 +5,7 @@
 
 #include <cblas.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,4 +43,9 @@ int fsam__matmul_library_multiply(matmul_library *library, const matmul_product 
               (int)p->a_stride, b, (int)p->b_stride, bias || p->accumulate ? 1 : 0, c,
               (int)p->c_stride);
   return 1;
+}
+
+/* OPENBLAS_CORETYPE in the environment chooses the core. */
+void fsam_matrix_library(char *out, int64_t bytes) {
+  snprintf(out, (size_t)bytes, "%s %s", openblas_get_config(), openblas_get_corename());
 }

@@ -2,12 +2,16 @@
  * between 2.x and 3.x. A primitive is made at the first call of a product, which takes 0.2 to 0.5
  * ms, and kept with its memory objects; a later call is a look-up, a few pointers and the
  * execution. */
+#define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "kernels/vendor/matmul.h"
 
 #include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 /* With MAX_ENTRIES known products, all are dropped: one run has fewer shapes. */
 enum { SLOTS = 4096, MAX_ENTRIES = SLOTS / 2 };
@@ -155,6 +159,18 @@ static uint32_t hash(const matmul_product *p) {
   return (uint32_t)h % SLOTS;
 }
 
+/* oneDNN ends the program where memory ends while it makes a kernel, so a limit on the address
+ * space (ulimit -v) must leave it room. The first product also starts its threads. */
+static bool has_room(bool first) {
+  const size_t room = (size_t)(first ? 96 : 24) << 20;
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_AS, &limit) || limit.rlim_cur == RLIM_INFINITY) return true;
+  void *p = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return false;
+  munmap(p, room);
+  return true;
+}
+
 static int find(entry **out, matmul_library *lib, const matmul_product *p) {
   uint32_t slot = hash(p);
   for (; lib->slots[slot]; slot = (slot + 1) % SLOTS) {
@@ -165,6 +181,9 @@ static int find(entry **out, matmul_library *lib, const matmul_product *p) {
     forget_all(lib);
     slot = hash(p);
   }
+  if (!has_room(lib->count == 0))
+    return fsam__fail(FSAM_ENOMEM, "linear: the limit of the address space leaves oneDNN too "
+                                   "little memory; raise it (ulimit -v)");
   entry *e = calloc(1, sizeof *e);
   if (!e) return fsam__fail(FSAM_ENOMEM, "linear: no memory for a product");
   e->product = *p;
@@ -217,4 +236,25 @@ int fsam__matmul_library_multiply(matmul_library *lib, const matmul_product *p, 
     status = dnnl_memory_set_data_handle(e->memory[i], data[i]);
   if (!status) status = dnnl_primitive_execute(e->primitive, lib->stream, count, arguments);
   return status ? failed("multiply", status) : 1;
+}
+
+/* oneDNN's names are cpu_isa_avx2, fpmath_mode_bf16. */
+static const char *without(const char *prefix, const char *name) {
+  const size_t n = strlen(prefix);
+  return strncmp(name, prefix, n) ? name : name + n;
+}
+
+/* The level that the library may use, which DNNL_MAX_CPU_ISA lowers; narrower registers by
+ * DNNL_CPU_ISA_HINTS; f32 products of fewer bits by DNNL_DEFAULT_FPMATH_MODE. Asking settles them.
+ */
+void fsam_matrix_library(char *out, int64_t bytes) {
+  const dnnl_version_t *v = dnnl_version();
+  dnnl_fpmath_mode_t mode = dnnl_fpmath_mode_strict;
+  dnnl_get_default_fpmath_mode(&mode);
+  const bool narrow = dnnl_get_cpu_isa_hints() != dnnl_cpu_isa_no_hints;
+  const bool strict = mode == dnnl_fpmath_mode_strict;
+  snprintf(out, (size_t)bytes, "oneDNN %d.%d.%d %s%s%s%s", v->major, v->minor, v->patch,
+           without("cpu_isa_", dnnl_cpu_isa2str(dnnl_get_effective_cpu_isa())),
+           narrow ? " prefer-ymm" : "", strict ? "" : " fpmath-",
+           strict ? "" : without("fpmath_mode_", dnnl_fpmath_mode2str(mode)));
 }

@@ -8,7 +8,8 @@ local MODULES = {
   compare = "compare", data = "data", device = "base.device", errors = "errors",
   formats = "formats", json = "base.json", landscape = "landscape", load = "models.predictor",
   mask = "mask", metrics = "data.metrics", models = "models", ops = "pass.ops", optim = "optim",
-  options = "options", params = "vector.params", pass = "pass", ranks = "ranks", sam = "sam",
+  options = "options", params = "vector.params", pass = "pass", predict = "predict",
+  ranks = "ranks", sam = "sam",
   schedule = "train.schedule", show = "program.show", step = "step", tape = "pass.tape",
   task = "data.task", tensor = "base.tensor", text = "text", train = "train", vector = "vector",
 }

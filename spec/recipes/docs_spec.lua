@@ -275,6 +275,7 @@ describe("the guides", function()
     end
     add(fsam.train.flags.spec({ name = "", usage = "", summary = "", task = "cola" }).flags)
     add(fsam.landscape.flags.spec({ name = "", usage = "", summary = "" }).flags)
+    add(fsam.predict.flags.spec({ name = "", usage = "", summary = "" }).flags)
     for name in helper.read_file("lua/fsam/compare/flags.lua"):gmatch('{ name = "([%w_]+)"') do
       add({ { name = name } })
     end

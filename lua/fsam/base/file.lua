@@ -14,16 +14,29 @@ local ENOENT, ENOTDIR = 2, 20 -- on every system that we build on
 
 local file_out, writer_out = ffi.typeof("fsam_file *[1]"), ffi.typeof("fsam_writer *[1]")
 
+-- What Git LFS leaves in place of a large file that was not fetched: a short text.
+local LFS_POINTER = "version https://git-lfs.github.com/spec/"
+local LFS_MOST = 1024
+
+local function check_pointer(map, size, path)
+  if size > #LFS_POINTER and size <= LFS_MOST
+      and ffi.string(lib.fsam_file_data(map), #LFS_POINTER) == LFS_POINTER then
+    errors.raise("%s is a Git LFS pointer, not the file itself; fetch it with git lfs pull", path)
+  end
+end
+
 --- Maps a file for reading.
 -- @tparam string path
 -- @treturn cdata fsam_file, unmapped when it is collected
 -- @treturn number its size in bytes
--- @raise when it is not a readable file
+-- @raise when it is not a readable file, or stands for one that was not fetched
 function M.map(path)
   local out = file_out()
   check(lib.fsam_file_map(out, path))
   local map = ffi.gc(out[0], lib.fsam_file_unmap)
-  return map, tonumber(lib.fsam_file_size(map))
+  local size = tonumber(lib.fsam_file_size(map))
+  check_pointer(map, size, path)
+  return map, size
 end
 
 --- The whole content of a small file (a configuration, a vocabulary).
@@ -72,6 +85,12 @@ function Writer:tensor(tensor)
   self.written = self.written + width
 end
 
+--- How many numbers of the tensors so far are infinite or NaN.
+-- @treturn number
+function Writer:not_finite()
+  return tonumber(lib.fsam_writer_not_finite(self.handle))
+end
+
 --- Puts all bytes on the disk and closes; the writer cannot be used afterwards.
 -- @raise as `write`
 function Writer:close()
@@ -107,13 +126,6 @@ function M.write(path, text)
   end)
 end
 
---- What is at a path; links are followed.
--- @tparam string path
--- @treturn ?string "file", "directory" or another of lfs's modes; nil where there is nothing
-function M.kind(path)
-  return (lfs.attributes(path, "mode"))
-end
-
 --- A path without slashes at its end; "/" stays.
 -- @tparam string path
 -- @treturn string
@@ -121,16 +133,34 @@ function M.bare(path)
   return (path:gsub("(.)/+$", "%1"))
 end
 
---- What is at a path, where "cannot be seen" must not pass for "nothing there".
+--- What is at a path; links are followed. What cannot be seen does not pass for nothing there: a
+-- vocabulary or a checkpoint that is missed for a moment would silently be replaced by another.
 -- @tparam string path
--- @treturn ?string as `kind`; nil only when nothing is there
+-- @treturn ?string "file", "directory" or another of lfs's modes; nil only when nothing is there
 -- @raise naming the path, when the system does not answer (permission, a failing disk)
-function M.look(path)
+function M.kind(path)
   local kind, reason, number = lfs.attributes(path, "mode")
   if not kind and number ~= ENOENT and number ~= ENOTDIR then
     errors.raise("%s", reason)
   end
   return kind
+end
+
+--- What is in a folder.
+-- @tparam string path
+-- @treturn {string,…} names, sorted, without "." and ".."
+-- @raise one line with the path, when it cannot be read
+function M.entries(path)
+  local ok, next_entry, handle = pcall(lfs.dir, path)
+  if not ok then -- lfs puts a place in our code before what the system says
+    errors.raise("%s", (tostring(next_entry):gsub("^[^\n]-%.lua:%d+: ", "")))
+  end
+  local names = {}
+  for entry in next_entry, handle do -- to its end, which closes it
+    names[#names + 1] = entry ~= "." and entry ~= ".." and entry or nil
+  end
+  table.sort(names)
+  return names
 end
 
 --- The folder that a path is in.

@@ -140,13 +140,18 @@ local function read_number(state, i)
   local fraction = rest and (rest:match("^%.%d+(.*)$") or rest)
   if not integer or (#integer > 1 and integer:byte() == 48)
       or not (fraction == "" or fraction:find("^[eE][-+]?%d+$")) then
-    if word == "" then
+    if state.python and state.text:find("^%-Infinity", i + 1) then
+      return -math.huge, i + 9
+    elseif word == "" then
       fail(state, i, "expected a value, got %s", describe(state, i))
     end
     fail(state, i, "%s is not a number", word)
   end
   return tonumber(word), i + #word
 end
+
+-- Python writes these into JSON, and reads them back.
+local PYTHON = { [78] = { "NaN", 0 / 0 }, [73] = { "Infinity", math.huge } }
 
 local LITERALS = {
   [116] = { "true", true }, [102] = { "false", false }, [110] = { "null", M.null },
@@ -217,7 +222,7 @@ function read_value(state, i, depth)
     end
     return (b == 123 and read_object or read_array)(state, i, depth + 1)
   end
-  local literal = LITERALS[b]
+  local literal = LITERALS[b] or state.python and PYTHON[b]
   if literal then
     local word = literal[1]
     if state.text:sub(i + 1, i + #word) ~= word then
@@ -236,12 +241,13 @@ end
 -- @tparam string text
 -- @tparam[opt="json"] string name of the text in messages, such as its path
 -- @tparam[opt=false] boolean keep_null keep members that are null, as `json.null`
+-- @tparam[opt=false] boolean python take NaN, Infinity and -Infinity for numbers, as Python does
 -- @return the value
 -- @raise one line with name, line and column
-function M.decode(text, name, keep_null)
+function M.decode(text, name, keep_null, python)
   -- A Lua string ends in a NUL byte of its own, so p[n] may be read and stops every loop.
   local state = { text = text, p = ffi.cast("const uint8_t *", text), n = #text,
-    name = name or "json", keep_null = keep_null }
+    name = name or "json", keep_null = keep_null, python = python }
   local start = text:sub(1, 3) == "\239\187\191" and 3 or 0 -- a byte order mark
   local value, i = read_value(state, skip_space(state.p, start), 0)
   i = skip_space(state.p, i)

@@ -31,6 +31,12 @@ function Registry:get(name)
   return self.defined[name]
 end
 
+--- Is it the name of a built-in thing?
+-- @treturn boolean
+function Registry:is_built_in(name)
+  return M.contains(self.built_in, name)
+end
+
 --- All names, sorted; loads every built-in thing.
 -- @treturn {string,…}
 function Registry:names()

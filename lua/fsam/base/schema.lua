@@ -136,9 +136,8 @@ function M.list(shape, least)
       return ("%s has %d elements, expected at least %d"):format(place, count, least)
     end
     for i = 1, count do
-      local fault = shape(value[i], ("%s[%d]"):format(place, i))
-      if fault then
-        return fault
+      if shape(value[i], place) then -- the place of an element is made where it is needed
+        return shape(value[i], ("%s[%d]"):format(place, i))
       end
     end
   end
@@ -155,9 +154,8 @@ function M.map(shape)
       if type(key) ~= "string" then
         return mismatch(value, place, "a table of names")
       end
-      local fault = shape(item, ("%s.%s"):format(place, key:sub(1, QUOTED):gsub("%c", "?")))
-      if fault then
-        return fault
+      if shape(item, place) then
+        return shape(item, ("%s.%s"):format(place, key:sub(1, QUOTED):gsub("%c", "?")))
       end
     end
   end
@@ -182,9 +180,8 @@ function M.record(fields)
       return mismatch(value, place, "a table")
     end
     for _, name in ipairs(names) do
-      local fault = fields[name](value[name], place == "" and name or place .. "." .. name)
-      if fault then
-        return fault
+      if fields[name](value[name], place) then
+        return fields[name](value[name], place == "" and name or place .. "." .. name)
       end
     end
   end

@@ -111,6 +111,23 @@ function M.here()
   end
 end
 
+--- The position of the innermost caller in a file of the user's.
+-- @treturn table|false a position; false where there is no such caller
+function M.users()
+  local level = 2
+  while true do
+    local info = getinfo(level, "lf")
+    if not info then
+      return false
+    elseif info.func and owner_of(info.func) == "user" then
+      return info
+    elseif info.func == M.call and running and owner_of(running) == "user" then
+      return { func = running, currentline = returned_line(running) }
+    end
+    level = level + 1
+  end
+end
+
 --- The position of a function's definition.
 -- @treturn table a position
 function M.of(func)

@@ -3,8 +3,10 @@
 -- Owns: the methods of C's struct fsam_tensor, which make views and move values between the device
 -- and the host. Arenas own the memory, Lua never does. Using a tensor after its arena was reset is
 -- an error that names it.
+local arguments = require("fsam.base.arguments")
 local C = require("fsam.C")
 local errors = require("fsam.errors")
+local schema = require("fsam.base.schema")
 local ffi, lib, check = C.ffi, C.lib, C.check
 
 local M = {}
@@ -169,6 +171,33 @@ local function describe(self)
     NAMES[self.dtype])
 end
 
-ffi.metatype(struct, { __index = methods, __tostring = describe })
+local optional, whole = arguments.optional, schema.integer(0)
+local TENSOR = arguments.where(M.is, "a tensor")
+local SHAPE = arguments.arg("shape", schema.list(whole, 1))
+local NAME = arguments.arg("name", optional(schema.string))
 
+arguments.guard("fsam.tensor", M, { is = { arguments.arg("value", arguments.any) }, new = {
+  arguments.arg("arena", arguments.where(function(value)
+    return ffi.istype("fsam_arena *", value) and value ~= nil
+  end, "an arena, of fsam.device.arena")),
+  arguments.arg("dtype", schema.one_of({ "f32", "bf16", "i32" })), SHAPE,
+  arguments.arg("name", schema.string), arguments.arg("zeroed", optional(schema.boolean)),
+} })
+arguments.guard("tensor:", methods, {
+  view = { self = TENSOR, SHAPE, arguments.arg("offset", optional(whole)), NAME },
+  columns = { self = TENSOR, arguments.arg("first", whole), arguments.arg("width",
+    schema.integer(1)), NAME },
+  to_host = { self = TENSOR }, later = { self = TENSOR }, read = { self = TENSOR },
+  count = { self = TENSOR }, dims = { self = TENSOR }, type = { self = TENSOR },
+  fill = { self = TENSOR, arguments.arg("value", schema.either("a number", function(value, place)
+    return type(value) ~= "number" and schema.number()(value, place) or nil -- NaN is a value too
+  end)) },
+  copy = { self = TENSOR, arguments.arg("from", TENSOR) },
+  write = { self = TENSOR, arguments.arg("values", schema.either("a list or a host array",
+    arguments.table, arguments.where(function(value)
+      return type(value) == "cdata"
+    end, ""))) },
+})
+
+ffi.metatype(struct, { __index = methods, __tostring = describe })
 return M

@@ -113,23 +113,31 @@ function M.char(code)
   return ffi.string(one, M.put(one, 0, code))
 end
 
+--- Where a string stops being well-formed UTF-8.
+-- @tparam string s any bytes
+-- @treturn ?integer the place of the first ill-formed byte, from 1; nil where all is well
+function M.fault(s)
+  local i = s:find("[\128-\255]")
+  if not i then
+    return nil
+  end
+  local p, n = ffi.cast("const uint8_t *", s), #s
+  i = i - 1
+  while i < n do
+    local code, length = next_codepoint(p, n, i)
+    if code < 0 then
+      return i + 1
+    end
+    i = i + length
+  end
+end
+
 --- The string itself when it is well-formed UTF-8, else a copy with U+FFFD for each ill-formed
 -- part.
 -- @tparam string s any bytes
 -- @treturn string well-formed UTF-8
 function M.clean(s)
-  if not s:find("[\128-\255]") then
-    return s
-  end
-  local p, n, i = ffi.cast("const uint8_t *", s), #s, 0
-  while i < n do
-    local code, length = next_codepoint(p, n, i)
-    if code < 0 then
-      break
-    end
-    i = i + length
-  end
-  if i == n then
+  if not M.fault(s) then
     return s
   end
   local codes, count = M.decode(s)

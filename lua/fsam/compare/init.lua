@@ -13,11 +13,13 @@
 --
 -- Owns: which runs there are, and their order. Leaves to others: one run (runs.lua), tables and
 -- files (report.lua), the command line (flags.lua).
+local arguments = require("fsam.base.arguments")
 local C = require("fsam.C")
 local flags = require("fsam.compare.flags")
 local format = require("fsam.base.numbers")
 local report = require("fsam.compare.report")
 local runs_of = require("fsam.compare.runs")
+local schema = require("fsam.base.schema")
 
 local M = { parse = flags.parse }
 
@@ -217,5 +219,12 @@ function M.run(o)
   end
   return { interrupted = not whole, failures = self.failures, groups = self.groups }
 end
+arguments.guard("fsam.compare", M, {
+  parse = { arguments.arg("arguments", arguments.table), arguments.fields({ name = schema.string,
+    usage = arguments.optional(schema.string), summary = arguments.optional(schema.string),
+    recipe = schema.string }) },
+  run = { arguments.arg("options", arguments.object("options, of fsam.compare.parse",
+    { entries = "table", seeds = "table", words = "table" })) },
+})
 
 return M

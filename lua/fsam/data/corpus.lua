@@ -5,14 +5,17 @@
 --
 -- A corpus is { name, train = dataset, dev = dataset, vocab }. vocab is a list of word pieces in
 -- the order of their ids; a corpus with one needs no pretrained model. A dataset is { samples,
--- labels }, where labels are the names of the classes, or nil. A sample is { text, pair, label,
--- group }: pair is the second text or nil; label is a class from 0, or a regression's number from 0
--- to 1; group is nil, or a kind of sample whose accuracy is reported by itself.
+-- labels, path, lines }: labels are the names of the classes, or nil; path is its file and lines
+-- the samples' places in it, or nil. A sample is { text, pair, label, group }: pair is the second
+-- text or nil; label is a class from 0, or a regression's number from 0 to 1; group is nil, or a
+-- kind of sample whose accuracy is reported by itself.
 --
 -- Owns: what the columns of a file mean, by the task's row (tasks.lua), and the messages about
 -- wrong ones. Leaves to others: lines and columns (tsv.lua), tokens and batches (task.lua).
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local files = require("fsam.base.file")
+local schema = require("fsam.base.schema")
 local tasks = require("fsam.data.tasks")
 local tsv = require("fsam.data.tsv")
 
@@ -58,13 +61,14 @@ local function score_reader(row)
   end, "score", ("a number from %g to %g"):format(min, max)
 end
 
--- The samples of a file, one for each of its rows.
+-- The samples of a file, one for each of its rows, and the numbers of their lines.
 local function samples_of(row, file, path)
   local text, pair = tasks.place(file, row.text), row.pair and tasks.place(file, row.pair)
   local label = tasks.place(file, row.label)
   local read, noun, expected = (row.labels and class_reader or score_reader)(row)
-  local samples = {}
-  for i, fields in ipairs(tsv.read(path, #file.columns, file.header and file.columns)) do
+  local samples, lines = {}, {}
+  local rows = tsv.read(path, #file.columns, file.header and file.columns, file.ragged)
+  for i, fields in ipairs(rows) do
     local sample = { text = fields[text], pair = pair and fields[pair] }
     if label then
       sample.label = read(fields[label])
@@ -73,9 +77,27 @@ local function samples_of(row, file, path)
           noun, fields[label], expected, label, file.header and "" or "; the file has no header")
       end
     end
-    samples[i] = sample
+    samples[i], lines[i] = sample, fields.line
   end
-  return samples
+  return samples, lines
+end
+
+--- Reads one file of a task.
+-- @tparam table row of tasks.lua
+-- @tparam string path
+-- @tparam string split which of the row's files it is like: "train", "dev", "test"
+-- @treturn table dataset
+-- @raise one line naming the file (and line) when it is missing, malformed or empty
+function M.file(row, path, split)
+  local file = row.files and row.files[split]
+  if not file then
+    errors.raise("%s has no %s samples", row.title, split)
+  end
+  local samples, lines = samples_of(row, file, path)
+  if #samples == 0 then
+    errors.raise("%s has no samples", path)
+  end
+  return { samples = samples, labels = row.labels, path = path, lines = lines }
 end
 
 --- Reads one split of a folder.
@@ -95,11 +117,7 @@ function M.split(row, folder, split)
     errors.raise("%s does not exist; a %s folder has %s and %s", path, row.title,
       row.files.train.name, row.files.dev.name)
   end
-  local samples = samples_of(row, file, path)
-  if #samples == 0 then
-    errors.raise("%s has no samples", path)
-  end
-  return { samples = samples, labels = row.labels }
+  return M.file(row, path, split)
 end
 
 -- A label is a class of the row, or a number.
@@ -155,5 +173,13 @@ function M.open(row, path)
   corpus.name = corpus.name or row.built_in.name
   return M.check(row, corpus)
 end
+local ROW, PATH = arguments.arg("row", arguments.object("a row, of fsam.data.tasks.get",
+  { title = "string", metrics = "table" })), arguments.arg("path", schema.string)
+arguments.guard("fsam.data.corpus", M, {
+  open = { ROW, arguments.arg("path", arguments.optional(schema.string)) },
+  split = { ROW, PATH, arguments.arg("split", schema.string) },
+  file = { ROW, PATH, arguments.arg("split", schema.string) },
+  check = { ROW, arguments.arg("corpus", arguments.table) },
+})
 
 return M

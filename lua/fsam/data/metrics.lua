@@ -6,8 +6,10 @@
 --
 -- Sources: Matthews 1975 and Gorodkin 2004 (more than two classes); fairseq for the rounding.
 
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local registry = require("fsam.base.registry")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -294,5 +296,23 @@ function M.collapsed(predictions, labels)
   end
   return mixed and predictions[1] or nil
 end
+local METRIC = arguments.arg("name", schema.one_of(M.names))
+local NUMBER = function(value, place) -- NaN is a value of a metric too
+  return type(value) ~= "number" and schema.number()(value, place) or nil
+end
+local LIST = arguments.arg("list", arguments.table)
+arguments.guard("fsam.metrics", M, {
+  better = { METRIC, arguments.arg("value", NUMBER), arguments.arg("best",
+    arguments.optional(NUMBER)) },
+  rounded = { METRIC, arguments.arg("value", NUMBER) }, collapsed = { LIST, LIST },
+  of_task = { arguments.arg("classes", arguments.optional(schema.integer(1))) },
+  check = { arguments.arg("name", schema.string), arguments.arg("names",
+    schema.list(schema.string)), arguments.arg("maximize", arguments.optional(schema.boolean)) },
+  compute = { arguments.arg("names", schema.list(schema.one_of(M.names))),
+    arguments.fields({ labels = arguments.table, losses = arguments.optional(arguments.table),
+      predictions = arguments.optional(arguments.table),
+      scores = arguments.optional(arguments.table),
+      classes = arguments.optional(schema.integer(1)) }) },
+})
 
 return M

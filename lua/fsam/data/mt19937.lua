@@ -7,8 +7,10 @@
 --
 -- Source: Matsumoto & Nishimura 1998; NumPy's legacy `shuffle` (Fisher–Yates, masked rejection).
 
+local arguments = require("fsam.base.arguments")
 local bit = require("bit")
 local errors = require("fsam.errors")
+local schema = require("fsam.base.schema")
 
 local band, bor, bxor, lshift, rshift = bit.band, bit.bor, bit.bxor, bit.lshift, bit.rshift
 
@@ -111,5 +113,8 @@ function RandomState:permutation(n)
   end
   return self:shuffle(list)
 end
+arguments.guard("fsam.data.mt19937", M, {
+  new = { arguments.arg("seed", schema.integer(0, 2 ^ 32 - 1)) },
+})
 
 return M

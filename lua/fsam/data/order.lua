@@ -7,8 +7,10 @@
 --
 -- Source: fairseq's data_utils, iterators and sentence_prediction task.
 
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local mt19937 = require("fsam.data.mt19937")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -164,5 +166,19 @@ function M.grouped(batches, update_freq)
   end
   return groups
 end
+local optional, whole = arguments.optional, schema.integer(0)
+local seed, list = arguments.arg("seed", whole), schema.list(whole)
+local limits = { max_tokens = arguments.any, max_sentences = arguments.any, multiple = optional(
+  schema.integer(1)), seed = optional(whole), max_positions = arguments.any,
+  split = optional(schema.string) }
+local BATCHES = arguments.arg("batches", schema.list(arguments.table))
+arguments.guard("fsam.data.order", M, {
+  indices = { arguments.arg("n", whole), seed },
+  batch_by_size = { arguments.arg("indices", list), arguments.arg("lengths", list),
+    arguments.fields(limits) },
+  batches = { arguments.arg("lengths", list), arguments.fields(limits) },
+  epoch = { BATCHES, seed, arguments.arg("epoch", whole) },
+  grouped = { BATCHES, arguments.arg("update_freq", schema.integer(1)) },
+})
 
 return M

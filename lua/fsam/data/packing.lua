@@ -8,8 +8,10 @@
 --
 -- Letters: T tokens (capacity), B samples (capacity). All arrays are int32 and 0-based.
 
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local ffi = require("fsam.C").ffi
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -33,12 +35,20 @@ local function measure(samples)
   return tokens, longest
 end
 
--- Fills the rows of sample b from row `at` on; returns the row after the last.
-local function put_sample(batch, b, at, sample, position_offset)
-  local token_types = sample.token_types
+-- Fills the rows of sample b from row `at` on; returns the row after the last. Where positions
+-- begin after the padding's (RoBERTa), a pad id in a text has the padding's position and is not
+-- counted.
+local function put_sample(batch, b, at, sample, position_offset, pad_id)
+  local token_types, position = sample.token_types, position_offset
+  local uncounted = position_offset > 0 and pad_id or nil
   for i, id in ipairs(sample.ids) do
     batch.ids[at] = id
-    batch.positions[at] = position_offset + i - 1
+    if id == uncounted then
+      batch.positions[at] = position_offset - 1
+    else
+      batch.positions[at] = position
+      position = position + 1
+    end
     batch.token_types[at] = token_types and token_types[i] or 0
     batch.sample[at] = b
     at = at + 1
@@ -74,7 +84,7 @@ local function new_batch(samples, ordinals, options)
     batch.starts[b - 1] = at
     batch.ordinals[b - 1] = ordinals[b]
     put_label(batch, b - 1, sample.label)
-    at = put_sample(batch, b - 1, at, sample, options.position_offset or 0)
+    at = put_sample(batch, b - 1, at, sample, options.position_offset or 0, options.pad_id)
   end
   for b = #samples, capacity do
     batch.starts[b] = at
@@ -131,5 +141,22 @@ function M.choose(batch, chosen)
   end
   return new_batch(samples, ordinals, batch.options)
 end
+local optional, whole = arguments.optional, schema.integer(0)
+local IDS = schema.list(whole, 1)
+local SAMPLE = schema.closed({ ids = IDS, token_types = optional(schema.list(whole)),
+  label = optional(schema.number()), group = optional(arguments.any) })
+local OPTIONS = { pad_id = whole, position_offset = optional(whole),
+  token_bucket = optional(schema.integer(1)), sample_bucket = optional(schema.integer(1)),
+  first_ordinal = optional(whole), regression = optional(schema.boolean) }
+
+--- The shape of a host batch (fsam.base.schema).
+M.shape = arguments.object("a host batch, of fsam.data.packing.pack",
+  { tokens = "number", samples = "number", list = "table", ids = "cdata", starts = "cdata" })
+
+arguments.guard("fsam.data.packing", M, {
+  pack = { arguments.arg("samples", schema.list(SAMPLE, 1)), arguments.fields(OPTIONS) },
+  choose = { arguments.arg("batch", M.shape),
+    arguments.arg("chosen", schema.list(schema.integer(1), 1)) },
+})
 
 return M

@@ -1,7 +1,9 @@
 --- Drawing without replacement, decided by a seed and a step: the same on every machine and rank.
 -- Owns: the rule. Leaves to others: when to draw, and under which stream.
+local arguments = require("fsam.base.arguments")
 local C = require("fsam.C")
 local mt19937 = require("fsam.data.mt19937")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -23,5 +25,10 @@ function M.places(n, size, key)
   end
   return list
 end
+local whole = schema.integer(0)
+arguments.guard("fsam.data.sampling", M, {
+  places = { arguments.arg("n", whole), arguments.arg("size", whole),
+    arguments.fields({ seed = whole, step = whole, stream = whole }) },
+})
 
 return M

@@ -5,6 +5,7 @@
 -- tasks.lua), reading samples (corpus.lua), rules of order (order.lua), packing (packing.lua).
 
 local argmax = require("fsam.base.argmax")
+local arguments = require("fsam.base.arguments")
 local bit = require("bit")
 local errors = require("fsam.errors")
 local metrics = require("fsam.data.metrics")
@@ -12,21 +13,74 @@ local order = require("fsam.data.order")
 local packing = require("fsam.data.packing")
 local ranks = require("fsam.ranks")
 local sampling = require("fsam.data.sampling")
+local schema = require("fsam.base.schema")
 
 local M = {}
+
+local pack = arguments.within(packing.pack)
 
 local Task = {}
 Task.__index = Task
 
-local function encode(dataset, tokenizer, most)
-  local samples, lengths = {}, {}
+-- Where a sample comes from, for messages.
+local function place_of(dataset, split, i)
+  return dataset.lines and ("%s, line %d"):format(dataset.path, dataset.lines[i])
+    or ("%s sample %d"):format(split, i)
+end
+
+-- Refuses a token that the model's table of embeddings has no row for.
+local function check_ids(ids, t, where)
+  for _, id in ipairs(ids) do
+    if id >= t.model.vocab_size then
+      errors.raise("%s: the tokenizer's piece %s has the id %d, the model's vocabulary ends at %d; "
+        .. "tokenizer and model do not belong together", where, t.tokenizer:token_of(id), id,
+        t.model.vocab_size - 1)
+    end
+  end
+end
+
+-- The first `most` elements of a list, or the list itself when it has no more.
+local function cut(list, most)
+  return list and #list > most and { unpack(list, 1, most) } or list
+end
+
+-- Encodes a split. `longest` is what --shorten-method truncate cuts samples to, as fairseq does,
+-- at their end.
+local function encode(t, split, longest, most)
+  local dataset, samples, lengths = t.corpus[split], {}, {}
+  local may_exceed = t.model.vocab_size and t.tokenizer.vocab_size > t.model.vocab_size
   for i = 1, math.min(#dataset.samples, most or math.huge) do
     local raw = dataset.samples[i]
-    local ids, token_types = tokenizer:encode(raw.text, raw.pair)
+    local ids, token_types = t.tokenizer:encode(raw.text, raw.pair)
+    if may_exceed then
+      check_ids(ids, t, place_of(dataset, split, i))
+    end
+    if longest then
+      ids, token_types = cut(ids, longest), cut(token_types, longest)
+    end
     samples[i] = { ids = ids, token_types = token_types, label = raw.label, group = raw.group }
     lengths[i] = #ids
   end
   return samples, lengths
+end
+
+-- Refuses development samples that are too long for the model or for --max-positions: without them
+-- the score would be another set's.
+local function check_lengths(t, lengths, longest)
+  local first, count
+  for i, length in ipairs(lengths) do
+    if length > longest then
+      first, count = first or i, (count or 0) + 1
+    end
+  end
+  if first then
+    local limit = longest < t.model.max_positions
+      and ("--max-positions allows %d, the model %d"):format(longest, t.model.max_positions)
+      or ("the model takes %d"):format(longest)
+    errors.raise("%s: the text has %d tokens, %s (%s); shorten it, or give --shorten-method "
+      .. "truncate", place_of(t.corpus.dev, "dev", first), lengths[first], limit,
+      count == 1 and "1 such text" or count .. " such texts")
+  end
 end
 
 -- FNV-1a over token ids and labels, in hexadecimal: equal for equal data under an equal vocabulary.
@@ -50,14 +104,16 @@ end
 
 --- Encodes the data and cuts its batches.
 -- @tparam table t row (labels, nil: regression; metrics), corpus (name, train and dev), tokenizer;
---   model (max_positions, position_offset, pad_id); options (seed, batch_size, max_tokens,
---   max_positions, max_train_samples, update_freq, required_batch_size_multiple); ranks
+--   model (max_positions, position_offset, pad_id, vocab_size); options (seed, batch_size,
+--   max_tokens, max_positions, shorten_method, max_train_samples, update_freq,
+--   required_batch_size_multiple); ranks
 --   (fsam.ranks, which share the samples; default: this process alone)
 -- @treturn table task: name, labels, classes (nil: regression), metrics, tokenizer, seed; train and
 --   dev (lists of samples { ids, token_types, label, group }); batches and dev_batches (lists of
 --   sample indices); skipped (indices of training samples that are too long); steps_per_epoch;
 --   fingerprint
--- @raise one line when a development sample is too long, or no training sample is left
+-- @raise one line when a development sample is too long, no training sample is left, or a text has
+--   a token that the model does not
 function M.new(t)
   local o, labels = t.options, t.row.labels
   local self = setmetatable({
@@ -75,9 +131,11 @@ function M.new(t)
     max_positions = math.min(o.max_positions or math.huge, t.model.max_positions),
   }
   local lengths
-  self.train, lengths = encode(t.corpus.train, t.tokenizer, o.max_train_samples)
+  local longest = o.shorten_method == "truncate" and limits.max_positions or nil
+  self.train, lengths = encode(t, "train", longest, o.max_train_samples)
   self.batches, self.skipped = order.batches(lengths, limits)
-  self.dev, lengths = encode(t.corpus.dev, t.tokenizer)
+  self.dev, lengths = encode(t, "dev", longest)
+  check_lengths(t, lengths, limits.max_positions)
   limits.split = "dev"
   self.dev_batches = order.batches(lengths, limits)
   self.usable = {}
@@ -109,7 +167,7 @@ function Task:pack(samples, first_ordinal)
   for key, value in pairs(self.packing) do
     o[key] = value
   end
-  return packing.pack(samples, o)
+  return pack(samples, o)
 end
 
 --- The steps of an epoch. Each is a list of batches of sample indices: update_freq micro-batches
@@ -238,5 +296,19 @@ function Task:check_same(trainer, folder)
       self.fingerprint)
   end
 end
+local optional, whole = arguments.optional, schema.integer(0)
+local dataset = schema.record({ samples = schema.list(arguments.table, 1) })
+
+arguments.guard("fsam.data.task", M, {
+  new = { arguments.fields({
+    row = schema.record({ metrics = schema.list(schema.string, 1),
+      labels = optional(schema.list(schema.string)) }),
+    corpus = schema.record({ name = schema.string, train = dataset, dev = dataset }),
+    tokenizer = arguments.object("a tokenizer, of fsam.text", { encode = "function" }),
+    model = schema.record({ pad_id = whole, position_offset = whole,
+      max_positions = schema.integer(1) }),
+    options = schema.record({ seed = whole }), ranks = optional(ranks.shape),
+  }) },
+})
 
 return M

@@ -11,13 +11,15 @@
 --       metrics = { "accuracy", "mcc", "loss" },
 --     })
 --
--- Owns: the rows, and checking them. Leaves to others: reading the samples that a row describes
--- (corpus.lua).
+-- Owns: the register, and checking rows. Leaves to others: the built-in rows (tasks/NAME.lua), and
+-- reading the samples that a row describes (corpus.lua).
 --
 --   data      help text of the recipe's positional DATA
 --   files     by split: train and dev, and further ones (test). Each has a name in the folder, the
---             names of its columns from left to right, and header = true where its first line is
---             these names. train and dev have the label's column; the samples of another split
+--             names of its columns from left to right, header = true where its first line is these
+--             names, and ragged = true where rows with another number of columns are no
+--             samples. Where GLUE's server wants predictions for a split, answers is the name of
+--             that file. train and dev have the label's column; the samples of another split
 --             without it have no labels
 --   text, pair, label   the columns of the text, of the second text (nil: there is none), and of
 --             the label
@@ -30,13 +32,17 @@
 --   built_in  the corpus without DATA: { name =, generate = function() return corpus end }
 --   title     the task's name in messages; default: the name it is defined by
 
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local metrics = require("fsam.data.metrics")
 local registry = require("fsam.base.registry")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
-local rows = registry.new()
+-- Those with a file of their own in data/tasks: the nine of GLUE (Wang et al. 2019).
+local rows = registry.new("fsam.data.tasks.",
+  { "cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb", "wnli" })
 
 local FIELDS = { "title", "data", "files", "text", "pair", "label", "labels", "words", "scores",
   "metrics", "built_in" }
@@ -169,26 +175,11 @@ function M.names()
   return rows:names()
 end
 
--- The Corpus of Linguistic Acceptability (Warstadt et al. 2019) in GLUE's layout. Without a folder
--- it is a corpus of our own, with as many samples.
-local LABELLED = { "source", "label", "mark", "sentence" }
-M.define("cola", {
-  title = "CoLA",
-  data = "GLUE's CoLA folder (train.tsv, dev.tsv); none: a built-in corpus",
-  files = {
-    train = { name = "train.tsv", columns = LABELLED },
-    dev = { name = "dev.tsv", columns = LABELLED },
-    test = { name = "test.tsv", header = true, columns = { "index", "sentence" } },
-  },
-  text = "sentence", label = "label",
-  labels = { "unacceptable", "acceptable" }, words = { "0", "1" },
-  metrics = { "mcc", "accuracy", "f1", "loss" },
-  built_in = {
-    name = "built-in acceptability",
-    generate = function()
-      return require("fsam.data.acceptability").generate()
-    end,
-  },
+local NAME = arguments.arg("name", schema.string)
+arguments.guard("fsam.data.tasks", M, {
+  define = { NAME, arguments.arg("row", arguments.table) }, get = { NAME }, names = {},
+  place = { arguments.arg("file", schema.record({ columns = schema.list(schema.string) })),
+    arguments.arg("column", schema.string) },
 })
 
 return M

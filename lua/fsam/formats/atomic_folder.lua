@@ -5,6 +5,9 @@
 -- exchanges it with NAME in one step. Where the file system cannot exchange, NAME is first renamed
 -- to NAME.old. So from the first save on, one of the three is complete at every moment.
 --
+-- From its making to its end, a folder that is not complete holds the last file under the name
+-- LAST.part. That tells what a killed save left from what a user put there, which stays.
+--
 -- `resolve` serves readers, who take what they can get. `find` serves those who will write there:
 -- what cannot be read, or is not ours, is an error for them and never "nothing".
 --
@@ -26,15 +29,7 @@ local function is_complete(path, last)
 end
 
 local function is_empty(path)
-  local count = 0
-  local ok, next_entry, handle = pcall(lfs.dir, path)
-  if not ok then
-    errors.raise("%s", tostring(next_entry))
-  end
-  for entry in next_entry, handle do -- to its end, which closes it
-    count = count + (entry ~= "." and entry ~= ".." and 1 or 0)
-  end
-  return count == 0
+  return #file.entries(path) == 0
 end
 
 --- The complete folder to read for NAME, whether or not a crash interrupted a save.
@@ -54,7 +49,7 @@ end
 -- Fails unless the last file of an existing folder reads and parses.
 local function check_complete(path, last)
   local at = path .. "/" .. last
-  local kind = file.look(at)
+  local kind = file.kind(at)
   if kind ~= "file" then
     errors.raise("%s is in the way: it has no readable %s%s, so it is not replaced; move it away",
       path, last, kind and " (a " .. kind .. ")" or "")
@@ -69,7 +64,7 @@ local function check_complete(path, last)
 end
 
 local function is_own(path, name, last)
-  local kind = file.look(path)
+  local kind = file.kind(path)
   if kind and kind ~= "directory" then
     errors.raise("%s is in the way: a folder will be saved there, and this is a %s", name, kind)
   elseif not kind or is_empty(path) then
@@ -79,6 +74,28 @@ local function is_own(path, name, last)
   return true
 end
 
+-- Removes NAME.new or NAME.old, if it is ours. At every moment it is complete, or is known by its
+-- .part, or is empty.
+local function clear(path, last)
+  local kind = lfs.symlinkattributes(path, "mode")
+  if not kind then
+    return
+  end
+  local at, part = path .. "/" .. last, path .. "/" .. last .. ".part"
+  if kind == "directory" and is_complete(path, last) then
+    file.rename(at, part)
+  elseif kind ~= "directory" or not (file.kind(part) or is_empty(path)) then
+    errors.raise("%s is in the way: no save of ours has left it, so it is not removed; move it "
+      .. "away", path)
+  end
+  for _, entry in ipairs(file.entries(path)) do
+    if entry ~= last .. ".part" then
+      file.remove(path .. "/" .. entry)
+    end
+  end
+  file.remove(path)
+end
+
 --- The complete folder to go on from, also after a crash while saving.
 -- @tparam string name
 -- @tparam[opt="trainer.json"] string last
@@ -86,12 +103,17 @@ end
 -- @raise when something is there that we did not write, or that is damaged or cannot be read
 function M.find(name, last)
   name, last = file.bare(name), last or LAST
-  if is_own(name, name, last) then
+  local ok, own = pcall(is_own, name, name, last)
+  if ok and own then
     return name
+  elseif not ok then
+    local whole = is_complete(name .. ".new", last) and file.kind(name) == "directory"
+    errors.raise("%s%s", tostring(own), whole and ("; then the complete %s.new takes its place")
+      :format(name) or "")
   end
   -- A crash may cut the last file of NAME.new, and that alone: then it was never complete.
   local new, old = name .. ".new", name .. ".old"
-  if file.look(new .. "/" .. last) == "file" then
+  if file.kind(new .. "/" .. last) == "file" then
     file.read(new .. "/" .. last)
     if is_complete(new, last) then
       return new
@@ -114,36 +136,37 @@ function M.prepare(name, last)
     file.rename(complete, name)
     file.sync(parent)
   end
-  file.remove(name .. ".new")
-  file.remove(name .. ".old")
+  clear(name .. ".new", last)
+  clear(name .. ".old", last)
 end
 
 --- Puts a folder on the disk, with the files and folders in it.
 local function sync_tree(path)
-  for entry in lfs.dir(path) do
-    if entry ~= "." and entry ~= ".." then
-      local inner = path .. "/" .. entry
-      local kind = lfs.symlinkattributes(inner, "mode")
-      if kind == "directory" then
-        sync_tree(inner)
-      elseif kind == "file" then
-        file.sync(inner)
-      end
+  for _, entry in ipairs(file.entries(path)) do
+    local inner = path .. "/" .. entry
+    local kind = lfs.symlinkattributes(inner, "mode")
+    if kind == "directory" then
+      sync_tree(inner)
+    elseif kind == "file" then
+      file.sync(inner)
     end
   end
   file.sync(path)
 end
 
 local function fill(path, write, last)
+  local part = path .. "/" .. last .. ".part"
   file.make_folder(path)
+  file.write(part, "")
   local text = write(path)
   sync_tree(path)
-  file.write(path .. "/" .. last, text)
+  file.write(part, text)
+  file.rename(part, path .. "/" .. last)
   file.sync(path)
 end
 
 --- Puts the complete NAME.new in NAME's place.
-local function swap(name)
+local function swap(name, last)
   local parent, new, old = file.parent(name), name .. ".new", name .. ".old"
   if not file.kind(name) then
     file.rename(new, name)
@@ -155,7 +178,7 @@ local function swap(name)
     file.rename(new, name)
   end
   file.sync(parent)
-  pcall(file.remove, old) -- the new folder is in place; `prepare` complains if this one stays
+  pcall(clear, old, last) -- the new folder is in place; `prepare` complains if this one stays
 end
 
 --- Writes a folder anew. When that fails, the old folder stays unchanged.
@@ -170,12 +193,10 @@ function M.replace(name, write, last)
   local new = name .. ".new"
   local ok, err = pcall(fill, new, write, last)
   if not ok then
-    -- Free the disk. The last file goes first, so that half a folder never counts as complete.
-    pcall(file.remove, new .. "/" .. last)
-    pcall(file.remove, new)
+    pcall(clear, new, last) -- frees the disk
     error(err, 0)
   end
-  swap(name)
+  swap(name, last)
 end
 
 return M

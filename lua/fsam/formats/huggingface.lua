@@ -48,7 +48,7 @@ end
 function M.vocabulary(path)
   local files = {}
   for role, name in pairs(VOCABULARY) do
-    files[role] = file.look(path .. "/" .. name) and path .. "/" .. name
+    files[role] = file.kind(path .. "/" .. name) and path .. "/" .. name
   end
   return { where = path, files = files }
 end
@@ -60,7 +60,7 @@ end
 -- @raise one line that names what is broken
 function M.source(path, weights)
   local config_path = path .. "/config.json"
-  local config = json.decode(file.read(config_path), config_path)
+  local config = json.decode(file.read(config_path), config_path, false, true)
   local open = weights:find("%.json$") and safetensors.open_index or safetensors.open
   return { path = weights, where = path, config = config, config_path = config_path,
     tensors = open(weights), vocabulary = M.vocabulary(path) }
@@ -72,6 +72,12 @@ end
 -- @raise one line that names what is missing or broken
 function M.open(path)
   if not file.kind(path .. "/config.json") then
+    for _, name in ipairs({ "model.pt", "checkpoint_best.pt", "checkpoint_last.pt" }) do
+      if file.kind(path .. "/" .. name) then
+        errors.raise("%s has %s, a fairseq checkpoint, which is not read; convert it to a Hugging "
+          .. "Face folder", path, name)
+      end
+    end
     errors.raise("%s has no config.json: not a Hugging Face folder", path)
   end
   return M.source(path, weights_of(path))

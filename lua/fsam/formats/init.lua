@@ -9,8 +9,10 @@
 -- Owns: recognising a format. Leaves to others: what a configuration and names of tensors mean
 -- (fsam.models). A new format is a file with `recognises(path, kind)`, `vocabulary(path)` and
 -- `open(path)`, and a row in FORMATS.
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -52,6 +54,22 @@ function M.exists(path)
   return file.kind(path) ~= nil or format_of(file.bare(path)) ~= nil
 end
 
+-- Files of other programs, by the ends of their names.
+local FOREIGN = { [".pt"] = "PyTorch", [".pth"] = "PyTorch", [".bin"] = "PyTorch",
+  [".ckpt"] = "PyTorch or TensorFlow", [".h5"] = "TensorFlow", [".msgpack"] = "Flax",
+  [".gguf"] = "llama.cpp", [".onnx"] = "ONNX" }
+
+local function refuse(path)
+  local program = file.kind(path) == "file" and FOREIGN[path:match("%.[^./]*$")]
+  if program then
+    errors.raise("%s is a %s file, which is not read; save the model by Transformers' "
+      .. "save_pretrained, which writes model.safetensors", path, program)
+  elseif not file.kind(path) then
+    errors.raise("%s does not exist; give %s", path, M.KINDS)
+  end
+  errors.raise("%s is neither %s", path, kinds(" nor "))
+end
+
 --- Opens a checkpoint: reads the configuration and the header of the weights, no weights yet.
 -- @tparam string path
 -- @treturn table a source; close its tensors when done
@@ -61,19 +79,20 @@ function M.open(path)
   local format = format_of(path)
   if format then
     return format.open(path)
-  elseif not file.kind(path) then
-    errors.raise("%s does not exist; give %s", path, M.KINDS)
   end
-  return errors.raise("%s is neither %s", path, kinds(" nor "))
+  return refuse(path)
 end
 
 --- The files of a checkpoint's tokenizer. The weights need not be there.
 -- @tparam string path
--- @treturn ?table where (a folder) and files (role → path); nil when no format recognises the path
+-- @treturn table where (a folder) and files (role → path)
+-- @raise one line when no format recognises the path
 function M.vocabulary(path)
   path = file.bare(path)
   local format = format_of(path)
-  return format and format.vocabulary(path)
+  return format and format.vocabulary(path) or refuse(path)
 end
+local PATH = arguments.arg("path", schema.string)
+arguments.guard("fsam.formats", M, { exists = { PATH }, open = { PATH }, vocabulary = { PATH } })
 
 return M

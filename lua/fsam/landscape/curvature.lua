@@ -10,6 +10,9 @@
 -- Source: power iteration with finite differences, as in LeCun, Simard & Pearlmutter (1993); its
 -- use for neural networks' sharpness, and the stopping rule, as in PyHessian (Yao et al. 2020).
 
+local arguments = require("fsam.base.arguments")
+local schema = require("fsam.base.schema")
+
 local M = {}
 
 --- What `largest` takes for options that are left out.
@@ -77,5 +80,14 @@ function M.largest(view, options)
   found.h, found.tolerance = o.h, o.tolerance
   return found
 end
+
+local positive = arguments.optional(schema.number(0))
+arguments.guard("fsam.landscape.curvature", M, {
+  largest = { arguments.arg("view", arguments.object("a view, of fsam.landscape.new",
+    { params = "table", evaluate = "function" })),
+    arguments.optional_fields({ h = positive, tolerance = positive,
+      iterations = arguments.optional(schema.integer(1)),
+      seed = arguments.optional(schema.integer(0)) }) },
+})
 
 return M

@@ -3,6 +3,9 @@
 -- Owns: their definitions. Leaves to others: going along them (init.lua). A direction is a scratch
 -- vector of the model.
 
+local arguments = require("fsam.base.arguments")
+local schema = require("fsam.base.schema")
+
 local M = {}
 
 --- d = g / ‖g‖, so that a multiple t is the distance from w.
@@ -61,5 +64,14 @@ function M.random(params, name, seed, number)
   params:touch(d)
   return d
 end
+
+local NAME = arguments.arg("name", schema.string)
+arguments.guard("fsam.landscape.directions", M, {
+  gradient = { arguments.arg("view", arguments.object("a view, of fsam.landscape.new",
+    { params = "table", evaluate = "function" })), NAME },
+  random = { arguments.arg("params", arguments.object("a model's params",
+    { queue = "table", w = "table" })), NAME, arguments.arg("seed", schema.integer(0)),
+    arguments.arg("number", schema.integer(0)) },
+})
 
 return M

@@ -1,9 +1,11 @@
 --- The flags of a recipe that looks at a landscape, and the checks that need no model. Owns: both.
 -- Leaves to others: the defaults of an eigenvalue's iteration (curvature.lua).
 
+local arguments = require("fsam.base.arguments")
 local curvature = require("fsam.landscape.curvature")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -92,5 +94,9 @@ function M.spec(recipe)
     check = check,
   }
 end
+arguments.guard("fsam.landscape.flags", M, {
+  spec = { arguments.fields({ name = schema.string, usage = arguments.optional(schema.string),
+    summary = arguments.optional(schema.string) }) },
+})
 
 return M

@@ -10,7 +10,13 @@
 -- back to w, also when a pass fails; nothing writes w or the files of the model. Leaves to others:
 -- directions (directions.lua), eigenvalues (curvature.lua), writing what was found (report.lua),
 -- drawing it (picture.lua), a recipe's flags (flags.lua).
+local arguments = require("fsam.base.arguments")
+local code = require("fsam.vector.instructions")
 local errors = require("fsam.errors")
+local expression = require("fsam.vector.expression")
+local schema = require("fsam.base.schema")
+local source_line = require("fsam.base.source_line")
+local storage = require("fsam.vector.storage")
 
 local M = {}
 
@@ -21,11 +27,15 @@ View.__index = View
 --   function like that of Pass:bind (fsam.pass)
 -- @raise when the model has other labels than the data (o.labels, names), where these are given
 function M.new(o)
-  local params = o.params or o.model.params
-  if o.labels and #o.labels ~= o.model.config.num_labels then
+  if o.labels and o.model and #o.labels ~= o.model.config.num_labels then
     errors.raise("the model has %d labels, the data %d (%s)", o.model.config.num_labels, #o.labels,
       table.concat(o.labels, ", "))
   end
+  if not (o.model and o.pass and o.batches or o.params and o.evaluate) then
+    source_line.fail_at(source_line.users(), "fsam.landscape.new: model, pass and batches are "
+      .. "needed, or params and evaluate")
+  end
+  local params = o.params or o.model.params
   params:sync()
   return setmetatable({
     params = params,
@@ -106,5 +116,26 @@ end
 for _, name in ipairs({ "curvature", "directions", "flags", "report" }) do
   M[name] = require("fsam.landscape." .. name)
 end
+local optional, number = arguments.optional, schema.number()
+local VIEW = arguments.object("a view, of fsam.landscape.new",
+  { params = "table", evaluate = "function" })
+local value_of = arguments.where(function(x)
+  return expression.rank(x) == code.VECTOR
+end, "a vector of the model")
+local E, D = arguments.arg("e", optional(value_of)), arguments.arg("direction", value_of)
+local REACH, POINTS = arguments.arg("reach", number), arguments.arg("points", schema.integer(2))
+
+arguments.guard("fsam.landscape", M, {
+  new = { arguments.fields({ model = optional(arguments.object("a model", { params = "table" })),
+    pass = optional(arguments.object("a pass, of fsam.pass.new", { bind = "function" })),
+    batches = optional(schema.list(arguments.table, 1)),
+    labels = optional(schema.list(schema.string)), params = optional(arguments.table),
+    evaluate = optional(arguments.func) }) },
+})
+arguments.guard("view:", View, {
+  loss = { self = VIEW, E }, line = { self = VIEW, D, REACH, POINTS },
+  gradient = { self = VIEW, arguments.arg("into", storage.is_target), E },
+  plane = { self = VIEW, D, D, REACH, POINTS },
+})
 
 return M

@@ -1,6 +1,7 @@
 --- The report of a look at a landscape: lines on the screen while it goes on, a table as JSON, and
 -- the picture. Owns: the words and the table. Leaves to others: the drawing (picture.lua).
 
+local arguments = require("fsam.base.arguments")
 local C = require("fsam.C")
 local axis = require("fsam.landscape.axis")
 local devices = require("fsam.base.device")
@@ -9,6 +10,7 @@ local file = require("fsam.base.file")
 local format = require("fsam.base.numbers")
 local json = require("fsam.base.json")
 local picture = require("fsam.landscape.picture")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -98,5 +100,11 @@ function Report:write(found)
     subtitle = subtitle }))
   say("written  %s.json   %s.svg   in %s", name, name, format.duration(clock() - self.began))
 end
+arguments.guard("fsam.landscape.report", M, {
+  begin = { arguments.arg("options", arguments.object("options, of fsam.options.parse",
+    { checkpoint = "string", seed = "number" })), arguments.arg("model",
+    arguments.object("a model", { config = "table", device = "cdata" })),
+    arguments.arg("data", schema.string), arguments.arg("samples", schema.integer(0)) },
+})
 
 return M

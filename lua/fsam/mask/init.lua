@@ -11,9 +11,11 @@
 --   random   by seed and step
 -- A policy with `passes` runs before the step's first pass; the others run after it and may use its
 -- gradient.
+local arguments = require("fsam.base.arguments")
 local define = require("fsam.define")
 local errors = require("fsam.errors")
 local registry = require("fsam.base.registry")
+local schema = require("fsam.base.schema")
 local source_line = require("fsam.base.source_line")
 
 source_line.own()
@@ -126,6 +128,13 @@ M.define("random", {
   values = function(s)
     return s:uniform(0x4d41534b) -- "MASK": a stream of its own
   end,
+})
+local NAME = arguments.arg("name", schema.string)
+arguments.guard("fsam.mask", M, {
+  define = { NAME, arguments.arg("parts", arguments.table), inside = true }, names = {},
+  get = { NAME },
+  check = { arguments.arg("policy", arguments.table), arguments.arg("base", arguments.table),
+    arguments.arg("type", arguments.table) },
 })
 
 return M

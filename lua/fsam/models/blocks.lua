@@ -17,7 +17,7 @@ local M = {}
 
 -- hidden_act → the form of GELU that it means.
 local GELU = { gelu = "erf", gelu_python = "erf", gelu_new = "tanh", gelu_pytorch_tanh = "tanh",
-  gelu_fast = "tanh", gelu_accurate = "tanh", gelu_python_tanh = "tanh" }
+  gelu_python_tanh = "tanh", gelu_fast = "tanh", gelu_accurate = "tanh" }
 
 --- Fields of config.json that every such family has, each a row for fsam.models.config.
 --
@@ -34,7 +34,7 @@ function M.fields(o)
     { "num_hidden_layers", 1, 1000, whole = true },
     { "num_attention_heads", 1, 2 ^ 16, whole = true },
     { "intermediate_size", 1, 2 ^ 20, whole = true },
-    { "max_position_embeddings", 1, 2 ^ 24, whole = true },
+    { "max_position_embeddings", 1, 2 ^ 24, 512, whole = true },
     { "type_vocab_size", 1, 2 ^ 16, 2, whole = true },
     { "layer_norm_eps", 0, 1, 1e-12 },
     { "initializer_range", 0, 10, 0.02 },

@@ -3,8 +3,9 @@
 -- Owns: reading and checking the fields that a family declares (families/NAME.lua), and the labels.
 -- Fields that no family declares are kept for saving. A configuration is a plain table:
 --   model_type, family (fsam.models.families), the family's fields, labels (list of names:
---   labels[1] is class 0), num_labels, problem_type (or nil), architecture (the class that the file
---   names, or nil), raw (the fields of the file).
+--   labels[1] is class 0), num_labels, problem_type (or nil), head_fault (why the file's own head
+--   cannot be used, or nil), architecture (the class that the file names, or nil), raw (the fields
+--   of the file).
 local errors = require("fsam.errors")
 local families = require("fsam.models.families")
 local json = require("fsam.base.json")
@@ -61,36 +62,52 @@ local function read_number(config, raw, source, f)
   config[f[1]] = value
 end
 
---- The label names in order of their ids.
+-- The names LABEL_0, LABEL_1, …, which Transformers gives to labels without a name.
+local function numbered(count)
+  local list = {}
+  for i = 1, count do
+    list[i] = "LABEL_" .. (i - 1)
+  end
+  return list
+end
+
+-- An entry of id2label as an id and a name. Numbers are names too: people write { 0 = 0, 1 = 1 }.
+local function read_label(id, name, source)
+  local index = type(id) == "string" and id:match("^%d+$") and tonumber(id)
+  if type(name) == "number" then
+    name = ("%.14g"):format(name)
+  end
+  if not index or type(name) ~= "string" then
+    errors.raise("%s: id2label has %s: %s, expected an id and a name", source, show(id), show(name))
+  end
+  return index, name
+end
+
+-- The label names in order of their ids; and why a head with these labels cannot be used, or nil.
+-- A head for another task is replaced, whatever its labels are.
 local function labels_of(raw, source)
   local names = raw.id2label
   if names == nil then
-    local count = number(raw, source, "num_labels", 1, 2 ^ 16, 2, true)
-    local list = {}
-    for i = 1, count do
-      list[i] = "LABEL_" .. (i - 1)
-    end
-    return list
-  end
-  if type(names) ~= "table" or json.is_array(names) or next(names) == nil then
+    return numbered(number(raw, source, "num_labels", 1, 2 ^ 16, 2, true))
+  elseif type(names) ~= "table" or json.is_array(names) or next(names) == nil then
     errors.raise("%s: id2label is not an object of label names", source)
   end
-  local list, count = {}, 0
+  local ids, by_id = {}, {}
   for id, name in pairs(names) do
-    local index = type(id) == "string" and id:match("^%d+$") and tonumber(id)
-    if not index or type(name) ~= "string" then
-      errors.raise("%s: id2label has %s: %s, expected an id and a name", source, show(id),
-        show(name))
-    end
-    list[index + 1] = name
-    count = count + 1
+    local index, text = read_label(id, name, source)
+    ids[#ids + 1], by_id[index] = index, text
   end
-  if #list ~= count then
-    errors.raise("%s: the ids of id2label are not 0 to %d", source, count - 1)
-  elseif raw.num_labels ~= nil and raw.num_labels ~= count then
-    errors.raise("%s: num_labels is %s, id2label has %d names", source, show(raw.num_labels), count)
+  table.sort(ids)
+  local list, fault = {}, nil
+  for i, id in ipairs(ids) do
+    list[i] = by_id[id]
   end
-  return list
+  if ids[#ids] ~= #ids - 1 then
+    fault = ("the ids of id2label are not 0 to %d"):format(#ids - 1)
+  elseif raw.num_labels ~= nil and raw.num_labels ~= #ids then
+    fault = ("num_labels is %s, id2label has %d names"):format(show(raw.num_labels), #ids)
+  end
+  return list, fault
 end
 
 -- Refuses what no family computes.
@@ -106,14 +123,32 @@ end
 
 local function read_task(config, raw, source)
   config.problem_type = raw.problem_type
-  if config.problem_type ~= nil and not PROBLEM_TYPES[config.problem_type] then
-    errors.raise("%s: problem_type is %s; supported are single_label_classification and regression",
-      source, show(config.problem_type))
-  end
-  config.labels = labels_of(raw, source)
+  config.labels, config.head_fault = labels_of(raw, source)
   config.num_labels = #config.labels
+  if config.problem_type ~= nil and not PROBLEM_TYPES[config.problem_type] then
+    config.head_fault = ("problem_type is %s; supported are single_label_classification and "
+      .. "regression"):format(show(config.problem_type))
+  end
   local class = type(raw.architectures) == "table" and raw.architectures[1]
   config.architecture = type(class) == "string" and class or nil
+end
+
+-- The family of a file: by its model_type, or, as files of 2018 to 2020 have none, by the model's
+-- class in `architectures`: BertForMaskedLM, RobertaModel.
+local function family_of(raw, source)
+  local class = type(raw.architectures) == "table" and raw.architectures[1]
+  if raw.model_type == nil and type(class) == "string" then
+    for _, name in ipairs(families.names()) do
+      local stem = families.get(name).class:match("^(%u%w-)For%u")
+      if stem and (class:find("^" .. stem .. "For%u") or class == stem .. "Model") then
+        return name
+      end
+    end
+  elseif raw.model_type == nil then
+    errors.raise("%s has neither model_type nor architectures, so what model it is is not known; "
+      .. "add \"model_type\", one of %s", source, table.concat(families.names(), ", "))
+  end
+  return raw.model_type
 end
 
 --- Checks the fields of a configuration. Defaults are those of Transformers' configuration classes.
@@ -125,12 +160,14 @@ function M.check(raw, source)
   if type(raw) ~= "table" or json.is_array(raw) then
     errors.raise("%s is not a JSON object", source)
   end
-  local family = families.get(raw.model_type)
+  local model_type = family_of(raw, source)
+  local family = type(model_type) == "string" and families.get(model_type)
   if not family then
-    errors.raise("%s: model_type is %s; supported are %s", source, show(raw.model_type),
+    errors.raise("%s: model_type is %s; supported are %s", source,
+      model_type == nil and "missing" or show(model_type),
       table.concat(families.names(), ", "))
   end
-  local config = { model_type = raw.model_type, family = family, raw = raw }
+  local config = { model_type = model_type, family = family, raw = raw }
   check_unsupported(raw, source)
   for _, field in ipairs(family.fields) do
     local read = field.words and read_word or read_number
@@ -141,6 +178,16 @@ function M.check(raw, source)
     family.check(config, source)
   end
   return config
+end
+
+--- Refuses a configuration whose own labels do not say what its head computes.
+-- @tparam table config
+-- @tparam string source its path, for messages
+-- @raise one line
+function M.check_head(config, source)
+  if config.head_fault then
+    errors.raise("%s: %s", source, config.head_fault)
+  end
 end
 
 --- The same model for another task: returns a new table and leaves the given one unchanged.
@@ -155,6 +202,21 @@ function M.with_labels(config, labels)
   copy.labels = labels or { "LABEL_0" }
   copy.num_labels = #copy.labels
   copy.problem_type = labels and "single_label_classification" or "regression"
+  copy.head_fault = nil
+  return copy
+end
+
+-- A field of a file, where JSON has no number for infinities and NaN: these become null.
+local function writable(value)
+  if type(value) == "number" and value - value ~= 0 then
+    return json.null
+  elseif type(value) ~= "table" or value == json.null then
+    return value
+  end
+  local copy = json.is_array(value) and json.array() or {}
+  for key, item in pairs(value) do
+    copy[key] = writable(item)
+  end
   return copy
 end
 
@@ -165,7 +227,7 @@ end
 function M.encode(config)
   local out = {}
   for key, value in pairs(config.raw) do
-    out[key] = value
+    out[key] = writable(value)
   end
   for _, field in ipairs(config.family.fields) do
     out[field[1]] = config[field[1]]

@@ -3,15 +3,18 @@
 --   model.weights  fsam.pass.views over params         model.device   fsam_device
 --   model.graph    graph:forward(tape) → logits [B,C]  model.count    how many weights
 --   model.pad_id, position_offset (the position of a sample's first token), max_positions (tokens
---   of the longest sample)
+--   of the longest sample), vocab_size
 --   model.announcements  lines that a user should see  model:save(folder)
+--   model.new_head  why the checkpoint's head was not used, or nil
 --
 -- Owns: putting configuration, parameters and graph together. Leaves to others: what a family is
 -- (fsam.models.families; `define(name, family)` adds one), training (fsam.train), asking a model
 -- about texts (fsam.models.predictor).
 local architectures = require("fsam.models.architectures")
+local arguments = require("fsam.base.arguments")
 local config_of = require("fsam.models.config")
 local declaration = require("fsam.models.declaration")
+local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local families = require("fsam.models.families")
 local formats = require("fsam.formats")
@@ -21,6 +24,8 @@ local matching = require("fsam.models.matching")
 local numbers = require("fsam.base.numbers")
 local params = require("fsam.vector.params")
 local pieces = require("fsam.vector.pieces")
+local schema = require("fsam.base.schema")
+local source_line = require("fsam.base.source_line")
 local views = require("fsam.pass.views")
 
 local M = { define = families.define }
@@ -53,10 +58,9 @@ local function mark(list, o)
   end
 end
 
--- Seals the parameters of a configuration and builds the graph over them. The parameters have no
--- values yet. Returns the model, and its parameters as declared.
-local function build(config, o)
-  local list = declaration.list(config)
+-- Seals the parameters of a configuration, as declared, and builds the graph over them. The
+-- parameters have no values yet.
+local function build(config, o, list)
   mark(list, o)
   local sealed = params.new(o.device, list, { compute = o.precision == "bf16" and "bf16" or "f32" })
   local weights = views.new(sealed)
@@ -75,13 +79,18 @@ local function build(config, o)
     pad_id = config.pad_token_id,
     position_offset = offset,
     max_positions = config.max_position_embeddings - offset,
+    vocab_size = config.vocab_size,
     announcements = {},
-  }, Model), list
+  }, Model)
 end
 
 -- The configuration for o's labels, or for regression; unchanged when o has neither.
-local function with_task(config, o)
-  return (o.labels or o.regression) and config_of.with_labels(config, o.labels) or config
+local function with_task(config, o, source)
+  if o.labels or o.regression then
+    return config_of.with_labels(config, o.labels)
+  end
+  config_of.check_head(config, source)
+  return config
 end
 
 -- Adds lines about parts that the checkpoint lacks, and about its tensors that are not used.
@@ -90,12 +99,14 @@ local function announce(model, report, o)
     table.insert(model.announcements, reason .. "; it starts from random values (seed "
       .. (o.seed or 1) .. ", " .. (o.head_init or "fairseq") .. " initialisation)")
   end
+  table.insert(model.announcements, report.remark)
   local unexpected = report.unexpected
   if #unexpected > 0 then
-    table.insert(model.announcements, ("%d tensor%s of the file %s not used: %s%s"):format(
-      #unexpected, #unexpected == 1 and "" or "s", #unexpected == 1 and "is" or "are",
-      table.concat(unexpected, ", ", 1, math.min(3, #unexpected)),
-      #unexpected > 3 and ", ..." or ""))
+    local count = #unexpected == 1 and "1 tensor of the file is" or #unexpected
+      .. " tensors of the file are"
+    table.insert(model.announcements, ("%s not used: %s%s"):format(count,
+      table.concat(unexpected, ", ", 1, math.min(3, #unexpected)), #unexpected > 3 and ", ..."
+      or ""))
   end
 end
 
@@ -111,13 +122,19 @@ end
 -- @raise one line for a configuration or an arch that does not exist, or a piece of a name that
 --   matches nothing
 function M.new(o)
+  if not (o.config or o.arch) then
+    source_line.fail_at(source_line.users(), "fsam.models.new: arch or config is missing (%s)",
+      table.concat(architectures.names(), ", "))
+  end
   local config = o.config or architectures.config(o.arch, {
     vocab_size = o.vocab_size,
     pad_token_id = o.pad_id,
     max_position_embeddings = o.max_position_embeddings,
   })
-  local model, list = build(with_task(config, o), o)
-  initialize.fill(model.params, model.config, list, o)
+  config = with_task(config, o, "the configuration")
+  local list = declaration.list(config)
+  local model = build(config, o, list)
+  initialize.fill(model.params, config, list, o)
   return model
 end
 
@@ -127,16 +144,24 @@ end
 -- @treturn table the model
 -- @raise one line that names what is missing, broken or does not fit
 function M.load(o)
+  if not (o.source or o.path) then
+    source_line.fail_at(source_line.users(), "fsam.models.load: path or source is missing")
+  end
   local source = o.source or formats.open(o.path)
-  local config = config_of.check(source.config, source.config_path)
-  local model, list = build(with_task(config, o), o)
+  local file_config = config_of.check(source.config, source.config_path)
+  local config = with_task(file_config, o, source.config_path)
+  local list = declaration.list(config)
+  -- Before memory is taken, which a broken configuration may ask for without end.
+  local plan = matching.plan(source.tensors, file_config, list, o.labels)
+  local model = build(config, o, list)
   local sealed = model.params
-  local report = matching.assign(source.tensors, config, list, function(parameter, entry)
-    entry:read_tensor(sealed:master(sealed.by_name[parameter.name]))
+  plan:copy(function(parameter)
+    return sealed:master(sealed.by_name[parameter.name])
   end)
   source.tensors:close()
-  initialize.fill(sealed, model.config, report.fresh, o)
-  announce(model, report, o)
+  initialize.fill(sealed, config, plan.fresh, o)
+  model.new_head = plan.new_head
+  announce(model, plan, o)
   return model
 end
 
@@ -144,6 +169,7 @@ end
 -- @tparam string folder
 -- @raise one line with the path when the disk is full or fails
 function Model:save(folder)
+  self.params.w:tensor() -- sets that wait run first
   local list = {}
   for i, parameter in ipairs(self.params.parameters) do
     list[i] = { name = parameter.name, shape = parameter.shape,
@@ -158,5 +184,38 @@ function Model:__tostring()
     config.num_hidden_layers, config.hidden_size, numbers.millions(self.count),
     #self.params.parameters)
 end
+local optional, probability = arguments.optional, arguments.optional(schema.number(0, 1))
+local names = optional(schema.list(schema.string))
+local COMMON = { device = devices.shape, labels = names, regression = optional(schema.boolean),
+  seed = optional(schema.integer(0, 2 ^ 32 - 1)),
+  precision = optional(schema.one_of({ "fp32", "bf16" })),
+  head_init = optional(schema.one_of({ "fairseq", "hf" })), freeze = names, no_decay = names,
+  no_decay_implied = optional(schema.boolean), dropout = probability,
+  attention_dropout = probability, pooler_dropout = probability }
+
+local function common_and(more)
+  local all = {}
+  for _, from in ipairs({ COMMON, more }) do
+    for key, shape in pairs(from) do
+      all[key] = shape
+    end
+  end
+  return arguments.fields(all)
+end
+
+local MODEL = arguments.object("a model, of fsam.models.new or fsam.models.load",
+  { params = "table", config = "table", weights = "table" })
+local size = optional(schema.integer(0))
+
+arguments.guard("fsam.models", M, {
+  new = { common_and({ arch = optional(schema.string), vocab_size = size, pad_id = size,
+    max_position_embeddings = size, config = optional(arguments.object(
+      "a configuration (fsam.models.config)", { family = "table", model_type = "string" })) }) },
+  load = { common_and({ path = optional(schema.string), source = optional(arguments.object(
+    "a source, of fsam.formats.open", { config = "table", tensors = "table" })) }) },
+})
+arguments.guard("model:", Model, {
+  save = { self = MODEL, arguments.arg("folder", schema.string) },
+})
 
 return M

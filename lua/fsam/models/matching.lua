@@ -25,6 +25,18 @@ local function canonical(name, family)
   return matches(name, family.bare) and family.prefix .. name or name
 end
 
+-- A tensor that shares its memory with another is written once; __metadata__ says under which name:
+-- name that was left out → name that is there (safetensors.torch.save_model).
+local function add_aliases(tensors, family, found)
+  for alias, name in pairs(tensors.metadata or {}) do
+    local ours = type(alias) == "string" and canonical(alias, family)
+    local entry = type(name) == "string" and tensors:find(name)
+    if ours and entry and not found[ours] and not matches(ours, family.ignored) then
+      found[ours] = entry
+    end
+  end
+end
+
 -- Returns the file's tensors by our names, and the names of those that no classifier uses.
 local function survey(tensors, family)
   local found, ignored = {}, {}
@@ -39,6 +51,7 @@ local function survey(tensors, family)
       found[ours] = tensors:get(name)
     end
   end
+  add_aliases(tensors, family, found)
   return found, ignored
 end
 
@@ -128,7 +141,55 @@ local function append(list, more)
   end
 end
 
---- Gives a model its parameters from a file. Everything is checked before the first is copied.
+-- Do both lists hold the same names? Returns the place of each name of `wanted` in `given`, and
+-- whether all of them stand where they are wanted; nil when the names differ. Case does not count.
+local function places(given, wanted)
+  local at, order, same = {}, {}, #given == #wanted
+  for i, name in ipairs(given) do
+    same = same and at[name:lower()] == nil
+    at[name:lower()] = i
+  end
+  local in_order = true
+  for i, name in ipairs(wanted) do
+    order[i] = at[name:lower()]
+    if not same or not order[i] then
+      return nil
+    end
+    in_order = in_order and order[i] == i
+  end
+  return order, in_order
+end
+
+-- Do these names only number the labels: LABEL_0 or 0, LABEL_1 or 1, …?
+local function are_numbers(labels)
+  for i, name in ipairs(labels) do
+    if name ~= "LABEL_" .. (i - 1) and name ~= tostring(i - 1) then
+      return false
+    end
+  end
+  return true
+end
+
+local Plan = {}
+Plan.__index = Plan
+
+-- Settles which row of the file's head is which label of the model: by their names, as a model
+-- whose labels stand in another order is the same model. Other names are taken in their order,
+-- which the plan's `remark` says unless they only number.
+local function order_labels(plan, config, labels, has_head)
+  if not (has_head and labels) then
+    return
+  end
+  local order, in_order = places(config.labels, labels)
+  if order and not in_order then
+    plan.order = order
+  elseif not order and not are_numbers(config.labels) then
+    plan.remark = ("the file's labels are %s; they are taken for %s, in this order"):format(
+      table.concat(config.labels, ", "), table.concat(labels, ", "))
+  end
+end
+
+--- Finds a model's parameters in a file, and checks everything. No value is read.
 --
 -- The head starts new when the file has none, or one for another task or number of labels. A pooler
 -- starts new when the file has none. Any other missing tensor is an error.
@@ -136,36 +197,61 @@ end
 -- @tparam table config the file's own (fsam.models.config)
 -- @tparam {table,…} parameters of the whole model: name, shape, and the part ("head", "pooler") of
 --   one that may start new (see fsam.models.declaration)
--- @tparam function copy called as copy(parameter, entry); entry is one of formats/safetensors
--- @treturn table `fresh` (list of parameters that were not copied), `reasons` (list of texts, one
---   for each part that starts new), `unexpected` and `ignored` (lists of names in the file)
+-- @tparam[opt] {string,…} labels of the model where it is a classifier; default: the file's
+-- @treturn table plan: `fresh` (list of parameters that are not in the file), `reasons` (list of
+--   texts, one for each part that starts new), `new_head` (the head's reason, or nil), `remark` (a
+--   sentence about labels, or nil), `unexpected` and `ignored` (lists of names in the file)
 -- @raise one line that names the tensors that are missing or do not fit
-function M.assign(tensors, config, parameters, copy)
+function M.plan(tensors, config, parameters, labels)
   local found, ignored = survey(tensors, config.family)
   local parts = split(parameters)
-  local report = { fresh = {}, reasons = {}, unexpected = {}, ignored = ignored }
-  local wanted = {}
-  append(wanted, parts.body)
+  local plan = setmetatable({ fresh = {}, reasons = {}, unexpected = {}, ignored = ignored,
+    wanted = {}, entries = found, output = config.family.output }, Plan)
+  append(plan.wanted, parts.body)
   for _, part in ipairs({ "pooler", "head" }) do
     local list = parts[part]
     local reason = #list > 0 and why_fresh(tensors, config, found, list, part == "head")
-    append(reason and report.fresh or wanted, list)
+    append(reason and plan.fresh or plan.wanted, list)
     if reason then
-      report.reasons[#report.reasons + 1] = ("new %s: %s"):format(part, reason)
+      plan.reasons[#plan.reasons + 1] = ("new %s: %s"):format(part, reason)
+      plan.new_head = part == "head" and reason or plan.new_head
     end
   end
-  check_all(tensors, found, wanted)
-  for _, parameter in ipairs(wanted) do
-    copy(parameter, found[parameter.name])
-  end
+  check_all(tensors, found, plan.wanted)
+  order_labels(plan, config, labels, not plan.new_head and #parts.head > 0)
+  local used = {}
   for _, parameter in ipairs(parameters) do
-    found[parameter.name] = nil
+    used[parameter.name] = true
   end
-  for _, entry in pairs(found) do
-    report.unexpected[#report.unexpected + 1] = header.printable(entry.name)
+  for name, entry in pairs(found) do
+    if not used[name] then
+      plan.unexpected[#plan.unexpected + 1] = header.printable(entry.name)
+    end
   end
-  table.sort(report.unexpected)
-  return report
+  table.sort(plan.unexpected)
+  return plan
+end
+
+-- Is this the matrix whose rows are the labels, or its bias?
+local function is_output(plan, name)
+  return name == plan.output or name == plan.output:gsub("%.weight$", ".bias")
+end
+
+--- Copies the values.
+-- @tparam function target called as target(parameter) for each that is in the file; returns its
+--   fsam_tensor, f32
+function Plan:copy(target)
+  for _, parameter in ipairs(self.wanted) do
+    local entry, tensor = self.entries[parameter.name], target(parameter)
+    if self.order and is_output(self, parameter.name) then
+      local width = parameter.shape[2] or 1
+      for label, row in ipairs(self.order) do
+        entry:row(row):read_tensor(tensor:view({ width }, (label - 1) * width, "a label's row"))
+      end
+    else
+      entry:read_tensor(tensor)
+    end
+  end
 end
 
 return M

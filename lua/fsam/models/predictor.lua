@@ -4,11 +4,13 @@
 -- (fsam.pass).
 local Pass = require("fsam.pass")
 local argmax = require("fsam.base.argmax")
+local arguments = require("fsam.base.arguments")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local formats = require("fsam.formats")
 local models = require("fsam.models")
 local packing = require("fsam.data.packing")
+local schema = require("fsam.base.schema")
 local text = require("fsam.text")
 
 -- Probabilities of one row of logits.
@@ -27,8 +29,11 @@ end
 local Prediction = {}
 Prediction.__index = Prediction
 
--- "unacceptable 0.98   acceptable 0.02", the likeliest first.
+-- "unacceptable 0.98   acceptable 0.02", the likeliest first; a regression's score.
 function Prediction:__tostring()
+  if self.score then
+    return ("%.4f"):format(self.score)
+  end
   local order, words = {}, {}
   for c in ipairs(self.probabilities) do
     order[c] = c
@@ -42,11 +47,34 @@ function Prediction:__tostring()
   return table.concat(words, "   ")
 end
 
--- One text (or pair) as a host batch. label: a class, from 0.
+-- Does the model give one number in place of classes?
+local function is_regression(model)
+  return model.config.problem_type == "regression" or model.config.num_labels == 1
+end
+
+-- One text (or pair) as a host batch. label: a class, from 0; a regression's number.
 local function pack(model, sentence, pair, label)
   local ids, token_types = model.tokenizer:encode(sentence, pair)
-  return packing.pack({ { ids = ids, token_types = token_types, label = label } },
-    { pad_id = model.pad_id, position_offset = model.position_offset })
+  if #ids > model.max_positions then
+    errors.raise("the text has %d tokens, the model takes %d; shorten it", #ids,
+      model.max_positions)
+  end
+  for _, id in ipairs(ids) do
+    if id >= model.vocab_size then
+      errors.raise("the tokenizer's piece %s has the id %d, the model's vocabulary ends at %d; "
+        .. "tokenizer and model do not belong together", model.tokenizer:token_of(id), id,
+        model.vocab_size - 1)
+    end
+  end
+  return packing.pack({ { ids = ids, token_types = token_types, label = label } }, model.packing)
+end
+
+-- A regression's target.
+local function target_of(label)
+  if type(label) ~= "number" or label ~= label then
+    errors.raise("the model is a regression; it needs a number as label, got %s", tostring(label))
+  end
+  return label
 end
 
 -- The class of a label's name, or of its number from 0.
@@ -62,13 +90,15 @@ end
 
 --- model:gradient(text, label[, pair]): the gradient of one text's loss at w, without dropout.
 -- @tparam string sentence
--- @param label its name, or its number from 0
+-- @param label its name, or its number from 0; a regression's number
 -- @tparam[opt] string pair the second text
 -- @treturn table model.params.g, overwritten with the gradient
--- @treturn number the loss, in nats
+-- @treturn number the loss, in nats; a regression's squared error
 -- @raise one line with the labels when the model does not have this one
 local function gradient(model, sentence, label, pair)
-  local host = pack(model, sentence, pair, class_of(model, label))
+  local target = is_regression(model) and target_of(label) or class_of(model, label)
+  local host = pack(model, sentence, pair, target)
+  model.params.w:tensor() -- sets that wait run first
   model.params:sync()
   local evaluate = model.pass:bind({ step = 0, batches = { host }, training = false })
   local loss = evaluate({ into = model.params.g, backward = true }):mean()
@@ -79,19 +109,32 @@ end
 -- @tparam string sentence
 -- @tparam[opt] string pair the second text
 -- @treturn table label (its name); probabilities, logits (lists over the labels), labels; prints as
---   the labels with their probabilities
+--   the labels with their probabilities. Of a regression: score and logits; prints as the score
+-- @raise one line when the text is longer than the model takes, or logits are not finite
 local function predict(model, sentence, pair)
+  model.params.w:tensor() -- sets that wait run first
   model.params:sync()
   local logits = model.pass:predict(pack(model, sentence, pair, 0))[1]
   local best = argmax(logits)
   if not best then
     errors.raise("the model's logits are not numbers (%s): its weights are broken, or too large "
       .. "for the precision", table.concat(logits, ", "))
+  elseif is_regression(model) then
+    return setmetatable({ score = logits[1], logits = logits }, Prediction)
   end
   local p = softmax(logits)
   return setmetatable({ label = model.config.labels[best], probabilities = p, logits = logits,
     labels = model.config.labels }, Prediction)
 end
+
+local optional = arguments.optional
+local TEXT, PAIR = arguments.arg("text", schema.string),
+  arguments.arg("pair", optional(schema.string))
+local MODEL = arguments.object("a model, of fsam.load",
+  { tokenizer = "table", pass = "table", params = "table" })
+predict = arguments.declare("model:predict", { self = MODEL, TEXT, PAIR }, predict)
+gradient = arguments.declare("model:gradient", { self = MODEL, TEXT, arguments.arg("label",
+  schema.either("a label's name or number", schema.string, schema.number())), PAIR }, gradient)
 
 --- Loads a checkpoint.
 -- @tparam string path what fsam.formats opens, such as a run's folder
@@ -99,14 +142,20 @@ end
 -- @treturn table the model (fsam.models), with tokenizer, pass, predict(text[, pair]) and
 --   gradient(text, label[, pair])
 -- @raise as fsam.models.load and fsam.text.load
-return function(path, o)
+return arguments.declare("fsam.load", {
+  arguments.arg("path", schema.string),
+  arguments.optional_fields({ device = optional(schema.string), precision = optional(schema.string),
+    seed = optional(schema.integer(0)), freeze = optional(schema.list(schema.string)) }),
+}, function(path, o)
   o = o or {}
   local source = formats.open(path)
   local device = devices.open(o.device or "auto")
   local model = models.load({ source = source, device = device, seed = o.seed,
     precision = devices.precision(o.precision or "fp32", device), freeze = o.freeze })
   model.tokenizer = text.load(source)
-  model.pass = Pass.new({ model = model })
+  model.packing = { pad_id = model.pad_id, position_offset = model.position_offset,
+    regression = is_regression(model) }
+  model.pass = Pass.new({ model = model, loss = is_regression(model) and "mse" or nil })
   model.predict, model.gradient = predict, gradient
   return model
-end
+end)

@@ -14,9 +14,11 @@
 -- before this one), t (updates applied before this one), weight_decay (with --no-decay a row: the
 -- value, or 0 for parameters without decay). fsam.define.fields has the whole list. Owns: the
 -- register. Leaves to others: the step itself, and building an optimizer from options (fsam.step).
+local arguments = require("fsam.base.arguments")
 local define = require("fsam.define")
 local errors = require("fsam.errors")
 local registry = require("fsam.base.registry")
+local schema = require("fsam.base.schema")
 local source_line = require("fsam.base.source_line")
 
 source_line.own()
@@ -45,6 +47,12 @@ function M.get(name)
   return register:get(name) or errors.unknown("optimizer", name, M.names())
 end
 
+--- Is it one of ours, not a user's?
+-- @treturn boolean
+function M.is_built_in(name)
+  return register:is_built_in(name)
+end
+
 --- All names, sorted.
 function M.names()
   return register:names()
@@ -54,5 +62,10 @@ end
 function M.options(name)
   return M.get(name).options
 end
+local NAME = arguments.arg("name", schema.string)
+arguments.guard("fsam.optim", M, {
+  define = { NAME, arguments.arg("parts", arguments.table), inside = true }, names = {},
+  get = { NAME }, is_built_in = { NAME }, options = { NAME },
+})
 
 return M

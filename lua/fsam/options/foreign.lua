@@ -86,7 +86,6 @@ local FAIRSEQ = {
   ["--num-classes"] = { takes = 1, only = function(task)
     return task and { tostring(task.labels and #task.labels or 1) }
   end },
-  ["--shorten-method"] = only("none"),
   ["--valid-subset"] = only("valid"),
   ["--train-subset"] = only("train"),
   ["--distributed-world-size"] = only("1"),
@@ -117,10 +116,9 @@ local FAIRSEQ = {
     return task and task.labels
       and "belongs to tasks with scores, such as STS-B; " .. task.title .. " has classes"
   end),
-  ["--truncate-sequence"] = flag("is not offered: too long training texts are left out, and "
-    .. "too long validation texts are an error"),
+  ["--truncate-sequence"] = flag("is --shorten-method truncate here"),
   ["--skip-invalid-size-inputs-valid-test"] = flag("is not offered: the score would be of "
-    .. "another set; raise --max-positions or shorten the texts"),
+    .. "another set; raise --max-positions, or give --shorten-method truncate"),
   ["--user-dir"] = value("is not offered; a recipe is a Lua script and may define its own "
     .. "optimizers (fsam.optim.define, fsam.sam.define)"),
   ["--tensorboard-logdir"] = value(LOGGED),

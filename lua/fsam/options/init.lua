@@ -15,10 +15,12 @@
 -- with one owner. `free` marks what a continued run may change. `hidden` keeps a flag out of
 -- --help. The short form { rho = 0.5, eta = 0.01 } declares numbers with defaults.
 
+local public = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local foreign = require("fsam.options.foreign")
 local parsing = require("fsam.options.parser")
 local resolve = require("fsam.options.resolve")
+local schema = require("fsam.base.schema")
 local values = require("fsam.options.values")
 
 local M = {}
@@ -129,7 +131,8 @@ end
 
 --- Reads a command line.
 -- @tparam {string,…} arguments the words after the program's name
--- @tparam table spec name, usage, summary, epilog; positional { name, metavar, help } or nil;
+-- @tparam table spec name, usage, summary, epilog; positional { name, metavar, help }, or a
+--   list of such, or nil;
 --   flags; profiles { { label, when = fn(typed) → boolean, values = { name → value or rule } }, … }
 --   (resolve.profiled has the rules); in_use, see resolve.resolve; task, see options/foreign.lua;
 --   check(options), which may raise, or add remarks to options.notes
@@ -162,8 +165,8 @@ function M.read(arguments, spec)
     given[name] = true
   end
   local options, origin, owned = resolve.resolve(spec, typed)
-  if spec.positional then
-    options[spec.positional.name] = typed[spec.positional.name]
+  for _, p in ipairs(resolve.positionals(spec)) do
+    options[p.name] = typed[p.name]
   end
   options.given, options.origin, options.owned = given, origin, owned
   options.notes, options.spec = {}, spec
@@ -197,5 +200,14 @@ function M.parse(arguments, spec)
   end
   return options
 end
+local TABLE = public.arg("declarations", public.table)
+local WORDS = public.arg("arguments", public.table)
+local SPEC = public.arg("spec", schema.record({ flags = public.table }))
+local VALUES = public.arg("values", public.optional(public.table))
+public.guard("fsam.options", M, {
+  declare = { TABLE, VALUES }, flag = { public.arg("name", schema.string) },
+  default = { TABLE, more = true }, complete = { TABLE, VALUES }, in_use = { TABLE, TABLE },
+  read = { WORDS, SPEC }, parse = { WORDS, SPEC },
+})
 
 return M

@@ -93,9 +93,8 @@ function M.parser(spec)
   local parser = argparse(spec.name, spec.summary, spec.epilog):add_help(false)
   parser:usage("usage: " .. (spec.usage or spec.name)):help_max_width(100)
     :help_description_margin(30):help_usage_margin(2)
-  if spec.positional then
-    parser:argument(spec.positional.metavar, spec.positional.help):target(spec.positional.name)
-      :args("?")
+  for _, p in ipairs(resolve.positionals(spec)) do
+    parser:argument(p.metavar, p.help):target(p.name):args("?")
   end
   local groups, order = {}, {}
   for _, d in ipairs(spec.flags) do

@@ -243,4 +243,12 @@ function M.in_use(options, d)
   return found
 end
 
+--- The words of a command line that are not flags, in their order.
+-- @tparam table spec see options.read
+-- @treturn {table,…} { name, metavar, help } of each
+function M.positionals(spec)
+  local p = spec.positional
+  return p and (p.name and { p } or p) or {}
+end
+
 return M

@@ -3,9 +3,13 @@
 -- step calls. Leaves to others: which op follows which (fsam.models), how backward runs (tape.lua),
 -- where gradients go (gradients.lua), when a pass is recorded as CUDA graphs (cuda_graphs.lua),
 -- what it found (outputs.lua), what a step does with a gradient (fsam.step).
+local arguments = require("fsam.base.arguments")
 local C = require("fsam.C")
 local Grads = require("fsam.pass.gradients")
 local Outputs = require("fsam.pass.outputs")
+local schema = require("fsam.base.schema")
+local source_line = require("fsam.base.source_line")
+local storage = require("fsam.vector.storage")
 local Tape = require("fsam.pass.tape")
 local Tensor = require("fsam.base.tensor")
 local cuda_graphs = require("fsam.pass.cuda_graphs")
@@ -15,8 +19,31 @@ local packing = require("fsam.data.packing")
 local ranks = require("fsam.ranks")
 local ffi, lib = C.ffi, C.lib
 
+local choose_places = arguments.within(packing.choose)
+
 local Pass = {}
 Pass.__index = Pass
+
+local optional, natural = arguments.optional, schema.integer(0)
+local LIST = schema.list(packing.shape)
+local check_request = arguments.checker("evaluate", {
+  arguments.fields({
+    into = optional(storage.is_target), backward = optional(schema.boolean),
+    choice = optional(schema.list(natural)), skip = optional(arguments.table),
+    mean_over = optional(schema.number(0)), accumulate = optional(schema.boolean),
+    alone = optional(schema.boolean), batches = optional(LIST), draw = optional(natural),
+  }),
+})
+
+-- A gradient needs a vector of this very model to lie in.
+local function check_into(self, request)
+  local into = request.into
+  if request.backward and not into then
+    source_line.fail("evaluate: backward needs into, a vector of the model such as params.g")
+  elseif into and not rawequal(into.params, self.model.params) then
+    source_line.fail("evaluate: into is %s of another model", into.name)
+  end
+end
 
 --- @tparam table o model; loss = "cross_entropy" (default) or "mse"; seed of dropout (default 1);
 --   dropout_rng = "shared" (default: every pass of a step draws the same dropout) or "fresh"; ranks
@@ -188,7 +215,7 @@ local function choose(list, choice)
     if #places == host.count then
       chosen[#chosen + 1] = host
     elseif #places > 0 then
-      chosen[#chosen + 1] = packing.choose(host, places)
+      chosen[#chosen + 1] = choose_places(host, places)
     end
   end
   return chosen
@@ -215,7 +242,9 @@ end
 -- @treturn function evaluate
 function Pass:bind(o)
   local draws = 0
-  return function(request)
+  return function(request, ...)
+    check_request(request, ...)
+    check_into(self, request)
     local list = request.batches or o.batches
     if request.choice then
       list = choose(list, request.choice)
@@ -259,5 +288,27 @@ end
 function Pass:memory()
   return devices.usage(self.arena)
 end
+local PASS = arguments.object("a pass, of fsam.pass.new",
+  { model = "table", arena = "cdata", gradients = "table" })
+
+--- The shape of a model with parameters and a graph (fsam.base.schema).
+Pass.model_shape = arguments.object("a model, of fsam.models.new or fsam.models.load",
+  { params = "table", weights = "table", graph = "table", device = "cdata", config = "table" })
+
+arguments.guard("fsam.pass", Pass, {
+  new = { arguments.fields({ model = Pass.model_shape,
+    loss = optional(schema.one_of({ "cross_entropy", "mse" })), seed = optional(natural),
+    dropout_rng = optional(schema.one_of({ "shared", "fresh" })),
+    ranks = optional(ranks.shape) }) },
+  bind = { self = PASS, arguments.fields({ step = natural, batches = LIST,
+    training = optional(schema.boolean) }) },
+  predict = { self = PASS, arguments.arg("batch", packing.shape) },
+  memory = { self = PASS },
+  run = { self = PASS, arguments.arg("batches", LIST), arguments.fields({
+    training = optional(schema.boolean),
+    key = schema.closed({ seed = natural, step = natural, draw = natural }),
+    gradients = optional(arguments.table), mean_over = optional(schema.number(0)),
+    ranks = optional(ranks.shape) }) },
+})
 
 return Pass

@@ -6,6 +6,9 @@
 -- each other for ever. All of them get the same bits back. A decision about what happens next (a
 -- choice of samples, a skipped step, the end of a run) must come from a sum, or from values that
 -- are the same on every rank, and never from one rank's own samples.
+local arguments = require("fsam.base.arguments")
+local schema = require("fsam.base.schema")
+
 local Ranks = {}
 Ranks.__index = Ranks
 
@@ -21,6 +24,14 @@ function M.new(o)
   return setmetatable({ rank = o.rank, size = o.size, is_first = o.rank == 0, add = o.add,
     add_numbers = o.add_numbers }, Ranks)
 end
+
+--- The shape of ranks (fsam.base.schema).
+M.shape = arguments.object("ranks, of fsam.ranks.new", { rank = "number", size = "number" })
+
+arguments.guard("fsam.ranks", M, {
+  new = { arguments.fields({ rank = schema.integer(0), size = schema.integer(1),
+    add = arguments.optional(arguments.func), add_numbers = arguments.optional(arguments.func) }) },
+})
 
 --- One process alone: every sum is its own value.
 M.alone = M.new({ rank = 0, size = 1 })

@@ -28,10 +28,12 @@
 --
 -- Owns: the register of types and their parts' names. Leaves to others: when a part is called and
 -- what happens to its result (fsam.step).
+local arguments = require("fsam.base.arguments")
 local define = require("fsam.define")
 local errors = require("fsam.errors")
 local radius = require("fsam.sam.radius")
 local registry = require("fsam.base.registry")
+local schema = require("fsam.base.schema")
 local source_line = require("fsam.base.source_line")
 
 source_line.own()
@@ -73,6 +75,13 @@ function M.define(name, spec)
   register:define(name, sam_type)
 end
 
+--- Is a type one of ours, not a user's?
+-- @tparam string plain its name without fisher-
+-- @treturn boolean
+function M.is_built_in(plain)
+  return register:is_built_in(plain)
+end
+
 --- All names, plain and fisher-, sorted.
 function M.names()
   local names = register:names()
@@ -102,5 +111,10 @@ end
 function M.options(name)
   return M.get(name).options
 end
+local NAME = arguments.arg("name", schema.string)
+arguments.guard("fsam.sam", M, {
+  define = { NAME, arguments.arg("parts", arguments.table), inside = true }, names = {},
+  get = { NAME }, is_built_in = { NAME }, options = { NAME },
+})
 
 return M

@@ -4,12 +4,16 @@
 -- step itself (fsam.step).
 local choice = require("fsam.step.choice")
 local compat = require("fsam.step.compat")
+local errors = require("fsam.errors")
 local groups = require("fsam.step.groups")
 local masking = require("fsam.step.masking")
+local new_values = require("fsam.step.new_values")
 local optim = require("fsam.optim")
 local options = require("fsam.options")
 local policies = require("fsam.mask")
+local registry = require("fsam.base.registry")
 local sam = require("fsam.sam")
+local schema = require("fsam.base.schema")
 local step_options = require("fsam.step.options")
 local view = require("fsam.step.view")
 
@@ -78,10 +82,46 @@ function M.prepare(o)
   local masks = t.masked and masking.new({ params = o.params, options = settings.mask, seed = seed,
     sampler = o.sampler, exclude_implied = origin and origin.mask_exclude ~= "command line" })
     or masking.NONE
-  return { params = o.params, seed = seed, base = base, base_s = base_s, s = s,
+  local extreme = new_values.always(base, t, settings)
+  return { params = o.params, seed = seed, extreme = extreme, base = base, base_s = base_s, s = s,
     settings = settings.step, type = compat.type(t, settings.compat),
     masking = compat.masking(masks, settings.compat),
     compat = compat.new(settings.step, settings.compat) }
+end
+
+--- The shape of `options` (fsam.base.schema): names that some owner declares, whichever is chosen.
+-- A table that a command line gave has more than that, and is let through.
+function M.options_shape(value, place)
+  if type(value) ~= "table" then
+    return ("%s is %s, expected a table"):format(place, schema.show(value))
+  elseif type(value.spec) == "table" then
+    return nil
+  end
+  local known = {}
+  local function add(declarations)
+    for _, d in ipairs(declarations) do
+      known[d.name] = d
+    end
+  end
+  for _, register in ipairs({ optim, sam }) do
+    for _, one in ipairs(register.names()) do
+      add(register.options(one))
+    end
+  end
+  for _, list in ipairs({ policies.options, step_options, compat.switches, choice }) do
+    add(list)
+  end
+  for key, given in pairs(value) do
+    local d = known[key]
+    local wanted = d and ((d.type == "number" or d.type == "integer") and "number"
+      or d.type == "flag" and "boolean" or d.type == "list" and "table" or "string")
+    if not d then
+      return errors.unknown_text(("%s: the option"):format(place), schema.show(key):gsub('"', ""),
+        registry.sorted(known))
+    elseif type(given) ~= wanted then
+      return ("%s.%s is %s, expected a %s"):format(place, key, schema.show(given), wanted)
+    end
+  end
 end
 
 return M

@@ -7,7 +7,8 @@
 -- Both losses are means over all samples of the step under one dropout. The passes of the step
 -- serve where they can; a forward pass is added at w where the first pass was elsewhere (explore)
 -- or saw fewer samples, and at w + e where the second pass chose samples or drew other dropout.
--- With --m-sharpness, gradients and e are those of the first group.
+-- With --m-sharpness the loss at w + e has each sample at its own group's w + e, and norms and
+-- cosines are means over the groups. The noise is that of the first group's samples.
 --
 -- Noise: the simple noise scale tr(Σ) / |G|² (McCandlish et al. 2018, app. A.1), Σ the covariance
 -- of a sample's gradient, G the true gradient. From the step's mean gradient g over n samples and
@@ -32,7 +33,8 @@ local clock = C.lib.fsam_clock
 -- @tparam function evaluate as fsam.step has it: passes that the step does not count
 function M.new(params, s, masking, evaluate)
   return setmetatable({ params = params, s = s, masking = masking, evaluate = evaluate,
-    kept = params:scratch("diagnosis"), seconds = 0 }, Diagnosis)
+    kept = params:scratch("diagnosis"), seconds = 0, dots = {}, seen = {}, g2norms = {},
+    enorms = {}, unmasked = {}, risen = 0, risen_of = 0 }, Diagnosis)
 end
 
 -- A pass of its own; the report says how long they took.
@@ -43,22 +45,28 @@ local function pass(self, request)
   return mean
 end
 
--- Mean loss over the step's samples where c stands now, under the dropout of the other loss.
-local function loss_here(self)
-  return pass(self, { backward = false, draw = self.draw })
+-- Mean loss where c stands now, under the dropout of the other loss; over the step's samples, or
+-- those of a choice.
+local function loss_here(self, choice)
+  return pass(self, { backward = false, draw = self.draw, choice = choice })
 end
 
--- The same, from a pass of the step if it saw all samples under that dropout.
-local function loss_of(self, result)
-  local whole = result.samples == self.s.N
-  return whole and result.draw == self.draw and result:mean() or loss_here(self)
+-- The same, from a pass of the step if it saw all samples (of its group) under that dropout.
+local function loss_of(self, result, in_group)
+  if result.draw == self.draw and (in_group or result.samples == self.s.N) then
+    return result:mean()
+  end
+  return loss_here(self, in_group and result:ordinals())
 end
 
 --- An exploration stands for e in types that have no other.
 function Diagnosis:explored(x)
+  if self.loss then
+    return -- of a group before
+  end
   self.draw = 0
   self.loss = loss_here(self)
-  self.enorm = x:norm():request()
+  self.exploration = x:norm():request()
 end
 
 -- |a - g|² and |g|², for the noise.
@@ -78,9 +86,11 @@ local function measure_noise(self, result, skip)
 end
 
 function Diagnosis:first(result, _, skip)
-  if self.over then
+  if self.over or self.began then
     return
-  elseif self.loss then
+  end
+  self.began = true
+  if self.loss then
     self.loss_at_e = loss_of(self, result)
   else
     self.draw = result.draw
@@ -100,27 +110,51 @@ function Diagnosis:ascended(e, masked)
   end
   self.kept:set(self.s.g)
   if e then
-    self.unmasked_norm = self.masking.mask and e:norm():request()
-    self.enorm = masked:norm():request()
+    self.unmasked[#self.unmasked + 1] = self.masking.mask and e:norm():request()
+    self.enorms[#self.enorms + 1] = masked:norm():request()
   end
 end
 
---- Here c is at w + e. A group's s.g2 is its share of a mean over `of` samples; scaled up, it is
--- the group's own mean.
+--- Here c is at w + e. A group adds its share of a mean over `mean_over` samples to s.g2; scaled
+-- up, the share is the group's own mean.
 function Diagnosis:second(result, mean_over)
   if self.over then
     return
   end
-  local g, g2 = self.kept, self.s.g2
-  g2 = mean_over and g2 * (mean_over / result.samples) or g2
-  self.dot, self.seen = g:dot(g2):request(), g:norm():request()
-  self.g2norm = g2:norm():request()
-  self.loss_at_e = loss_of(self, result)
-  self.over = true
+  local g, g2, n = self.kept, self.s.g2, #self.dots + 1
+  if mean_over then
+    local before = self.params:scratch("diagnosis_groups")
+    local share = n > 1 and g2 - before or g2
+    before:set(g2)
+    g2 = share * (mean_over / result.samples)
+  end
+  self.dots[n], self.seen[n] = g:dot(g2):request(), g:norm():request()
+  self.g2norms[n] = g2:norm():request()
+  self.risen = self.risen + loss_of(self, result, mean_over) * result.samples
+  self.risen_of = self.risen_of + result.samples
+  self.loss_at_e = self.risen / self.risen_of
+  self.over = not mean_over or self.risen_of >= mean_over
 end
 
-local function read(scalar)
-  return scalar and scalar:read()
+local function numbers(scalars)
+  local list = {}
+  for i, scalar in ipairs(scalars) do
+    list[i] = scalar:read()
+  end
+  return list
+end
+
+-- The mean of fn(i) over a list; nil where there is none.
+local function mean(list, fn)
+  local sum = 0
+  for i = 1, #list do
+    local value = fn(i)
+    if not value then
+      return nil
+    end
+    sum = sum + value
+  end
+  return #list > 0 and sum / #list or nil
 end
 
 local function ratio(a, b)
@@ -130,10 +164,19 @@ end
 --- Adds `diagnosis`: what was measured, as plain numbers (docs/sam-types.md explains each). Leaves
 -- out what the step does not have.
 function Diagnosis:measured(info)
+  local enorms, g2norms = numbers(self.enorms), numbers(self.g2norms)
+  local dots, seen, unmasked = numbers(self.dots), numbers(self.seen), numbers(self.unmasked)
   local d = { loss = self.loss, loss_at_e = self.loss_at_e, gnorm = info.gnorm,
-    enorm = read(self.enorm), g2norm = read(self.g2norm), seconds = self.seconds }
+    enorm = mean(enorms, function(i)
+      return enorms[i]
+    end) or self.exploration and self.exploration:read(),
+    g2norm = mean(g2norms, function(i)
+      return g2norms[i]
+    end), seconds = self.seconds }
   d.rise = self.loss_at_e and self.loss_at_e - self.loss
-  d.cosine = ratio(read(self.dot), self.seen and read(self.seen) * d.g2norm)
+  d.cosine = mean(dots, function(i)
+    return ratio(dots[i], seen[i] * g2norms[i])
+  end)
   if self.spread then
     local n, h = self.n, self.h
     d.noise_trace = self.spread:read() * n * h / (n - h)
@@ -142,7 +185,9 @@ function Diagnosis:measured(info)
   end
   if self.masking.mask then
     d.mask_density, d.mask_overlap = self.masking.mask:density(), self.masking.overlap
-    d.mask_kept = ratio(d.enorm, read(self.unmasked_norm))
+    d.mask_kept = mean(unmasked, function(i)
+      return ratio(enorms[i], unmasked[i])
+    end)
   end
   info.diagnosis = d
 end

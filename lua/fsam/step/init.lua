@@ -17,10 +17,12 @@
 -- is the sum of the groups' shares.
 --
 -- Owns: this order, and that a step happens whole or not at all. Nothing persistent changes before
--- every loss and norm is known to be finite; then one commit changes everything. Leaves to others:
+-- every loss and norm is known to be finite, and where it is in doubt what the update makes
+-- (new_values.lua); then one commit changes everything. Leaves to others:
 -- what the parts compute (fsam.sam, fsam.optim, fsam.mask), and the rest of the room: passes.lua
 -- runs passes, masking.lua makes masks, groups.lua divides the samples, working_copy.lua rounds,
 -- observe.lua lets others look on.
+local arguments = require("fsam.base.arguments")
 local Diagnosis = require("fsam.step.diagnosis")
 local Log = require("fsam.step.log")
 local Passes = require("fsam.step.passes")
@@ -30,8 +32,10 @@ local errors = require("fsam.errors")
 local finite = require("fsam.step.finite")
 local groups = require("fsam.step.groups")
 local layer_decay = require("fsam.step.layer_decay")
+local new_values = require("fsam.step.new_values")
 local observe = require("fsam.step.observe")
 local ranks = require("fsam.ranks")
+local schema = require("fsam.base.schema")
 local source_line = require("fsam.base.source_line")
 local unused = require("fsam.step.unused")
 local view = require("fsam.step.view")
@@ -134,14 +138,14 @@ local function direction(self, s, passes, info)
   end
   local norm = passes:norm(d:norm(), "the update direction's norm")
   self.params:flush()
-  passes:check()
+  info.largest = passes:check()
   info.dnorm = norm:read()
   passes.observer:measured(info)
   return clip(d, norm, self.compat.clip_norm)
 end
 
 -- update(s), or the base's, from w and d; after(s) joins it; c ← round(w) in the same program.
-local function update(self, s, passes, d)
+local function update(self, s, passes, d, info)
   local t, params = self.type, self.params
   set(self.base_s, "g", d)
   set(s, "d", d)
@@ -151,7 +155,9 @@ local function update(self, s, passes, d)
     t.after(s)
   end
   local w = self.rates and layer_decay.apply(self.rates, before, params.w.now, u) or params.w - u
-  self.working:rest(s.step + 1, params.w:set(w))
+  w = params.w:set(w)
+  new_values.check(self.extreme, params, s.lr, info.largest)
+  self.working:rest(s.step + 1, w)
   passes.observer:updated()
   self.masking:keep()
   params:commit()
@@ -189,7 +195,7 @@ local function take(self, o, passes)
   view.begin(s, now, passes)
   gradients(self, s, passes)
   local d = direction(self, s, passes, info)
-  update(self, s, passes, d)
+  update(self, s, passes, d, info)
   info.rho = (t.ascend or t.explore) and view.get(s, "rho") or nil
   info.clipped = self.compat:clipped(info.gnorm, info.dnorm)
   info.mask = self.masking:report()
@@ -288,5 +294,28 @@ end
 --- Raises unless an optimizer, its sam-type and the options go together (step/build.lua). A command
 -- asks this before it loads anything.
 M.check = build.check
+local optional, whole = arguments.optional, schema.integer(0)
+local name = optional(schema.string)
+local OPTIMIZER = arguments.object("an optimizer, of fsam.step.build",
+  { working = "table", params = "table", applied = "number" })
+local STEP = { evaluate = arguments.func, step = whole, lr = schema.number(),
+  lr_peak = optional(schema.number()), lr_end = optional(schema.number()),
+  progress = optional(schema.number(0, 1)), samples = schema.integer(1),
+  micro_batches = optional(schema.integer(1)), train_samples = optional(whole),
+  ranks = optional(ranks.shape), diagnose = optional(schema.boolean),
+  observers = optional(schema.list(arguments.table)) }
+
+arguments.guard("fsam.step", M, {
+  build = { arguments.fields({ optimizer = name, base_optimizer = name, sam_type = name,
+    params = arguments.object("a model's params", { queue = "table", w = "table" }),
+    options = optional(build.options_shape), seed = optional(whole),
+    sampler = optional(arguments.func) }) },
+  check = { arguments.arg("choice", arguments.table), arguments.arg("values", arguments.table) },
+})
+arguments.guard("optimizer:", Optimizer, {
+  step = { self = OPTIMIZER, arguments.fields(STEP) },
+  prepare_evaluation = { self = OPTIMIZER }, state = { self = OPTIMIZER },
+  restore = { self = OPTIMIZER, arguments.fields({ applied = whole, masking = arguments.any }) },
+})
 
 return M

@@ -55,12 +55,14 @@ function Passes:norm(scalar, what)
 end
 
 --- Leaves the step unless every norm so far is finite, and every loss that a rank found alone.
+-- @treturn number the largest norm (of all ranks together)
 function Passes:check()
   if #self.alone == 0 then
+    local largest = 0
     for _, norm in ipairs(self.norms) do
-      finite.check(norm.scalar:read(), norm.what)
+      largest = math.max(largest, finite.check(norm.scalar:read(), norm.what))
     end
-    return
+    return largest
   end
   local whats, values = {}, {}
   for _, loss in ipairs(self.alone) do
@@ -69,9 +71,11 @@ function Passes:check()
   for _, norm in ipairs(self.norms) do
     whats[#whats + 1], values[#values + 1] = norm.what, norm.scalar:read()
   end
+  local largest = 0
   for i, sum in ipairs(self.ranks:sum_numbers(values)) do
-    finite.check(sum, whats[i])
+    largest = math.max(largest, finite.check(sum, whats[i]))
   end
+  return largest
 end
 
 return M

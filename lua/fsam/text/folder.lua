@@ -94,7 +94,7 @@ function M.document(path, shape)
     return {}
   end
   local bytes = file.read(path)
-  return schema.check(json.decode(bytes, path), shape, path, ""), bytes
+  return schema.check(json.decode(bytes, path, false, true), shape, path, ""), bytes
 end
 
 --- A token with all of its flags. Those that are not given are false, but for `normalized`, which

@@ -3,6 +3,7 @@
 -- Owns: making a tokenizer from vocabulary files, and which of a folder's files decides what.
 -- Leaves to others: finding these files (fsam.formats), reading the small ones (folder.lua) and
 -- tokenizer.json (tokenizer_json.lua), what a tokenizer does (tokenizer.lua).
+local arguments = require("fsam.base.arguments")
 local bert = require("fsam.text.bert")
 local bpe = require("fsam.text.bpe")
 local classes = require("fsam.text.classes")
@@ -241,9 +242,6 @@ end
 -- @raise one line, when there is none, a file cannot be read, or something is not supported
 function M.load(source)
   local vocabulary = type(source) == "table" and source.vocabulary or formats.vocabulary(source)
-  if not vocabulary then
-    errors.raise("%s: no such folder, so no tokenizer", file.bare(source))
-  end
   local found = vocabulary.files
   local whole = found.tokenizer and tokenizer_json.open(found.tokenizer)
   local said = folder.read(vocabulary, whole)
@@ -258,5 +256,18 @@ function M.load(source)
     files = said.kept, class = class, name = where,
     split_special = said.config.split_special_tokens })
 end
+
+local optional = arguments.optional
+local kept, flag = optional(schema.map(schema.string)), optional(schema.boolean)
+
+arguments.guard("fsam.text", M, {
+  wordpiece = { arguments.fields({ vocab = schema.list(schema.string, 1), lowercase = flag,
+    strip_accents = flag, chinese = flag, files = kept, name = optional(schema.string) }) },
+  bpe = { arguments.fields({ ids = schema.map(schema.integer(0)), merges =
+    schema.list(schema.list(schema.string, 2)), add_prefix_space = flag, files = kept,
+    name = optional(schema.string) }) },
+  load = { arguments.arg("path", schema.either("a path, or a source of fsam.formats.open",
+    schema.string, arguments.object("", { vocabulary = "table" }))) },
+})
 
 return M

@@ -77,7 +77,10 @@ end
 -- bits as never having stopped.
 -- @tparam table run device_name, precision
 function M.environment(run)
+  local library = ffi.new("char[?]", 256)
+  C.lib.fsam_matrix_library(library, 256)
   return {
+    matrix_library = ffi.string(library),
     version = ffi.string(C.lib.fsam_version()),
     instruction_set = ffi.string(C.lib.fsam_isa()),
     threads = C.lib.fsam_threads(),
@@ -129,11 +132,18 @@ function M.find(path)
   return folder.find(path)
 end
 
---- Finishes what a crash while saving interrupted, and makes sure that a save can begin.
+--- Finishes what a crash while saving interrupted, and clears what it left.
+-- @tparam string path
+-- @raise naming what is in the way
+function M.finish(path)
+  folder.prepare(path)
+end
+
+--- The same, and makes sure that a save can begin.
 -- @tparam string path
 -- @raise naming what is in the way, or that nothing can be written there
 function M.prepare(path)
-  folder.prepare(path)
+  M.finish(path)
   file.make_folder(path .. ".new")
   file.remove(path .. ".new")
 end
@@ -169,6 +179,26 @@ function M.trainer_of_run(path)
   local trainer = M.trainer(path)
   standing_of.check(trainer, path .. "/trainer.json")
   return trainer
+end
+
+local function check_file(path)
+  local source = safetensors.open(path)
+  for _, name in ipairs(source.names) do
+    local broken = source:get(name):not_finite()
+    if broken > 0 then
+      errors.raise("%s: %d numbers of tensor %s are infinite or not numbers; a run cannot go on "
+        .. "from them, so give --restart, or move this checkpoint away", path, broken, name)
+    end
+  end
+  source:close()
+end
+
+--- Refuses a checkpoint whose weights or state are not finite.
+-- @tparam string path a complete checkpoint
+-- @raise naming the file and the tensor
+function M.check_finite(path)
+  check_file(path .. "/model.safetensors")
+  check_file(path .. "/state.safetensors")
 end
 
 --- Puts the optimizer's vectors, masks and scalars back.
@@ -213,9 +243,11 @@ end
 function M.remarks(trainer, loop)
   local lines, differ = {}, {}
   local now = M.environment(loop.run)
-  for _, name in ipairs({ "version", "instruction_set", "threads", "device", "precision" }) do
+  for _, name in ipairs({ "version", "instruction_set", "matrix_library", "threads", "device",
+    "precision" }) do
     local before = trainer.environment[name]
-    if before ~= now[name] then
+    -- Earlier versions did not write down the matrix library.
+    if before ~= now[name] and not (name == "matrix_library" and before == nil) then
       differ[#differ + 1] = ("%s %s, now %s"):format(name:gsub("_", " "), tostring(before),
         tostring(now[name]))
     end

@@ -5,6 +5,7 @@
 -- so a user's new type has its flags in --help without a word here. The step's flags come from
 -- step/options.lua, those that imitate the released code from step/compat.lua.
 
+local arguments = require("fsam.base.arguments")
 local choice = require("fsam.step.choice")
 local compat = require("fsam.step.compat")
 local errors = require("fsam.errors")
@@ -13,6 +14,7 @@ local metrics = require("fsam.data.metrics")
 local options = require("fsam.options")
 local owned = require("fsam.train.flags_of_types")
 local schedule = require("fsam.train.schedule")
+local schema = require("fsam.base.schema")
 local tasks = require("fsam.data.tasks")
 
 local M = {}
@@ -67,6 +69,9 @@ local function batch_flags()
       help = "most tokens in a batch, counted as samples × longest" },
     { name = "max_positions", type = "integer", min = 1,
       help = "longest sample in tokens; default: what the model takes" },
+    { name = "shorten_method", type = "choice", choices = { "none", "truncate" }, default = "none",
+      help = "of longer samples; none: training leaves them out, validation refuses them; "
+        .. "truncate: cut their ends off" },
     { name = "max_train_samples", type = "integer", min = 1,
       help = "use only the first N training samples" },
     chosen("seed"),
@@ -239,5 +244,10 @@ function M.spec(recipe)
     end,
   }
 end
+arguments.guard("fsam.train.flags", M, {
+  spec = { arguments.fields({ name = schema.string, usage = arguments.optional(schema.string),
+    summary = arguments.optional(schema.string), task = schema.string,
+    profiles = arguments.optional(schema.list(arguments.table)) }) },
+})
 
 return M

@@ -9,10 +9,12 @@
 -- Owns: this face, and what `run` does around the loop. A recipe may use some of these and write
 -- its own loop instead.
 
+local arguments = require("fsam.base.arguments")
 local header = require("fsam.report.header")
 local loop = require("fsam.train.loop")
 local ranks = require("fsam.ranks")
 local report = require("fsam.report")
+local schema = require("fsam.base.schema")
 
 local M = {
   flags = require("fsam.train.flags"),
@@ -51,5 +53,23 @@ function M.run(t)
   end
   return (t.options.valid_only and loop.validate or loop.run)(t)
 end
+local optional = arguments.optional
+local OPTIONS = arguments.arg("options", arguments.object("options, of fsam.options.parse",
+  { spec = "table", origin = "table" }))
+local has = arguments.object
+
+arguments.guard("fsam.train", M, {
+  setup = { OPTIONS, arguments.arg("own", optional(arguments.table)) }, open = { OPTIONS },
+  report = { arguments.arg("options", arguments.table),
+    arguments.arg("metrics", schema.list(schema.string)), arguments.arg("out", arguments.any) },
+  run = { arguments.fields({ options = OPTIONS.shape, row = optional(arguments.table),
+    corpus = optional(arguments.table), tokenizer = optional(arguments.table),
+    ranks = optional(ranks.shape), run = has("a run, of fsam.train.setup", { path = "function" }),
+    task = has("a task, of fsam.task.new", { batches = "table", validate = "function" }),
+    model = has("a model, of fsam.models", { params = "table" }),
+    pass = has("a pass, of fsam.pass.new", { bind = "function" }),
+    optimizer = has("an optimizer, of fsam.step.build", { step = "function" }),
+    report = optional(arguments.table) }) },
+})
 
 return M

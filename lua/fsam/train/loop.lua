@@ -82,7 +82,9 @@ function Loop:save(name)
   checkpoint.save_run(path, self)
   tuning.keep(self)
   local at = p.last and p.last.values[self.options.best_checkpoint_metric]
-  self.report:saved({ path = path, epoch = p.epoch, step = p.step, score = at,
+  -- The epoch of its last update: at an epoch's end the next one has no update yet.
+  local epoch = p.done == 0 and p.epochs_done > 0 and p.epochs_done or p.epoch
+  self.report:saved({ path = path, epoch = epoch, step = p.step, score = at,
     seconds = clock() - started })
 end
 

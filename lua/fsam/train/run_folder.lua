@@ -30,7 +30,7 @@ end
 local function fresh_folder(base)
   file.make_folder("runs")
   local last = 0
-  for entry in lfs.dir("runs") do
+  for _, entry in ipairs(file.entries("runs")) do
     local number = entry:match("^" .. base:gsub("%p", "%%%0") .. "%-(%d+)$")
     last = math.max(last, tonumber(number or 0))
   end
@@ -95,6 +95,8 @@ local function finished_because(trainer, o)
   end
 end
 
+local CHECKPOINTS = { "checkpoint_last", "checkpoint_best" } -- a run goes on from one of them
+
 local function continue(run, o, path, name)
   local trainer = checkpoint.trainer_of_run(path)
   local old = differences(trainer.options, run:mathematics(), o)
@@ -106,13 +108,17 @@ local function continue(run, o, path, name)
   local why = finished_because(trainer, o)
   -- A run that was killed before its results were written goes on, and has only these to write.
   if why and results.complete(run:path("results.json"), trainer) then
+    for _, checkpoint_name in ipairs(CHECKPOINTS) do
+      pcall(checkpoint.finish, run:path(checkpoint_name)) -- what it needs is there already
+    end
     run.finished = ("%s is finished (%s); raise --max-epoch or --max-update to go on, or give "
       .. "--restart to begin anew"):format(run.folder, why)
+  else
+    checkpoint.check_finite(path)
   end
 end
 
--- All that a run writes into its folder beside the lock. A run goes on from one of CHECKPOINTS.
-local CHECKPOINTS = { "checkpoint_last", "checkpoint_best" }
+-- All that a run writes into its folder beside the lock.
 local OWN = { "train.log", "results.json", "results.json.new", "tuning.json" }
 for _, name in ipairs(CHECKPOINTS) do
   for _, suffix in ipairs({ "", ".new", ".old" }) do
@@ -127,7 +133,7 @@ local function lock(run)
   if held then
     errors.raise("another process is training in %s; wait for it, or give another --save-dir",
       run.folder)
-  elseif not run.lock and not file.look(run:path(".lock")) then
+  elseif not run.lock and not file.kind(run:path(".lock")) then
     errors.raise("cannot write in %s: %s; give another --save-dir", run.folder, reason)
   elseif not run.lock then
     table.insert(run.begin_notes, ("cannot lock %s (%s): start no second process there")
@@ -158,7 +164,7 @@ local function move_aside(run)
     if lfs.symlinkattributes(path, "mode") then
       if not aside then
         local number = 1
-        while file.look(run:path("old-" .. number)) do
+        while file.kind(run:path("old-" .. number)) do
           number = number + 1
         end
         aside = run:path("old-" .. number)
@@ -188,7 +194,7 @@ function M.open(options, precision)
     run.folder = options.save_dir and options.save_dir:gsub("(.)/+$", "%1")
   end
   if run.folder then
-    local kind = file.look(run.folder)
+    local kind = file.kind(run.folder)
     if kind and kind ~= "directory" then
       errors.raise("--save-dir %s is a %s, expected a folder", run.folder, kind)
     elseif kind then

@@ -6,8 +6,10 @@
 --
 -- Sources: fairseq's lr_scheduler folder; Transformers' get_{linear,constant}_schedule_with_warmup.
 
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local registry = require("fsam.base.registry")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -85,7 +87,7 @@ end
 
 --- Makes a schedule.
 -- @tparam string name one of names()
--- @tparam table options lr, total_num_update, warmup_updates, end_learning_rate, power
+-- @tparam table options lr, total_num_update, warmup_updates, end_learning_rate (0), power (1)
 -- @treturn function fn(n) → the rate of the update with n updates before it
 -- @raise for an unknown name, or a warm-up longer than the plan
 function M.new(name, options)
@@ -94,7 +96,7 @@ function M.new(name, options)
   end
   local p = {
     lr = options.lr, total = options.total_num_update, warmup = options.warmup_updates,
-    ending = options.end_learning_rate, power = options.power,
+    ending = options.end_learning_rate or 0, power = options.power or 1,
   }
   if p.warmup > p.total then
     errors.raise("--warmup-updates %d is more than the %d updates that are planned; lower it or "
@@ -102,5 +104,12 @@ function M.new(name, options)
   end
   return SCHEDULES[name](p)
 end
+local optional, whole = arguments.optional, schema.integer(0)
+arguments.guard("fsam.schedule", M, {
+  names = {},
+  new = { arguments.arg("name", schema.string), arguments.fields({ lr = schema.number(),
+    total_num_update = whole, warmup_updates = whole, end_learning_rate = optional(schema.number()),
+    power = optional(schema.number()) }) },
+})
 
 return M

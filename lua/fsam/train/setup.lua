@@ -11,6 +11,7 @@ local corpora = require("fsam.data.corpus")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local folder = require("fsam.train.run_folder")
+local formats = require("fsam.formats")
 local metrics = require("fsam.data.metrics")
 local models = require("fsam.models")
 local passes = require("fsam.pass")
@@ -67,10 +68,17 @@ function MAKE.corpus(t)
   return corpora.open(t.row, t.options.data)
 end
 
+-- The checkpoint that the run starts from. It is opened once, for tokenizer and model, and before
+-- either: what is wrong with its configuration or weights is said first.
+local function source_of(t)
+  t.source = t.source or formats.open(t.run.source)
+  return t.source
+end
+
 -- The checkpoint's own vocabulary, or the corpus's for a model from random weights.
 function MAKE.tokenizer(t)
   if t.run.source then
-    return text.load(t.run.source)
+    return text.load(source_of(t))
   elseif not t.corpus.vocab then
     errors.raise("%s has no vocabulary of its own; give --restore-file, a pretrained model",
       t.corpus.name)
@@ -89,8 +97,13 @@ function MAKE.model(t)
     pooler_dropout = o.pooler_dropout,
   }
   if t.run.source then
-    settings.path = t.run.source
-    return models.load(settings)
+    settings.source, t.source = source_of(t), nil
+    local model = models.load(settings)
+    if o.valid_only and model.new_head then
+      errors.raise("--valid-only: %s has no head for %s to judge (%s); train it first",
+        t.run.source, t.row.title, model.new_head)
+    end
+    return model
   end
   settings.arch, settings.vocab_size = o.arch, t.tokenizer.vocab_size
   settings.pad_id = t.tokenizer.pad_id
@@ -176,6 +189,10 @@ function M.parts(options, own)
     if t.run and t.run.finished then
       return nil, t.run.finished
     end
+  end
+  if t.source then -- the recipe's own model did not ask for it
+    t.source.tensors:close()
+    t.source = nil
   end
   return t
 end

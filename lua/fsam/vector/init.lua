@@ -39,6 +39,7 @@
 -- one after another, mask.lua the methods of masks, cells.lua the places of scalars and rows,
 -- instructions.lua the instructions' numbers, show.lua the text for people. compile/ turns what
 -- waits into programs.
+local arguments = require("fsam.base.arguments")
 local expression = require("fsam.vector.expression")
 local storage = require("fsam.vector.storage")
 require("fsam.base.source_line").own()
@@ -59,5 +60,19 @@ for name, method in pairs(expression.methods) do
     M[name] = method
   end
 end
+local VALUE = arguments.arg("value", arguments.where(function(x)
+  return expression.rank(x) ~= nil
+end, "a value of the vector language"))
+local two = { clamp = 3, where = 3, dot = 2, eq = 2, ge = 2, gt = 2, le = 2, lt = 2, min = 1,
+  max = 1, per = 2, set = 2 }
+for name in pairs(expression.methods) do
+  local list = { inside = true, more = true }
+  for i = 1, two[name] or 1 do
+    list[i] = VALUE
+  end
+  arguments.declare("fsam.vector." .. name, list, M[name])
+end
+arguments.guard("fsam.vector", M, { where = { VALUE, VALUE, VALUE, inside = true },
+  is = { arguments.arg("x", arguments.any) } })
 
 return M

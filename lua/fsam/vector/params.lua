@@ -32,7 +32,9 @@
 -- Owns: named things and their memory, views of single parameters, rows and random vectors. Leaves
 -- to others: the order of parameters (parameters.lua), what waits and runs (queue.lua), results
 -- without a use (trace.lua).
+local arguments = require("fsam.base.arguments")
 local C = require("fsam.C")
+local schema = require("fsam.base.schema")
 local Tensor = require("fsam.base.tensor")
 local cells = require("fsam.vector.cells")
 local code = require("fsam.vector.instructions")
@@ -362,6 +364,21 @@ function Params:touch(vector)
   storage.touch(vector)
 end
 
+--- What the sets that wait for the end of the step will make.
+-- @treturn {table,…} each: name; size, a scalar that is finite only where all of the value is: a
+--   vector's norm, or the scalar itself
+function Params:waiting()
+  local list = {}
+  for _, leaf in ipairs(self.queue:persistent_sets()) do
+    local class = leaf.storage.class
+    if class == code.F32 or class == code.CELLS then
+      list[#list + 1] = { name = leaf.storage.name,
+        size = class == code.F32 and leaf:norm() or leaf + 0 }
+    end
+  end
+  return list
+end
+
 --- Runs everything and ends the step.
 function Params:commit()
   self.queue:commit()
@@ -401,5 +418,33 @@ function Params:__tostring()
   return ("%s weights in %d parameters   w c g   (state: %s)"):format(show.amount(self.count),
     #self.parameters, #names > 0 and table.concat(names, ", ") or "none")
 end
+local optional = arguments.optional
+local PARAMS = arguments.object("a model's params, of fsam.params.new",
+  { queue = "table", parameters = "table", w = "table" })
+local NAME = arguments.arg("name", schema.string)
+local VECTOR = arguments.arg("vector", arguments.where(storage.is, "a named vector or mask"))
+local ENTRY = arguments.arg("parameter", schema.either("a parameter's name, a parameter, or a list",
+  schema.string, arguments.table))
+local SHAPE = arguments.arg("shape", optional(schema.list(schema.integer(1), 1)))
+local INTO = arguments.arg("into", optional(storage.is_target))
+local KEY = arguments.fields({ seed = arguments.any, step = arguments.any, stream = arguments.any })
+
+local COMPUTE_TYPE = optional(schema.one_of({ "f32", "bf16" }))
+arguments.guard("fsam.params", M, { new = { arguments.arg("device", devices.shape),
+  arguments.arg("specs", schema.list(arguments.table, 1)),
+  arguments.optional_fields({ compute = COMPUTE_TYPE }) } })
+arguments.guard("params:", Params, {
+  vector = { self = PARAMS, NAME }, scratch = { self = PARAMS, NAME },
+  mask = { self = PARAMS, NAME }, state = { self = PARAMS }, sync = { self = PARAMS },
+  scalar = { self = PARAMS, NAME, arguments.arg("initial", optional(schema.number())) },
+  memory = { self = PARAMS }, view = { self = PARAMS, VECTOR, ENTRY, SHAPE },
+  weight = { self = PARAMS, ENTRY, SHAPE }, master = { self = PARAMS, ENTRY, SHAPE },
+  grad = { self = PARAMS, ENTRY, INTO, SHAPE }, parameter = { self = PARAMS, ENTRY },
+  each = { self = PARAMS, arguments.arg("function", arguments.func), inside = true },
+  normal = { self = PARAMS, KEY, inside = true }, uniform = { self = PARAMS, KEY, inside = true },
+  touch = { self = PARAMS, VECTOR }, flush = { self = PARAMS }, commit = { self = PARAMS },
+  discard = { self = PARAMS }, begin_step = { self = PARAMS }, unused = { self = PARAMS },
+  trace = { self = PARAMS, arguments.arg("on", optional(schema.boolean)) },
+})
 
 return M

@@ -58,6 +58,18 @@ function Queue:add_spare(leaf)
   end
 end
 
+--- The sets that wait for the end of the step, the newest of each thing.
+-- @treturn {table,…} leaves
+function Queue:persistent_sets()
+  local list = {}
+  for _, leaf in ipairs(self.waiting) do
+    if leaf.storage.persistent and rawequal(leaf.storage.now, leaf) then
+      list[#list + 1] = leaf
+    end
+  end
+  return list
+end
+
 -- Takes the sets that may run out of the queue.
 local function take(self, everything)
   local waiting = self.waiting

@@ -4,6 +4,7 @@
 --
 -- Owns: making named things, fitting a value to one, queueing a set, and looking at memory. Leaves
 -- to others: the methods of masks (mask.lua), running (queue.lua).
+local arguments = require("fsam.base.arguments")
 local code = require("fsam.vector.instructions")
 local expression = require("fsam.vector.expression")
 local leaves = require("fsam.vector.leaf")
@@ -149,5 +150,9 @@ Storage.__newindex = function(self, name)
   fail("%s.%s cannot be set; a vector's value is changed with %s:set(…)", self.name,
     tostring(name), self.name)
 end
+--- The shape of a vector that a pass may leave a gradient in (fsam.base.schema).
+M.is_target = arguments.where(function(x)
+  return M.is(x) and x.class == code.F32
+end, "a vector of the model, such as params.g")
 
 return M

@@ -73,9 +73,32 @@ describe("CoLA's corpus", function()
     write("train.tsv", "gj04\t1\t\tFine.\nonly one\n")
     assert.equal(folder .. "/train.tsv, line 2: got 1 tab-separated columns, expected 4",
       message_of(read, folder))
+    write("train.tsv", "gj04\t1\t\tFine.\n\t\ngj04\t1\t\tFine.\n")
+    assert.equal(folder .. "/train.tsv, line 2: got 2 tab-separated columns, expected 4",
+      message_of(read, folder))
     write("test.tsv", "sentence\nBill whistled.\n")
     assert.equal(folder .. "/test.tsv, line 1: got 1 tab-separated columns, expected 2",
       message_of(split, folder, "test"))
+  end)
+
+  it("takes blank lines for no rows", function()
+    write("train.tsv", "\ngj04\t1\t\tFine.\n  \r\n\ngj04\t0\t\tGood.\n\n")
+    local data = split(folder, "train")
+    assert.equal(2, #data.samples)
+    assert.same({ 2, 5 }, data.lines)
+  end)
+
+  it("refuses text that is not UTF-8, with its line", function()
+    write("train.tsv", "gj04\t1\t\tFine.\ngj04\t1\t\tcaf\233 .\n")
+    assert.equal(folder .. "/train.tsv, line 2: byte 0xE9 is not UTF-8; if the file is ISO-8859-1, "
+      .. "convert it (iconv -f ISO-8859-1 -t UTF-8)", message_of(read, folder))
+    for _, mark in ipairs({ "\255\254", "\254\255" }) do
+      write("train.tsv", mark .. "g\0j\0")
+      assert.equal(folder .. "/train.tsv is UTF-16, expected UTF-8; convert it (iconv -f UTF-16 -t "
+        .. "UTF-8)", message_of(read, folder))
+    end
+    write("train.tsv", "gj04\t1\t\tcaf\195\169 \0 \226\128\168 .\n")
+    assert.equal(1, #split(folder, "train").samples)
   end)
 
   it("refuses labels other than 0 and 1", function()

@@ -53,8 +53,8 @@ describe("RandomState", function()
 
   it("refuses seeds that are not 32-bit integers", function()
     for _, seed in ipairs({ -1, 1.5, 2 ^ 32, "one" }) do
-      assert.matches("seed must be an integer from 0 to 4294967295, got ",
-        message_of(mt19937.new, seed), 1, true)
+      assert.matches("expected an integer from 0 to 4294967295", message_of(mt19937.new, seed), 1,
+        true)
     end
   end)
 end)

@@ -53,8 +53,42 @@ describe("a task", function()
     assert.equal(7, #task.usable)
     assert.has_error(function()
       new(nil, nil, { "1", "1 2 3 4 5" })
-    end, "dev sample 2 has 5 tokens, more than the limit of 4 (1 such samples); raise "
-      .. "--max-tokens or --max-positions, or shorten them")
+    end, "dev sample 2: the text has 5 tokens, the model takes 4 (1 such text); shorten it, "
+      .. "or give --shorten-method truncate")
+  end)
+
+  it("cuts what is too long on request", function()
+    local task = new({ shorten_method = "truncate" }, nil, { "1", "1 2 3 4 5" })
+    assert.same({}, task.skipped)
+    assert.same({ 1, 2, 3, 4 }, { unpack(task.dev[2].ids, 1, 9) })
+    for _, sample in ipairs(task.train) do
+      assert.is_true(#sample.ids <= 4)
+    end
+  end)
+
+  it("names the line of a file, and a token that the model does not have", function()
+    local train = { samples = { { text = "1", label = 0 } } }
+    local function refused(text, model)
+      local corpus = { name = "c", train = train, dev = { path = "dev.tsv", lines = { 2, 5 },
+        samples = { { text = "1", label = 0 }, { text = text, label = 0 } } } }
+      local ok, err = pcall(tasks.new, { row = { labels = { "a", "b" }, metrics = { "loss" } },
+        corpus = corpus, model = model, options = { seed = 1, batch_size = 2 },
+        tokenizer = { vocab_size = 9, token_of = function(_, id) return "<" .. id .. ">" end,
+          encode = function(_, s)
+            local ids = {}
+            for id in s:gmatch("%d+") do
+              ids[#ids + 1] = tonumber(id)
+            end
+            return ids
+          end } })
+      assert.is_false(ok)
+      return tostring(err)
+    end
+    local model = { max_positions = 3, position_offset = 0, pad_id = 0, vocab_size = 8 }
+    assert.equal("dev.tsv, line 5: the text has 4 tokens, the model takes 3 (1 such text); shorten "
+      .. "it, or give --shorten-method truncate", refused("1 2 3 4", model))
+    assert.equal("dev.tsv, line 5: the tokenizer's piece <8> has the id 8, the model's vocabulary "
+      .. "ends at 7; tokenizer and model do not belong together", refused("1 8", model))
   end)
 
   it("takes a smaller limit from --max-positions, never a larger one", function()

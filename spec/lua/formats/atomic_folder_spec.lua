@@ -99,6 +99,7 @@ describe("replacing a folder", function()
       save(1)
       assert(lfs.mkdir(name .. ".new"))
       helper.write_file(name .. ".new/model", "2")
+      helper.write_file(name .. ".new/trainer.json.part", "")
       return 1
     end,
     ["only a complete new one"] = function()

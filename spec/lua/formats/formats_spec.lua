@@ -108,6 +108,24 @@ describe("formats.open", function()
     vocabulary.files.model = folder .. "/config.json"
     assert.same(vocabulary, formats.open(folder).vocabulary)
     assert.same(vocabulary, formats.vocabulary(folder .. "/model.safetensors"))
-    assert.is_nil(formats.vocabulary(folder .. "/none"))
+    assert.has_error(function()
+      formats.vocabulary(folder .. "/none")
+    end, folder .. "/none does not exist; give " .. formats.KINDS)
+  end)
+
+  it("says of other programs' files what they are", function()
+    local pt = helper.write_file(folder .. "/model.pt", "PK")
+    for _, open in ipairs({ formats.open, formats.vocabulary }) do
+      local ok, err = pcall(open, pt)
+      assert.is_false(ok)
+      assert.truthy(tostring(err):find(pt .. " is a PyTorch file, which is not read", 1, true))
+    end
+    write(folder)
+    helper.write_file(folder .. "/model.safetensors", "version https://git-lfs.github.com/spec/v1\n"
+      .. "oid sha256:0\nsize 5\n")
+    assert.has_error(function()
+      formats.open(folder)
+    end, folder .. "/model.safetensors is a Git LFS pointer, not the file itself; fetch it with "
+      .. "git lfs pull")
   end)
 end)

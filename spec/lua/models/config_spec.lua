@@ -45,7 +45,6 @@ describe("config.json", function()
   it("is refused with field, value and what is possible", function()
     for fields, message in pairs({
       ['"model_type": "gpt2"'] = 'model_type is "gpt2"; supported are bert, electra, roberta',
-      ['"model_type": null'] = "model_type is nil; supported are bert, electra, roberta",
       ['"hidden_size": 9'] = "hidden_size 9 is not divisible by num_attention_heads 2",
       ['"hidden_size": 0'] = "hidden_size is 0, expected an integer from 1 to 65536",
       ['"num_hidden_layers": 1.5'] = "num_hidden_layers is 1.5, expected an integer from 1 to 1000",
@@ -62,17 +61,15 @@ describe("config.json", function()
       ['"position_embedding_type": "relative_key"'] =
         'position_embedding_type is "relative_key"; only absolute is supported',
       ['"embedding_size": 4'] = "embedding_size is 4; it must equal hidden_size",
-      ['"problem_type": "multi_label_classification"'] = 'problem_type is '
-        .. '"multi_label_classification"; supported are single_label_classification and regression',
       ['"id2label": ["a"]'] = "id2label is not an object of label names",
-      ['"id2label": {"0": "a", "2": "b"}'] = "the ids of id2label are not 0 to 1",
       ['"id2label": {"x": "a"}'] = 'id2label has "x": "a", expected an id and a name',
-      ['"id2label": {"0": "a"}, "num_labels": 2'] = "num_labels is 2, id2label has 1 names",
       ['"model_type": "roberta", "max_position_embeddings": 2'] =
         "max_position_embeddings 2 leaves no position after the padding's 1",
     }) do
       assert.equal("config.json: " .. message, refused(fields))
     end
+    assert.equal("config.json has neither model_type nor architectures, so what model it is is not "
+      .. 'known; add "model_type", one of bert, electra, roberta', refused('"model_type": null'))
     assert.equal("config.json has no vocab_size", refused('"vocab_size": null'))
     assert.equal("config.json describes a decoder; only encoders are supported",
       refused('"is_decoder": true'))
@@ -91,6 +88,54 @@ describe("config.json", function()
     assert.equal("first", out.summary_type)
     assert.equal(128, out.embedding_size)
     assert.equal("ElectraForSequenceClassification", out.architectures[1])
+  end)
+
+  it("refuses labels only where the file's own head is wanted", function()
+    for fields, message in pairs({
+      ['"problem_type": "multi_label_classification"'] = 'problem_type is '
+        .. '"multi_label_classification"; supported are single_label_classification and regression',
+      ['"id2label": {"0": "a", "2": "b"}'] = "the ids of id2label are not 0 to 1",
+      ['"id2label": {"1": "a", "2": "b"}'] = "the ids of id2label are not 0 to 1",
+      ['"id2label": {"0": "a"}, "num_labels": 2'] = "num_labels is 2, id2label has 1 names",
+    }) do
+      local config = check(fields)
+      local ok, err = pcall(config_json.check_head, config, "config.json")
+      assert.is_false(ok)
+      assert.equal("config.json: " .. message, err.message)
+      config_json.check_head(config_json.with_labels(config, { "no", "yes" }), "config.json")
+    end
+    config_json.check_head(check('"num_labels": 3'), "config.json")
+  end)
+
+  it("takes numbers for names of labels", function()
+    assert.same({ "0", "1" }, check('"id2label": {"0": 0, "1": 1}').labels)
+  end)
+
+  it("has the family of its class where it has no model_type", function()
+    for class, name in pairs({ BertForMaskedLM = "bert", BertModel = "bert",
+      RobertaForSequenceClassification = "roberta", ElectraForPreTraining = "electra" }) do
+      assert.equal(name, check('"model_type": null, "architectures": ["' .. class .. '"]')
+        .model_type)
+    end
+    assert.equal("config.json: model_type is missing; supported are bert, electra, roberta",
+      refused('"model_type": null, "architectures": ["BertweetModel"]'))
+  end)
+
+  it("takes the names of GELU's forms that Transformers takes", function()
+    for word, form in pairs({ gelu = "erf", gelu_python = "erf", gelu_new = "tanh",
+      gelu_fast = "tanh", gelu_accurate = "tanh", gelu_pytorch_tanh = "tanh" }) do
+      assert.equal(form, check('"hidden_act": "' .. word .. '"').gelu)
+    end
+  end)
+
+  it("is written without the numbers that JSON lacks", function()
+    local raw = json.decode('{"model_type": "bert", "vocab_size": 100, "hidden_size": 8, '
+      .. '"num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8, '
+      .. '"odd": [NaN, -Infinity, Infinity, 1]}', "config.json", false, true)
+    assert.equal(-math.huge, raw.odd[2])
+    local out = json.decode(config_json.encode(config_json.check(raw, "config.json")))
+    assert.same({ json.null, json.null, json.null, 1 }, out.odd)
+    assert.equal(512, out.max_position_embeddings)
   end)
 
   it("takes labels in the order of their ids, eleven too", function()

@@ -7,6 +7,7 @@ local huggingface = require("fsam.formats.huggingface")
 local json = require("fsam.base.json")
 local matching = require("fsam.models.matching")
 local safetensors = require("fsam.formats.safetensors")
+local scratch = require("spec.kernels.scratch")
 local ffi = C.ffi
 
 -- A configuration of a few numbers; its "model" is a handful of the real names.
@@ -61,14 +62,15 @@ local function open(path)
 end
 
 describe("tensors and parameters", function()
-  local folder
+  local folder, memory
 
   before_each(function()
-    folder = helper.temp_dir()
+    folder, memory = helper.temp_dir(), scratch.new()
   end)
 
   after_each(function()
     helper.remove_dir(folder)
+    memory:close()
   end)
 
   local function message_of(f, ...)
@@ -100,15 +102,22 @@ describe("tensors and parameters", function()
     safetensors.write(folder .. "/model.safetensors", list)
   end
 
-  -- Assigns MODEL (or `parameters`) from the folder: the values by name, and the report.
-  local function assign(parameters)
+  local data = {} -- memory of parameters, by name
+
+  -- Plans MODEL (or `parameters`) from the folder, and copies: the values by name, and the plan.
+  local function assign(parameters, labels)
     local values = {}
     local source, config = open(folder)
-    local report = matching.assign(source.tensors, config, parameters or MODEL,
-      function(parameter, entry)
-        values[parameter.name] = entry:values()
-      end)
-    return values, report
+    local plan = matching.plan(source.tensors, config, parameters or MODEL, labels)
+    plan:copy(function(parameter)
+      data[parameter.name] = memory:tensor("f32", parameter.shape)
+      return data[parameter.name]
+    end)
+    for name, t in pairs(data) do
+      values[name] = t:read()
+    end
+    data = {}
+    return values, plan
   end
 
   describe("names", function()
@@ -143,6 +152,17 @@ describe("tensors and parameters", function()
       assert.same({ "bert.encoder.layer.1.output.dense.bias", "surprise" }, report.unexpected)
       assert.same({}, report.fresh)
       assert.same({}, report.reasons)
+    end)
+
+    it("may stand for another tensor, which shares its memory", function()
+      local list = tensors(joined(MODEL, { { name = "cls.predictions.decoder.weight",
+        shape = { 8, 4 } } }))
+      local word = table.remove(list, 1)
+      list[#list].data = word.data
+      helper.write_file(folder .. "/config.json", json.encode(raw()))
+      safetensors.write(folder .. "/model.safetensors", list, { format = "pt",
+        [word.name] = "cls.predictions.decoder.weight" })
+      assert.same(expected, (assign()))
     end)
 
     it("may not mean the same tensor twice", function()
@@ -190,6 +210,23 @@ describe("tensors and parameters", function()
         report.reasons)
     end)
 
+    it("is no label: a head follows the names of its labels", function()
+      write(tensors(MODEL), { id2label = { ["0"] = "Good", ["1"] = "bad" } })
+      local straight = assign(MODEL, { "good", "bad" })
+      local turned, plan = assign(MODEL, { "bad", "good" })
+      assert.same({ 2, 1 }, plan.order)
+      assert.is_nil(plan.remark)
+      local w, v = straight["classifier.weight"], turned["classifier.weight"]
+      assert.same({ w[5], w[6], w[7], w[8], w[1], w[2], w[3], w[4] }, v)
+      w, v = straight["classifier.bias"], turned["classifier.bias"]
+      assert.same({ w[2], w[1] }, v)
+      local other = select(2, assign(MODEL, { "yes", "no" }))
+      assert.equal("the file's labels are Good, bad; they are taken for yes, no, in this order",
+        other.remark)
+      write(tensors(MODEL))
+      assert.is_nil(select(2, assign(MODEL, { "yes", "no" })).remark) -- LABEL_0, LABEL_1
+    end)
+
     it("is an error otherwise, with the first five and the count", function()
       local many = {}
       for i = 1, 7 do
@@ -213,13 +250,8 @@ describe("tensors and parameters", function()
         list[i] = t.name == parameter.name and tensors({ parameter })[1] or t
       end
       write(list, fields)
-      local copied = 0
       local source, config = open(folder)
-      local message = message_of(matching.assign, source.tensors, config, MODEL, function()
-        copied = copied + 1
-      end)
-      assert.equal(0, copied) -- nothing is copied before all is checked
-      return message
+      return message_of(matching.plan, source.tensors, config, MODEL)
     end
 
     it("is named, with what it is and what it should be", function()

@@ -15,7 +15,7 @@ describe("fsam.load", function()
     local tokenizer = require("fsam.text").wordpiece({ vocab = vocab })
     local made = models.new({ arch = "tiny", vocab_size = #vocab, pad_id = tokenizer.pad_id,
       labels = { "bad", "good" }, device = devices.open("cpu"), seed = 4 })
-    made:save(folder, { labels = { "bad", "good" } })
+    made:save(folder)
     tokenizer:save(folder)
     model = load_model(folder)
   end)
@@ -48,6 +48,19 @@ describe("fsam.load", function()
     local slope = (loss_at(h) - loss_at(-h)) / (2 * h)
     assert.is_true(math.abs(slope - norm) < 2e-3 * norm, slope .. " " .. norm)
     assert.near({ loss }, { select(2, model:gradient(TEXT, 1)) }, 0) -- by number; c is w again
+  end)
+
+  it("predicts and saves with the weights that were just set", function()
+    local P = model.params
+    local before = model:predict(TEXT).logits[1]
+    P.w:set(P.w * 1.5)
+    local after = model:predict(TEXT).logits[1]
+    assert.is_true(math.abs(after - before) > 1e-3)
+    P.w:set(P.w * 0.5)
+    model:save(folder)
+    local saved = load_model(folder):predict(TEXT).logits
+    assert.near(model:predict(TEXT).logits, saved, 0)
+    P.w:set(P.w / 0.75)
   end)
 
   it("refuses a label that the model does not have, and names those that it has", function()

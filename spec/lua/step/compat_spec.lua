@@ -44,7 +44,8 @@ end
 
 local function new_model(o)
   local model = models.new({ device = devices.open("cpu"), labels = { "a", "b" },
-    config = config_json.check(golden.config, "compat.json"), precision = o.precision, seed = 1,
+    config = config_json.check(golden.config, "compat.json"), seed = 1,
+    precision = o.precision == "bf16" and "bf16" or "fp32",
     dropout = o.dropout, attention_dropout = o.attention_dropout, pooler_dropout = 0 })
   for name, values in pairs(golden.weights) do
     model.params:master(name):write(values)

@@ -202,19 +202,38 @@ describe("what a diagnosed step says", function()
     assert.is_nil(d.mask_density)
   end)
 
-  it("is of the first group with m-sharpness, at its own e", function()
-    local _, step = setup({ sam_type = "sam", options = { m_sharpness = 2 } })
-    local d = step(0, true).diagnosis
-    local params, _, bound = setup({ sam_type = "sam" })
-    local evaluate, group = bound(0), { 0, 1, 2 } -- the first half of 7
-    local g = gradient(params, evaluate, nil, group)
-    local e, mine = params:scratch("e"), params:scratch("mine")
-    e:set(mine * (0.05 / mine:norm()))
-    local g2 = gradient(params, evaluate, e, group)
-    local _, loss_at_e = gradient(params, evaluate, e)
-    assert.near(loss_at_e, d.loss_at_e, 1e-6)
-    assert.near(math.sqrt(dot(g2, g2)), d.g2norm, 1e-5)
-    assert.near(dot(g, g2) / math.sqrt(dot(g, g) * dot(g2, g2)), d.cosine, 1e-5)
+  it("is of all groups with m-sharpness, each at its own e", function()
+    local whole = { 0, 1, 2, 3, 4, 5, 6 }
+    for count, groups in pairs({ [2] = { { 0, 1, 2 }, { 3, 4, 5, 6 } },
+      [3] = { { 0, 1 }, { 2, 3 }, { 4, 5, 6 } } }) do
+      local _, step = setup({ sam_type = "sam", options = { m_sharpness = count } })
+      local d = step(0, true).diagnosis
+      local params, _, bound = setup({ sam_type = "sam" })
+      local evaluate = bound(0)
+      local e, mine = params:scratch("e"), params:scratch("mine")
+      local _, loss = gradient(params, evaluate, nil, whole)
+      local risen, gnorm, g2norm, cosine = 0, 0, 0, 0
+      for _, group in ipairs(groups) do
+        local g = gradient(params, evaluate, nil, group)
+        e:set(mine * (0.05 / mine:norm()))
+        local g2, loss_at_e = gradient(params, evaluate, e, group)
+        risen = risen + loss_at_e * #group / 7
+        local n, n2 = math.sqrt(dot(g, g)), math.sqrt(dot(g2, g2))
+        gnorm, g2norm = gnorm + n / count, g2norm + n2 / count
+        cosine = cosine + dot(g, g2) / (n * n2) / count
+      end
+      assert.near(loss, d.loss, 1e-6)
+      assert.near(risen, d.loss_at_e, 1e-6)
+      assert.near(risen - loss, d.rise, 1e-6)
+      assert.near(0.05, d.enorm, 1e-8)
+      assert.near_relative(gnorm, d.gnorm, 1e-5)
+      assert.near_relative(g2norm, d.g2norm, 1e-5)
+      assert.near(cosine, d.cosine, 1e-5)
+      -- Each pass draws other dropout: both losses are still under one.
+      _, step = setup({ sam_type = "sam", options = { m_sharpness = count, rho = 0 },
+        dropout_rng = "fresh" })
+      assert.near(0, step(0, true).diagnosis.rise, 1e-6)
+    end
   end)
 
   it("has the mask's share of the weights and of e, and what is left of the last mask", function()

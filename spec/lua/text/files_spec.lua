@@ -268,7 +268,7 @@ describe("a tokenizer", function()
   end)
 
   it("names what was looked for, and what a vocabulary lacks", function()
-    assert.are.equal("/nowhere: no such folder, so no tokenizer",
+    assert.are.equal("/nowhere does not exist; give " .. require("fsam.formats").KINDS,
       message_of(text.load, "/nowhere/"))
     local empty = folder_of({})
     assert.are.equal(empty .. ": no tokenizer in this folder (looked for tokenizer.json, "

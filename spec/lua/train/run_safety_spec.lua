@@ -102,6 +102,33 @@ describe("a run folder that cannot simply be gone on from", function()
     end
   end)
 
+  it("is refused where what a save would clear is not ours", function()
+    words.go({ "--save-dir", run, "--max-epoch", "1" })
+    for _, name in ipairs({ "checkpoint_last.new", "checkpoint_best.old" }) do
+      local path = run .. "/" .. name
+      for _, made in ipairs({ "mkdir %s && echo mine >%s/thesis.txt", "echo mine >%s # %s",
+        "ln -s /nowhere %s # %s" }) do
+        assert.equal(0, (helper.shell(made:format(path, path))))
+        refuses(path .. " is in the way: no save of ours has left it, so it is not removed; move "
+          .. "it away")
+        assert.is_not_nil(lfs.symlinkattributes(path, "mode"))
+        helper.remove_dir(path)
+      end
+    end
+  end)
+
+  it("goes on from a complete new checkpoint once the broken one is moved away", function()
+    words.go({ "--save-dir", run, "--max-epoch", "1" })
+    local last = run .. "/checkpoint_last"
+    helper.shell(("cp -r %s %s.new && echo '{' >%s/trainer.json"):format(last, last, last))
+    refuses(last .. " is not replaced; move it away to begin without it; then the complete "
+      .. last .. ".new takes its place")
+    assert(os.rename(last, run .. "/broken"))
+    local _, _, _, screen = words.go({ "--save-dir", run, "--max-epoch", "2" })
+    assert.matches("continued after update 8", screen, 1, true)
+    assert.is_nil(lfs.attributes(last .. ".new"))
+  end)
+
   it("is refused where trainer.json has numbers that cannot be", function()
     words.go({ "--save-dir", run, "--max-epoch", "1" })
     local path = run .. "/checkpoint_last/trainer.json"
@@ -262,6 +289,46 @@ describe("a run folder that cannot simply be gone on from", function()
       assert.equal(json.decode(whole, path).best.mcc, written.best.mcc)
       assert.equal(last, words.bytes_of(run, "model.safetensors"))
       assert.is_nil((words.go({ "--save-dir", run })))
+    end
+  end)
+
+  -- Writes a 4-byte pattern over the last number of a file.
+  local function poison(path, bits)
+    local whole = helper.read_file(path)
+    helper.write_file(path, whole:sub(1, -5) .. bits)
+    return whole
+  end
+
+  it("is refused where a checkpoint has numbers that are not finite", function()
+    words.go({ "--save-dir", run, "--max-epoch", "1" })
+    for _, case in ipairs({ { "state", "vector.momentum", "\0\0\192\127" },
+      { "state", "vector.momentum", "\0\0\128\255" }, { "model", "w", "\1\0\128\127" } }) do
+      local path = ("%s/checkpoint_last/%s.safetensors"):format(run, case[1])
+      local whole = poison(path, case[3])
+      refuses(("%s: 1 numbers of tensor %s are infinite or not numbers; a run cannot go on from "
+        .. "them, so give --restart, or move this checkpoint away"):format(path, case[2]))
+      helper.write_file(path, whole)
+    end
+  end)
+
+  it("keeps its finite checkpoint where a save would write others", function()
+    for _, bad in ipairs({ 0 / 0, math.huge, -math.huge }) do
+      for _, what in ipairs({ "w", "momentum" }) do
+        words.go({ "--save-dir", run, "--max-epoch", "1" })
+        local before = content(run)
+        local ok, err = pcall(words.go, { "--save-dir", run, "--save-interval-updates", "2" },
+          { after = function(_, model)
+            model[what][3] = bad
+          end })
+        assert.is_false(ok)
+        assert.matches("tensor [%w.]+ is not saved: %d+ of its numbers are infinite or not "
+          .. "numbers; the checkpoint before it is intact: " .. run:gsub("%p", "%%%0")
+          .. "/checkpoint_", tostring(err))
+        for name, bytes in pairs(content(run)) do
+          assert.is_true(name == "log" or bytes == before[name], name)
+        end
+        helper.remove_dir(run)
+      end
     end
   end)
 

@@ -147,7 +147,7 @@ local function new_optimizer(model, hooks)
       model.counter:set(self.applied / 3)
     end
     if hooks.after then
-      hooks.after(o)
+      hooks.after(o, model)
     end
     return { loss = loss, losses = losses, correct = correct, gnorm = 1, dnorm = 2, enorm = 0,
       skipped = reason }

@@ -4,10 +4,12 @@
 -- (phenomena.lua). Sentences come in pairs, one acceptable and one not, and a pair is never split
 -- between the sets. No sentence occurs twice. The development set is drawn first, so that it does
 -- not depend on the size of the training set.
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local draw = require("fsam.data.acceptability.draw")
 local lexicon = require("fsam.data.acceptability.lexicon")
 local phenomena = require("fsam.data.acceptability.phenomena")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -69,5 +71,10 @@ function M.generate(options)
   local train = split(source, options.train or 8551, seen)
   return { train = train, dev = dev, vocab = lexicon.pieces() }
 end
+local size = arguments.optional(schema.integer(0))
+arguments.guard("fsam.data.acceptability", M, {
+  generate = { arguments.optional_fields({ train = size, dev = size, seed =
+    arguments.optional(schema.integer(0)) }) },
+})
 
 return M

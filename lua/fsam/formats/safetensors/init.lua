@@ -81,6 +81,27 @@ function Entry:read_bytes(dest, bytes)
   check(lib.fsam_file_read(dest, mapping(self), self.offset, bytes))
 end
 
+--- A row, as an entry of its own that reads the same file.
+-- @tparam integer i from 1 to the first size of the shape, of which there must be two or one
+-- @treturn table an entry of shape [the second size], or of one element
+function Entry:row(i)
+  local rows = self.shape[1]
+  local row = setmetatable({ name = self.name, dtype = self.dtype, source = self.source,
+    shape = { self.shape[2] }, elements = self.elements / rows, bytes = self.bytes / rows },
+    Entry)
+  row.offset = self.offset + (i - 1) * row.bytes
+  row.pointer = self.pointer + (i - 1) * row.bytes
+  return row
+end
+
+--- How many of its numbers are infinite or NaN; 0 where they are integers.
+-- @treturn number
+function Entry:not_finite()
+  local out = ffi.new("int64_t[1]")
+  check(lib.fsam_file_not_finite(out, mapping(self), self.dtype, self.offset, self.elements))
+  return tonumber(out[0])
+end
+
 --- All values as a flat Lua table, row by row; for small tensors. BOOL becomes 0 and 1, integers
 -- beyond 2^53 lose digits.
 -- @treturn {number,…}
@@ -230,7 +251,7 @@ function M.open_index(path)
 end
 
 local function write_tensor(path, writer, tensor)
-  local data, before = tensor.data, writer.written
+  local data, before, broken = tensor.data, writer.written, writer:not_finite()
   if type(data) == "function" then
     data(writer)
   elseif ffi.istype(tensor_type, data) then
@@ -241,6 +262,11 @@ local function write_tensor(path, writer, tensor)
   if writer.written - before ~= tensor.bytes then
     errors.raise("%s: tensor %s wrote %d bytes, its dtype and shape need %d", path, tensor.name,
       writer.written - before, tensor.bytes)
+  end
+  broken = writer:not_finite() - broken
+  if broken > 0 then
+    errors.raise("%s: tensor %s is not saved: %d of its numbers are infinite or not numbers", path,
+      tensor.name, broken)
   end
 end
 
@@ -253,7 +279,7 @@ end
 --   writes the bytes
 -- @tparam[opt] table metadata string to string; default { format = "pt" }
 -- @raise one line with the path when the disk is full or fails; with the tensor when its data does
---   not have the bytes of its dtype and shape
+--   not have the bytes of its dtype and shape, or when a number of an fsam_tensor is not finite
 function M.write(path, tensors, metadata)
   local text, ordered = header.make(tensors, metadata or { format = "pt" }, path)
   file.write_with(path, function(writer)

@@ -19,8 +19,10 @@
 --   fresh            fields of every new configuration
 --   presets          --arch NAME → { layers, width, feed-forward width, heads, vocabulary size
 --                    (nil: the corpus decides), and by name further fields of its own }
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local registry = require("fsam.base.registry")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -79,5 +81,7 @@ end
 function M.names()
   return register:names()
 end
+M.define = arguments.declare("fsam.models.define", { arguments.arg("name", schema.string),
+  arguments.arg("family", arguments.table) }, M.define)
 
 return M

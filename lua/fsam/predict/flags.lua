@@ -1,0 +1,85 @@
+--- The flags of a recipe that predicts, and the checks that need no model. Owns: both. Leaves to
+-- others: reading texts (inputs.lua), writing answers (outputs.lua).
+
+local arguments = require("fsam.base.arguments")
+local errors = require("fsam.errors")
+local file = require("fsam.base.file")
+local outputs = require("fsam.predict.outputs")
+local schema = require("fsam.base.schema")
+local tasks = require("fsam.data.tasks")
+
+local M = {}
+
+local FLAGS = {
+  { name = "task", type = "choice", choices = tasks.names(), group = "Texts",
+    help = "FILE is of this task of GLUE, or its folder" },
+  { name = "split", type = "string", default = "test", group = "Texts", metavar = "NAME",
+    help = "of the task: test, dev, train or another of its own" },
+  { name = "out", type = "string", metavar = "FILE", group = "Answers",
+    help = "where the answers go; default: the screen" },
+  { name = "format", type = "choice", choices = outputs.FORMATS, group = "Answers",
+    help = "default: glue with --task and a split for GLUE's server, else tsv" },
+  { name = "batch_size", type = "integer", default = 32, min = 1, group = "Machine",
+    help = "most texts in a batch; answers do not depend on it" },
+  { name = "precision", type = "choice", choices = { "fp32", "bf16", "auto" }, default = "fp32",
+    group = "Machine", help = "of the passes" },
+  { name = "device", type = "choice", choices = { "cpu", "cuda", "auto" }, default = "auto",
+    group = "Machine", help = "where to compute" },
+  { name = "threads", type = "integer", default = 0, min = 0, group = "Machine",
+    help = "processor threads; 0: OMP_NUM_THREADS, or all cores" },
+}
+
+-- The task's split, and whether its server's format is wanted.
+local function check_task(o)
+  local row = o.task and tasks.get(o.task)
+  local split = row and row.files[o.split]
+  if not row and (o.format == "glue" or o.given.split) then
+    errors.raise("%s needs --task, which says what the columns of FILE are",
+      o.format == "glue" and "--format glue" or "--split")
+  elseif row and not o.file then
+    errors.raise("--task %s needs FILE: %s", o.task, (row.data:gsub(";.*", "")))
+  elseif row and not split then
+    errors.unknown("--split", o.split, require("fsam.base.registry").sorted(row.files))
+  elseif o.format == "glue" and not split.answers then
+    errors.raise("GLUE's server takes no answers for the %s samples of %s; choose another --format",
+      o.split, row.title)
+  end
+  o.format = o.format or (split and split.answers and "glue" or "tsv")
+end
+
+local function check(o)
+  if not o.model then
+    errors.raise("no model is given; give a run's folder or a checkpoint, such as runs/cola-1 "
+      .. "(--help)")
+  end
+  check_task(o)
+  local parent = o.out and file.parent(o.out)
+  if parent and file.kind(parent) ~= "directory" then
+    errors.raise("--out %s: the folder %s does not exist", o.out, parent)
+  elseif o.out and file.kind(o.out) == "directory" then
+    errors.raise("--out %s is a folder; give the name of a file", o.out)
+  end
+end
+
+--- The command line of such a recipe, for options.parse.
+-- @tparam table recipe name, usage, summary
+-- @treturn table spec
+function M.spec(recipe)
+  return {
+    name = recipe.name, usage = recipe.usage, summary = recipe.summary, flags = FLAGS,
+    positional = {
+      { name = "model", metavar = "RUN", help = "a run's folder, a checkpoint, or a Hugging Face "
+        .. "folder" },
+      { name = "file", metavar = "FILE", help = "texts: a line each, with a tab before the second "
+        .. "text of a pair; .jsonl: objects with text and text_pair; default: standard input" },
+    },
+    check = check,
+  }
+end
+
+arguments.guard("fsam.predict.flags", M, {
+  spec = { arguments.fields({ name = schema.string, usage = arguments.optional(schema.string),
+    summary = arguments.optional(schema.string) }) },
+})
+
+return M

@@ -1,0 +1,83 @@
+--- Texts to predict for, from a file, a task's folder or standard input.
+--
+-- Owns: what a line of such a file means. Leaves to others: the columns of tasks (data/corpus.lua),
+-- predicting (init.lua).
+local arguments = require("fsam.base.arguments")
+local corpus = require("fsam.data.corpus")
+local errors = require("fsam.errors")
+local file = require("fsam.base.file")
+local json = require("fsam.base.json")
+local schema = require("fsam.base.schema")
+local tasks = require("fsam.data.tasks")
+
+local M = {}
+
+local OBJECT = schema.record({ text = schema.string, text_pair = schema.optional(schema.string) })
+
+local function json_sample(line, place)
+  local object = schema.check(json.decode(line, place), OBJECT, place, "")
+  local pair = object.text_pair
+  return { text = object.text, pair = pair ~= json.null and pair or nil }
+end
+
+local function plain_sample(line, place)
+  local text, pair = line:match("^([^\t]*)\t([^\t]*)$")
+  if not text and line:find("\t", 1, true) then
+    errors.raise("%s: got more than one tab, expected a text, or two texts with a tab between",
+      place)
+  end
+  return { text = text or line, pair = pair }
+end
+
+--- The samples of lines of text.
+-- @tparam string content
+-- @tparam string name the file, for messages
+-- @tparam boolean objects is each line a JSON object? Else it is a text, or two with a tab between
+-- @treturn {table,…} { text, pair or nil, line }
+-- @raise one line that names file and line
+function M.lines(content, name, objects)
+  local samples, number = {}, 0
+  content = content:gsub("^\239\187\191", "")
+  if content ~= "" and content:sub(-1) ~= "\n" then
+    content = content .. "\n"
+  end
+  for line in content:gmatch("([^\n]*)\n") do
+    number = number + 1
+    line = line:gsub("\r$", "")
+    if line:find("%S") then
+      local place = ("%s, line %d"):format(name, number)
+      local sample = (objects and json_sample or plain_sample)(line, place)
+      sample.line = number
+      samples[#samples + 1] = sample
+    end
+  end
+  if #samples == 0 then
+    errors.raise("%s has no texts", name)
+  end
+  return samples
+end
+
+--- The samples that the options ask for.
+-- @tparam table o task, split, file (predict/flags.lua)
+-- @treturn {table,…} { text, pair or nil }
+-- @raise one line that names what is missing or malformed
+function M.read(o)
+  local row = o.task and tasks.get(o.task)
+  if row and file.kind(o.file) == "directory" then
+    return corpus.split(row, o.file, o.split).samples
+  elseif row then
+    return corpus.file(row, o.file, o.split).samples
+  elseif not o.file then
+    return M.lines(io.read("*a"), "standard input", false)
+  end
+  return M.lines(file.read(o.file), o.file, o.file:find("%.jsonl?$") ~= nil)
+end
+
+arguments.guard("fsam.predict.inputs", M, {
+  lines = { arguments.arg("content", schema.string), arguments.arg("name", schema.string),
+    arguments.arg("objects", arguments.optional(schema.boolean)) },
+  read = { arguments.arg("options", schema.record({ task = arguments.optional(schema.string),
+    split = arguments.optional(schema.string), file = arguments.optional(schema.string) })) },
+})
+
+return M

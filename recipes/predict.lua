@@ -1,0 +1,26 @@
+--- Predicts labels or scores of texts with a trained model, and writes GLUE's files of answers.
+--
+--     fsam-lua recipes/predict.lua runs/cola-1/checkpoint_best texts.txt
+--     echo "The cat sat." | fsam-lua recipes/predict.lua runs/cola-1/checkpoint_best --format jsonl
+--     fsam-lua recipes/predict.lua runs/rte-1/checkpoint_best GLUE/RTE --task rte --out RTE.tsv
+
+local fsam = require("fsam")
+local predict = fsam.predict
+
+local options = fsam.options.parse(arg, predict.flags.spec({
+  name = "predict.lua",
+  usage = "fsam-lua recipes/predict.lua RUN [FILE] [flags]",
+  summary = "Predicts labels or scores of texts.",
+}))
+
+fsam.device.threads(options.threads)
+local samples = predict.inputs.read(options)
+local model = fsam.load(options.model, { device = options.device, precision = options.precision })
+local answers = predict.run(model, samples, options.batch_size)
+local text = predict.outputs.text(options, samples, answers)
+if options.out then
+  require("fsam.base.file").write(options.out, text)
+  print(("%d answers in %s"):format(#answers, options.out))
+else
+  io.write(text)
+end
