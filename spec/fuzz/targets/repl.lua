@@ -49,7 +49,7 @@ return {
     show.show(line, 80)
     if chunk and not line:find("rep", 1, true) and not line:find("[(:=]") then
       for _, value in ipairs(values(chunk)) do
-        show.show(value, 80) -- a string by itself is shown as it is
+        show.show(value, 80) -- a string by itself is shown plain
         assert(not show.show({ value }, 80):find("[%z\1-\8\14-\31\127]"),
           "control characters are shown")
       end

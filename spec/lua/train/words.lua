@@ -44,7 +44,7 @@ end
 local function vector(arena, name)
   local tensor = Tensor.new(arena, "f32", { WORDS + 1 }, name, true)
   return {
-    name = name, data = ffi.cast("float *", tensor.data),
+    name = name, data = ffi.cast("float *", tensor.data), arena = arena, -- tensors hold no arena
     tensor = function()
       return tensor
     end,
@@ -72,7 +72,8 @@ local function new_model(path)
     source:close()
   end
   return {
-    w = w.data, momentum = momentum.data, counter = count, count = WORDS + 1, announcements = {},
+    arena = arena, w = w.data, momentum = momentum.data, counter = count, count = WORDS + 1,
+    announcements = {},
     config = { model_type = "words", num_hidden_layers = 0, hidden_size = 1 },
     max_positions = 9, position_offset = 0, pad_id = 0,
     params = { state = function()
