@@ -32,7 +32,7 @@ function M.show(value)
 end
 
 local function mismatch(value, place, expected)
-  return ("%s is %s, expected %s"):format(place, M.show(value), expected)
+  return ("%s is %s, expected %s"):format(place == "" and "it" or place, M.show(value), expected)
 end
 
 -- A shape that one Lua type decides.

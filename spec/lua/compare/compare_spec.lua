@@ -168,7 +168,7 @@ describe("the folder of a comparison", function()
     helper.write_file(path, whole)
     assert.equal(3, results().updates)
     for _, case in ipairs({
-      { ".*", "5", "the value is 5, expected a table" },
+      { ".*", "5", "it is 5, expected a table" },
       { '"best": {.-}', '"best": 1', "best is 1, expected a table" },
       { '"mcc": 0.5', '"mcc": "x"', 'best.mcc is "x", expected a number' },
       { ', "mcc": 0.5', "", "best.mcc is missing, expected a number" },
