@@ -133,6 +133,7 @@ function M.describe(device)
   local extra = unit == "amx" and "AMX bf16" or isa[ffi.string(lib.fsam_isa())]
   return ("%s, %d thread%s, %s"):format(name, threads, threads == 1 and "" or "s", extra)
 end
+
 --- The shape of a device (fsam.base.schema): one that `open` gave.
 M.shape = arguments.where(function(value)
   return ffi.istype("fsam_device *", value) and value ~= nil

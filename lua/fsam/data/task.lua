@@ -296,6 +296,7 @@ function Task:check_same(trainer, folder)
       self.fingerprint)
   end
 end
+
 local optional, whole = arguments.optional, schema.integer(0)
 local dataset = schema.record({ samples = schema.list(arguments.table, 1) })
 

@@ -113,6 +113,7 @@ local WRITERS = { tsv = tsv, jsonl = jsonl, glue = glue }
 function M.text(o, samples, answers)
   return table.concat(WRITERS[o.format](samples, answers, o), "\n") .. "\n"
 end
+
 local LIST = schema.list(arguments.table, 1)
 arguments.guard("fsam.predict.outputs", M, {
   text = { arguments.arg("options", schema.record({ format = schema.one_of(M.FORMATS),

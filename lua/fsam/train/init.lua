@@ -53,6 +53,7 @@ function M.run(t)
   end
   return (t.options.valid_only and loop.validate or loop.run)(t)
 end
+
 local optional = arguments.optional
 local OPTIONS = arguments.arg("options", arguments.object("options, of fsam.options.parse",
   { spec = "table", origin = "table" }))
