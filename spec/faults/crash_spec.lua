@@ -3,12 +3,11 @@
 -- there, half a write reaches the disk, or the call ends with an error. Whatever the fault was, it
 -- is one clear line or none, and the next start ends with what an uninterrupted run leaves.
 --
--- Each operation is swept whole under the tag `slow`; otherwise a few points of each kind are, at
--- other places in each operation.
+-- With FSAM_SWEEP=1 in the environment each operation is swept whole, which takes minutes;
+-- otherwise a few points of each kind are, at other places in each operation.
 local helper = require("spec.helper")
 local json = require("fsam.base.json")
 
--- Whole sweeps take minutes each, so they run on request alone.
 local SWEEP = os.getenv("FSAM_SWEEP")
 
 local folder, tracer, untraced -- untraced: why nothing can be traced here

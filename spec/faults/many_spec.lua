@@ -1,11 +1,11 @@
 --- A run among others: killed again and again at random moments, and started several times at the
 -- same moment. Nothing is lost, and all that is left are the bytes of an uninterrupted run.
 --
--- FSAM_FAULT_SEED in the environment repeats a sequence of random moments.
+-- FSAM_FAULT_SEED in the environment repeats a sequence of random moments; FSAM_SWEEP=1 makes it
+-- 200 kills and 50 starts, which take minutes.
 local helper = require("spec.helper")
 local json = require("fsam.base.json")
 
--- Whole sweeps take minutes each, so they run on request alone.
 local SWEEP = os.getenv("FSAM_SWEEP")
 
 local folder

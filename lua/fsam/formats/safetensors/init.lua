@@ -81,19 +81,6 @@ function Entry:read_bytes(dest, bytes)
   check(lib.fsam_file_read(dest, mapping(self), self.offset, bytes))
 end
 
---- A row, as an entry of its own that reads the same file.
--- @tparam integer i from 1 to the first size of the shape, of which there must be two or one
--- @treturn table an entry of shape [the second size], or of one element
-function Entry:row(i)
-  local rows = self.shape[1]
-  local row = setmetatable({ name = self.name, dtype = self.dtype, source = self.source,
-    shape = { self.shape[2] }, elements = self.elements / rows, bytes = self.bytes / rows },
-    Entry)
-  row.offset = self.offset + (i - 1) * row.bytes
-  row.pointer = self.pointer + (i - 1) * row.bytes
-  return row
-end
-
 --- How many of its numbers are infinite or NaN; 0 where they are integers.
 -- @treturn number
 function Entry:not_finite()
