@@ -1,5 +1,5 @@
-# libfsam-mpi.so: training in several processes. Included by CMakeLists.txt. libfsam.so opens it when
-# a launcher has started more than one, so that the rest runs without MPI.
+# libfsam-mpi.so: training in several processes. Included by CMakeLists.txt. libfsam.so opens it
+# when a launcher has started more than one, so that the rest runs without MPI.
 set(FSAM_MPI AUTO CACHE STRING "several processes: ON, AUTO (where MPI is found), OFF")
 if(NOT FSAM_MPI STREQUAL OFF)
   find_package(MPI COMPONENTS C QUIET)
@@ -11,6 +11,6 @@ if(NOT FSAM_MPI STREQUAL OFF)
       INSTALL_RPATH_USE_LINK_PATH TRUE INSTALL_RPATH "$ORIGIN")
     install(TARGETS fsam-mpi LIBRARY DESTINATION lib)
   elseif(FSAM_MPI STREQUAL ON)
-    message(FATAL_ERROR "FSAM_MPI=ON: no MPI was found; install one (libopenmpi-dev), or leave AUTO")
+    message(FATAL_ERROR "FSAM_MPI=ON: no MPI was found; install libopenmpi-dev, or leave AUTO")
   endif()
 endif()

@@ -12,7 +12,7 @@ typedef struct fsam_ranks_backend {
   int abi; /* FSAM_ABI, and FSAM_VERSION: the two libraries were built together */
   const char *version;
   int (*open)(int rank, int size, double timeout);
-  /* Both replace the values by the sums over all ranks, each element added in the order of ranks. */
+  /* Both replace the values by the sums over all ranks, added in the order of ranks. */
   int (*sum)(float *values, int64_t count, double timeout);
   int (*sum_numbers)(double *values, int64_t count, double timeout);
   int (*report)(const char *text, double timeout);

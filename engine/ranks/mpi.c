@@ -89,7 +89,7 @@ static int wait_for(MPI_Request *requests, int count, double timeout) {
     if (MPI_Wtime() - start > limit)
       return fsam__fail(FSAM_EINTERNAL,
                         "rank %d has not been heard of for %g seconds, longer than --rank-timeout "
-                        "allows; the last checkpoint is good, and the same command goes on from it",
+                        "allows; a run with --save-dir goes on from its last checkpoint",
                         first_missing(requests, count), timeout);
     pause_after(round);
   }

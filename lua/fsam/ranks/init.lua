@@ -109,21 +109,35 @@ local function gather_text(self, text)
   return texts
 end
 
---- Do all ranks hold the same texts? What follows would wait for ever, or compute nonsense.
--- @tparam table texts name → text: what each rank has
--- @raise one line on every rank: the first name, in the order of the alphabet, of which a rank has
---   another text than rank 0, and both texts
-function Ranks:agree(texts)
+-- The first line of one text that is not in the other at its place.
+local function first_difference(text, other)
+  local next_line = other:gmatch("[^\n]+")
+  for line in text:gmatch("[^\n]+") do
+    local its = next_line()
+    if line ~= its then
+      return line, its or "nothing"
+    end
+  end
+end
+
+--- Do all ranks hold the same values? What follows would wait for ever, or compute nonsense.
+-- @tparam table values name → text: what each rank has, under the same names
+-- @raise one line on every rank: the first value, in the order of names, that a rank has and rank 0
+--   has not
+function Ranks:agree(values)
   if self.size == 1 then
     return
   end
-  for _, name in ipairs(registry.sorted(texts)) do
-    local all = gather_text(self, texts[name])
-    for rank = 1, self.size - 1 do
-      if all[rank + 1] ~= all[1] then
-        errors.raise("rank %d has another %s than rank 0: %s, not %s; start all ranks with the "
-          .. "same program, options and files", rank, name, all[rank + 1], all[1])
-      end
+  local lines = {}
+  for i, name in ipairs(registry.sorted(values)) do
+    lines[i] = name .. " " .. values[name]
+  end
+  local all = gather_text(self, table.concat(lines, "\n"))
+  for rank = 1, self.size - 1 do
+    local its, ours = first_difference(all[rank + 1], all[1])
+    if its then
+      errors.raise("rank %d has %s, rank 0 has %s; start all ranks with the same program, options "
+        .. "and files", rank, its, ours)
     end
   end
 end

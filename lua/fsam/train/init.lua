@@ -33,18 +33,21 @@ end
 
 -- What every rank must have alike before the first sum.
 local function agree(t)
-  local words = {}
-  for name, text in pairs((t.run:mathematics())) do
-    words[#words + 1] = options.flag(name) .. " " .. text
-  end
-  table.sort(words)
   local resume = t.run.resume
-  t.ranks:agree({
-    version = C.ffi.string(C.lib.fsam_version()), options = table.concat(words, " "),
-    data = ("%d and %d samples, fingerprint %s"):format(#t.task.train, #t.task.dev,
+  local values = {
+    version = C.ffi.string(C.lib.fsam_version()),
+    data = ("of %d and %d samples (fingerprint %s)"):format(#t.task.train, #t.task.dev,
       t.task.fingerprint),
-    checkpoint = resume and ("update %d"):format(resume.trainer.step) or "none",
-  })
+    ["a checkpoint"] = resume and ("of update %d"):format(resume.trainer.step) or "never saved",
+    ["--max-epoch"] = tostring(t.options.max_epoch),
+    ["--max-update"] = tostring(t.options.max_update),
+    ["--save-interval-updates"] = tostring(t.options.save_interval_updates),
+    ["--check-ranks"] = tostring(t.options.check_ranks),
+  }
+  for name, text in pairs((t.run:mathematics())) do
+    values[options.flag(name)] = text
+  end
+  t.ranks:agree(values)
 end
 
 --- Trains, or validates with --valid-only; prints the header first.
