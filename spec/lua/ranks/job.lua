@@ -19,7 +19,7 @@ local parts, updates, folder = tonumber(arg[1]), tonumber(arg[2]), arg[3]
 local ranks = world.join()
 local EACH = 4
 
--- Every type and policy over sgd without momentum, in which a rounding stays as small as it is.
+-- Every type and policy over sgd without momentum, which does not enlarge roundings.
 local function cases()
   local list = {}
   local function add(name, o)
