@@ -4,6 +4,7 @@
 -- spec/lua/ranks.)
 local ffi = require("ffi")
 local helper = require("spec.helper")
+local json = require("fsam.base.json")
 
 -- Several processes here share two cores, and a container has no user but root.
 local ENVIRONMENT = "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1 "
@@ -112,6 +113,21 @@ describe("ranks under mpirun", function()
     assert.equal(0, (mpirun(1, small_run("one"))))
     assert.equal(0, (helper.shell(program .. " " .. small_run("alone"))))
     assert.same(outcome("alone"), outcome("one"))
+  end)
+
+  it("judge as one process with as many micro-batches", function()
+    assert.equal(0, (helper.shell(program .. " " .. small_run("grouped", "--update-freq 2"))))
+    local function results(run)
+      local path = ("%s/%s/results.json"):format(folder, run)
+      return json.decode(helper.read_file(path), path)
+    end
+    local one, two = results("grouped"), results("whole")
+    assert.same({ one.updates, one.samples }, { two.updates, two.samples })
+    for _, at in ipairs({ "best", "last" }) do
+      for _, name in ipairs({ "mcc", "accuracy", "f1", "loss" }) do
+        assert.near(one[at][name], two[at][name], 1e-5)
+      end
+    end
   end)
 
   it("go on from a run of another number of ranks, and say that bits will differ", function()
