@@ -184,7 +184,8 @@ describe("schedule.new", function()
 
   it("refuses what a schedule cannot do, in one line", function()
     for _, case in ipairs(REFUSED) do
-      local ok, err = pcall(schedule.new, case[1], with({ lr = 1, total_num_update = 100 }, case[2]))
+      local options = with({ lr = 1, total_num_update = 100 }, case[2])
+      local ok, err = pcall(schedule.new, case[1], options)
       assert.is_false(ok)
       assert.matches(case[3], tostring(err), 1, true)
     end

@@ -6,6 +6,9 @@ local schedule = require("fsam.train.schedule")
 
 local MOST = 10000 -- entries of a table
 
+-- An entry with a quoted key: the quote, key, rate, the rest.
+local QUOTED = "^%s*(['\"])([%d%s,%-]*)%1%s*:%s*([^,%s]+)%s*,(.*)$"
+
 -- Adds the ranges that a key names to a list.
 local function add_key(list, key, rate, flag)
   for part in (key .. ","):gmatch("%s*([^,]*),") do
@@ -27,7 +30,7 @@ local function parse(text, flag)
   local inner = text:match("^%s*{(.*)}%s*$")
   local rest = inner and inner:gsub("^%s*$", "") .. ","
   while rest and not rest:find("^[%s,]*$") do
-    local quote, key, value, after = rest:match("^%s*(['\"])([%d%s,%-]*)%1%s*:%s*([^,%s]+)%s*,(.*)$")
+    local quote, key, value, after = rest:match(QUOTED)
     if not quote then
       key, value, after = rest:match("^%s*(%d+)%s*:%s*([^,%s]+)%s*,(.*)$")
     end
