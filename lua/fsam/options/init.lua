@@ -10,11 +10,11 @@
 --     group = "Masks", help = "share of the weights that are perturbed", alias = { "keep" } }
 -- types: number, integer, string, flag, choice (choices, same = { other spelling → choice }),
 -- list (of = "number" | "integer" | "string", count), series (of = "number" | "integer": one value
--- for each epoch, the last for all later ones; a single value stays a plain number). Bounds: min and max are inclusive, above and below
--- exclusive. `owner` names the table that holds the value. `implies` maps a choice to the values
--- that it sets for other flags, or to a function that computes these from the values of the flags
--- with one owner. `free` marks what a continued run may change. `hidden` keeps a flag out of
--- --help. The short form { rho = 0.5, eta = 0.01 } declares numbers with defaults.
+-- for each epoch, the last for all later ones; a single value stays a plain number). Bounds: min
+-- and max are inclusive, above and below exclusive. `owner` names the table that holds the value.
+-- `implies` maps a choice to the values that it sets for other flags, or to a function that
+-- computes these from the values of the flags with one owner. `free` marks what a continued run
+-- may change. `hidden` keeps a flag out of --help. The short form { rho = 0.5, eta = 0.01 } declares numbers with defaults.
 
 local public = require("fsam.base.arguments")
 local errors = require("fsam.errors")
