@@ -14,7 +14,8 @@
 -- and max are inclusive, above and below exclusive. `owner` names the table that holds the value.
 -- `implies` maps a choice to the values that it sets for other flags, or to a function that
 -- computes these from the values of the flags with one owner. `free` marks what a continued run
--- may change. `hidden` keeps a flag out of --help. The short form { rho = 0.5, eta = 0.01 } declares numbers with defaults.
+-- may change. `hidden` keeps a flag out of --help. The short form { rho = 0.5, eta = 0.01 }
+-- declares numbers with defaults.
 
 local public = require("fsam.base.arguments")
 local errors = require("fsam.errors")

@@ -1,5 +1,5 @@
---- When a run validates and saves, which numbered checkpoints it keeps, and that it removes no others;
--- over stand-ins (words.lua). Eight updates are an epoch.
+--- When a run validates and saves, which numbered checkpoints it keeps, and that it removes no
+-- others; over stand-ins (words.lua). Eight updates are an epoch.
 
 local file = require("fsam.base.file")
 local helper = require("spec.helper")
@@ -76,11 +76,11 @@ describe("checkpoints", function()
       go(unpack(case[1]))
       assert.same(case[2], kept(), table.concat(case[1], " "))
       for _, name in ipairs(case[2]) do
-        local epoch, step = name:match("^checkpoint_(%d+)_(%d+)$")
+        local step = name:match("^checkpoint_%d+_(%d+)$")
         if step then
           assert.equal(tonumber(step), trainer(name).step)
         else
-          epoch = name:match("%d+")
+          local epoch = name:match("%d+")
           assert.equal(8 * epoch, trainer(name).step)
           assert.equal(tonumber(epoch), trainer(name).epochs_done)
         end
