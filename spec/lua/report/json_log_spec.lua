@@ -64,7 +64,7 @@ describe("the JSON log", function()
 
   setup(function()
     folder = words.temp_dir()
-    local screen
+    local _, screen
     result, _, _, screen = words.go({ "--save-dir", folder .. "/run", "--log-format", "json",
       "--log-interval", "3", "--max-epoch", "2", "--clip-norm", "1", "--lr", "0.1",
       "--lr-scheduler", "polynomial_decay", "--total-num-update", "40", "--warmup-updates", "4",
@@ -188,7 +188,8 @@ describe("the JSON log", function()
     assert.equal("4", of(log, "train_inner")[1].fields.num_updates)
     local warned = false
     for _, line in ipairs(log) do
-      warned = warned or line.level == "WARNING" and line.message == "step 1 skipped: the loss is nan"
+      warned = warned or line.level == "WARNING"
+        and line.message == "step 1 skipped: the loss is nan"
     end
     assert.is_true(warned)
   end)
