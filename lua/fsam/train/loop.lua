@@ -311,7 +311,10 @@ local function begin(self)
   self.task:check_same(saved.trainer, run.folder)
   checkpoint.check_position(saved.path, p, #self.task:steps(p.epoch))
   checkpoint.restore_run(saved.path, saved.trainer, self)
-  kept.forget_missing(p.kept, run)
+  for _, entry in ipairs(run.folder and kept.recover(p.kept, run, p.step) or {}) do
+    self:list(entry)
+    self:save_numbered(entry, saved.name)
+  end
   p.out_of_time = self.options.stop_time_hours > 0 and p:hours() > self.options.stop_time_hours
   p.rate_is_low = p.done == 0 and p.step > 0
     and self.schedule:rate(p.step) <= self.options.stop_min_lr

@@ -157,6 +157,23 @@ describe("checkpoints", function()
     end
   end)
 
+  it("that a kill left listed but not written are written by the next start", function()
+    go("--keep-last-epochs", "-1", "--max-epoch", "2")
+    helper.remove_dir(run .. "/checkpoint2")
+    -- An interrupted save, and an older checkpoint that is gone for good.
+    file.make_folder(run .. "/checkpoint2.new")
+    file.write(run .. "/checkpoint2.new/trainer.json.part", "")
+    helper.remove_dir(run .. "/checkpoint1")
+    go("--keep-last-epochs", "-1", "--max-epoch", "3")
+    assert.same({ "checkpoint2", "checkpoint3" }, kept())
+    assert.equal(16, trainer("checkpoint2").step)
+    local listed = {}
+    for _, entry in ipairs(trainer("checkpoint_last").progress.kept) do
+      listed[#listed + 1] = entry.name
+    end
+    assert.same({ "checkpoint2", "checkpoint3" }, listed)
+  end)
+
   it("that the run did not write are never removed", function()
     local notes = run .. "/checkpoint1/notes.txt"
     words.go({ "--save-dir", run, "--keep-last-epochs", "1" }, { after = function(o)
