@@ -1,4 +1,4 @@
---- What a save of a run writes: checkpoint_last, a numbered checkpoint beside it, and what goes then.
+--- What a save of a run writes: checkpoint_last, a numbered checkpoint beside it, and what goes.
 --
 -- Owns: the order of these, so that a kill at any moment leaves nothing that the run does not know.
 -- Leaves to others: when a run saves (loop.lua), which numbered checkpoints are kept (kept.lua),
@@ -42,8 +42,8 @@ function Saver:save(name)
   end
 end
 
---- Lists a numbered checkpoint that is about to be saved. It is listed first, so that no kill leaves
--- one that the run does not know.
+--- Lists a numbered checkpoint that is about to be saved. It is listed first, so that no kill
+-- leaves one that the run does not know.
 -- @tparam ?table entry of kept.lua, or nil
 function Saver:list(entry)
   if entry and self.loop.run.folder then
