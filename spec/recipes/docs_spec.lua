@@ -46,6 +46,16 @@ local batches = { require("fsam.data.packing").pack({ { ids = tokenizer:encode("
     assert.matches("^[%d.]+\t[%d.]+\n%-?[%d.e-]+\n$", out)
   end)
 
+  it("print a schedule that can be defined and trained with", function()
+    local code
+    for _, block in ipairs(blocks("docs/extending.md")) do
+      code = code or block.code:find("^fsam%.schedule%.define") and block.code
+    end
+    run(('local fsam = require("fsam")\n%s\narg = { [0] = "recipes/cola.lua", "--lr-scheduler", '
+      .. '"halving", "--half-life", "1", "--no-save", "--max-update", "2", "--max-train-samples", '
+      .. '"64", "--log-format", "none" }\ndofile("recipes/cola.lua")'):format(code))
+  end)
+
   it("print sam-types that can be defined and trained with", function()
     for _, path in ipairs({ "README.md", "docs/sam-types.md" }) do
       local code

@@ -2,9 +2,9 @@
 --
 -- Owns: when things happen: updates, validations, saves, the end. Leaves to others: what an update
 -- does (fsam.step), what a batch is (fsam.data.task), which checkpoints a save writes (saver.lua),
--- what one holds (checkpoint.lua), how events look (fsam.report). It notices Ctrl-C, and the signals that mean the same
--- (engine/host/interrupt.c), between updates, and catches them until the run has written all it
--- leaves.
+-- what one holds (checkpoint.lua), how events look (fsam.report). It notices Ctrl-C, and the
+-- signals that mean the same (engine/host/interrupt.c), between updates, and catches them until the
+-- run has written all it leaves.
 
 local C = require("fsam.C")
 local checkpoint = require("fsam.train.checkpoint")
