@@ -154,7 +154,7 @@ function M.prune(o, list, run)
         -- A run that goes on without the flag keeps what it has.
         if count > most and most > 0 then
           gone[entry] = true
-          if not checkpoint.remove(run:path(entry.name), entry.step) then
+          if not checkpoint.discard(run:path(entry.name), entry.step) then
             stuck[#stuck + 1] = run:path(entry.name)
           end
         end

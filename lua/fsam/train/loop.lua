@@ -87,6 +87,7 @@ function Loop:standing(result, seconds, is_best)
   }
   if result then
     r.values, r.groups, r.is_best, r.valid_seconds = result.values, result.groups, is_best, seconds
+    r.also = result.also -- further sets that were judged, by name
     r.dev_samples, r.dev_tokens = #self.task.dev, result.tokens
     r.dev_batches = #self.task.dev_batches
   end
