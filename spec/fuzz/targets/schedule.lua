@@ -1,5 +1,5 @@
---- Schedules of the learning rate from a command line: the tables of `manual`, and flags that do not
--- go together. Every rate is a number from 0 on.
+--- Schedules of the learning rate from a command line: the tables of `manual`, and flags that do
+-- not go together. Every rate is a number from 0 on.
 local options = require("fsam.options")
 local schedule = require("fsam.train.schedule")
 local train = require("fsam.train")
