@@ -4,6 +4,7 @@
 local file = require("fsam.base.file")
 local helper = require("spec.helper")
 local json = require("fsam.base.json")
+local lfs = require("lfs")
 local words = require("spec.lua.train.words")
 
 local folder, run
@@ -135,6 +136,27 @@ describe("checkpoints", function()
           helper.read_file(("%s/checkpoint%d/%s"):format(run, epoch, name)))
       end
     end
+  end)
+
+  it("are links where the file system has them, and else copies", function()
+    local function inode(name)
+      return lfs.attributes(run .. "/" .. name .. "/model.safetensors", "ino")
+    end
+    go("--keep-last-epochs", "1", "--max-epoch", "1")
+    assert.equal(inode("checkpoint_last"), inode("checkpoint1"))
+    local bytes = helper.read_file(run .. "/checkpoint1/state.safetensors")
+    helper.remove_dir(run)
+    local link = lfs.link
+    finally(function()
+      lfs.link = link
+    end)
+    lfs.link = function()
+      return nil, "Operation not permitted"
+    end
+    go("--keep-last-epochs", "1", "--max-epoch", "1")
+    assert.same({ "checkpoint1" }, kept())
+    assert.is_true(inode("checkpoint_last") ~= inode("checkpoint1"))
+    assert.equal(bytes, helper.read_file(run .. "/checkpoint1/state.safetensors"))
   end)
 
   it("are the same after a kill as without one", function()
