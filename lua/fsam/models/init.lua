@@ -24,6 +24,7 @@ local matching = require("fsam.models.matching")
 local numbers = require("fsam.base.numbers")
 local params = require("fsam.vector.params")
 local pieces = require("fsam.vector.pieces")
+local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
 local source_line = require("fsam.base.source_line")
 local views = require("fsam.pass.views")
@@ -40,17 +41,20 @@ local function or_default(value, default)
   return value
 end
 
--- Marks the parameters that are frozen, and those without decay. Raises where a flag means none, or
--- nothing is left to train.
+-- Marks the parameters that are frozen, and those without decay: the piece LayerNorm means all
+-- layer norms there, whatever a family calls them (sa_layer_norm), as it does in Transformers.
+-- Raises where a flag means none, or nothing is left to train.
 local function mark(list, o)
   pieces.check("--freeze", o.freeze, list)
   if not o.no_decay_implied then
     pieces.check("--no-decay", o.no_decay, list)
   end
+  local norms = registry.contains(o.no_decay or {}, "LayerNorm")
   local trains = false
   for _, parameter in ipairs(list) do
     parameter.frozen = pieces.match(parameter.name, o.freeze)
-    parameter.decay = not pieces.match(parameter.name, o.no_decay)
+    parameter.decay = not (pieces.match(parameter.name, o.no_decay)
+      or norms and parameter.kind == "norm")
     trains = trains or not parameter.frozen
   end
   if not trains then
@@ -115,8 +119,9 @@ end
 --   pad_id and max_position_embeddings where they differ from its own, or config
 --   (fsam.models.config); labels (names) or regression = true (default: the configuration's); seed
 --   (default 1); precision, "fp32" (default) or "bf16"; head_init, "fairseq" (default) or "hf";
---   freeze, no_decay (lists of pieces of names, fsam.vector.pieces; no_decay_implied: no_decay is a
---   preset's, which may name what the model does not have); dropout, attention_dropout,
+--   freeze, no_decay (lists of pieces of names, fsam.vector.pieces; LayerNorm in no_decay is every
+--   layer norm; no_decay_implied: no_decay is a preset's, which may name what the model does not
+--   have); dropout, attention_dropout,
 --   pooler_dropout (probabilities; default: the configuration's)
 -- @treturn table the model
 -- @raise one line for a configuration or an arch that does not exist, or a piece of a name that

@@ -34,7 +34,8 @@ local NEEDED = { "vocab_size", "hidden_size", "num_hidden_layers", "max_position
   "pad_token_id", "initializer_range", "hidden_dropout_prob", "attention_probs_dropout_prob",
   "classifier_dropout" }
 
-local register = registry.new("fsam.models.families.", { "bert", "electra", "roberta" })
+local register = registry.new("fsam.models.families.",
+  { "albert", "bert", "distilbert", "electra", "roberta" })
 
 --- Adds a family, or replaces one.
 -- @tparam string name its model_type
