@@ -14,7 +14,8 @@ from transformers import (AlbertConfig, AlbertForSequenceClassification, BertCon
                           BertForSequenceClassification, DistilBertConfig,
                           DistilBertForSequenceClassification, ElectraConfig,
                           ElectraForSequenceClassification, RobertaConfig,
-                          RobertaForSequenceClassification)
+                          RobertaForSequenceClassification, XLMRobertaConfig,
+                          XLMRobertaForSequenceClassification)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Lengths of the samples of each case: single, equal, mixed.
@@ -76,6 +77,15 @@ def distilbert():
     return "distilbert_small", DistilBertForSequenceClassification(config)
 
 
+def xlm_roberta():
+    # With relu in its layers, which the published models do not have.
+    config = XLMRobertaConfig(vocab_size=60, hidden_size=32, num_hidden_layers=2,
+                              num_attention_heads=2, intermediate_size=48,
+                              max_position_embeddings=42, type_vocab_size=1, pad_token_id=1,
+                              num_labels=2, layer_norm_eps=1e-5, hidden_act="relu")
+    return "xlm_roberta_small", XLMRobertaForSequenceClassification(config)
+
+
 def bert_silu():
     config = BertConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
                         intermediate_size=32, max_position_embeddings=40, num_labels=2,
@@ -124,7 +134,7 @@ def case(model, lengths, generator):
 def main():
     torch.set_num_threads(1)
     for make in (bert, roberta, electra, electra_one_width, albert, albert_shared, distilbert,
-                 bert_silu):
+                 xlm_roberta, bert_silu):
         generator = torch.Generator().manual_seed(20221)
         name, model = make()
         if sys.argv[1:] and name not in sys.argv[1:]:

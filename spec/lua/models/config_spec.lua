@@ -45,7 +45,7 @@ describe("config.json", function()
   it("is refused with field, value and what is possible", function()
     for fields, message in pairs({
       ['"model_type": "gpt2"'] = 'model_type is "gpt2"; supported are albert, bert, distilbert, '
-        .. "electra, roberta",
+        .. "electra, roberta, xlm-roberta",
       ['"hidden_size": 9'] = "hidden_size 9 is not divisible by num_attention_heads 2",
       ['"hidden_size": 0'] = "hidden_size is 0, expected an integer from 1 to 65536",
       ['"num_hidden_layers": 1.5'] = "num_hidden_layers is 1.5, expected an integer from 1 to 1000",
@@ -78,7 +78,7 @@ describe("config.json", function()
       assert.equal("config.json: " .. message, refused(fields))
     end
     assert.equal("config.json has neither model_type nor architectures, so what model it is is not "
-      .. 'known; add "model_type", one of albert, bert, distilbert, electra, roberta',
+      .. 'known; add "model_type", one of albert, bert, distilbert, electra, roberta, xlm-roberta',
       refused('"model_type": null'))
     assert.equal("config.json has no vocab_size", refused('"vocab_size": null'))
     assert.equal("config.json describes a decoder; only encoders are supported",
@@ -125,12 +125,12 @@ describe("config.json", function()
   it("has the family of its class where it has no model_type", function()
     for class, name in pairs({ BertForMaskedLM = "bert", BertModel = "bert",
       RobertaForSequenceClassification = "roberta", ElectraForPreTraining = "electra",
-      AlbertForPreTraining = "albert" }) do
+      AlbertForPreTraining = "albert", XLMRobertaModel = "xlm-roberta" }) do
       assert.equal(name, check('"model_type": null, "architectures": ["' .. class .. '"]')
         .model_type)
     end
     assert.equal("config.json: model_type is missing; supported are albert, bert, "
-      .. "distilbert, electra, roberta",
+      .. "distilbert, electra, roberta, xlm-roberta",
       refused('"model_type": null, "architectures": ["BertweetModel"]'))
   end)
 

@@ -85,7 +85,7 @@ describe("families", function()
       bert_base = 109483778, roberta_base = 124647170, electra_small = 13549314,
       electra_base = 109483778, electra_large = 335143938, albert_base_v2 = 11685122,
       albert_large_v2 = 17686018, albert_xlarge_v2 = 58728962, albert_xxlarge_v2 = 222603778,
-      distilbert_base = 66955010, distilroberta_base = 82119938,
+      distilbert_base = 66955010, distilroberta_base = 82119938, xlmr_base = 278045186,
     }) do
       assert.equal(expected, count(architectures.config(name)), name)
     end
@@ -95,7 +95,7 @@ describe("families", function()
     -- ALBERT's two layers, of one group of two, are four runs of shared weights.
     for name, expected in pairs({
       bert = { 0, 1, 2, 3, 4, 5, 6, 8 }, electra = { 0, 1, 2, 3, 4, 5, 6, 7, 8 },
-      roberta = { 0, 1, 2, 3, 4, 5, 6, 7, 8 },
+      roberta = { 0, 1, 2, 3, 4, 5, 6, 7, 8 }, ["xlm-roberta"] = { 0, 1, 2, 3, 4, 5, 6, 7, 8 },
       distilbert = { 0, 1, 3, 4, 6, 8 }, albert = { 0, 1, 2, 4, 5, 7, 8, 10, 11, 14 },
     }) do
       local more = name == "albert" and { embedding_size = 24, inner_group_num = 2 } or nil
@@ -156,7 +156,7 @@ describe("families", function()
       return first, last
     end
 
-    for _, name in ipairs({ "albert", "distilbert", "electra" }) do
+    for _, name in ipairs({ "albert", "distilbert", "electra", "xlm-roberta" }) do
       for _, sam_type in ipairs({ "sam", "fisher-sam" }) do
         it(("%s learns by %s"):format(name, sam_type), function()
           local first, last = losses(name, sam_type)

@@ -106,7 +106,7 @@ end
 local USUAL = { 2e-2, 5e-2 }
 local MODELS = {
   bert_small = USUAL, bert_silu = USUAL, roberta_small = USUAL, electra_small = USUAL,
-  electra_one_width = USUAL, distilbert_small = USUAL,
+  electra_one_width = USUAL, distilbert_small = USUAL, xlm_roberta_small = { 2e-2, 0.12 },
   albert_groups = { 0.1, 0.1 }, albert_shared = { 5e-2, 5e-2 },
 }
 

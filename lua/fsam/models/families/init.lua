@@ -35,7 +35,7 @@ local NEEDED = { "vocab_size", "hidden_size", "num_hidden_layers", "max_position
   "classifier_dropout" }
 
 local register = registry.new("fsam.models.families.",
-  { "albert", "bert", "distilbert", "electra", "roberta" })
+  { "albert", "bert", "distilbert", "electra", "roberta", "xlm-roberta" })
 
 --- Adds a family, or replaces one.
 -- @tparam string name its model_type
