@@ -145,7 +145,8 @@ end
 
 --- A model from a checkpoint.
 -- @tparam table o path (what fsam.formats opens), or source (already open; its tensors are closed
---   afterwards); the rest as for `new`, without arch and config
+--   afterwards); arch (a name of fsam.models.architectures that the checkpoint must be of; default:
+--   any); the rest as for `new`, without config
 -- @treturn table the model
 -- @raise one line that names what is missing, broken or does not fit
 function M.load(o)
@@ -154,6 +155,9 @@ function M.load(o)
   end
   local source = o.source or formats.open(o.path)
   local file_config = config_of.check(source.config, source.config_path)
+  if o.arch then
+    architectures.check(o.arch, file_config, source.config_path)
+  end
   local config = with_task(file_config, o, source.config_path)
   local list = declaration.list(config)
   -- Before memory is taken, which a broken configuration may ask for without end.
@@ -217,7 +221,7 @@ arguments.guard("fsam.models", M, {
   new = { common_and({ arch = optional(schema.string), vocab_size = size, pad_id = size,
     max_position_embeddings = size, config = optional(arguments.object(
       "a configuration (fsam.models.config)", { family = "table", model_type = "string" })) }) },
-  load = { common_and({ path = optional(schema.string), source = optional(arguments.object(
+  load = { common_and({ path = optional(schema.string), arch = optional(schema.string), source = optional(arguments.object(
     "a source, of fsam.formats.open", { config = "table", tensors = "table" })) }) },
 })
 arguments.guard("model:", Model, {
