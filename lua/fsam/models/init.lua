@@ -97,6 +97,19 @@ local function with_task(config, o, source)
   return config
 end
 
+-- A line where the checkpoint's model was made without dropout and gets some, as --dropout has it
+-- unless it is given.
+local function announce_dropout(model, o)
+  for _, names in ipairs({ { "dropout", "hidden_dropout_prob" },
+    { "attention_dropout", "attention_probs_dropout_prob" } }) do
+    local value = o[names[1]] or 0
+    if value > 0 and model.config[names[2]] == 0 then
+      table.insert(model.announcements, ("--%s is %g; the checkpoint's own is 0"):format(
+        names[1]:gsub("_", "-"), value))
+    end
+  end
+end
+
 -- Adds lines about parts that the checkpoint lacks, and about its tensors that are not used.
 local function announce(model, report, o)
   for _, reason in ipairs(report.reasons) do
@@ -171,6 +184,7 @@ function M.load(o)
   initialize.fill(sealed, config, plan.fresh, o)
   model.new_head = plan.new_head
   announce(model, plan, o)
+  announce_dropout(model, o)
   return model
 end
 
@@ -221,8 +235,9 @@ arguments.guard("fsam.models", M, {
   new = { common_and({ arch = optional(schema.string), vocab_size = size, pad_id = size,
     max_position_embeddings = size, config = optional(arguments.object(
       "a configuration (fsam.models.config)", { family = "table", model_type = "string" })) }) },
-  load = { common_and({ path = optional(schema.string), arch = optional(schema.string), source = optional(arguments.object(
-    "a source, of fsam.formats.open", { config = "table", tensors = "table" })) }) },
+  load = { common_and({ path = optional(schema.string), arch = optional(schema.string),
+    source = optional(arguments.object("a source, of fsam.formats.open",
+      { config = "table", tensors = "table" })) }) },
 })
 arguments.guard("model:", Model, {
   save = { self = MODEL, arguments.arg("folder", schema.string) },

@@ -91,7 +91,7 @@ describe("families", function()
     end
   end)
 
-  it("are told apart where an architecture is not the checkpoint's", function()
+  it("refuse an architecture that is not the checkpoint's", function()
     local function check(arch, name, more)
       local ok, err = pcall(architectures.check, arch, architectures.config(name, more), "m")
       return ok and "fits" or tostring(err)
@@ -103,8 +103,8 @@ describe("families", function()
       check("roberta_base", "roberta_large"))
     assert.equal("--arch roberta_base has model_type roberta, m has xlm-roberta; it is xlmr_base",
       check("roberta_base", "xlmr_base"))
-    assert.equal("--arch distilbert_base has dim 768, m has 64; leave --arch out",
-      check("distilbert_base", "distilbert_base", { hidden_size = 64 }))
+    assert.equal("--arch distilbert_base has dim 768, m has 96; leave --arch out",
+      check("distilbert_base", "distilbert_base", { hidden_size = 96 }))
     assert.equal("--arch albert_base_v2 has num_hidden_groups 1, m has 2; leave --arch out",
       check("albert_base_v2", "albert_base_v2", { num_hidden_groups = 2 }))
     local ok, err = pcall(models.load, { device = devices.open("cpu"), arch = "bert_base",

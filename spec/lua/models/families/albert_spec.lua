@@ -49,6 +49,17 @@ describe("ALBERT", function()
     assert.equal(one + 5 * layer, weights({ num_hidden_groups = 2, inner_group_num = 3 }))
   end)
 
+  it("says where it gets dropout that it was made without", function()
+    local function announced(dropout, attention_dropout)
+      return models.load({ device = devices.open("cpu"), path = "spec/golden/albert_shared",
+        dropout = dropout, attention_dropout = attention_dropout }).announcements
+    end
+    assert.same({}, announced(nil, nil))
+    assert.same({}, announced(0, 0))
+    assert.same({ "--dropout is 0.1; the checkpoint's own is 0",
+      "--attention-dropout is 0.2; the checkpoint's own is 0" }, announced(0.1, 0.2))
+  end)
+
   it("keeps the activations of each run of a layer", function()
     local function peak(layers)
       local model = models.new({ device = devices.open("cpu"),
