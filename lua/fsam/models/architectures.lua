@@ -22,10 +22,6 @@ local COMMON = {
 local SIZES = { "num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads",
   "vocab_size" }
 
--- Sizes that may be other than a preset's in a model of its architecture.
-local FREE = { vocab_size = true, max_position_embeddings = true, type_vocab_size = true,
-  pad_token_id = true }
-
 -- Returns a table: preset name → name of its family.
 local function presets()
   local owners = {}
@@ -69,47 +65,6 @@ function M.config(name, overrides)
     errors.raise("--arch %s has no vocabulary of its own: give vocab_size", name)
   end
   return config_of.check(raw, "--arch " .. name)
-end
-
--- The first field in which a configuration is not of an architecture: its name in config.json, and
--- what the architecture has there; nil when it is.
-local function difference(name, config)
-  local model_type = presets()[name]
-  if model_type ~= config.model_type then
-    return "model_type", model_type, config.model_type
-  end
-  local own_vocabulary = families.get(model_type).presets[name][5]
-  local wanted = M.config(name, { vocab_size = not own_vocabulary and config.vocab_size or nil })
-  for _, field in ipairs(config.family.fields) do
-    local key = field[1]
-    if field.whole and not FREE[key] and wanted[key] ~= config[key] then
-      return field.file or key, wanted[key], config[key]
-    end
-  end
-end
-
---- Refuses a configuration that is not of an architecture: other sizes, or another family. The
--- vocabulary and the number of positions may be others.
--- @tparam string name one of names()
--- @tparam table config fsam.models.config
--- @tparam string source its path, for messages
--- @raise one line with the field, and with the architecture that it is
-function M.check(name, config, source)
-  if not presets()[name] then
-    errors.unknown("--arch", name, M.names())
-  end
-  local field, wanted, got = difference(name, config)
-  if not field then
-    return
-  end
-  local same = {}
-  for _, other in ipairs(M.names()) do
-    if not difference(other, config) then
-      same[#same + 1] = other
-    end
-  end
-  errors.raise("--arch %s has %s %s, %s has %s; %s", name, field, wanted, source, got,
-    #same > 0 and "it is " .. table.concat(same, " or ") or "leave --arch out")
 end
 
 return M

@@ -132,9 +132,8 @@ end
 --   pad_id and max_position_embeddings where they differ from its own, or config
 --   (fsam.models.config); labels (names) or regression = true (default: the configuration's); seed
 --   (default 1); precision, "fp32" (default) or "bf16"; head_init, "fairseq" (default) or "hf";
---   freeze, no_decay (lists of pieces of names, fsam.vector.pieces; LayerNorm in no_decay is every
---   layer norm; no_decay_implied: no_decay is a preset's, which may name what the model does not
---   have); dropout, attention_dropout,
+--   freeze, no_decay (lists of pieces of names, fsam.vector.pieces; no_decay_implied: no_decay is a
+--   preset's, which may name what the model does not have); dropout, attention_dropout,
 --   pooler_dropout (probabilities; default: the configuration's)
 -- @treturn table the model
 -- @raise one line for a configuration or an arch that does not exist, or a piece of a name that
@@ -158,8 +157,7 @@ end
 
 --- A model from a checkpoint.
 -- @tparam table o path (what fsam.formats opens), or source (already open; its tensors are closed
---   afterwards); arch (a name of fsam.models.architectures that the checkpoint must be of; default:
---   any); the rest as for `new`, without config
+--   afterwards); the rest as for `new`, without arch and config
 -- @treturn table the model
 -- @raise one line that names what is missing, broken or does not fit
 function M.load(o)
@@ -168,9 +166,6 @@ function M.load(o)
   end
   local source = o.source or formats.open(o.path)
   local file_config = config_of.check(source.config, source.config_path)
-  if o.arch then
-    architectures.check(o.arch, file_config, source.config_path)
-  end
   local config = with_task(file_config, o, source.config_path)
   local list = declaration.list(config)
   -- Before memory is taken, which a broken configuration may ask for without end.
@@ -235,9 +230,8 @@ arguments.guard("fsam.models", M, {
   new = { common_and({ arch = optional(schema.string), vocab_size = size, pad_id = size,
     max_position_embeddings = size, config = optional(arguments.object(
       "a configuration (fsam.models.config)", { family = "table", model_type = "string" })) }) },
-  load = { common_and({ path = optional(schema.string), arch = optional(schema.string),
-    source = optional(arguments.object("a source, of fsam.formats.open",
-      { config = "table", tensors = "table" })) }) },
+  load = { common_and({ path = optional(schema.string), source = optional(arguments.object(
+    "a source, of fsam.formats.open", { config = "table", tensors = "table" })) }) },
 })
 arguments.guard("model:", Model, {
   save = { self = MODEL, arguments.arg("folder", schema.string) },

@@ -41,7 +41,7 @@ local function model_flags()
     { name = "restore_file", type = "string", metavar = "PATH", free = true,
       help = "pretrained model: " .. require("fsam.formats").KINDS },
     { name = "arch", type = "choice", choices = require("fsam.models.architectures").names(),
-      help = "architecture for random weights; with --restore-file, what it must be" },
+      help = "architecture for random weights" },
     { name = "head_init", type = "choice", choices = { "fairseq", "hf" }, default = "fairseq",
       help = "distribution of a new classification head" },
     { name = "freeze", type = "list", default = {}, metavar = "NAMES",
@@ -222,6 +222,9 @@ local function check(names, o)
   if o.optimizer == "sam" then
     local declared = require("fsam.sam").options(o.sam_type)
     table.insert(o.notes, require("fsam.sam.radius").check(declared, o))
+  end
+  if o.given.arch and o.restore_file then
+    table.insert(o.notes, "--arch has no effect with --restore-file, which says what the model is")
   end
 end
 

@@ -98,7 +98,6 @@ function MAKE.model(t)
   }
   if t.run.source then
     settings.source, t.source = source_of(t), nil
-    settings.arch = o.given.arch and o.arch or nil
     local model = models.load(settings)
     if o.valid_only and model.new_head then
       errors.raise("--valid-only: %s has no head for %s to judge (%s); train it first",
