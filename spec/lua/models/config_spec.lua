@@ -67,6 +67,10 @@ describe("config.json", function()
         'activation is "mish"; supported are gelu, gelu_new, relu, silu and tanh',
       ['"model_type": "distilbert", "dim": 8, "n_layers": 1, "n_heads": 2, "hidden_dim": 4, '
         .. '"seq_classif_dropout": 1'] = "seq_classif_dropout is 1, expected less than 1",
+      ['"model_type": "albert", "inner_group_num": 501'] =
+        "num_hidden_layers 2 with inner_group_num 501 is more than 1000 layers",
+      ['"model_type": "albert", "num_hidden_groups": 1000, "inner_group_num": 2'] =
+        "num_hidden_groups 1000 with inner_group_num 2 is more than 1000 layers",
       ['"position_embedding_type": "relative_key"'] =
         'position_embedding_type is "relative_key"; only absolute is supported',
       ['"embedding_size": 4'] = "embedding_size is 4; it must equal hidden_size",

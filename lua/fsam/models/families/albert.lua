@@ -2,6 +2,7 @@
 -- embeddings of their own width, a linear map to the encoder's width, layers that share their
 -- weights in groups, pooler (first token, dense, tanh), dropout, linear map to the labels.
 local blocks = require("fsam.models.blocks")
+local errors = require("fsam.errors")
 local families = require("fsam.models.families")
 local ops = require("fsam.pass.ops")
 
@@ -35,6 +36,19 @@ local function encoder(d, config, dropout)
       end
     end
     return x
+  end
+end
+
+local MOST = 1000 -- layers, as of the other families
+
+-- A file may ask for no more layers than this, run or declared, before memory is taken for them.
+local function check(config, source)
+  blocks.check(config, source)
+  for _, field in ipairs({ "num_hidden_layers", "num_hidden_groups" }) do
+    if config[field] * config.inner_group_num > MOST then
+      errors.raise("%s: %s %d with inner_group_num %d is more than %d layers", source, field,
+        config[field], config.inner_group_num, MOST)
+    end
   end
 end
 
@@ -72,7 +86,7 @@ families.define("albert", {
       { "inner_group_num", 1, 1000, 1, whole = true },
     },
   }),
-  check = blocks.check,
+  check = check,
   build = build,
   position_offset = function()
     return 0
