@@ -82,7 +82,8 @@ local function optimizer_flags(optimizers, sam_types)
   return {
     chosen("optimizer", optimizers), chosen("base_optimizer"), chosen("sam_type", sam_types),
     { name = "no_decay", type = "list", default = {}, metavar = "NAMES", owner = "model",
-      help = "parameters without decay, by pieces of their names (bias,LayerNorm; none)" },
+      help = "parameters without decay, by pieces of their names (bias,LayerNorm; none); "
+        .. "LayerNorm means every layer norm" },
     { name = "preset", type = "choice", choices = { "fairseq", "hf" }, default = "fairseq",
       help = "sets --adam-form, --no-decay, --head-init and --pooler-dropout as that program does",
       implies = {
