@@ -29,7 +29,7 @@ local PLACES = {
   stop = { Ranks, "sum", signal(19) },
   error = { Ranks, "sum", function() errors.raise("the pipes are broken") end },
   weights = { Ranks, "sum", function(_, vector) vector.params.w.raw:fill(0.5) end },
-  ["kill-in-pass"] = { ops, "gelu", signal(9) },
+  ["kill-in-pass"] = { ops, "activation", signal(9) },
   ["kill-in-save"] = { safetensors, "write", signal(9) },
   full = { safetensors, "write", function(path)
     errors.raise("%s cannot be written: No space left on device", path)
