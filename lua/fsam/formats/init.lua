@@ -19,7 +19,7 @@ local M = {}
 local FORMATS = {
   { "run_folder" },
   { "huggingface", "a Hugging Face folder" },
-  { "weights_file", "a .safetensors file" },
+  { "weights_file", "a .safetensors, .pt or .bin file" },
 }
 
 local function kinds(separator)
