@@ -52,6 +52,8 @@ local AROUND = {
   embed_tokens = "word_embeddings", embed_positions = "position_embeddings",
   layernorm_embedding = "LayerNorm", segment_embeddings = "token_type_embeddings",
 }
+M.IN_LAYER, M.AROUND = IN_LAYER, AROUND -- for the way back
+
 local LM_HEAD = { weight = "decoder.weight", bias = "bias" }
 
 --- Transformers' name of a tensor.
@@ -235,13 +237,36 @@ local function config_of(tensors, object)
   return config
 end
 
+-- What our own writer keeps for the way back (fairseq_writer.lua): the text of config.json, and the
+-- tensors that fairseq has no place for, or another one.
+local function restore(tensors, from, kept)
+  local text, more = objects.field(kept, "config"), objects.field(kept, "tensors")
+  if type(text) ~= "string" or objects.kind(more) ~= "dict" then
+    errors.raise("%s: its member fsam is not one of ours", from.path)
+  end
+  for _, name in ipairs(more.keys) do
+    if type(name) == "string" and objects.kind(more.map[name]) == "tensor" then
+      if not tensors.entries[name] then
+        tensors.names[#tensors.names + 1] = name
+      end
+      tensors.entries[name] = entries.new(from, name, more.map[name])
+    end
+  end
+  return json.decode(text, from.path .. ": config"), tensors, text
+end
+
 --- The configuration and the tensors of a fairseq checkpoint, by Transformers' names.
 -- @tparam table tensors of pytorch.open
 -- @treturn table the fields of config.json, unchecked
 -- @treturn table tensors, as pytorch.open's
+-- @treturn ?string the text of config.json, in a file that we wrote
 -- @raise one line that names the file, and what is missing, contradicts itself or is not supported
 function M.read(tensors)
   local translated = translate(tensors)
+  local kept = objects.field(tensors.object, "fsam")
+  if kept then
+    return restore(translated, tensors, kept)
+  end
   return config_of(translated, tensors.object), translated
 end
 

@@ -32,9 +32,9 @@ function M.open(path)
   local where = file.parent(path)
   local tensors = (path:find("%.pt$") or path:find("%.bin$")) and pytorch.open(path)
   if tensors and fairseq.recognises(tensors) then
-    local config, translated = fairseq.read(tensors)
+    local config, translated, text = fairseq.read(tensors)
     return { path = path, where = where, config = config, config_path = path,
-      tensors = translated, vocabulary = huggingface.vocabulary(where) }
+      config_text = text, tensors = translated, vocabulary = huggingface.vocabulary(where) }
   end
   if not file.kind(where .. "/config.json") then
     errors.raise("%s has no config.json beside it, which describes its model", path)

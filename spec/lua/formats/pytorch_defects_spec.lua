@@ -120,9 +120,8 @@ describe("a PyTorch file", function()
     it("with any byte changed opens or is refused: " .. name, function()
       local bytes = helper.read_file(GOLDEN .. name .. ".pt")
       for at = 1, #bytes do
-        for _, byte in ipairs({ 0, 255, (bytes:byte(at) + 1) % 256 }) do
-          open(bytes:sub(1, at - 1) .. string.char(byte) .. bytes:sub(at + 1))
-        end
+        local byte = at % 2 == 0 and 255 - bytes:byte(at) or (bytes:byte(at) + 1) % 256
+        open(bytes:sub(1, at - 1) .. string.char(byte) .. bytes:sub(at + 1))
       end
       collectgarbage()
       assert.is_true(collectgarbage("count") < 200 * 1024)
