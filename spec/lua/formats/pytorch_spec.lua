@@ -187,3 +187,65 @@ describe("a checkpoint as a model", function()
       message_of(formats.open, folder .. "/b.pt"))
   end)
 end)
+
+describe("convert", function()
+  local convert = require("fsam.formats.convert")
+  local HF = "spec/golden/roberta_small"
+  local folder
+
+  before_each(function()
+    folder = helper.temp_dir()
+  end)
+
+  after_each(function()
+    helper.remove_dir(folder)
+  end)
+
+  it("from a Hugging Face folder to fairseq's .pt and back gives equal bytes", function()
+    convert(HF, folder .. "/model.pt")
+    convert(folder .. "/model.pt", folder .. "/back/")
+    for _, name in ipairs({ "config.json", "model.safetensors" }) do
+      assert.equal(helper.read_file(HF .. "/" .. name),
+        helper.read_file(folder .. "/back/" .. name), name)
+    end
+    convert(folder .. "/back", folder .. "/again.pt")
+    assert.equal(helper.read_file(folder .. "/model.pt"), helper.read_file(folder .. "/again.pt"))
+  end)
+
+  it("writes names of the newest fairseq, and token types as a part of the positions", function()
+    convert(HF, folder .. "/model.pt")
+    local theirs = pytorch.open(folder .. "/model.pt")
+    local ours = safetensors.open(HF .. "/model.safetensors")
+    local positions = ours:get("roberta.embeddings.position_embeddings.weight"):values()
+    local types = ours:get("roberta.embeddings.token_type_embeddings.weight"):values()
+    local sums = theirs:get("encoder.sentence_encoder.embed_positions.weight"):values()
+    for i, value in ipairs(sums) do
+      assert.near(positions[i] + types[(i - 1) % #types + 1], value, 1e-6)
+    end
+    assert.same(ours:get("roberta.encoder.layer.0.attention.self.key.weight"):values(),
+      theirs:get("encoder.sentence_encoder.layers.0.self_attn.k_proj.weight"):values())
+    assert.equal(2, objects.field(objects.field(objects.field(theirs.object, "cfg"), "model"),
+      "encoder_attention_heads"))
+  end)
+
+  it("from fairseq's old names gives a folder that converts back to itself", function()
+    convert(GOLDEN .. "fairseq_old.pt", folder .. "/a")
+    convert(folder .. "/a", folder .. "/a.pt")
+    convert(folder .. "/a.pt", folder .. "/b")
+    for _, name in ipairs({ "config.json", "model.safetensors" }) do
+      assert.equal(helper.read_file(folder .. "/a/" .. name),
+        helper.read_file(folder .. "/b/" .. name), name)
+    end
+  end)
+
+  it("refuses to overwrite, and models that fairseq's RoBERTa is not", function()
+    assert.equal("spec/golden/bert_small/model.safetensors has model_type \"bert\"; a fairseq "
+      .. "checkpoint holds a roberta", message_of(convert, "spec/golden/bert_small",
+      folder .. "/x.pt"))
+    assert.is_nil(helper.read_file(folder .. "/x.pt.new"))
+    helper.write_file(folder .. "/x.pt", "")
+    assert.equal(folder .. "/x.pt exists; give another name, or move it away",
+      message_of(convert, HF, folder .. "/x.pt"))
+    assert.equal(folder .. " is not empty; give a new folder", message_of(convert, HF, folder))
+  end)
+end)

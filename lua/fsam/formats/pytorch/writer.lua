@@ -1,5 +1,5 @@
---- Writes .pt files that torch.load reads, with weights_only=True too: PyTorch's zip format around a
--- pickle of dicts, lists, numbers, texts and tensors. The same values give the same bytes.
+--- Writes .pt files that torch.load reads, with weights_only=True too: PyTorch's zip format around
+-- a pickle of dicts, lists, numbers, texts and tensors. The same values give the same bytes.
 --
 -- Owns: the pickle and the archive's files. Leaves to others: zip (zip_writer.lua), names
 -- (fsam.formats.fairseq_writer).
@@ -62,8 +62,8 @@ local function tensor(entry, storages)
     .. "\137ccollections\nOrderedDict\n)RtR"
 end
 
--- The pickle of a value: numbers, texts, booleans, json.null, dicts and lists of objects.lua, and
--- tensors as entries (formats/safetensors).
+-- The pickle of a value: numbers, texts, booleans, json.null, dicts (`ordered`: an OrderedDict) and
+-- lists of objects.lua, and tensors as entries (formats/safetensors).
 local function encode(value, storages)
   local kind, out = objects.kind(value), {}
   if kind == "none" then
@@ -78,7 +78,7 @@ local function encode(value, storages)
     for i, key in ipairs(value.keys) do
       out[i] = text(key) .. encode(value.map[key], storages)
     end
-    return "ccollections\nOrderedDict\n)R(" .. table.concat(out) .. "u"
+    return (value.ordered and "ccollections\nOrderedDict\n)R(" or "}(") .. table.concat(out) .. "u"
   elseif kind == "list" then
     for i = 1, value.n do
       out[i] = encode(value[i], storages)
