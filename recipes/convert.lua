@@ -20,10 +20,14 @@ end
 -- Weights and configuration.
 local source = fsam.convert(from, to)
 
--- The tokenizer's files, unchanged; a .pt has them beside it. What is there already stays.
+-- The tokenizer's files; a .pt has them beside it. What is there already stays.
 local folder = to:find("%.pt/*$") and (to:match("^(.*)/[^/]+/*$") or ".") or to
-local copied = 0
-for _, path in pairs(source.vocabulary.files) do
+local files, copied = source.vocabulary.files, 0
+if folder == to and files.dictionary and not (files.tokenizer or files.ids) then
+  fsam.text.load(source):save(to) -- fairseq's files, as Transformers has them
+  files = {}
+end
+for _, path in pairs(files) do
   local target = folder .. "/" .. path:match("[^/]*$")
   local there = io.open(target, "rb")
   if there then
@@ -35,5 +39,5 @@ for _, path in pairs(source.vocabulary.files) do
     copied = copied + 1
   end
 end
-print(("wrote %s, with %d tensors and %d files of the tokenizer"):format(to, #source.tensors.names,
-  copied))
+print("wrote " .. to .. (copied > 0 and " and " .. copied .. " files of its tokenizer"
+  or ""))

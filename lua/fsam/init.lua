@@ -5,11 +5,12 @@
 -- Owns: the public name of each module, and loading it at first use, so that starting costs
 -- milliseconds. `fsam.NAME` is nil for a name that is not listed.
 local MODULES = {
-  compare = "compare", convert = "formats.convert", data = "data", device = "base.device",
-  errors = "errors", formats = "formats", json = "base.json", landscape = "landscape",
-  load = "models.predictor", mask = "mask", metrics = "data.metrics", models = "models", ops = "pass.ops",
-  optim = "optim", options = "options", params = "vector.params", pass = "pass", ranks = "ranks",
-  sam = "sam", schedule = "train.schedule", show = "program.show", step = "step", tape = "pass.tape",
+  compare = "compare", convert = "formats.convert",
+  data = "data", device = "base.device", errors = "errors",
+  formats = "formats", json = "base.json", landscape = "landscape", load = "models.predictor",
+  mask = "mask", metrics = "data.metrics", models = "models", ops = "pass.ops", optim = "optim",
+  options = "options", params = "vector.params", pass = "pass", ranks = "ranks", sam = "sam",
+  schedule = "train.schedule", show = "program.show", step = "step", tape = "pass.tape",
   task = "data.task", tensor = "base.tensor", text = "text", train = "train", vector = "vector",
 }
 

@@ -19,6 +19,9 @@ local VOCABULARY = {
   pieces = "vocab.txt",
   ids = "vocab.json",
   merges = "merges.txt",
+  dictionary = "dict.txt", -- fairseq's, with GPT-2's two files
+  encoder = "encoder.json",
+  encoder_merges = "vocab.bpe",
 }
 
 local function weights_of(path)
@@ -46,7 +49,7 @@ end
 --- The files of a tokenizer.
 -- @tparam string path a folder
 -- @treturn table `where` (the folder) and `files`, role → path of each file that exists; the roles
---   are tokenizer, config, specials, pieces, ids, merges
+--   are tokenizer, config, specials, pieces, ids, merges, dictionary, encoder, encoder_merges
 function M.vocabulary(path)
   local files = {}
   for role, name in pairs(VOCABULARY) do

@@ -5,6 +5,7 @@
 local bpe = require("fsam.text.bpe")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
+local fairseq = require("fsam.text.fairseq")
 local files = require("fsam.text.files")
 local formats = require("fsam.formats")
 local json = require("fsam.base.json")
@@ -101,6 +102,20 @@ local function load_pieces(where, config, kept)
   })
 end
 
+local function merges_of(path)
+  local merges = {}
+  for i, line in ipairs(lines_of(file.read(path))) do
+    if line ~= "" and not (i == 1 and line:find("^#version")) then
+      local left, right = line:match("^([^ ]+) ([^ ]+)$")
+      if not left then
+        errors.raise("%s: line %d is not a pair of pieces", path, i)
+      end
+      merges[#merges + 1] = { left, right }
+    end
+  end
+  return merges
+end
+
 local function load_ids(where, merges_path, config, kept)
   local ids = json.decode(file.read(where), where)
   if type(ids) ~= "table" then
@@ -111,18 +126,8 @@ local function load_ids(where, merges_path, config, kept)
       errors.raise("%s: %s has the id %s", where, tostring(piece), tostring(id))
     end
   end
-  local merges = {}
-  for i, line in ipairs(lines_of(file.read(merges_path))) do
-    if line ~= "" and not (i == 1 and line:find("^#version")) then
-      local left, right = line:match("^([^ ]+) ([^ ]+)$")
-      if not left then
-        errors.raise("%s: line %d is not a pair of pieces", merges_path, i)
-      end
-      merges[#merges + 1] = { left, right }
-    end
-  end
-  return M.bpe({ name = where, ids = ids, merges = merges, config = config, files = kept,
-    add_prefix_space = config.add_prefix_space })
+  return M.bpe({ name = where, ids = ids, merges = merges_of(merges_path), config = config,
+    files = kept, add_prefix_space = config.add_prefix_space })
 end
 
 -- A JSON object of a file, and the file's bytes.
@@ -138,9 +143,10 @@ end
 --- Reads the tokenizer of a checkpoint.
 --
 -- It is tokenizer.json if there is one, else vocab.txt (BERT's WordPiece), else vocab.json with
--- merges.txt (RoBERTa's BPE). With vocab.txt, text is lower-cased and accents are stripped unless
--- tokenizer_config.json turns this off (`do_lower_case`, `strip_accents`; also
--- `tokenize_chinese_chars`). That file may also rename the special tokens.
+-- merges.txt (RoBERTa's BPE), else fairseq's dict.txt with encoder.json and vocab.bpe (the same).
+-- With vocab.txt, text is lower-cased and accents are stripped unless tokenizer_config.json turns
+-- this off (`do_lower_case`, `strip_accents`; also `tokenize_chinese_chars`). That file may also
+-- rename the special tokens.
 -- @param source a path (what fsam.formats opens; a folder may have no weights), or a source
 -- @treturn table tokenizer, see tokenizer.lua
 -- @raise one line, when there is none or it is not supported
@@ -163,9 +169,14 @@ function M.load(source)
     return load_pieces(found.pieces, config, kept)
   elseif found.ids and found.merges then
     return load_ids(found.ids, found.merges, config, kept)
+  elseif found.dictionary and found.encoder and found.encoder_merges then
+    local encoder = read_object(found.encoder)
+    return M.bpe({ name = found.dictionary, merges = merges_of(found.encoder_merges),
+      ids = fairseq.ids(lines_of(file.read(found.dictionary)), encoder, found), config = config,
+      files = kept })
   end
   return errors.raise("%s: no tokenizer in this folder (looked for tokenizer.json, vocab.txt, "
-    .. "vocab.json with merges.txt)", vocabulary.where)
+    .. "vocab.json with merges.txt, dict.txt with encoder.json and vocab.bpe)", vocabulary.where)
 end
 
 return M
