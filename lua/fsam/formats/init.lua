@@ -19,7 +19,8 @@ local M = {}
 local FORMATS = {
   { "run_folder" },
   { "huggingface", "a Hugging Face folder" },
-  { "weights_file", "a .safetensors, .pt or .bin file" },
+  { "weights_file", "a .safetensors file" },
+  { "pytorch_file", "a .pt or .bin file" },
 }
 
 local function kinds(separator)

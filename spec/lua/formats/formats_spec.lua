@@ -63,8 +63,8 @@ describe("formats.open", function()
   end)
 
   it("refuses a path with what it lacks", function()
-    assert.equal("<>none does not exist; give a Hugging Face folder or a .safetensors, .pt or "
-      .. ".bin file",
+    assert.equal("<>none does not exist; give a Hugging Face folder or a .safetensors file or a "
+      .. ".pt or .bin file",
       message_of(folder .. "/none"))
     assert.equal("<> has no config.json: not a Hugging Face folder", message_of(folder))
     helper.write_file(folder .. "/alone.safetensors", "")
@@ -74,8 +74,8 @@ describe("formats.open", function()
     assert.equal("<> has neither model.safetensors nor pytorch_model.bin", message_of(folder))
     helper.write_file(folder .. "/pytorch_model.bin", "")
     assert.equal("<>pytorch_model.bin is no file of PyTorch's torch.save", message_of(folder))
-    assert.equal("<>config.json is neither a Hugging Face folder nor a .safetensors, .pt or .bin "
-      .. "file",
+    assert.equal("<>config.json is neither a Hugging Face folder nor a .safetensors file nor a "
+      .. ".pt or .bin file",
       message_of(folder .. "/config.json"))
   end)
 
