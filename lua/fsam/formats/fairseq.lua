@@ -100,7 +100,7 @@ local function split(entry, name, add)
     return add(name, entry)
   end
   local rows = entry.shape[1]
-  if not rows or rows % 3 ~= 0 then
+  if not rows or rows == 0 or rows % 3 ~= 0 then
     errors.raise("%s: tensor %s is %s, expected query, key and value below each other",
       entry.source.path, header.printable(entry.name), header.shape_text(entry.shape))
   end
