@@ -22,6 +22,7 @@ local FORMATS = {
   { "run_folder" },
   { "huggingface", "a Hugging Face folder" },
   { "weights_file", "a .safetensors file" },
+  { "pytorch_file", "a .pt or .bin file" },
 }
 
 local function kinds(separator)
@@ -55,8 +56,7 @@ function M.exists(path)
 end
 
 -- Files of other programs, by the ends of their names.
-local FOREIGN = { [".pt"] = "PyTorch", [".pth"] = "PyTorch", [".bin"] = "PyTorch",
-  [".ckpt"] = "PyTorch or TensorFlow", [".h5"] = "TensorFlow", [".msgpack"] = "Flax",
+local FOREIGN = { [".ckpt"] = "PyTorch or TensorFlow", [".h5"] = "TensorFlow", [".msgpack"] = "Flax",
   [".gguf"] = "llama.cpp", [".onnx"] = "ONNX" }
 
 local function refuse(path)

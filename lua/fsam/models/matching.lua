@@ -237,19 +237,27 @@ local function is_output(plan, name)
   return name == plan.output or name == plan.output:gsub("%.weight$", ".bias")
 end
 
+-- Puts the rows of a matrix or vector in another order: row i is what row order[i] was.
+local function reorder(tensor, order)
+  local old, new = tensor:read(), {}
+  local width = #old / #order
+  for i, row in ipairs(order) do
+    for k = 1, width do
+      new[(i - 1) * width + k] = old[(row - 1) * width + k]
+    end
+  end
+  tensor:write(new)
+end
+
 --- Copies the values.
 -- @tparam function target called as target(parameter) for each that is in the file; returns its
 --   fsam_tensor, f32
 function Plan:copy(target)
   for _, parameter in ipairs(self.wanted) do
-    local entry, tensor = self.entries[parameter.name], target(parameter)
+    local tensor = target(parameter)
+    self.entries[parameter.name]:read_tensor(tensor)
     if self.order and is_output(self, parameter.name) then
-      local width = parameter.shape[2] or 1
-      for label, row in ipairs(self.order) do
-        entry:row(row):read_tensor(tensor:view({ width }, (label - 1) * width, "a label's row"))
-      end
-    else
-      entry:read_tensor(tensor)
+      reorder(tensor, self.order)
     end
   end
 end

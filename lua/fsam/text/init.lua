@@ -9,6 +9,7 @@ local bpe = require("fsam.text.bpe")
 local classes = require("fsam.text.classes")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
+local fairseq = require("fsam.text.fairseq")
 local folder = require("fsam.text.folder")
 local formats = require("fsam.formats")
 local json = require("fsam.base.json")
@@ -148,6 +149,15 @@ local function merges_of(path)
   return merges
 end
 
+--- The tokenizer of fairseq's dict.txt with encoder.json and vocab.bpe, which is RoBERTa's.
+local function of_fairseq(found)
+  local encoder = schema.check(json.decode(file.read(found.encoder), found.encoder),
+    schema.map(schema.present), found.encoder, "the vocabulary")
+  return arguments.within(M.bpe)({ name = found.dictionary,
+    merges = merges_of(found.encoder_merges), files = {},
+    ids = fairseq.ids(lines_of(file.read(found.dictionary)), encoder, found) })
+end
+
 local function missing(vocabulary, class, files)
   errors.raise("%s: a tokenizer of class %s needs %s, which this folder lacks", vocabulary.where,
     class.name, files)
@@ -236,13 +246,18 @@ end
 -- (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, `add_prefix_space`). A
 -- PreTrainedTokenizerFast is what tokenizer.json says, and so is a tokenizer.json in a folder that
 -- tells no class. The names of special tokens and the tokens added to the vocabulary come from
--- tokenizer_config.json, special_tokens_map.json, added_tokens.json and tokenizer.json.
+-- tokenizer_config.json, special_tokens_map.json, added_tokens.json and tokenizer.json. Where none
+-- of these vocabularies is, fairseq's dict.txt with encoder.json and vocab.bpe is one.
 -- @param source a path (what fsam.formats opens; a folder may have no weights), or a source
 -- @treturn table tokenizer, see tokenizer.lua
 -- @raise one line, when there is none, a file cannot be read, or something is not supported
 function M.load(source)
   local vocabulary = type(source) == "table" and source.vocabulary or formats.vocabulary(source)
   local found = vocabulary.files
+  if found.dictionary and found.encoder and found.encoder_merges
+      and not (found.tokenizer or found.pieces or found.ids) then
+    return of_fairseq(found)
+  end
   local whole = found.tokenizer and tokenizer_json.open(found.tokenizer)
   local said = folder.read(vocabulary, whole)
   local class = said.class

@@ -63,18 +63,19 @@ describe("formats.open", function()
   end)
 
   it("refuses a path with what it lacks", function()
-    assert.equal("<>none does not exist; give a Hugging Face folder or a .safetensors file",
+    assert.equal("<>none does not exist; give a Hugging Face folder or a .safetensors file or a "
+      .. ".pt or .bin file",
       message_of(folder .. "/none"))
     assert.equal("<> has no config.json: not a Hugging Face folder", message_of(folder))
     helper.write_file(folder .. "/alone.safetensors", "")
     assert.equal("<>alone.safetensors has no config.json beside it, which describes its model",
       message_of(folder .. "/alone.safetensors"))
     helper.write_file(folder .. "/config.json", json.encode(CONFIG))
-    assert.equal("<> has no model.safetensors", message_of(folder))
+    assert.equal("<> has neither model.safetensors nor pytorch_model.bin", message_of(folder))
     helper.write_file(folder .. "/pytorch_model.bin", "")
-    assert.equal("<> has its weights in pytorch_model.bin only; save them as model.safetensors",
-      message_of(folder))
-    assert.equal("<>config.json is neither a Hugging Face folder nor a .safetensors file",
+    assert.equal("<>pytorch_model.bin is no file of PyTorch's torch.save", message_of(folder))
+    assert.equal("<>config.json is neither a Hugging Face folder nor a .safetensors file nor a "
+      .. ".pt or .bin file",
       message_of(folder .. "/config.json"))
   end)
 

@@ -81,19 +81,6 @@ function Entry:read_bytes(dest, bytes)
   check(lib.fsam_file_read(dest, mapping(self), self.offset, bytes))
 end
 
---- A row, as an entry of its own that reads the same file.
--- @tparam integer i from 1 to the first size of the shape, of which there must be two or one
--- @treturn table an entry of shape [the second size], or of one element
-function Entry:row(i)
-  local rows = self.shape[1]
-  local row = setmetatable({ name = self.name, dtype = self.dtype, source = self.source,
-    shape = { self.shape[2] }, elements = self.elements / rows, bytes = self.bytes / rows },
-    Entry)
-  row.offset = self.offset + (i - 1) * row.bytes
-  row.pointer = self.pointer + (i - 1) * row.bytes
-  return row
-end
-
 --- How many of its numbers are infinite or NaN; 0 where they are integers.
 -- @treturn number
 function Entry:not_finite()
@@ -107,10 +94,14 @@ end
 -- @treturn {number,…}
 -- @raise one line when the type is neither an integer nor one that converts to f32
 function Entry:values()
-  local values, map = {}, mapping(self)
-  local integer = INTEGERS[self.dtype]
+  return self:values_of(lib.fsam_file_data(mapping(self)) + self.offset)
+end
+
+--- The same, for integers from bytes that hold them one after the other.
+function Entry:values_of(bytes)
+  local values, integer = {}, INTEGERS[self.dtype]
   if integer then
-    local data = ffi.cast(integer, lib.fsam_file_data(map) + self.offset)
+    local data = ffi.cast(integer, bytes)
     for i = 1, self.elements do
       values[i] = tonumber(data[i - 1])
     end
@@ -128,6 +119,9 @@ end
 
 local Source = {}
 Source.__index = Source
+
+-- For other formats whose tensors are ranges of a mapping.
+M.Entry, M.Source = Entry, Source
 
 --- The entry of a name: name, dtype, shape, elements, bytes, offset (from the start of its file),
 -- pointer (const uint8_t *, valid while the entry is referenced and its file open), source (its
@@ -223,14 +217,15 @@ end
 
 --- Opens the shards of an index (`model.safetensors.index.json`) as one source.
 -- @tparam string path of the index
+-- @tparam[opt=open] function open_shard opens one
 -- @treturn Source as `open`; names go shard by shard, metadata is the index's
 -- @raise one line when a shard is missing or broken, when it lacks a tensor that the index places
 --   in it, or when two shards hold the same tensor
-function M.open_index(path)
+function M.open_index(path, open_shard)
   local index = json.decode(file.read(path), path)
   local weight_map = type(index) == "table" and index.weight_map
   if type(weight_map) ~= "table" or next(weight_map) == nil or json.is_array(weight_map) then
-    errors.raise("%s has no weight_map: not an index of safetensors files", path)
+    errors.raise("%s has no weight_map: not an index of shards", path)
   end
   local self = setmetatable({ path = path, names = {}, entries = {}, parts = {},
     metadata = type(index.metadata) == "table" and index.metadata or {} }, Source)
@@ -239,7 +234,7 @@ function M.open_index(path)
     if not file.kind(folder .. shard) then
       errors.raise("%s names %s, which does not exist", path, folder .. shard)
     end
-    add_shard(self, M.open(folder .. shard))
+    add_shard(self, (open_shard or M.open)(folder .. shard))
   end
   for name, shard in pairs(weight_map) do
     local entry = self.entries[name]
