@@ -14,19 +14,9 @@ if not name or name:sub(1, 1) == "-" then
   os.exit(name == "--help" and 0 or 1)
 end
 
-local title = tasks.get(name).title
-local options = fsam.options.parse(arg, fsam.train.flags.spec({
-  name = "glue.lua " .. name,
+fsam.train.recipe(arg, {
+  name = ("glue-%s.lua"):format(name), -- its runs are runs/glue-TASK-1, …
   usage = ("fsam-lua recipes/glue.lua %s DATA --restore-file MODEL [flags]"):format(name),
-  summary = ("Fine-tunes a language model on %s."):format(title),
+  summary = ("Fine-tunes a language model on %s."):format(tasks.get(name).title),
   task = name, -- its files, labels and metrics are a row of fsam.data.tasks
-}))
-
-local parts, finished = fsam.train.setup(options)
-if not parts then
-  print(finished)
-  return
-end
-
-local result = fsam.train.run(parts)
-os.exit(result.interrupted and 130 or 0)
+})

@@ -17,10 +17,4 @@ fsam.device.threads(options.threads)
 local samples = predict.inputs.read(options)
 local model = fsam.load(options.model, { device = options.device, precision = options.precision })
 local answers = predict.run(model, samples, options.batch_size)
-local text = predict.outputs.text(options, samples, answers)
-if options.out then
-  require("fsam.base.file").write(options.out, text)
-  print(("%d answers in %s"):format(#answers, options.out))
-else
-  io.write(text)
-end
+predict.outputs.write(options, samples, answers)

@@ -7,25 +7,11 @@ local fsam = require("fsam")
 
 -- The learning rate and batch of Zhong et al. 2022 for RoBERTa-large; the warm-up of 6 % of all
 -- updates, everyone's default, is theirs too.
-local options = fsam.options.parse(arg, fsam.train.flags.spec({
+fsam.train.recipe(arg, {
   name = "rte.lua",
   usage = "fsam-lua recipes/rte.lua DATA --restore-file MODEL [flags]",
   summary = "Fine-tunes a language model on textual entailment (RTE).",
   task = "rte", -- its files, labels and metrics are a row of fsam.data.tasks
-  profiles = {
-    {
-      label = "RTE",
-      when = function() return true end,
-      values = { lr = 2e-5, batch_size = 32 },
-    },
-  },
-}))
-
-local parts, finished = fsam.train.setup(options)
-if not parts then
-  print(finished)
-  return
-end
-
-local result = fsam.train.run(parts)
-os.exit(result.interrupted and 130 or 0)
+  profiles = { { label = "RTE", when = function() return true end,
+    values = { lr = 2e-5, batch_size = 32 } } },
+})

@@ -17,13 +17,47 @@ function Error.__concat(a, b)
   return tostring(a) .. tostring(b)
 end
 
+local LONGEST, HEAD, TAIL = 1200, 700, 480 -- bytes of a message, and of its ends where it is cut
+
+-- Bytes of one character, by its first byte: from, to, how many.
+local LEADS = { { 194, 223, 2 }, { 224, 239, 3 }, { 240, 244, 4 } }
+
+-- A character of UTF-8 beyond ASCII as it may be printed. Among them are control characters and
+-- separators of lines too.
+local function printable(sequence)
+  local first, second = sequence:byte(1, 2)
+  for _, lead in ipairs(LEADS) do
+    if first >= lead[1] and first <= lead[2] and #sequence == lead[3] then
+      local control = first == 194 and second < 160
+        or first == 226 and second == 128 and sequence:find("[\168-\174]$")
+      return control and "?" or sequence
+    end
+  end
+  return "?"
+end
+
+--- A text in one line that does nothing to a terminal: messages quote what files and commands hold.
+-- @tparam string text any bytes
+-- @treturn string at most 1,200 bytes of UTF-8 without control characters; a longer text loses its
+--   middle
+function M.line(text)
+  if #text > LONGEST then
+    text = text:sub(1, HEAD) .. " … " .. text:sub(-TAIL)
+  end
+  if text:find("[%z\1-\31\127-\255]") then
+    text = text:gsub("%s*\n%s*", " "):gsub("[%z\1-\31\127]", "?")
+      :gsub("[\128-\255][\128-\191]*", printable)
+  end
+  return text
+end
+
 --- Makes an error object without raising it.
--- @tparam string message one line
+-- @tparam string message one line; what is not printable in it becomes "?" (`line`)
 -- @tparam[opt] boolean placed does it begin with a file and line of the user's? Then the program
 --   prints no script name in front of it
 -- @treturn table an object whose `message` field and `tostring` are that line
 function M.new(message, placed)
-  return setmetatable({ message = message, placed = placed or false }, Error)
+  return setmetatable({ message = M.line(message), placed = placed or false }, Error)
 end
 
 --- Raises a one-line error.

@@ -3,10 +3,12 @@
 -- there, half a write reaches the disk, or the call ends with an error. Whatever the fault was, it
 -- is one clear line or none, and the next start ends with what an uninterrupted run leaves.
 --
--- Each operation is swept whole under the tag `slow`; otherwise a few points of each kind are, at
--- other places in each operation.
+-- With FSAM_SWEEP=1 in the environment each operation is swept whole, which takes minutes;
+-- otherwise a few points of each kind are, at other places in each operation.
 local helper = require("spec.helper")
 local json = require("fsam.base.json")
+
+local SWEEP = os.getenv("FSAM_SWEEP")
 
 local folder, tracer, untraced -- untraced: why nothing can be traced here
 
@@ -200,6 +202,10 @@ describe("a fault at any call of", function()
     end)
 
     it(o.name .. " loses nothing (every place) #slow", function()
+      if not SWEEP then
+        pending("minutes; with FSAM_SWEEP=1")
+        return
+      end
       operation(i, 1)
     end)
   end

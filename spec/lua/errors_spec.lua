@@ -30,4 +30,21 @@ describe("errors", function()
     assert.are.equal("--x mc is unknown; did you mean mcc? (accuracy, mcc)",
       errors.unknown_text("--x", "mc", { "accuracy", "mcc" }))
   end)
+
+  it("say in one printable line what a file or a command holds", function()
+    for text, shown in pairs({
+      ["caf\195\169 \226\128\166 \240\159\152\128"] = "caf\195\169 \226\128\166 \240\159\152\128",
+      ["a\27[31mred\0\127"] = "a?[31mred??", ["a\r\n  b\nc"] = "a b c",
+      ["x\255y\192\128z\195"] = "x?y?z?", ["\194\155m"] = "?m", ["\226\128\174evil"] = "?evil",
+      ["\226\128\168two"] = "?two",
+    }) do
+      assert.are.equal(shown, tostring(errors.new(text)))
+      local ok, err = pcall(errors.raise, "%s", text)
+      assert.is_false(ok)
+      assert.are.equal(shown, err.message)
+    end
+    local long = tostring(errors.new("begin " .. ("\195\169"):rep(5000) .. " end"))
+    assert.is_true(#long <= 1200)
+    assert.matches("^begin .* … .* end$", long)
+  end)
 end)

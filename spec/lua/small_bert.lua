@@ -99,7 +99,8 @@ function M.setup(o)
       or { M.pack(model, 10 * n, 8) }
     local evaluate = pass:bind({ step = n, batches = list, training = true })
     return optimizer:step({ evaluate = wrap and wrap(evaluate) or evaluate, step = n, lr = lr,
-      lr_peak = lr, samples = 8, micro_batches = #list, progress = n / 10, train_samples = 1000 })
+      lr_peak = lr, samples = 8, micro_batches = #list, progress = math.min(n / 10, 1),
+      train_samples = 1000 })
   end
   return model, step, optimizer, pass
 end

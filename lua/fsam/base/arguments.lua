@@ -28,34 +28,15 @@ local inner = setmetatable({}, { __mode = "k" }) -- checked function → the fun
 
 -- -- shapes ---------------------------------------------------------------------------------------
 
-M.optional = schema.optional
+M.optional, M.where = schema.optional, schema.where
 
 --- Anything, nil too.
 function M.any()
   return nil
 end
 
-local function of_type(kind, expected)
-  return function(value, place)
-    if type(value) ~= kind then
-      return ("%s is %s, expected %s"):format(place, schema.show(value), expected)
-    end
-  end
-end
-
-M.func = of_type("function", "a function")
-M.table = of_type("table", "a table")
-
---- What a test accepts.
--- @tparam function test (value) → boolean
--- @tparam string expected what the message says
-function M.where(test, expected)
-  return function(value, place)
-    if not test(value) then
-      return ("%s is %s, expected %s"):format(place, schema.show(value), expected)
-    end
-  end
-end
+M.func = schema.of_type("function", "a function")
+M.table = schema.of_type("table", "a table")
 
 -- A field of a table or of its classes, without running code: some refuse unknown names.
 local function field(value, name)

@@ -133,18 +133,22 @@ function M.describe(device)
   local extra = unit == "amx" and "AMX bf16" or isa[ffi.string(lib.fsam_isa())]
   return ("%s, %d thread%s, %s"):format(name, threads, threads == 1 and "" or "s", extra)
 end
+
 --- The shape of a device (fsam.base.schema): one that `open` gave.
 M.shape = arguments.where(function(value)
   return ffi.istype("fsam_device *", value) and value ~= nil
 end, "a device, of fsam.device.open")
 
-local ARENA = arguments.where(function(value)
+--- Likewise of an arena.
+M.arena_shape = arguments.where(function(value)
   return ffi.istype("fsam_arena *", value) and value ~= nil
 end, "an arena, of fsam.device.arena")
+
 local NAME, DEVICE = arguments.arg("name", schema.string), arguments.arg("device", M.shape)
 
 arguments.guard("fsam.device", M, {
-  open = { NAME }, arena = { DEVICE, NAME }, memory = {}, usage = { arguments.arg("arena", ARENA) },
+  open = { NAME }, arena = { DEVICE, NAME }, memory = {},
+  usage = { arguments.arg("arena", M.arena_shape) },
   threads = { arguments.arg("n", schema.integer(0, 4096)) }, precision = { NAME, DEVICE },
   gpu = { DEVICE }, unused_gpu = { DEVICE }, describe = { DEVICE },
 })

@@ -6,6 +6,7 @@
 -- author's name (`check` does it for files), and rules between fields.
 local errors = require("fsam.errors")
 local json = require("fsam.base.json")
+local registry = require("fsam.base.registry")
 
 local M = {}
 
@@ -32,18 +33,29 @@ function M.show(value)
 end
 
 local function mismatch(value, place, expected)
-  return ("%s is %s, expected %s"):format(place, M.show(value), expected)
+  return ("%s is %s, expected %s"):format(place == "" and "it" or place, M.show(value), expected)
 end
 
--- A shape that one Lua type decides.
-local function of_type(name, expected)
+--- What a test accepts.
+-- @tparam function test (value) → boolean
+-- @tparam string expected what the message says
+function M.where(test, expected)
   return function(value, place)
-    return type(value) ~= name and mismatch(value, place, expected) or nil
+    return not test(value) and mismatch(value, place, expected) or nil
   end
 end
 
-M.string = of_type("string", "a text")
-M.boolean = of_type("boolean", "true or false")
+--- A shape that one Lua type decides.
+-- @tparam string name of the type
+-- @tparam string expected what the message says
+function M.of_type(name, expected)
+  return M.where(function(value)
+    return type(value) == name
+  end, expected)
+end
+
+M.string = M.of_type("string", "a text")
+M.boolean = M.of_type("boolean", "true or false")
 
 --- Anything but nil and null.
 function M.present(value, place)
@@ -161,20 +173,10 @@ function M.map(shape)
   end
 end
 
--- The members of a record's declaration, sorted, so that the first fault does not depend on chance.
-local function sorted_names(fields)
-  local names = {}
-  for name in pairs(fields) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  return names
-end
-
 --- A table with named members. Others are let through, as a later version may have written them.
 -- @tparam table fields map from name to shape; `optional` for one that may be absent
 function M.record(fields)
-  local names = sorted_names(fields)
+  local names = registry.sorted(fields) -- so that the first fault does not depend on chance
   return function(value, place)
     if type(value) ~= "table" or (json.is_array(value) and next(value) ~= nil) then
       return mismatch(value, place, "a table")
@@ -190,7 +192,7 @@ end
 --- As `record`, but a member that is not declared is a fault, with the nearest declared name.
 -- @tparam table fields map from name to shape
 function M.closed(fields)
-  local names, record = sorted_names(fields), M.record(fields)
+  local names, record = registry.sorted(fields), M.record(fields)
   return function(value, place)
     for key in pairs(type(value) == "table" and value or {}) do
       if fields[key] == nil then

@@ -5,6 +5,7 @@
 -- an error that names it.
 local arguments = require("fsam.base.arguments")
 local C = require("fsam.C")
+local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local schema = require("fsam.base.schema")
 local ffi, lib, check = C.ffi, C.lib, C.check
@@ -177,9 +178,7 @@ local SHAPE = arguments.arg("shape", schema.list(whole, 1))
 local NAME = arguments.arg("name", optional(schema.string))
 
 arguments.guard("fsam.tensor", M, { is = { arguments.arg("value", arguments.any) }, new = {
-  arguments.arg("arena", arguments.where(function(value)
-    return ffi.istype("fsam_arena *", value) and value ~= nil
-  end, "an arena, of fsam.device.arena")),
+  arguments.arg("arena", devices.arena_shape),
   arguments.arg("dtype", schema.one_of({ "f32", "bf16", "i32" })), SHAPE,
   arguments.arg("name", schema.string), arguments.arg("zeroed", optional(schema.boolean)),
 } })

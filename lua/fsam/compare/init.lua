@@ -219,6 +219,7 @@ function M.run(o)
   end
   return { interrupted = not whole, failures = self.failures, groups = self.groups }
 end
+
 arguments.guard("fsam.compare", M, {
   parse = { arguments.arg("arguments", arguments.table), arguments.fields({ name = schema.string,
     usage = arguments.optional(schema.string), summary = arguments.optional(schema.string),

@@ -8,6 +8,8 @@ local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local json = require("fsam.base.json")
 local lfs = require("lfs")
+local metrics = require("fsam.data.metrics")
+local schema = require("fsam.base.schema")
 local statistics = require("fsam.compare.statistics")
 
 local M = {}
@@ -31,9 +33,32 @@ local function program()
   return words
 end
 
-local function read_json(path)
-  return file.kind(path) and json.decode(file.read(path), path) or nil
+-- The content of a JSON file that fits a shape, or nil where there is no such file.
+local function read_json(path, shape)
+  return file.kind(path) and schema.check(json.decode(file.read(path), path), shape, path, "")
+    or nil
 end
+
+local IDENTITY = schema.record({ recipe = schema.string, words = schema.string })
+
+local SCORE
+do
+  local fields = { epoch = schema.integer(0),
+    collapsed = schema.optional(schema.string) }
+  for _, name in ipairs(metrics.names) do
+    fields[name] = schema.optional(schema.number())
+  end
+  SCORE = schema.record(fields)
+end
+
+local RESULTS = schema.record({ finished = schema.optional(schema.boolean),
+  best = schema.optional(SCORE), last = schema.optional(SCORE) })
+
+-- What a table of finished runs shows.
+local FINISHED = schema.record({ best = SCORE, last = SCORE,
+  best_checkpoint_metric = schema.one_of(metrics.names), updates = schema.integer(0),
+  skipped = schema.optional(schema.integer(0)), samples = schema.integer(0),
+  evaluations = schema.integer(0), seconds = schema.record({ train = schema.number(0) }) })
 
 -- What must be equal for the runs of one folder to be comparable.
 local function identity(o)
@@ -57,7 +82,7 @@ end
 -- @raise when another comparison is in it
 function M.open(o)
   local path, now = o.save_dir .. "/compare.json", identity(o)
-  local before = read_json(path)
+  local before = read_json(path, IDENTITY)
   if before and o.restart then
     clear(o.save_dir)
     before = nil
@@ -94,8 +119,8 @@ end
 local function step_seconds(path)
   local seconds, list = {}, {}
   for line in io.lines(path) do
-    if line:find('"event": "step"', 1, true) then
-      local step = line:match('"step": (%d+)')
+    local step = line:find('"event": "step"', 1, true) and line:match('"step": (%d+)')
+    if step then -- a full disk leaves half a line
       seconds[tonumber(step)] = tonumber(line:match('"seconds": ([%d.eE+-]+)'))
     end
   end
@@ -108,9 +133,15 @@ end
 --- The results.json of a finished run, with step_seconds (median of an update); nil when the run is
 -- not finished or has no score.
 function Runs.results(_, run)
-  local results = read_json(run.folder .. "/results.json")
+  local path = run.folder .. "/results.json"
+  local results = read_json(path, RESULTS)
   if not results or not results.finished or not results.best or not results.last then
     return nil
+  end
+  schema.check(results, FINISHED, path, "")
+  for _, at in ipairs({ "best", "last" }) do
+    local metric = results.best_checkpoint_metric
+    schema.check(results[at][metric], schema.number(), path, at .. "." .. metric)
   end
   local log = run.folder .. "/train.log"
   results.step_seconds = statistics.median(file.kind(log) and step_seconds(log) or {})

@@ -173,6 +173,7 @@ function M.open(row, path)
   corpus.name = corpus.name or row.built_in.name
   return M.check(row, corpus)
 end
+
 local ROW, PATH = arguments.arg("row", arguments.object("a row, of fsam.data.tasks.get",
   { title = "string", metrics = "table" })), arguments.arg("path", schema.string)
 arguments.guard("fsam.data.corpus", M, {

@@ -296,10 +296,12 @@ function M.collapsed(predictions, labels)
   end
   return mixed and predictions[1] or nil
 end
+
 local METRIC = arguments.arg("name", schema.one_of(M.names))
 local NUMBER = function(value, place) -- NaN is a value of a metric too
   return type(value) ~= "number" and schema.number()(value, place) or nil
 end
+
 local LIST = arguments.arg("list", arguments.table)
 arguments.guard("fsam.metrics", M, {
   better = { METRIC, arguments.arg("value", NUMBER), arguments.arg("best",

@@ -113,6 +113,7 @@ function RandomState:permutation(n)
   end
   return self:shuffle(list)
 end
+
 arguments.guard("fsam.data.mt19937", M, {
   new = { arguments.arg("seed", schema.integer(0, 2 ^ 32 - 1)) },
 })

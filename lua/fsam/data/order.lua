@@ -166,6 +166,7 @@ function M.grouped(batches, update_freq)
   end
   return groups
 end
+
 local optional, whole = arguments.optional, schema.integer(0)
 local seed, list = arguments.arg("seed", whole), schema.list(whole)
 local limits = { max_tokens = arguments.any, max_sentences = arguments.any, multiple = optional(

@@ -141,6 +141,7 @@ function M.choose(batch, chosen)
   end
   return new_batch(samples, ordinals, batch.options)
 end
+
 local optional, whole = arguments.optional, schema.integer(0)
 local IDS = schema.list(whole, 1)
 local SAMPLE = schema.closed({ ids = IDS, token_types = optional(schema.list(whole)),

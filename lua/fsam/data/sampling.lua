@@ -25,6 +25,7 @@ function M.places(n, size, key)
   end
   return list
 end
+
 local whole = schema.integer(0)
 arguments.guard("fsam.data.sampling", M, {
   places = { arguments.arg("n", whole), arguments.arg("size", whole),

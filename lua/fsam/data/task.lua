@@ -8,6 +8,7 @@ local argmax = require("fsam.base.argmax")
 local arguments = require("fsam.base.arguments")
 local bit = require("bit")
 local errors = require("fsam.errors")
+local fit = require("fsam.data.fit")
 local metrics = require("fsam.data.metrics")
 local order = require("fsam.data.order")
 local packing = require("fsam.data.packing")
@@ -28,17 +29,6 @@ local function place_of(dataset, split, i)
     or ("%s sample %d"):format(split, i)
 end
 
--- Refuses a token that the model's table of embeddings has no row for.
-local function check_ids(ids, t, where)
-  for _, id in ipairs(ids) do
-    if id >= t.model.vocab_size then
-      errors.raise("%s: the tokenizer's piece %s has the id %d, the model's vocabulary ends at %d; "
-        .. "tokenizer and model do not belong together", where, t.tokenizer:token_of(id), id,
-        t.model.vocab_size - 1)
-    end
-  end
-end
-
 -- The first `most` elements of a list, or the list itself when it has no more.
 local function cut(list, most)
   return list and #list > most and { unpack(list, 1, most) } or list
@@ -53,7 +43,7 @@ local function encode(t, split, longest, most)
     local raw = dataset.samples[i]
     local ids, token_types = t.tokenizer:encode(raw.text, raw.pair)
     if may_exceed then
-      check_ids(ids, t, place_of(dataset, split, i))
+      fit.check_ids(ids, t.tokenizer, t.model.vocab_size, place_of(dataset, split, i))
     end
     if longest then
       ids, token_types = cut(ids, longest), cut(token_types, longest)
@@ -296,6 +286,7 @@ function Task:check_same(trainer, folder)
       self.fingerprint)
   end
 end
+
 local optional, whole = arguments.optional, schema.integer(0)
 local dataset = schema.record({ samples = schema.list(arguments.table, 1) })
 

@@ -80,6 +80,7 @@ function M.read(path, columns, header, ragged)
   end
   return rows
 end
+
 arguments.guard("fsam.data.tsv", M, {
   read = { arguments.arg("path", schema.string), arguments.arg("columns", schema.integer(1)),
     arguments.arg("header", function(value, place)

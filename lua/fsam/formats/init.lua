@@ -92,6 +92,7 @@ function M.vocabulary(path)
   local format = format_of(path)
   return format and format.vocabulary(path) or refuse(path)
 end
+
 local PATH = arguments.arg("path", schema.string)
 arguments.guard("fsam.formats", M, { exists = { PATH }, open = { PATH }, vocabulary = { PATH } })
 

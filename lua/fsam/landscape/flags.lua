@@ -94,6 +94,7 @@ function M.spec(recipe)
     check = check,
   }
 end
+
 arguments.guard("fsam.landscape.flags", M, {
   spec = { arguments.fields({ name = schema.string, usage = arguments.optional(schema.string),
     summary = arguments.optional(schema.string) }) },

@@ -116,6 +116,7 @@ end
 for _, name in ipairs({ "curvature", "directions", "flags", "report" }) do
   M[name] = require("fsam.landscape." .. name)
 end
+
 local optional, number = arguments.optional, schema.number()
 local VIEW = arguments.object("a view, of fsam.landscape.new",
   { params = "table", evaluate = "function" })

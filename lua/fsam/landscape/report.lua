@@ -100,6 +100,7 @@ function Report:write(found)
     subtitle = subtitle }))
   say("written  %s.json   %s.svg   in %s", name, name, format.duration(clock() - self.began))
 end
+
 arguments.guard("fsam.landscape.report", M, {
   begin = { arguments.arg("options", arguments.object("options, of fsam.options.parse",
     { checkpoint = "string", seed = "number" })), arguments.arg("model",

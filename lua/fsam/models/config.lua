@@ -101,10 +101,11 @@ local function labels_of(raw, source)
   local list, fault = {}, nil
   for i, id in ipairs(ids) do
     list[i] = by_id[id]
+    if id ~= i - 1 then -- "0" and "00" are one id
+      fault = ("the ids of id2label are not 0 to %d"):format(#ids - 1)
+    end
   end
-  if ids[#ids] ~= #ids - 1 then
-    fault = ("the ids of id2label are not 0 to %d"):format(#ids - 1)
-  elseif raw.num_labels ~= nil and raw.num_labels ~= #ids then
+  if not fault and raw.num_labels ~= nil and raw.num_labels ~= #ids then
     fault = ("num_labels is %s, id2label has %d names"):format(show(raw.num_labels), #ids)
   end
   return list, fault

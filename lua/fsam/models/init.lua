@@ -184,6 +184,7 @@ function Model:__tostring()
     config.num_hidden_layers, config.hidden_size, numbers.millions(self.count),
     #self.params.parameters)
 end
+
 local optional, probability = arguments.optional, arguments.optional(schema.number(0, 1))
 local names = optional(schema.list(schema.string))
 local COMMON = { device = devices.shape, labels = names, regression = optional(schema.boolean),

@@ -1,72 +1,23 @@
 --- fsam.load(path): a trained model with its tokenizer, which predicts texts and can be looked
 -- into. The REPL's front door; recipes put the same parts together themselves. Owns: predictions
 -- and gradients of single texts. Leaves to others: loading (fsam.models, fsam.text), passes
--- (fsam.pass).
+-- (fsam.pass), what logits say (prediction.lua).
 local Pass = require("fsam.pass")
-local argmax = require("fsam.base.argmax")
 local arguments = require("fsam.base.arguments")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local formats = require("fsam.formats")
 local models = require("fsam.models")
 local packing = require("fsam.data.packing")
+local prediction = require("fsam.models.prediction")
 local schema = require("fsam.base.schema")
 local text = require("fsam.text")
 
--- Probabilities of one row of logits.
-local function softmax(logits)
-  local largest, sum, p = math.max(unpack(logits)), 0, {}
-  for c, x in ipairs(logits) do
-    p[c] = math.exp(x - largest)
-    sum = sum + p[c]
-  end
-  for c in ipairs(p) do
-    p[c] = p[c] / sum
-  end
-  return p
-end
-
-local Prediction = {}
-Prediction.__index = Prediction
-
--- "unacceptable 0.98   acceptable 0.02", the likeliest first; a regression's score.
-function Prediction:__tostring()
-  if self.score then
-    return ("%.4f"):format(self.score)
-  end
-  local order, words = {}, {}
-  for c in ipairs(self.probabilities) do
-    order[c] = c
-  end
-  table.sort(order, function(a, b)
-    return self.probabilities[a] > self.probabilities[b]
-  end)
-  for i, c in ipairs(order) do
-    words[i] = ("%s %.2f"):format(self.labels[c], self.probabilities[c])
-  end
-  return table.concat(words, "   ")
-end
-
--- Does the model give one number in place of classes?
-local function is_regression(model)
-  return model.config.problem_type == "regression" or model.config.num_labels == 1
-end
-
 -- One text (or pair) as a host batch. label: a class, from 0; a regression's number.
 local function pack(model, sentence, pair, label)
-  local ids, token_types = model.tokenizer:encode(sentence, pair)
-  if #ids > model.max_positions then
-    errors.raise("the text has %d tokens, the model takes %d; shorten it", #ids,
-      model.max_positions)
-  end
-  for _, id in ipairs(ids) do
-    if id >= model.vocab_size then
-      errors.raise("the tokenizer's piece %s has the id %d, the model's vocabulary ends at %d; "
-        .. "tokenizer and model do not belong together", model.tokenizer:token_of(id), id,
-        model.vocab_size - 1)
-    end
-  end
-  return packing.pack({ { ids = ids, token_types = token_types, label = label } }, model.packing)
+  local sample = prediction.sample(model, sentence, pair)
+  sample.label = label
+  return packing.pack({ sample }, model.packing)
 end
 
 -- A regression's target.
@@ -96,7 +47,7 @@ end
 -- @treturn number the loss, in nats; a regression's squared error
 -- @raise one line with the labels when the model does not have this one
 local function gradient(model, sentence, label, pair)
-  local target = is_regression(model) and target_of(label) or class_of(model, label)
+  local target = prediction.is_regression(model) and target_of(label) or class_of(model, label)
   local host = pack(model, sentence, pair, target)
   model.params.w:tensor() -- sets that wait run first
   model.params:sync()
@@ -108,23 +59,12 @@ end
 --- model:predict(text[, pair]): the label of one text.
 -- @tparam string sentence
 -- @tparam[opt] string pair the second text
--- @treturn table label (its name); probabilities, logits (lists over the labels), labels; prints as
---   the labels with their probabilities. Of a regression: score and logits; prints as the score
--- @raise one line when the text is longer than the model takes, or logits are not finite
+-- @treturn table see prediction.lua
+-- @raise as prediction.sample and prediction.of
 local function predict(model, sentence, pair)
   model.params.w:tensor() -- sets that wait run first
   model.params:sync()
-  local logits = model.pass:predict(pack(model, sentence, pair, 0))[1]
-  local best = argmax(logits)
-  if not best then
-    errors.raise("the model's logits are not numbers (%s): its weights are broken, or too large "
-      .. "for the precision", table.concat(logits, ", "))
-  elseif is_regression(model) then
-    return setmetatable({ score = logits[1], logits = logits }, Prediction)
-  end
-  local p = softmax(logits)
-  return setmetatable({ label = model.config.labels[best], probabilities = p, logits = logits,
-    labels = model.config.labels }, Prediction)
+  return prediction.of(model, model.pass:predict(pack(model, sentence, pair, 0))[1])
 end
 
 local optional = arguments.optional
@@ -154,8 +94,8 @@ return arguments.declare("fsam.load", {
     precision = devices.precision(o.precision or "fp32", device), freeze = o.freeze })
   model.tokenizer = text.load(source)
   model.packing = { pad_id = model.pad_id, position_offset = model.position_offset,
-    regression = is_regression(model) }
-  model.pass = Pass.new({ model = model, loss = is_regression(model) and "mse" or nil })
+    regression = prediction.is_regression(model) }
+  model.pass = Pass.new({ model = model, loss = prediction.is_regression(model) and "mse" or nil })
   model.predict, model.gradient = predict, gradient
   return model
 end)

@@ -62,6 +62,7 @@ end
 function M.options(name)
   return M.get(name).options
 end
+
 local NAME = arguments.arg("name", schema.string)
 arguments.guard("fsam.optim", M, {
   define = { NAME, arguments.arg("parts", arguments.table), inside = true }, names = {},

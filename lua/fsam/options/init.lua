@@ -200,6 +200,7 @@ function M.parse(arguments, spec)
   end
   return options
 end
+
 local TABLE = public.arg("declarations", public.table)
 local WORDS = public.arg("arguments", public.table)
 local SPEC = public.arg("spec", schema.record({ flags = public.table }))

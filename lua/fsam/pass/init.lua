@@ -288,6 +288,7 @@ end
 function Pass:memory()
   return devices.usage(self.arena)
 end
+
 local PASS = arguments.object("a pass, of fsam.pass.new",
   { model = "table", arena = "cdata", gradients = "table" })
 

@@ -9,6 +9,7 @@
 -- glue   index and prediction: the file's own words for the classes; scores on the file's scale
 local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
+local file = require("fsam.base.file")
 local json = require("fsam.base.json")
 local schema = require("fsam.base.schema")
 local tasks = require("fsam.data.tasks")
@@ -113,11 +114,26 @@ local WRITERS = { tsv = tsv, jsonl = jsonl, glue = glue }
 function M.text(o, samples, answers)
   return table.concat(WRITERS[o.format](samples, answers, o), "\n") .. "\n"
 end
+
+--- Writes the answers into a file and says so, or onto the screen.
+-- @tparam table o as for `text`, and out, the file; nil: the screen
+-- @tparam {table,…} samples
+-- @tparam {table,…} answers
+-- @raise as `text`; one line with the path when the file cannot be written
+function M.write(o, samples, answers)
+  local text = M.text(o, samples, answers)
+  if o.out then
+    file.write(o.out, text)
+    print(("%d answers in %s"):format(#answers, o.out))
+  else
+    io.write(text)
+  end
+end
+
 local LIST = schema.list(arguments.table, 1)
-arguments.guard("fsam.predict.outputs", M, {
-  text = { arguments.arg("options", schema.record({ format = schema.one_of(M.FORMATS),
-    task = arguments.optional(schema.string) })), arguments.arg("samples", LIST),
-    arguments.arg("answers", LIST) },
-})
+local GIVEN = { arguments.arg("options", schema.record({ format = schema.one_of(M.FORMATS),
+  task = arguments.optional(schema.string), out = arguments.optional(schema.string) })),
+  arguments.arg("samples", LIST), arguments.arg("answers", LIST) }
+arguments.guard("fsam.predict.outputs", M, { text = { unpack(GIVEN) }, write = { unpack(GIVEN) } })
 
 return M

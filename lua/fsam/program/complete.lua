@@ -8,6 +8,8 @@ local registry = require("fsam.base.registry")
 
 local M = {}
 
+local LONGEST = 500 -- bytes of a name with all that leads to it
+
 local KEYWORDS = {
   "and", "break", "do", "else", "elseif", "end", "false", "for", "function", "goto", "if", "in",
   "local", "nil", "not", "or", "repeat", "return", "then", "true", "until", "while",
@@ -142,6 +144,7 @@ function M.complete(line)
     candidates, word = files(quote)
   else
     local path, separator
+    line = line:sub(-LONGEST) -- a search in a long line takes the square of its length
     path, separator, word = line:match("([%a_][%w_%.]*)([%.:])([%w_]*)$")
     if not path then
       path, separator, word = "", "", line:match("([%a_][%w_]*)$") or ""

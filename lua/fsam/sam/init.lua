@@ -111,6 +111,7 @@ end
 function M.options(name)
   return M.get(name).options
 end
+
 local NAME = arguments.arg("name", schema.string)
 arguments.guard("fsam.sam", M, {
   define = { NAME, arguments.arg("parts", arguments.table), inside = true }, names = {},

@@ -8,6 +8,7 @@ local errors = require("fsam.errors")
 local finite = require("fsam.step.finite")
 local pieces = require("fsam.vector.pieces")
 local policies = require("fsam.mask")
+local schema = require("fsam.base.schema")
 local view = require("fsam.step.view")
 
 local Masking = {}
@@ -146,8 +147,13 @@ function Masking:state()
   return { due = self.due, made = self.made, overlap = self.overlap }
 end
 
+local STATE = schema.record({ due = schema.boolean, made = schema.boolean,
+  overlap = schema.optional(schema.number()) })
+
 --- The inverse of state().
+-- @raise one line when it is not what state() gives
 function Masking:restore(state)
+  schema.check(state, STATE, "trainer.json is damaged", "optimizer.masking")
   self.due, self.made, self.overlap = state.due, state.made, state.overlap
 end
 

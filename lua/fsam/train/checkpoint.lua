@@ -6,8 +6,8 @@
 --
 -- Owns: what both files hold, writing all of a checkpoint or nothing (formats/atomic_folder), and
 -- putting a run back where a checkpoint left it. Leaves to others: when a run saves (loop.lua),
--- which options are mathematics (run_folder.lua). The bytes of the two safetensors files depend on
--- the run alone: no dates, no paths.
+-- which options are mathematics (run_folder.lua), what a trainer.json must hold (standing.lua).
+-- The bytes of the two safetensors files depend on the run alone: no dates, no paths.
 
 local C = require("fsam.C")
 local errors = require("fsam.errors")
@@ -16,6 +16,7 @@ local folder = require("fsam.formats.atomic_folder")
 local json = require("fsam.base.json")
 local report = require("fsam.report")
 local safetensors = require("fsam.formats.safetensors")
+local standing_of = require("fsam.train.standing")
 
 local ffi = C.ffi
 
@@ -147,30 +148,6 @@ function M.prepare(path)
   file.remove(path .. ".new")
 end
 
--- What decides where a run goes on; a wrong count there would train, or save, for ever.
-local COUNTS = { "step", "epoch", "done", "epochs_done", "since_better", "skipped",
-  "skipped_in_row" }
-local TABLES = { "progress", "plan", "optimizer", "options", "data", "environment" }
-
-local function check(trainer, name)
-  for _, field in ipairs(TABLES) do
-    if type(trainer[field]) ~= "table" then
-      errors.raise("%s is damaged: %s is missing or not an object", name, field)
-    end
-  end
-  for _, field in ipairs(COUNTS) do
-    local value = trainer.progress[field]
-    if type(value) ~= "number" or value < 0 or value % 1 ~= 0 then
-      errors.raise("%s is damaged: progress.%s is not a count", name, field)
-    end
-  end
-  for _, field in ipairs({ "step", "epochs_done" }) do
-    if trainer[field] ~= trainer.progress[field] then
-      errors.raise("%s is damaged: %s and progress.%s differ", name, field, field)
-    end
-  end
-end
-
 --- Refuses a checkpoint whose position the epoch under way does not have.
 -- @tparam string path a complete checkpoint
 -- @tparam table progress its progress
@@ -200,7 +177,7 @@ end
 -- @raise also when what a run needs is missing or no count
 function M.trainer_of_run(path)
   local trainer = M.trainer(path)
-  check(trainer, path .. "/trainer.json")
+  standing_of.check(trainer, path .. "/trainer.json")
   return trainer
 end
 

@@ -244,6 +244,7 @@ function M.spec(recipe)
     end,
   }
 end
+
 arguments.guard("fsam.train.flags", M, {
   spec = { arguments.fields({ name = schema.string, usage = arguments.optional(schema.string),
     summary = arguments.optional(schema.string), task = schema.string,

@@ -5,6 +5,7 @@
 --     train.run(parts)         trains; with --valid-only only validates (loop.lua)
 --     train.open(options)      the run alone, without its other parts (setup.lua)
 --     train.report(options, task.metrics)     where a run's events go (fsam.report)
+--     train.recipe(arg, {…})   all of this, for a recipe that changes none of it
 --
 -- Owns: this face, and what `run` does around the loop. A recipe may use some of these and write
 -- its own loop instead.
@@ -12,6 +13,7 @@
 local arguments = require("fsam.base.arguments")
 local header = require("fsam.report.header")
 local loop = require("fsam.train.loop")
+local options = require("fsam.options")
 local ranks = require("fsam.ranks")
 local report = require("fsam.report")
 local schema = require("fsam.base.schema")
@@ -53,12 +55,28 @@ function M.run(t)
   end
   return (t.options.valid_only and loop.validate or loop.run)(t)
 end
+
+--- A whole recipe: reads the command line, makes the parts, trains, and ends the program.
+-- @tparam {string,…} words `arg`, with the script at 0
+-- @tparam table recipe as for train.flags.spec
+-- @raise one line about the command line, or about the part that cannot be made
+function M.recipe(words, recipe)
+  local parts, finished = M.setup(options.parse(words, M.flags.spec(recipe)))
+  if not parts then
+    print(finished)
+    return
+  end
+  os.exit(M.run(parts).interrupted and 130 or 0)
+end
+
 local optional = arguments.optional
 local OPTIONS = arguments.arg("options", arguments.object("options, of fsam.options.parse",
   { spec = "table", origin = "table" }))
 local has = arguments.object
 
 arguments.guard("fsam.train", M, {
+  recipe = { arguments.arg("arguments", arguments.table), arguments.arg("recipe",
+    schema.record({ name = schema.string, task = schema.string })) },
   setup = { OPTIONS, arguments.arg("own", optional(arguments.table)) }, open = { OPTIONS },
   report = { arguments.arg("options", arguments.table),
     arguments.arg("metrics", schema.list(schema.string)), arguments.arg("out", arguments.any) },

@@ -104,6 +104,7 @@ function M.new(name, options)
   end
   return SCHEDULES[name](p)
 end
+
 local optional, whole = arguments.optional, schema.integer(0)
 arguments.guard("fsam.schedule", M, {
   names = {},

@@ -190,6 +190,10 @@ function M.parts(options, own)
       return nil, t.run.finished
     end
   end
+  if t.source then -- the recipe's own model did not ask for it
+    t.source.tensors:close()
+    t.source = nil
+  end
   return t
 end
 

@@ -5,6 +5,7 @@
 local C = require("fsam.C")
 local file = require("fsam.base.file")
 local json = require("fsam.base.json")
+local schema = require("fsam.base.schema")
 local ffi, lib, check = C.ffi, C.lib, C.check
 
 local M = {}
@@ -19,11 +20,13 @@ function M.encode(text)
     { indent = true, order = { "made_for", "algorithms" } }) .. "\n"
 end
 
+local WRITTEN = schema.record({ made_for = schema.string,
+  algorithms = schema.list(schema.string) })
+
 --- The inverse of encode; nil for a text that encode did not write.
 function M.decode(content)
   local ok, value = pcall(json.decode, content)
-  if not ok or type(value) ~= "table" or type(value.made_for) ~= "string"
-      or type(value.algorithms) ~= "table" then
+  if not ok or WRITTEN(value, "tuning") then
     return nil
   end
   return value.made_for .. "\n" .. table.concat(value.algorithms, "\n") .. "\n"

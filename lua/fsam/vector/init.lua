@@ -60,6 +60,7 @@ for name, method in pairs(expression.methods) do
     M[name] = method
   end
 end
+
 local VALUE = arguments.arg("value", arguments.where(function(x)
   return expression.rank(x) ~= nil
 end, "a value of the vector language"))
@@ -72,6 +73,7 @@ for name in pairs(expression.methods) do
   end
   arguments.declare("fsam.vector." .. name, list, M[name])
 end
+
 arguments.guard("fsam.vector", M, { where = { VALUE, VALUE, VALUE, inside = true },
   is = { arguments.arg("x", arguments.any) } })
 

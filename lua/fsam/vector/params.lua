@@ -29,9 +29,9 @@
 --     P:discard()      drops everything queued: nothing persistent has changed; ends the step
 --     P:trace(on)      remember where expressions are built, for P:unused()
 --
--- Owns: named things and their memory, views of single parameters, rows and random vectors. Leaves
--- to others: the order of parameters (parameters.lua), what waits and runs (queue.lua), results
--- without a use (trace.lua).
+-- Owns: named things and their memory, rows and random vectors. Leaves to others: the order of
+-- parameters (parameters.lua), views of single ones (parameter_views.lua), what waits and runs
+-- (queue.lua), results without a use (trace.lua).
 local arguments = require("fsam.base.arguments")
 local C = require("fsam.C")
 local schema = require("fsam.base.schema")
@@ -56,6 +56,10 @@ local M = {}
 
 local Params = {}
 Params.__index = Params
+
+for name, method in pairs(require("fsam.vector.parameter_views")) do
+  Params[name] = method
+end
 
 -- In elements: a page, and how much later within it the next vector begins (13 lines of 64 bytes).
 local PAGE, STAGGER = 1024, 13 * 16
@@ -176,87 +180,6 @@ end
 -- @treturn table { vectors =, masks =, scalars = }: lists; each entry has a name
 function Params:state()
   return self.named
-end
-
--- -- views of single parameters -------------------------------------------------------------------
-
---- The parameter of a name; given a parameter, the same.
--- @raise when there is none of that name, with the nearest
-function Params:parameter(entry)
-  if type(entry) == "table" and rawequal(self.by_name[entry.name], entry) then
-    return entry
-  end
-  local parameter = self.by_name[entry]
-  if not parameter then
-    local names = {}
-    for i, other in ipairs(self.parameters) do
-      names[i] = other.name
-    end
-    local near = errors.nearest(tostring(entry), names)
-    errors.raise("there is no parameter %s%s", tostring(entry),
-      near and "; did you mean " .. near .. "?" or "")
-  end
-  return parameter
-end
-
--- A tensor over one parameter, or over neighbours that leave no gap (else nil).
-local function view(self, memory, from, entry, shape)
-  if type(entry) == "table" and not entry.name then
-    local first, last = self:parameter(entry[1]), nil
-    for _, other in ipairs(entry) do
-      other = self:parameter(other)
-      if last and last.offset + last.count ~= other.offset then
-        return nil
-      end
-      last = other
-    end
-    return memory:view(shape, first.offset - from, first.name)
-  end
-  local parameter = self:parameter(entry)
-  return memory:view(shape or parameter.shape, parameter.offset - from, parameter.name)
-end
-
---- A view of a named thing's memory. Waiting sets do not run.
-function Params:view(vector, entry, shape)
-  if rawequal(vector, self.c) then
-    return self:weight(entry, shape)
-  end
-  return view(self, vector.raw, 0, entry, shape)
-end
-
---- A parameter (or neighbours, given a shape) of the working copy, in its compute type.
--- @treturn cdata|nil tensor; nil when neighbours do not follow each other without a gap
-function Params:weight(entry, shape)
-  local first = self:parameter(type(entry) == "table" and not entry.name and entry[1] or entry)
-  if self.c_rest and first.compute == "f32" then
-    return view(self, self.c_rest, self.act, entry, shape)
-  end
-  return view(self, self.c_act, 0, entry, shape)
-end
-
---- A parameter of the master weights, f32.
-function Params:master(entry, shape)
-  return view(self, self.w.raw, 0, entry, shape)
-end
-
---- A parameter of a gradient vector, f32: always the same tensor for the same parameter, so that a
--- pass can keep its state in `filled` (fsam.pass.gradients).
--- @tparam[opt] table into a vector; g without it
-function Params:grad(entry, into, shape)
-  into = into or self.g
-  local views = self.views[into.name]
-  if not views then
-    views = {}
-    self.views[into.name] = views
-  end
-  if type(entry) == "table" and not entry.name then
-    local names = table.concat({ tostring(entry[1].name or entry[1]), #entry }, "+")
-    views[names] = views[names] or view(self, into.raw, 0, entry, shape)
-    return views[names]
-  end
-  local name = type(entry) == "table" and entry.name or entry
-  views[name] = views[name] or view(self, into.raw, 0, entry, shape)
-  return views[name]
 end
 
 --- c ← round(w) for every parameter, now: after weights were loaded.
@@ -418,6 +341,7 @@ function Params:__tostring()
   return ("%s weights in %d parameters   w c g   (state: %s)"):format(show.amount(self.count),
     #self.parameters, #names > 0 and table.concat(names, ", ") or "none")
 end
+
 local optional = arguments.optional
 local PARAMS = arguments.object("a model's params, of fsam.params.new",
   { queue = "table", parameters = "table", w = "table" })

@@ -150,6 +150,7 @@ Storage.__newindex = function(self, name)
   fail("%s.%s cannot be set; a vector's value is changed with %s:set(…)", self.name,
     tostring(name), self.name)
 end
+
 --- The shape of a vector that a pass may leave a gradient in (fsam.base.schema).
 M.is_target = arguments.where(function(x)
   return M.is(x) and x.class == code.F32

@@ -2,7 +2,9 @@
 local file = require("fsam.base.file")
 local flags = require("fsam.compare.flags")
 local helper = require("spec.helper")
+local json = require("fsam.base.json")
 local report = require("fsam.compare.report")
+local runs_of = require("fsam.compare.runs")
 local statistics = require("fsam.compare.statistics")
 
 describe("statistics", function()
@@ -140,6 +142,60 @@ local function run(entry, seed, mcc, collapsed)
       collapsed = collapsed }, best_checkpoint_metric = "mcc", updates = 1200, skipped = 0,
       samples = 100, evaluations = 200, seconds = { train = 1 }, step_seconds = seed / 100 } }
 end
+
+describe("the folder of a comparison", function()
+  local folder
+
+  before_each(function()
+    folder = helper.temp_dir()
+    file.make_folder(folder .. "/sam-1")
+  end)
+
+  after_each(function()
+    helper.remove_dir(folder)
+  end)
+
+  local function results()
+    return runs_of.open({ save_dir = folder, recipe = "r", words = {} })
+      :results({ folder = folder .. "/sam-1" })
+  end
+
+  it("is refused in one line where its files are of other shapes", function()
+    local whole = json.encode({ finished = true, best = { epoch = 1, mcc = 0.5 },
+      last = { epoch = 1, mcc = 0.5 }, best_checkpoint_metric = "mcc", updates = 3, samples = 9,
+      evaluations = 18, seconds = { train = 1 } })
+    local path = folder .. "/sam-1/results.json"
+    helper.write_file(path, whole)
+    assert.equal(3, results().updates)
+    for _, case in ipairs({
+      { ".*", "5", "it is 5, expected a table" },
+      { '"best": {.-}', '"best": 1', "best is 1, expected a table" },
+      { '"mcc": 0.5', '"mcc": "x"', 'best.mcc is "x", expected a number' },
+      { ', "mcc": 0.5', "", "best.mcc is missing, expected a number" },
+      { '"seconds": {.-}', '"seconds": [1]', "seconds is a list, expected a table" },
+      { '"updates": 3', '"updates": -3', "updates is -3, expected an integer" },
+    }) do
+      helper.write_file(path, (whole:gsub(case[1], case[2], 1)))
+      local ok, err = pcall(results)
+      assert.is_false(ok)
+      assert.equal(1, (tostring(err):find(path .. ": ", 1, true)))
+      assert.matches(case[3], tostring(err), 1, true)
+    end
+    helper.write_file(folder .. "/compare.json", "3")
+    local ok, err = pcall(runs_of.open, { save_dir = folder, recipe = "r", words = {} })
+    assert.is_false(ok)
+    assert.matches("/compare.json: ", tostring(err), 1, true)
+  end)
+
+  it("reads a log whose last line a full disk cut", function()
+    helper.write_file(folder .. "/sam-1/results.json", json.encode({ finished = true,
+      best = { epoch = 1, mcc = 0.5 }, last = { epoch = 1, mcc = 0.5 }, samples = 9, updates = 2,
+      best_checkpoint_metric = "mcc", evaluations = 18, seconds = { train = 1 } }))
+    helper.write_file(folder .. "/sam-1/train.log", '{"event": "step", "step": 1, "seconds": 0.25}'
+      .. '\n{"event": "step", "st')
+    assert.equal(0.25, results().step_seconds)
+  end)
+end)
 
 describe("the report of a comparison", function()
   local o, group

@@ -37,6 +37,9 @@ describe("config.json", function()
     assert.equal("roberta.", roberta.family.prefix)
     assert.equal(0.3, roberta.classifier_dropout)
     assert.equal("tanh", roberta.gelu)
+    for _, name in ipairs({ "gelu_accurate", "gelu_python_tanh" }) do
+      assert.equal("tanh", check(('"hidden_act": "%s"'):format(name)).gelu)
+    end
   end)
 
   it("is refused with field, value and what is possible", function()
@@ -93,6 +96,7 @@ describe("config.json", function()
         .. '"multi_label_classification"; supported are single_label_classification and regression',
       ['"id2label": {"0": "a", "2": "b"}'] = "the ids of id2label are not 0 to 1",
       ['"id2label": {"1": "a", "2": "b"}'] = "the ids of id2label are not 0 to 1",
+      ['"id2label": {"0": "a", "00": "b", "2": "c"}'] = "the ids of id2label are not 0 to 2",
       ['"id2label": {"0": "a"}, "num_labels": 2'] = "num_labels is 2, id2label has 1 names",
     }) do
       local config = check(fields)

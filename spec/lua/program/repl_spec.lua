@@ -183,6 +183,12 @@ describe("fsam.program.complete", function()
     assert.equal("at", (complete("string.form")))
   end)
 
+  it("takes no longer for a long line", function()
+    local started = os.clock()
+    assert.same({}, select(2, complete(("a"):rep(1e5) .. "(" .. ("b."):rep(1e5))))
+    assert.is_true(os.clock() - started < 0.5)
+  end)
+
   it("knows keywords and globals, but not inside fields", function()
     assert.equal("tion", (complete("func")))
     assert.same({}, select(2, complete("string.func")))

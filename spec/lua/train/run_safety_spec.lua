@@ -133,17 +133,23 @@ describe("a run folder that cannot simply be gone on from", function()
     words.go({ "--save-dir", run, "--max-epoch", "1" })
     local path = run .. "/checkpoint_last/trainer.json"
     local whole = helper.read_file(path)
+    local count = ", expected an integer from 0 to 9007199254740992"
     for _, case in ipairs({
       { '"done": 0', '"done": 9', "progress.done is 9, and epoch 2 has 8 updates" },
-      { '"done": 0', '"done": -1', "progress.done is not a count" },
-      { '"done": 0', '"done": 0.5', "progress.done is not a count" },
-      { '"done": 0', '"done": "0"', "progress.done is not a count" },
-      { '"done": 0,', "", "progress.done is not a count" },
+      { '"done": 0', '"done": -1', "progress.done is -1" .. count },
+      { '"done": 0', '"done": 0.5', "progress.done is 0.5" .. count },
+      { '"done": 0', '"done": "0"', 'progress.done is "0"' .. count },
+      { '"done": 0,', "", "progress.done is missing" .. count },
       { '"epochs_done": 1', '"epochs_done": 2', "epochs_done and progress.epochs_done differ" },
-      { '"plan": ', '"plan": 5, "plan_": ', "plan is missing or not an object" },
+      { '"plan": ', '"plan": 5, "plan_": ', "plan is 5, expected a table" },
+      { '"lr": "0.5"', '"lr": ["0.5"]', "options.lr is a list, expected a text" },
+      { '"meter": ', '"meter": 5, "meter_": ', "progress.meter is 5, expected a table of names" },
+      { '"values": {', '"values": { "a": "b", ',
+        'progress.best.values.a is "b", expected a number' },
+      { '"fingerprint": "', '"fingerprint": 5, "x": "', "data.fingerprint is 5, expected a text" },
     }) do
-      local changed, count = whole:gsub(case[1], case[2], 1)
-      assert.equal(1, count)
+      local changed, times = whole:gsub(case[1], case[2], 1)
+      assert.equal(1, times)
       helper.write_file(path, changed)
       local before = words.bytes_of(run, "model.safetensors")
       local ok, err = pcall(words.go, { "--save-dir", run })

@@ -14,6 +14,8 @@ describe("tuning.json", function()
     assert.is_nil(tuning.decode("{}"))
     assert.is_nil(tuning.decode("[1"))
     assert.is_nil(tuning.decode('{"made_for": 3, "algorithms": []}'))
+    assert.is_nil(tuning.decode('{"made_for": "x", "algorithms": [["y"]]}'))
+    assert.is_nil(tuning.decode("[]"))
   end)
 
   it("is not written on the CPU, where --tune changes nothing", function()

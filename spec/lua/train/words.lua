@@ -39,14 +39,12 @@ function M.zeros()
   return ffi.new("float[?]", WORDS + 1)
 end
 
-local arena = devices.arena(devices.open("cpu"), "words")
-
 -- A vector like those of fsam.vector.params: a name and a tensor, whose memory the stand-ins use
 -- directly.
-local function vector(name)
+local function vector(arena, name)
   local tensor = Tensor.new(arena, "f32", { WORDS + 1 }, name, true)
   return {
-    name = name, data = ffi.cast("float *", tensor.data),
+    name = name, data = ffi.cast("float *", tensor.data), arena = arena, -- tensors hold no arena
     tensor = function()
       return tensor
     end,
@@ -66,14 +64,16 @@ local function scalar(name)
 end
 
 local function new_model(path)
-  local w, momentum, count = vector("w"), vector("momentum"), scalar("count")
+  local arena = devices.arena(devices.open("cpu"), "words")
+  local w, momentum, count = vector(arena, "w"), vector(arena, "momentum"), scalar("count")
   if path then
     local source = safetensors.open(path .. "/model.safetensors")
     source:get("w"):read_tensor(w:tensor())
     source:close()
   end
   return {
-    w = w.data, momentum = momentum.data, counter = count, count = WORDS + 1, announcements = {},
+    arena = arena, w = w.data, momentum = momentum.data, counter = count, count = WORDS + 1,
+    announcements = {},
     config = { model_type = "words", num_hidden_layers = 0, hidden_size = 1 },
     max_positions = 9, position_offset = 0, pad_id = 0,
     params = { state = function()

@@ -71,6 +71,7 @@ function M.generate(options)
   local train = split(source, options.train or 8551, seen)
   return { train = train, dev = dev, vocab = lexicon.pieces() }
 end
+
 local size = arguments.optional(schema.integer(0))
 arguments.guard("fsam.data.acceptability", M, {
   generate = { arguments.optional_fields({ train = size, dev = size, seed =

@@ -1,0 +1,53 @@
+--- trainer.json of a run that is to go on, up to its first update. The run is that of words.lua.
+local errors = require("fsam.errors")
+local files = require("fsam.base.file")
+local helper = require("spec.helper")
+local words = require("spec.lua.train.words")
+
+local stopped = errors.new("the run got to its first update")
+
+local function stop()
+  error(stopped, 0)
+end
+
+local PASS = { bind = stop, predict = stop }
+
+local function flags(folder)
+  return { "--save-dir", folder .. "/run", "--max-epoch", "4", "--log-format", "none" }
+end
+
+return {
+  parts = { { name = "run/checkpoint_last/trainer.json", kind = "document" } },
+  words = { "progress", "plan", "optimizer", "options", "data", "environment", "format", "step",
+    "epoch", "done", "epochs_done", "since_better", "skipped", "best", "last", "top", "meter",
+    "diagnoses", "values", "mcc", "accuracy", "groups", "updates", "total", "warmup", "fingerprint",
+    "stopped", "patience", "patience_used", "epochs", "origin", "lr", "seed", "first_reason",
+    "first_skipped", "samples", "tokens", "train_seconds" },
+  changes_files = true,
+  seeds = function()
+    local folder = helper.memory_dir()
+    words.killed_at(4, { "--save-dir", folder .. "/run", "--save-interval-updates",
+      "3" })
+    local early = helper.read_file(folder .. "/run/checkpoint_last/trainer.json")
+    words.go({ "--save-dir", folder .. "/whole", "--max-epoch", "1" }, { samples = 16 })
+    local judged = helper.read_file(folder .. "/whole/checkpoint_last/trainer.json")
+    helper.remove_dir(folder)
+    local name = "run/checkpoint_last/trainer.json"
+    return { { [name] = early }, { [name] = judged } }
+  end,
+  start = function(folder)
+    words.go({ "--save-dir", folder .. "/run", "--max-epoch", "1" })
+    return { count = 0 }
+  end,
+  run = function(_, folder, state)
+    state.count = state.count + 1
+    if state.count % 50 == 0 then
+      collectgarbage() -- arenas are larger than they look to the collector
+    end
+    files.make_folder(folder .. "/run/checkpoint_last")
+    local ok, err = pcall(words.go, flags(folder), { pass = PASS })
+    if not ok and err ~= stopped then
+      error(err, 0)
+    end
+  end,
+}
