@@ -56,8 +56,10 @@ function M.exists(path)
 end
 
 -- Files of other programs, by the ends of their names.
-local FOREIGN = { [".ckpt"] = "PyTorch or TensorFlow", [".h5"] = "TensorFlow", [".msgpack"] = "Flax",
-  [".gguf"] = "llama.cpp", [".onnx"] = "ONNX" }
+local FOREIGN = {
+  [".ckpt"] = "PyTorch or TensorFlow", [".h5"] = "TensorFlow", [".msgpack"] = "Flax",
+  [".gguf"] = "llama.cpp", [".onnx"] = "ONNX",
+}
 
 local function refuse(path)
   local program = file.kind(path) == "file" and FOREIGN[path:match("%.[^./]*$")]

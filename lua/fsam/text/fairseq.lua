@@ -1,51 +1,67 @@
---- fairseq's dictionary of GPT-2's byte pieces: dict.txt names each piece by its number in
--- encoder.json, and its line gives the id. Owns: the ids by piece. Leaves to others: merges and
+--- fairseq's dictionary of GPT-2's byte pieces: dict.txt names a piece by its number in
+-- encoder.json, and its line gives the id.
+--
+-- Owns: the ids by piece. Leaves to others: the dictionary (fsam.data.dictionary), merges and
 -- special tokens (init.lua).
+local dictionaries = require("fsam.data.dictionary")
 local errors = require("fsam.errors")
+local file = require("fsam.base.file")
+local json = require("fsam.base.json")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
--- The ids before the first line's, in order; <mask> comes after the last line.
-local FIRST = { "<s>", "<pad>", "</s>", "<unk>" }
+local LARGEST = 2 ^ 26 -- no vocabulary has more pieces
+local ENCODER = schema.map(schema.integer(0, LARGEST))
 
-local function pieces_of(encoder, path)
+-- The pieces of encoder.json by their numbers, as dict.txt writes these.
+local function pieces_of(path)
+  local encoder = schema.check(json.decode(file.read(path), path), ENCODER, path, "the vocabulary")
   local pieces = {}
   for piece, number in pairs(encoder) do
-    if type(number) ~= "number" or number % 1 ~= 0 or number < 0 then
-      errors.raise("%s: a piece has the number %s", path, tostring(number))
+    local text = ("%d"):format(number)
+    local other = pieces[text]
+    if other then
+      local first, second = piece, other
+      if second < first then
+        first, second = second, first
+      end
+      errors.raise("%s: %s and %s have one number, %s", path, schema.show(first),
+        schema.show(second), text)
     end
-    pieces[("%d"):format(number)] = piece
+    pieces[text] = piece
   end
   return pieces
 end
 
---- The ids of a dictionary.
--- @tparam {string,…} lines of dict.txt: a number of encoder.json, or a word for a place that is not
---   used, then its count
--- @tparam table encoder piece → number
--- @tparam table files the paths `dictionary` and `encoder`, for messages
+-- The piece of a symbol. One that is no number stands for itself: "madeupword0000" holds a place.
+local function piece_of(pieces, symbol, dictionary, encoder)
+  if not symbol:find("^%d+$") then
+    return symbol
+  end
+  return pieces[symbol] or errors.raise("%s names piece %s, which %s does not have",
+    dictionary.path, schema.show(symbol), encoder)
+end
+
+--- The ids of a dictionary's pieces, <mask> behind the last of them.
+-- @tparam table files the paths `dictionary` (dict.txt) and `encoder` (encoder.json)
 -- @treturn table map from piece to id
--- @raise one line about a line that is none, or names a piece that is not there or is there twice
-function M.ids(lines, encoder, files)
-  local pieces, ids, count = pieces_of(encoder, files.encoder), {}, #FIRST
-  for i, name in ipairs(FIRST) do
-    ids[name] = i - 1
-  end
-  for i, line in ipairs(lines) do
-    local symbol = line:match("^(%S+) %d+$") or line:match("^(%S+) %d+ #fairseq:overwrite$")
-    if not symbol then
-      errors.raise("%s: line %d is not a symbol and its count", files.dictionary, i)
+-- @raise one line that names the file, when one cannot be read, is malformed, or does not fit the
+--   other
+function M.ids(files)
+  local dictionary, pieces = dictionaries.read(files.dictionary), pieces_of(files.encoder)
+  local ids = {}
+  for i, symbol in ipairs(dictionary.symbols) do
+    if dictionary.ids[symbol] == i - 1 then -- else a later line replaces it
+      local piece = piece_of(pieces, symbol, dictionary, files.encoder)
+      if ids[piece] then
+        errors.raise("%s has the piece %s twice, once as its number", dictionary.path,
+          schema.show(piece))
+      end
+      ids[piece] = i - 1
     end
-    local piece = symbol:find("^%d+$") and pieces[symbol] or symbol
-    if symbol:find("^%d+$") and not pieces[symbol] then
-      errors.raise("%s: line %d names piece %s, which %s does not have", files.dictionary, i,
-        symbol, files.encoder)
-    elseif ids[piece] then
-      errors.raise("%s: line %d has %s a second time", files.dictionary, i, symbol)
-    end
-    ids[piece], count = count, count + 1
   end
-  ids["<mask>"] = ids["<mask>"] or count
+  ids["<mask>"] = ids["<mask>"] or #dictionary.symbols
   return ids
 end
 

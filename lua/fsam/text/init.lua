@@ -151,11 +151,8 @@ end
 
 --- The tokenizer of fairseq's dict.txt with encoder.json and vocab.bpe, which is RoBERTa's.
 local function of_fairseq(found)
-  local encoder = schema.check(json.decode(file.read(found.encoder), found.encoder),
-    schema.map(schema.present), found.encoder, "the vocabulary")
-  return arguments.within(M.bpe)({ name = found.dictionary,
-    merges = merges_of(found.encoder_merges), files = {},
-    ids = fairseq.ids(lines_of(file.read(found.dictionary)), encoder, found) })
+  return arguments.within(M.bpe)({ name = found.dictionary, ids = fairseq.ids(found),
+    merges = merges_of(found.encoder_merges), files = {} })
 end
 
 local function missing(vocabulary, class, files)

@@ -30,15 +30,27 @@ describe("fairseq's dictionary", function()
     assert.equal(9, tokenizer.vocab_size)
   end)
 
-  it("is refused where a line is none, or names what is not there", function()
-    for dictionary, expected in pairs({
-      ["2\n"] = "line 1 is not a symbol and its count",
-      ["2 1\n9 1\n"] = "line 2 names piece 9, which " .. folder .. "/encoder.json does not have",
-      ["2 1\n2 1\n"] = "line 2 has 2 a second time",
-    }) do
+  it("is refused where its files do not fit each other", function()
+    local function message_of(dictionary, encoder)
+      if encoder then
+        helper.write_file(folder .. "/encoder.json", encoder)
+      end
       local ok, err = pcall(load, dictionary)
       assert.is_false(ok)
-      assert.equal(folder .. "/dict.txt: " .. expected, tostring(err))
+      return (tostring(err):gsub(folder .. "/", ""))
+    end
+    assert.equal('dict.txt, line 1 is "2", expected a symbol and its count', message_of("2\n"))
+    assert.equal('dict.txt names piece "9", which encoder.json does not have',
+      message_of("2 1\n9 1\n"))
+    assert.equal('dict.txt has the piece "ab" twice, once as its number',
+      message_of("2 1\nab 1\n"))
+    for encoder, expected in pairs({
+      ['{"a":0,"b":"1"}'] = 'the vocabulary.b is "1", expected an integer from 0 to 67108864',
+      ['{"a":-1}'] = "the vocabulary.a is -1, expected an integer from 0 to 67108864",
+      ['["a"]'] = "the vocabulary is a list, expected a table of names",
+      ['{"a":0,"b":0}'] = '"a" and "b" have one number, 0',
+    }) do
+      assert.equal("encoder.json: " .. expected, message_of("0 1\n", encoder))
     end
   end)
 
