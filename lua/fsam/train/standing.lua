@@ -47,10 +47,7 @@ local TRAINER = schema.record({
 -- @tparam string name of the file, for messages
 -- @raise one line that names the member
 function M.check(trainer, name)
-  local fault = TRAINER(trainer, "")
-  if fault then
-    errors.raise("%s is damaged: %s", name, fault)
-  end
+  schema.check(trainer, TRAINER, name .. " is damaged", "")
   for _, field in ipairs({ "step", "epochs_done" }) do
     if trainer[field] ~= trainer.progress[field] then
       errors.raise("%s is damaged: %s and progress.%s differ", name, field, field)
