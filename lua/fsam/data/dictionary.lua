@@ -36,11 +36,13 @@ end
 local Dictionary = {}
 Dictionary.__index = Dictionary
 
--- Adds a symbol behind the last.
-local function add(dictionary, symbol, count)
-  local n = #dictionary.symbols
-  dictionary.symbols[n + 1], dictionary.counts[n + 1] = symbol, count
-  dictionary.ids[symbol] = n
+--- Adds a symbol behind the last.
+-- @tparam string symbol
+-- @tparam integer count
+function Dictionary:add(symbol, count)
+  local n = #self.symbols
+  self.symbols[n + 1], self.counts[n + 1] = symbol, count
+  self.ids[symbol] = n
 end
 
 --- The bytes of a dict.txt with these symbols, as fairseq writes it: without the first four.
@@ -51,6 +53,16 @@ function Dictionary:text()
     lines[#lines + 1] = ("%s %.0f\n"):format(self.symbols[i], self.counts[i])
   end
   return table.concat(lines)
+end
+
+--- A dictionary of the first four alone.
+-- @treturn table see the head of this file; it has no path
+function M.new()
+  local self = setmetatable({ symbols = {}, ids = {}, counts = {} }, Dictionary)
+  for _, symbol in ipairs(M.FIRST) do
+    self:add(symbol, 0)
+  end
+  return self
 end
 
 --- Reads a dictionary.
@@ -65,11 +77,8 @@ function M.read(path)
     errors.raise("%s, line %d: byte 0x%02X is not UTF-8", path,
       select(2, text:sub(1, at):gsub("\n", "")) + 1, text:byte(at))
   end
-  local self = setmetatable({ path = path, symbols = {}, ids = {}, counts = {} }, Dictionary)
-  for _, symbol in ipairs(M.FIRST) do
-    add(self, symbol, 0)
-  end
-  local number = 0
+  local self, number = M.new(), 0
+  self.path = path
   for line in (text:gsub("([^\n])$", "%1\n")):gmatch("([^\n]*)\n") do
     number = number + 1
     local symbol, count, replaces = parse(line)
@@ -80,11 +89,12 @@ function M.read(path)
       errors.raise("%s, line %d has %s a second time; a line that replaces an earlier one ends "
         .. "in%s", path, number, schema.show(symbol), OVERWRITE)
     end
-    add(self, symbol, count)
+    self:add(symbol, count)
   end
   return self
 end
 
-arguments.guard("fsam.data.dictionary", M, { read = { arguments.arg("path", schema.string) } })
+arguments.guard("fsam.data.dictionary", M, { new = {},
+  read = { arguments.arg("path", schema.string) } })
 
 return M

@@ -42,7 +42,8 @@ end
 --- Cuts an order into batches, greedily. A batch closes before the sample that would bring it above
 -- max_sentences samples, or above max_tokens, counted as samples × longest. With multiple > 1 a
 -- batch has a multiple of that many samples, or fewer than that many; the rest opens the next
--- batch. The last batch may have any number.
+-- batch, and at the end is one by itself. Where the rest and the next sample are too much as well,
+-- the rest is a batch by itself.
 -- @tparam {integer,…} indices sample indices in order
 -- @tparam {integer,…} lengths tokens of every sample, by sample index
 -- @tparam table options max_tokens, max_sentences (nil: no limit), multiple (default 1)
@@ -77,7 +78,7 @@ function M.batch_by_size(indices, lengths, options)
     local with_tail = math.max(longest, tail_longest)
     local count = i - first + 1
     local overflow = count > max_sentences or count * with_tail > max_tokens
-    local fits_multiple = overflow or i == n or count < multiple or count % multiple == 0
+    local fits_multiple = overflow or count < multiple or count % multiple == 0
     if overflow then
       close(ready)
       -- Where the tail with this sample is too much as well, the tail is a batch of its own.
@@ -93,7 +94,10 @@ function M.batch_by_size(indices, lengths, options)
       tail_longest = 0
     end
   end
-  if first <= n then
+  if ready >= first then
+    close(ready)
+  end
+  if first <= n then -- a rest that is no multiple
     close(n)
   end
   return batches
@@ -116,9 +120,9 @@ end
 -- @tparam {integer,…} lengths tokens by sample index
 -- @tparam table options seed; max_tokens, max_sentences (one of them at least), max_positions,
 --   multiple (default 1); split: "train" (default) leaves out samples that are too long, any other
---   name refuses them
+--   name refuses them, unless skip is true
 -- @treturn {{integer,…},…} batches
--- @treturn {integer,…} skipped sample indices, empty unless split is "train"
+-- @treturn {integer,…} skipped sample indices
 -- @raise when a sample of another split is too long, or when no sample is left
 function M.batches(lengths, options)
   local split = options.split or "train"
@@ -126,7 +130,7 @@ function M.batches(lengths, options)
     errors.raise("batches need a limit: give --batch-size, --max-tokens or both")
   end
   local kept, skipped = filter(M.indices(#lengths, options.seed), lengths, options)
-  if #skipped > 0 and split ~= "train" then
+  if #skipped > 0 and split ~= "train" and not options.skip then
     local sample = skipped[1]
     errors.raise("%s sample %d has %d tokens, more than the limit of %d (%d such samples); "
       .. "raise --max-tokens or --max-positions, or shorten them", split, sample, lengths[sample],
@@ -171,7 +175,7 @@ local optional, whole = arguments.optional, schema.integer(0)
 local seed, list = arguments.arg("seed", whole), schema.list(whole)
 local limits = { max_tokens = arguments.any, max_sentences = arguments.any, multiple = optional(
   schema.integer(1)), seed = optional(whole), max_positions = arguments.any,
-  split = optional(schema.string) }
+  split = optional(schema.string), skip = optional(schema.boolean) }
 local BATCHES = arguments.arg("batches", schema.list(arguments.table))
 arguments.guard("fsam.data.order", M, {
   indices = { arguments.arg("n", whole), seed },

@@ -34,6 +34,14 @@ local function cut(list, most)
   return list and #list > most and { unpack(list, 1, most) } or list
 end
 
+-- A sample's ids and token types: of its text, or those that binarised data has.
+local function ids_of(t, raw)
+  if raw.text then
+    return t.tokenizer:encode(raw.text, raw.pair)
+  end
+  return raw.ids
+end
+
 -- Encodes a split. `longest` is what --shorten-method truncate cuts samples to, as fairseq does,
 -- at their end.
 local function encode(t, split, longest, most)
@@ -41,15 +49,18 @@ local function encode(t, split, longest, most)
   local may_exceed = t.model.vocab_size and t.tokenizer.vocab_size > t.model.vocab_size
   for i = 1, math.min(#dataset.samples, most or math.huge) do
     local raw = dataset.samples[i]
-    local ids, token_types = t.tokenizer:encode(raw.text, raw.pair)
+    local ids, token_types = ids_of(t, raw)
+    local whole = #ids
     if may_exceed then
       fit.check_ids(ids, t.tokenizer, t.model.vocab_size, place_of(dataset, split, i))
     end
     if longest then
       ids, token_types = cut(ids, longest), cut(token_types, longest)
     end
-    samples[i] = { ids = ids, token_types = token_types, label = raw.label, group = raw.group }
-    lengths[i] = #ids
+    if raw.text or #ids < whole then
+      raw = { ids = ids, token_types = token_types, label = raw.label, group = raw.group }
+    end -- else its ids stay in a mapped file
+    samples[i], lengths[i] = raw, #ids
   end
   return samples, lengths
 end
@@ -92,23 +103,49 @@ local function fingerprint(...)
   return bit.tohex(hash)
 end
 
+-- Removes samples that are in no batch from a list, and renumbers the batches.
+local function leave_out(samples, batches, skipped)
+  local gone, at, kept = {}, {}, 0
+  for _, index in ipairs(skipped) do
+    gone[index] = true
+  end
+  for index = 1, #skipped > 0 and #samples or 0 do
+    if not gone[index] then
+      kept = kept + 1
+      samples[kept], at[index] = samples[index], kept
+    end
+  end
+  for _ = 1, #skipped do
+    samples[#samples] = nil
+  end
+  for _, batch in ipairs(#skipped > 0 and batches or {}) do
+    for k, index in ipairs(batch) do
+      batch[k] = at[index]
+    end
+  end
+end
+
 --- Encodes the data and cuts its batches.
 -- @tparam table t row (labels, nil: regression; metrics), corpus (name, train and dev), tokenizer;
 --   model (max_positions, position_offset, pad_id, vocab_size); options (seed, batch_size,
 --   max_tokens, max_positions, shorten_method, max_train_samples, update_freq,
---   required_batch_size_multiple); ranks
+--   required_batch_size_multiple, skip_invalid_size_inputs_valid_test); ranks
 --   (fsam.ranks, which share the samples; default: this process alone)
 -- @treturn table task: name, labels, classes (nil: regression), metrics, tokenizer, seed; train and
 --   dev (lists of samples { ids, token_types, label, group }); batches and dev_batches (lists of
---   sample indices); skipped (indices of training samples that are too long); steps_per_epoch;
---   fingerprint
+--   sample indices); skipped and dev_skipped (indices of samples that are too long, of each data
+--   set; dev does not have them any more); steps_per_epoch; fingerprint
 -- @raise one line when a development sample is too long, no training sample is left, or a text has
 --   a token that the model does not
 function M.new(t)
   local o, labels = t.options, t.row.labels
+  if t.corpus.dictionary then
+    fit.check_dictionary(t.corpus.dictionary, t.tokenizer, o.restore_file or "the tokenizer")
+  end
   local self = setmetatable({
     name = t.corpus.name, labels = labels, classes = labels and #labels, metrics = t.row.metrics,
-    tokenizer = t.tokenizer, seed = o.seed, ranks = t.ranks or ranks.alone,
+    positive = t.row.positive, tokenizer = t.tokenizer, seed = o.seed,
+    ranks = t.ranks or ranks.alone,
   }, Task)
   self.batches_per_step = (o.update_freq or 1) * self.ranks.size
   self.packing = {
@@ -125,9 +162,12 @@ function M.new(t)
   self.train, lengths = encode(t, "train", longest, o.max_train_samples)
   self.batches, self.skipped = order.batches(lengths, limits)
   self.dev, lengths = encode(t, "dev", longest)
-  check_lengths(t, lengths, limits.max_positions)
-  limits.split = "dev"
-  self.dev_batches = order.batches(lengths, limits)
+  limits.split, limits.skip = "dev", o.skip_invalid_size_inputs_valid_test
+  if not limits.skip then
+    check_lengths(t, lengths, limits.max_positions)
+  end
+  self.dev_batches, self.dev_skipped = order.batches(lengths, limits)
+  leave_out(self.dev, self.dev_batches, self.dev_skipped)
   self.usable = {}
   for _, batch in ipairs(self.batches) do
     for _, index in ipairs(batch) do
@@ -250,7 +290,8 @@ end
 --   of the only label that was predicted, or nil), tokens (how many were judged); nil when it was
 --   stopped
 function Task:validate(predict, stop)
-  local r = { labels = {}, predictions = {}, scores = {}, losses = {}, classes = self.classes }
+  local r = { labels = {}, predictions = {}, scores = {}, losses = {}, classes = self.classes,
+    positive = self.positive }
   local tokens = 0
   for _, indices in ipairs(self.dev_batches) do
     local host = self:pack(pick(self.dev, indices), 0)

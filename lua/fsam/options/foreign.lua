@@ -117,8 +117,6 @@ local FAIRSEQ = {
       and "belongs to tasks with scores, such as STS-B; " .. task.title .. " has classes"
   end),
   ["--truncate-sequence"] = flag("is --shorten-method truncate here"),
-  ["--skip-invalid-size-inputs-valid-test"] = flag("is not offered: the score would be of "
-    .. "another set; raise --max-positions, or give --shorten-method truncate"),
   ["--user-dir"] = value("is not offered; a recipe is a Lua script and may define its own "
     .. "optimizers (fsam.optim.define, fsam.sam.define)"),
   ["--tensorboard-logdir"] = value(LOGGED),

@@ -46,6 +46,7 @@ end
 --- The ids of a dictionary's pieces, <mask> behind the last of them.
 -- @tparam table files the paths `dictionary` (dict.txt) and `encoder` (encoder.json)
 -- @treturn table map from piece to id
+-- @treturn table the dictionary (fsam.data.dictionary)
 -- @raise one line that names the file, when one cannot be read, is malformed, or does not fit the
 --   other
 function M.ids(files)
@@ -62,7 +63,7 @@ function M.ids(files)
     end
   end
   ids["<mask>"] = ids["<mask>"] or #dictionary.symbols
-  return ids
+  return ids, dictionary
 end
 
 return M

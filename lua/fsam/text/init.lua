@@ -151,8 +151,11 @@ end
 
 --- The tokenizer of fairseq's dict.txt with encoder.json and vocab.bpe, which is RoBERTa's.
 local function of_fairseq(found)
-  return arguments.within(M.bpe)({ name = found.dictionary, ids = fairseq.ids(found),
+  local ids, dictionary = fairseq.ids(found)
+  local made = arguments.within(M.bpe)({ name = found.dictionary, ids = ids,
     merges = merges_of(found.encoder_merges), files = {} })
+  made.dictionary = dictionary -- fsam.data.fit compares it with the data's
+  return made
 end
 
 local function missing(vocabulary, class, files)

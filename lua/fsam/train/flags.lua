@@ -72,6 +72,8 @@ local function batch_flags()
     { name = "shorten_method", type = "choice", choices = { "none", "truncate" }, default = "none",
       help = "of longer samples; none: training leaves them out, validation refuses them; "
         .. "truncate: cut their ends off" },
+    { name = "skip_invalid_size_inputs_valid_test", type = "flag",
+      help = "validation leaves out longer samples too" },
     { name = "max_train_samples", type = "integer", min = 1,
       help = "use only the first N training samples" },
     chosen("seed"),

@@ -49,9 +49,10 @@ function M.run(t)
       t.report:warn(note)
     end
   end
-  if #t.task.skipped > 0 then
-    t.report:warn(("%d training samples are longer than the limit and left out")
-      :format(#t.task.skipped))
+  for name, skipped in pairs({ training = t.task.skipped, development = t.task.dev_skipped }) do
+    if #skipped > 0 then
+      t.report:warn(("%d %s samples are longer than the limit and left out"):format(#skipped, name))
+    end
   end
   return (t.options.valid_only and loop.validate or loop.run)(t)
 end

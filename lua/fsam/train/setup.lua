@@ -63,9 +63,11 @@ function MAKE.run(t)
   return M.open(t.options)
 end
 
--- Samples of text and label.
+-- Samples of text and label. Some data has its own order of the labels.
 function MAKE.corpus(t)
-  return corpora.open(t.row, t.options.data)
+  local corpus = corpora.open(t.row, t.options.data)
+  t.row = corpus.row or t.row
+  return corpus
 end
 
 -- The checkpoint that the run starts from. It is opened once, for tokenizer and model, and before
