@@ -26,6 +26,7 @@ Task.__index = Task
 -- Where a sample comes from, for messages.
 local function place_of(dataset, split, i)
   return dataset.lines and ("%s, line %d"):format(dataset.path, dataset.lines[i])
+    or dataset.path and ("%s, item %d"):format(dataset.path, i)
     or ("%s sample %d"):format(split, i)
 end
 
