@@ -89,10 +89,10 @@ describe("order.batch_by_size", function()
   end)
 
   it("cuts at multiples, and the rest opens the next batch", function()
-    assert.same({ { 1, 2 }, { 3, 4, 5 } },
+    assert.same({ { 1, 2 }, { 3, 4 }, { 5 } },
       cut({ 2, 2, 2, 2, 2 }, { max_sentences = 3, multiple = 2 }))
-    -- The last batch need not be a multiple: it takes the ninth as well.
-    assert.same({ { 1, 2, 3, 4 }, { 5, 6, 7, 8, 9 } },
+    -- The ninth would not make a multiple: it is a batch of its own.
+    assert.same({ { 1, 2, 3, 4 }, { 5, 6, 7, 8 }, { 9 } },
       cut({ 1, 1, 1, 1, 1, 1, 1, 1, 1 }, { max_tokens = 7, multiple = 4 }))
   end)
 
