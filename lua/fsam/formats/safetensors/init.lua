@@ -42,8 +42,8 @@ end
 
 local PIECE = 2 ^ 21 -- elements
 
---- Calls a function for one piece of the elements after another. What is read of a mapping counts as
--- memory of this process, so each piece is given back before the next.
+--- Calls a function for one piece of the elements after another. What is read of a mapping counts
+-- as memory of this process, so each piece is given back before the next.
 -- @tparam function fn (map, the piece's first byte in the file, its first element, its elements)
 -- @raise when the file is closed
 function Entry:each_piece(fn)
@@ -53,6 +53,14 @@ function Entry:each_piece(fn)
     fn(map, self.offset + first * width, first, count)
     lib.fsam_file_forget(map, self.offset + first * width, count * width)
   end
+end
+
+--- Calls fn(pointer, bytes) for one piece of the stored bytes after another.
+function Entry:each_block(fn)
+  local data, width = lib.fsam_file_data(mapping(self)), self.bytes / self.elements
+  self:each_piece(function(_, at, _, n)
+    fn(data + at, n * width)
+  end)
 end
 
 --- Does the type convert to f32: F32, F16, BF16, F64?
