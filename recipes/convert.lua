@@ -20,24 +20,15 @@ end
 -- Weights and configuration.
 local source = fsam.convert(from, to)
 
--- The tokenizer's files; a .pt has them beside it. What is there already stays.
+-- The tokenizer's files: unchanged, beside a .pt. Into a Hugging Face folder fairseq's go as those
+-- that Transformers reads.
 local folder = to:find("%.pt/*$") and (to:match("^(.*)/[^/]+/*$") or ".") or to
-local files, copied = source.vocabulary.files, 0
-if folder == to and files.dictionary and not (files.tokenizer or files.ids) then
-  fsam.text.load(source):save(to) -- fairseq's files, as Transformers has them
-  files = {}
-end
-for _, path in pairs(files) do
-  local target = folder .. "/" .. path:match("[^/]*$")
-  local there = io.open(target, "rb")
-  if there then
-    there:close()
-  else
-    local input, output = assert(io.open(path, "rb")), assert(io.open(target, "wb"))
-    assert(output:write(input:read("*a")) and output:close())
-    input:close()
-    copied = copied + 1
-  end
+local files = source.vocabulary.files
+local copied = 0
+if folder == to and files.encoder and files.dictionary and not (files.tokenizer or files.ids) then
+  fsam.text.load(source):save(to)
+else
+  copied = fsam.formats.copy_vocabulary(source.vocabulary, folder)
 end
 print("wrote " .. to .. (copied > 0 and " and " .. copied .. " files of its tokenizer"
   or ""))

@@ -4,15 +4,14 @@
 -- Owns: which of the two it is, and that a failure leaves nothing under the new name that looks
 -- complete. Leaves to others: reading (fsam.formats), writing (fairseq_writer.lua, safetensors),
 -- the tokenizer's files (recipes/convert.lua).
-local C = require("fsam.C")
+local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local fairseq_writer = require("fsam.formats.fairseq_writer")
 local file = require("fsam.base.file")
 local formats = require("fsam.formats")
 local json = require("fsam.base.json")
-local lfs = require("lfs")
 local safetensors = require("fsam.formats.safetensors")
-local ffi = C.ffi
+local schema = require("fsam.base.schema")
 
 -- The text of config.json.
 local function config_text(source)
@@ -37,12 +36,9 @@ end
 
 local function write_bytes(entry)
   return function(writer)
-    if entry.pointer then
-      return writer:write(entry.pointer, entry.bytes)
-    end
-    local copy = ffi.new("uint8_t[?]", entry.bytes)
-    entry:read_bytes(copy, entry.bytes)
-    writer:write(copy, entry.bytes)
+    entry:each_block(function(data, bytes)
+      writer:write(data, bytes)
+    end)
   end
 end
 
@@ -67,10 +63,8 @@ local function write_folder(to, source)
     errors.raise("%s is a file; give a folder, or a name that ends in .pt", to)
   end
   file.make_folder(to)
-  for entry in lfs.dir(to) do
-    if entry ~= "." and entry ~= ".." then
-      errors.raise("%s is not empty; give a new folder", to)
-    end
+  if #file.entries(to) > 0 then
+    errors.raise("%s is not empty; give a new folder", to)
   end
   safetensors.write(to .. "/model.safetensors", tensors_of(source))
   file.write(to .. "/config.json", config_text(source))
@@ -82,7 +76,7 @@ end
 -- @tparam string to a name that ends in .pt and does not exist, or a folder that is new or empty
 -- @treturn table the source, closed: its vocabulary says where the tokenizer's files are
 -- @raise one line; FROM stays unchanged
-return function(from, to)
+local function convert(from, to)
   local source = formats.open(from)
   to = file.bare(to)
   if to:find("%.pt$") then
@@ -102,3 +96,6 @@ return function(from, to)
   source.tensors:close()
   return source
 end
+
+return arguments.declare("fsam.convert", { arguments.arg("from", schema.string),
+  arguments.arg("to", schema.string) }, convert)

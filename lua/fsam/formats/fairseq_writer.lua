@@ -6,6 +6,7 @@
 -- back gives equal bytes. Leaves to others: names on the way in (fairseq.lua), the file
 -- (pytorch/writer.lua).
 local C = require("fsam.C")
+local entries = require("fsam.formats.pytorch.entry")
 local errors = require("fsam.errors")
 local fairseq = require("fsam.formats.fairseq")
 local objects = require("fsam.formats.pytorch.objects")
@@ -72,8 +73,7 @@ local function with_types(tensors, positions)
   for i = 0, positions.elements - 1 do
     sum[i] = sum[i] + row[i % width]
   end
-  return { name = POSITIONS, dtype = "F32", shape = positions.shape, pointer = sum,
-    elements = positions.elements, bytes = positions.elements * 4 }
+  return entries.computed(positions, sum)
 end
 
 -- The members `model` and `fsam.tensors`.

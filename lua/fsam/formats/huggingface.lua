@@ -81,11 +81,6 @@ end
 -- @raise one line that names what is missing or broken
 function M.open(path)
   if not file.kind(path .. "/config.json") then
-    for _, name in ipairs({ "model.pt", "checkpoint_best.pt", "checkpoint_last.pt" }) do
-      if file.kind(path .. "/" .. name) then
-        errors.raise("%s has no config.json but %s; give that file: %s/%s", path, name, path, name)
-      end
-    end
     errors.raise("%s has no config.json: not a Hugging Face folder", path)
   end
   return M.source(path, weights_of(path))

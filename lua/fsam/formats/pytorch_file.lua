@@ -1,4 +1,4 @@
---- A file of weights that PyTorch wrote, by itself: .pt, .bin, or an index of .bin shards.
+--- A file of weights that PyTorch wrote, by itself: .pt, .pth, .bin, or an index of .bin shards.
 --
 -- Owns: the rule that the files beside it describe its model and tokenizer; only fairseq's
 -- checkpoints describe their model themselves. Leaves to others: reading all of them (pytorch/,
@@ -15,7 +15,7 @@ local M = {}
 -- @tparam string path
 -- @tparam ?string kind what is there (base/file.lua); nil: nothing
 function M.recognises(path, kind)
-  return kind == "file" and (path:find("%.pt$") or path:find("%.bin$")
+  return kind == "file" and (path:find("%.pth?$") or path:find("%.bin$")
     or path:find("%.bin%.index%.json$")) ~= nil
 end
 

@@ -115,11 +115,15 @@ describe("formats.open", function()
   end)
 
   it("says of other programs' files what they are", function()
-    local pt = helper.write_file(folder .. "/model.pt", "PK")
-    for _, open in ipairs({ formats.open, formats.vocabulary }) do
-      local ok, err = pcall(open, pt)
-      assert.is_false(ok)
-      assert.truthy(tostring(err):find(pt .. " is a PyTorch file, which is not read", 1, true))
+    for name, program in pairs({ ["model.h5"] = "TensorFlow", ["flax.msgpack"] = "Flax",
+      ["a.gguf"] = "llama.cpp", ["a.onnx"] = "ONNX", ["a.ckpt"] = "PyTorch or TensorFlow" }) do
+      local path = helper.write_file(folder .. "/" .. name, "x")
+      for _, open in ipairs({ formats.open, formats.vocabulary }) do
+        local ok, err = pcall(open, path)
+        assert.is_false(ok)
+        assert.truthy(tostring(err):find(("%s is a %s file, which is not read"):format(path,
+          program), 1, true), tostring(err))
+      end
     end
     write(folder)
     helper.write_file(folder .. "/model.safetensors", "version https://git-lfs.github.com/spec/v1\n"

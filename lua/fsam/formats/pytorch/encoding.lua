@@ -1,11 +1,24 @@
---- Numbers and texts as a pickle writes them. Owns: these forms. Leaves to others: where they stand
--- (pickle.lua).
+--- Numbers and texts as PyTorch's files write them. Owns: these forms. Leaves to others: where they
+-- stand (pickle.lua, legacy.lua, zip.lua).
 local bit = require("bit")
 local C = require("fsam.C")
 local utf8 = require("fsam.base.utf8")
 local ffi = C.ffi
 
 local M = {}
+
+--- An unsigned integer, the lowest byte first; exact to 2^53.
+-- @tparam cdata data const uint8_t *
+-- @tparam number at its first byte; the caller has checked that all are there
+-- @tparam number width bytes, at most 8
+-- @treturn number
+function M.unsigned(data, at, width)
+  local value = 0
+  for i = width - 1, 0, -1 do
+    value = value * 256 + data[at + i]
+  end
+  return value
+end
 
 --- A double from its eight bytes, the lowest first. Every NaN becomes the same one: LuaJIT takes
 -- some for values of its own.

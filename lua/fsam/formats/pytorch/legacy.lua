@@ -6,6 +6,7 @@
 -- Owns: this order. Leaves to others: pickles (pickle.lua), storages (storage.lua).
 --
 -- Source: pytorch, torch/serialization.py, _legacy_load.
+local encoding = require("fsam.formats.pytorch.encoding")
 local errors = require("fsam.errors")
 local header = require("fsam.formats.safetensors.header")
 local objects = require("fsam.formats.pytorch.objects")
@@ -16,14 +17,6 @@ local M = {}
 M.MAGIC = "\128\2\138\10\108\252\156\70\249\32\106\168\80\25\46"
 
 local PROTOCOL = 1001
-
-local function count_at(data, at)
-  local value = 0
-  for i = 7, 0, -1 do
-    value = value * 256 + data[at + i]
-  end
-  return value
-end
 
 -- Gives each storage its place in the file.
 local function place(o, keys, storages, at)
@@ -37,7 +30,7 @@ local function place(o, keys, storages, at)
     elseif o.limit - at < 8 then
       errors.raise("%s ends before storage %s: it is truncated", o.path, objects.show(keys[i]))
     end
-    local count = count_at(o.data, at)
+    local count = encoding.unsigned(o.data, at, 8)
     local bytes = count * storage.width
     if count ~= storage.elements then
       errors.raise("%s: storage %s has %.0f elements, its pickle says %.0f", o.path,

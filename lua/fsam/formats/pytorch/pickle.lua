@@ -59,11 +59,7 @@ end
 
 -- An unsigned little-endian integer of `width` bytes (at most 8; then exact to 2^53).
 local function unsigned(vm, width)
-  local at, value = take(vm, width), 0
-  for i = width - 1, 0, -1 do
-    value = value * 256 + vm.data[at + i]
-  end
-  return value
+  return encoding.unsigned(vm.data, take(vm, width), width)
 end
 
 local function bytes(vm, count)

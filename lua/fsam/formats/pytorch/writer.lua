@@ -88,16 +88,6 @@ local function encode(value, storages)
   return tensor(value, storages)
 end
 
--- An entry's bytes, in the mapping where they follow each other there.
-local function bytes_of(entry)
-  if entry.pointer then
-    return entry.pointer
-  end
-  local copy = ffi.new("uint8_t[?]", entry.bytes)
-  entry:read_bytes(copy, entry.bytes)
-  return copy
-end
-
 --- Writes a file and puts it on the disk.
 -- @tparam string path
 -- @param value see `encode`
@@ -105,20 +95,22 @@ end
 -- @raise one line with the path when the disk is full or fails
 function M.write(path, value, limit)
   local storages, list = { keys = {}, path = path }, {}
-  local function add(name, data)
-    list[#list + 1] = function()
-      return { name = "archive/" .. name, data = data, bytes = #data }
-    end
+  local function add(name, bytes, each_block)
+    list[#list + 1] = { name = "archive/" .. name, bytes = bytes, each_block = each_block }
   end
-  add("data.pkl", "\128\2" .. encode(value, storages) .. ".")
-  add("byteorder", "little")
+  local function add_text(name, data)
+    add(name, #data, function(fn)
+      fn(data, #data)
+    end)
+  end
+  add_text("data.pkl", "\128\2" .. encode(value, storages) .. ".")
+  add_text("byteorder", "little")
   for i, entry in ipairs(storages) do
-    list[#list + 1] = function()
-      return { name = ("archive/data/%d"):format(i - 1), data = bytes_of(entry),
-        bytes = entry.bytes }
-    end
+    add(("data/%d"):format(i - 1), entry.bytes, function(fn)
+      entry:each_block(fn)
+    end)
   end
-  add("version", "3\n")
+  add_text("version", "3\n")
   file.write_with(path, function(writer)
     zip_writer.write(writer, list, limit)
   end)

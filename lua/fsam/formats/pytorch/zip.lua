@@ -6,23 +6,15 @@
 --
 -- Source: APPNOTE.TXT of PKWARE, 4.3.
 local C = require("fsam.C")
+local encoding = require("fsam.formats.pytorch.encoding")
 local errors = require("fsam.errors")
 local header = require("fsam.formats.safetensors.header")
-local ffi = C.ffi
+local ffi, unsigned = C.ffi, encoding.unsigned
 
 local M = {}
 
 local LONGEST_COMMENT = 65535
 local END_BYTES, LOCATOR_BYTES, END64_BYTES, ENTRY_BYTES, LOCAL_BYTES = 22, 20, 56, 46, 30
-
--- An unsigned little-endian integer. The caller has checked that it is within the file.
-local function unsigned(data, at, width)
-  local value = 0
-  for i = width - 1, 0, -1 do
-    value = value * 256 + data[at + i]
-  end
-  return value
-end
 
 local function has(data, at, size, signature)
   return at >= 0 and at + 4 <= size and ffi.string(data + at, 4) == signature

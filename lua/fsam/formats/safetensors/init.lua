@@ -40,6 +40,29 @@ local function mapping(entry)
   return entry.source.map
 end
 
+local PIECE = 2 ^ 21 -- elements
+
+--- Calls a function for one piece of the elements after another. What is read of a mapping counts
+-- as memory of this process, so each piece is given back before the next.
+-- @tparam function fn (map, the piece's first byte in the file, its first element, its elements)
+-- @raise when the file is closed
+function Entry:each_piece(fn)
+  local map, width = mapping(self), self.bytes / self.elements
+  for first = 0, self.elements - 1, PIECE do
+    local count = math.min(PIECE, self.elements - first)
+    fn(map, self.offset + first * width, first, count)
+    lib.fsam_file_forget(map, self.offset + first * width, count * width)
+  end
+end
+
+--- Calls fn(pointer, bytes) for one piece of the stored bytes after another.
+function Entry:each_block(fn)
+  local data, width = lib.fsam_file_data(mapping(self)), self.bytes / self.elements
+  self:each_piece(function(_, at, _, n)
+    fn(data + at, n * width)
+  end)
+end
+
 --- Does the type convert to f32: F32, F16, BF16, F64?
 -- @treturn boolean
 function Entry:is_float()
@@ -55,7 +78,10 @@ function Entry:read_f32(dest, count)
     errors.raise("%s: tensor %s has %d elements, %d are wanted", self.source.path, self.name,
       self.elements, count)
   end
-  check(lib.fsam_file_read_f32(dest, mapping(self), self.dtype, self.offset, count))
+  dest = ffi.cast("float *", dest)
+  self:each_piece(function(map, at, first, n)
+    check(lib.fsam_file_read_f32(dest + first, map, self.dtype, at, n))
+  end)
 end
 
 --- Fills a tensor: f32 from F32, F16, BF16 or F64; bf16 from BF16; i32 from I32.
@@ -66,7 +92,10 @@ function Entry:read_tensor(tensor)
     errors.raise("%s: tensor %s has %d elements, %s wants %d", self.source.path, self.name,
       self.elements, tostring(tensor), tensor:count())
   end
-  check(lib.fsam_file_read_tensor(tensor, mapping(self), self.dtype, self.offset))
+  self:each_piece(function(map, at, first, n)
+    local part = n < self.elements and tensor:view({ n }, first) or tensor
+    check(lib.fsam_file_read_tensor(part, map, self.dtype, at))
+  end)
 end
 
 --- Copies the stored bytes.
@@ -78,15 +107,22 @@ function Entry:read_bytes(dest, bytes)
     errors.raise("%s: tensor %s has %d bytes, %d are wanted", self.source.path, self.name,
       self.bytes, bytes)
   end
-  check(lib.fsam_file_read(dest, mapping(self), self.offset, bytes))
+  dest = ffi.cast("uint8_t *", dest)
+  local width = bytes / self.elements
+  self:each_piece(function(map, at, first, n)
+    check(lib.fsam_file_read(dest + first * width, map, at, n * width))
+  end)
 end
 
 --- How many of its numbers are infinite or NaN; 0 where they are integers.
 -- @treturn number
 function Entry:not_finite()
-  local out = ffi.new("int64_t[1]")
-  check(lib.fsam_file_not_finite(out, mapping(self), self.dtype, self.offset, self.elements))
-  return tonumber(out[0])
+  local out, found = ffi.new("int64_t[1]"), 0
+  self:each_piece(function(map, at, _, n)
+    check(lib.fsam_file_not_finite(out, map, self.dtype, at, n))
+    found = found + tonumber(out[0])
+  end)
+  return found
 end
 
 --- All values as a flat Lua table, row by row; for small tensors. BOOL becomes 0 and 1, integers
