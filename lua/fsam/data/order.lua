@@ -28,6 +28,17 @@ function M.indices(n, seed)
   return indices
 end
 
+--- The order of the file, for --no-shuffle.
+-- @tparam integer n number of samples
+-- @treturn {integer,…} 1 … n
+function M.in_order(n)
+  local indices = {}
+  for sample = 1, n do
+    indices[sample] = sample
+  end
+  return indices
+end
+
 local function limit(options, name)
   local value = options[name]
   if value == nil then
@@ -120,17 +131,19 @@ end
 -- @tparam {integer,…} lengths tokens by sample index
 -- @tparam table options seed; max_tokens, max_sentences (one of them at least), max_positions,
 --   multiple (default 1); split: "train" (default) leaves out samples that are too long, any other
---   name refuses them, unless skip is true
+--   name refuses them
 -- @treturn {{integer,…},…} batches
--- @treturn {integer,…} skipped sample indices
+-- @treturn {integer,…} skipped sample indices, empty unless split is "train"
 -- @raise when a sample of another split is too long, or when no sample is left
 function M.batches(lengths, options)
   local split = options.split or "train"
   if not (options.max_tokens or options.max_sentences) then
     errors.raise("batches need a limit: give --batch-size, --max-tokens or both")
   end
-  local kept, skipped = filter(M.indices(#lengths, options.seed), lengths, options)
-  if #skipped > 0 and split ~= "train" and not options.skip then
+  local indices = options.shuffle == false and M.in_order(#lengths)
+    or M.indices(#lengths, options.seed)
+  local kept, skipped = filter(indices, lengths, options)
+  if #skipped > 0 and split ~= "train" then
     local sample = skipped[1]
     errors.raise("%s sample %d has %d tokens, more than the limit of %d (%d such samples); "
       .. "raise --max-tokens or --max-positions, or shorten them", split, sample, lengths[sample],
@@ -175,10 +188,10 @@ local optional, whole = arguments.optional, schema.integer(0)
 local seed, list = arguments.arg("seed", whole), schema.list(whole)
 local limits = { max_tokens = arguments.any, max_sentences = arguments.any, multiple = optional(
   schema.integer(1)), seed = optional(whole), max_positions = arguments.any,
-  split = optional(schema.string), skip = optional(schema.boolean) }
+  split = optional(schema.string), shuffle = optional(schema.boolean) }
 local BATCHES = arguments.arg("batches", schema.list(arguments.table))
 arguments.guard("fsam.data.order", M, {
-  indices = { arguments.arg("n", whole), seed },
+  indices = { arguments.arg("n", whole), seed }, in_order = { arguments.arg("n", whole) },
   batch_by_size = { arguments.arg("indices", list), arguments.arg("lengths", list),
     arguments.fields(limits) },
   batches = { arguments.arg("lengths", list), arguments.fields(limits) },

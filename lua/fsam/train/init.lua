@@ -49,10 +49,13 @@ function M.run(t)
       t.report:warn(note)
     end
   end
-  for name, skipped in pairs({ training = t.task.skipped, development = t.task.dev_skipped }) do
-    if #skipped > 0 then
-      t.report:warn(("%d %s samples are longer than the limit and left out"):format(#skipped, name))
-    end
+  if #t.task.skipped > 0 then
+    t.report:warn(("%d training samples are longer than the limit and left out")
+      :format(#t.task.skipped))
+  end
+  if (t.task.dev_skipped or 0) > 0 then
+    t.report:warn(("%d development samples are longer than the limit and left out: scores are of "
+      .. "the others"):format(t.task.dev_skipped))
   end
   return (t.options.valid_only and loop.validate or loop.run)(t)
 end

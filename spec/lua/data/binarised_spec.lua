@@ -72,7 +72,7 @@ local function lists_of(set)
 end
 
 before_each(function()
-  folder = helper.temp_dir()
+  folder = helper.memory_dir()
 end)
 
 after_each(function()
@@ -283,7 +283,7 @@ describe("a binarised folder", function()
       .. "16", message_of(new_task, out, "cola", { batch_size = 8, max_positions = 16 }), 1, true)
     local t = new_task(out, "cola", { batch_size = 8, max_positions = 16,
       skip_invalid_size_inputs_valid_test = true })
-    assert.equal(1, #t.dev_skipped)
+    assert.equal(1, t.dev_skipped)
     assert.equal(1, #t.dev)
     assert.same({ { 1 } }, t.dev_batches)
     assert.same(whole.dev[2].ids, t.dev[1].ids)
