@@ -238,6 +238,26 @@ local function complete_names(names, model)
   end
 end
 
+--- The files of a tokenizer, with those of fairseq's that lie elsewhere where it has none of its
+-- own: dict.txt is often beside the data, encoder.json and vocab.bpe where they were fetched to.
+-- @tparam table vocabulary where and files (fsam.formats); not changed
+-- @tparam {string,…} folders to look in, in this order
+-- @treturn table vocabulary
+-- @raise one line that names a file, when the system does not say whether it is there
+function M.with_fairseq(vocabulary, folders)
+  local files = {}
+  for role, path in pairs(vocabulary.files) do
+    files[role] = path
+  end
+  for _, path in ipairs(folders) do
+    local more = file.kind(path) == "directory" and formats.vocabulary(path).files or {}
+    for _, role in ipairs({ "dictionary", "encoder", "encoder_merges" }) do
+      files[role] = files[role] or more[role]
+    end
+  end
+  return { where = vocabulary.where, files = files }
+end
+
 --- Reads the tokenizer of a checkpoint as Transformers 5 does.
 --
 -- The class of the tokenizer, which tokenizer_config.json or config.json tells, decides. BERT's and
@@ -281,6 +301,8 @@ arguments.guard("fsam.text", M, {
   bpe = { arguments.fields({ ids = schema.map(schema.integer(0)), merges =
     schema.list(schema.list(schema.string, 2)), add_prefix_space = flag, files = kept,
     name = optional(schema.string) }) },
+  with_fairseq = { arguments.arg("vocabulary", schema.record({ where = schema.string,
+    files = schema.map(schema.string) })), arguments.arg("folders", schema.list(schema.string)) },
   load = { arguments.arg("path", schema.either("a path, or a source of fsam.formats.open",
     schema.string, arguments.object("", { vocabulary = "table" }))) },
 })

@@ -41,7 +41,10 @@ local function model_flags()
     { name = "restore_file", type = "string", metavar = "PATH", free = true,
       help = "pretrained model: " .. require("fsam.formats").KINDS },
     { name = "arch", type = "choice", choices = require("fsam.models.architectures").names(),
-      help = "architecture for random weights" },
+      help = "architecture for random weights; with --restore-file what the checkpoint must be" },
+    { name = "tokenizer", type = "string", metavar = "FOLDER",
+      help = "where the tokenizer's files are; default: beside --restore-file, or of fairseq's "
+        .. "(dict.txt, encoder.json, vocab.bpe) in DATA" },
     { name = "head_init", type = "choice", choices = { "fairseq", "hf" }, default = "fairseq",
       help = "distribution of a new classification head" },
     { name = "freeze", type = "list", default = {}, metavar = "NAMES",
@@ -250,6 +253,8 @@ local function check(names, o)
   elseif o.given.data and not o.restore_file then
     errors.raise("%s needs --restore-file, a pretrained model with its vocabulary%s", o.data,
       o.given.arch and "; --arch has no vocabulary for your texts" or "")
+  elseif o.tokenizer and not o.restore_file then
+    errors.raise("--tokenizer needs --restore-file, a model that knows its ids")
   elseif o.valid_only and not o.restore_file then
     errors.raise("--valid-only needs --restore-file, the model to validate")
   elseif o.max_epoch == 0 and not o.max_update then
@@ -273,9 +278,6 @@ local function check(names, o)
   if o.optimizer == "sam" then
     local declared = require("fsam.sam").options(o.sam_type)
     table.insert(o.notes, require("fsam.sam.radius").check(declared, o))
-  end
-  if o.given.arch and o.restore_file then
-    table.insert(o.notes, "--arch has no effect with --restore-file, which says what the model is")
   end
 end
 

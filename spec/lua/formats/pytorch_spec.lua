@@ -1,7 +1,9 @@
 --- PyTorch's files: what PyTorch wrote (spec/golden/make_pytorch.py) read tensor by tensor, in both
 -- formats and several protocols, and fairseq's checkpoints as models.
 local Pass = require("fsam.pass")
+local Tensor = require("fsam.base.tensor")
 local devices = require("fsam.base.device")
+local entries = require("fsam.formats.pytorch.entry")
 local ffi = require("fsam.C").ffi
 local formats = require("fsam.formats")
 local helper = require("spec.helper")
@@ -96,6 +98,44 @@ describe("pytorch.open", function()
     assert.truthy(message_of(entry.read_f32, entry, floats, 11):find("columns has 12 elements, 11"))
     file:close()
     assert.truthy(message_of(entry.read_f32, entry, floats, 12):find("is closed; tensor columns"))
+  end)
+
+  it("gathers long views in blocks, and counts what is not finite in views alone", function()
+    -- A storage of 2 × 300,000 numbers, the second row of which is NaN; views of its columns.
+    local n = 300000
+    local source = { path = "p", size = 8 * n }
+    local folder = helper.memory_dir()
+    local numbers = ffi.new("float[?]", 2 * n)
+    for i = 0, n - 1 do
+      numbers[i], numbers[n + i] = i, 0 / 0
+    end
+    helper.write_file(folder .. "/x", ffi.string(numbers, 8 * n))
+    source.map = require("fsam.base.file").map(folder .. "/x")
+    local function view(shape, stride, offset, elements, extent)
+      return entries.new(source, "t", { storage = { start = 0 }, dtype = "F32", width = 4,
+        offset = offset, shape = shape, stride = stride, elements = elements, extent = extent })
+    end
+    local both = view({ n, 2 }, { 1, n }, 0, 2 * n, 2 * n)
+    local even = view({ n / 2 }, { 2 }, 0, n / 2, n - 1)
+    local rows = view({ 2, n - 1 }, { n, 1 }, 1, 2 * n - 2, 2 * n - 1)
+    assert.same({ n, 0, n - 1 }, { both:not_finite(), even:not_finite(), rows:not_finite() })
+    local floats = ffi.new("float[?]", 2 * n)
+    even:read_f32(floats, n / 2)
+    assert.same({ 0, 2, n - 2 }, { floats[0], floats[1], floats[n / 2 - 1] })
+    rows:read_f32(floats, 2 * n - 2)
+    assert.same({ 1, n - 1 }, { floats[0], floats[n - 2] })
+    local written, seen = 0, {}
+    rows:each_block(function(block, bytes)
+      seen[#seen + 1] = ffi.cast("float *", block)[0]
+      written = written + bytes
+    end)
+    assert.equal(rows.bytes, written)
+    assert.equal(1, seen[1])
+    local device = devices.open("cpu")
+    local tensor = Tensor.new(devices.arena(device, "spec"), "f32", { n / 2 }, "t")
+    assert.equal(0, even:read_tensor(tensor))
+    assert.equal(n - 2, tensor:read()[n / 2])
+    helper.remove_dir(folder)
   end)
 
   it("executes nothing", function()

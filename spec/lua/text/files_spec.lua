@@ -273,7 +273,8 @@ describe("a tokenizer", function()
     local empty = folder_of({})
     assert.are.equal(empty .. ": no tokenizer in this folder (looked for tokenizer.json, "
       .. "vocab.txt, vocab.json with "
-      .. "merges.txt, dict.txt with encoder.json and vocab.bpe)", message_of(text.load, empty))
+      .. "merges.txt, dict.txt with encoder.json and vocab.bpe); --tokenizer takes one from "
+      .. "another folder", message_of(text.load, empty))
     local folder = folder_of({ ["vocab.txt"] = "[PAD]\n[UNK]\n[CLS]\nthe\n" })
     assert.are.equal(folder .. "/vocab.txt: the vocabulary has no \"[SEP]\"",
       message_of(text.load, folder))
