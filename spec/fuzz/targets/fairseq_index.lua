@@ -12,7 +12,8 @@ local function u64(...)
 end
 
 -- Three items of 3, 2 and 1 numbers: an index of 16-bit ones in each form, and the numbers.
-local MMAP = "MMIDIDX\0\0" .. u64(1) .. "\8" .. u64(3) .. "\3\0\0\0\2\0\0\0\1\0\0\0" .. u64(0, 6, 10)
+local MMAP = "MMIDIDX\0\0" .. u64(1) .. "\8" .. u64(3) .. "\3\0\0\0\2\0\0\0\1\0\0\0"
+  .. u64(0, 6, 10)
 local CACHED = "TNTIDX\0\0" .. u64(1, 8, 2, 3, 3) .. u64(0, 1, 2, 3) .. u64(0, 3, 5, 6)
   .. u64(3, 2, 1)
 local NUMBERS = "\5\0\6\0\2\0\7\0\2\0\2\0"
