@@ -182,11 +182,12 @@ function M.new(t)
   return self
 end
 
--- The samples of a list of indices.
+-- The samples of a list of indices. Those whose ids lie in a file are read here, once a batch.
 local function pick(samples, indices)
   local list = {}
   for i, index in ipairs(indices) do
-    list[i] = samples[index]
+    local sample = samples[index]
+    list[i] = sample.place and { ids = sample.ids, label = sample.label } or sample
   end
   return list
 end

@@ -291,7 +291,8 @@ function M.spec(recipe)
   return {
     name = recipe.name, usage = recipe.usage, summary = recipe.summary,
     flags = collect(task.metrics), in_use = owned.in_use, task = task,
-    positional = { name = "data", metavar = "DATA", help = task.data },
+    positional = { name = "data", metavar = "DATA",
+      help = task.data .. (task.files and "; or fairseq's binarised folder" or "") },
     profiles = recipe.profiles,
     check = function(o)
       check(task.metrics, o)

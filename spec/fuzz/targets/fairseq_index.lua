@@ -36,7 +36,7 @@ return {
       if read + set:length(i) > MOST then
         break
       end
-      local list = set:append({}, i)
+      local list = set:copy({}, 1, i)
       assert(#list == set:length(i), "another length than the index says")
       for _, id in ipairs(list) do
         assert(id >= 0 and id < 50265 and id % 1 == 0, "no id")

@@ -65,7 +65,7 @@ end
 local function lists_of(set)
   local lists = {}
   for i = 1, set.count do
-    lists[i] = set:append({}, i)
+    lists[i] = set:copy({}, 1, i)
     assert.equal(#lists[i], set:length(i))
   end
   return lists
@@ -320,7 +320,8 @@ describe("a binarised folder", function()
       { "cola", "input0/dict.txt", nil, "dict.txt" },
       { "cola", "input0/valid.idx", nil, "cola-bin/input0/valid.idx does not exist; CoLA needs" },
       { "cola", "input0/valid.bin", nil, "valid.bin" },
-      { "cola", "label/dict.txt", nil, "dict.txt" },
+      { "cola", "label/dict.txt", nil, "cola-bin/label/dict.txt does not exist; it has the labels "
+        .. "of CoLA: 0, 1" },
       { "cola", "label/dict.txt", "1 5\n2 3\n", 'cola-bin/label/dict.txt has the label "2", '
         .. "expected 0 or 1" },
       { "cola", "label/dict.txt", "1 5\n", "cola-bin/label/train.bin, item 1: it is no label of "

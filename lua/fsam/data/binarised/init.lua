@@ -17,6 +17,7 @@ local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local items = require("fsam.data.binarised.items")
 local labels = require("fsam.data.binarised.labels")
+local new_table = require("table.new")
 local schema = require("fsam.base.schema")
 
 local M = {}
@@ -46,10 +47,14 @@ end
 
 -- The ids of a sample: <s> A </s>, or <s> A </s> </s> B </s>; the files have each text's </s>.
 local function ids_of(split, i)
-  local ids = split[1]:append({ BOS }, i)
-  if split[2] then
-    ids[#ids + 1] = EOS
-    split[2]:append(ids, i)
+  local first, second = split[1], split[2]
+  local length = first:length(i)
+  local ids = new_table(length + (second and second:length(i) or 0) + 2, 0)
+  ids[1] = BOS
+  first:copy(ids, 2, i)
+  if second then
+    ids[length + 2] = EOS
+    second:copy(ids, length + 3, i)
   end
   return ids
 end

@@ -4,7 +4,7 @@
 --     local items = items.open("CoLA-bin/input0/train")
 --     items.count               how many there are
 --     items:length(i)           numbers of item i, from 1
---     items:append(list, i)     puts these numbers behind the list's last
+--     items:copy(list, 1, i)    puts these numbers into a list, from its first place on
 --
 -- Owns: both forms of the index ("mmap" and, older, "cached"), and the proof that what it says fits
 -- the two files. Both stay mapped, so a large set takes no memory of Lua's. Leaves to others: what
@@ -201,15 +201,15 @@ function Items:length(i)
   return tonumber(self.lengths[i - 1])
 end
 
---- Puts an item's numbers behind the last of a list.
+--- Puts an item's numbers into a list.
 -- @tparam table list
--- @tparam integer i from 1
+-- @tparam integer at the place of the first, from 1
+-- @tparam integer i the item, from 1
 -- @treturn table the same list
-function Items:append(list, i)
-  local numbers, shift, n = self.numbers, self.shift, #list
-  local from, length = self.first[i - 1], tonumber(self.lengths[i - 1])
-  for k = 0, length - 1 do
-    list[n + k + 1] = tonumber(numbers[from + k]) - shift
+function Items:copy(list, at, i)
+  local numbers, shift = self.numbers + self.first[i - 1], self.shift
+  for k = 0, self.lengths[i - 1] - 1 do
+    list[at + k] = tonumber(numbers[k]) - shift
   end
   return list
 end

@@ -53,8 +53,12 @@ function M.row(row, folder)
   if not row.labels then
     return row
   end
-  local own = row.words or row.labels
-  local words, rest = ordered(dictionaries.read(folder .. "/label/dict.txt"), own)
+  local own, path = row.words or row.labels, folder .. "/label/dict.txt"
+  if not file.kind(path) then
+    errors.raise("%s does not exist; it has the labels of %s: %s", path, row.title,
+      table.concat(own, ", "))
+  end
+  local words, rest = ordered(dictionaries.read(path), own)
   local copy, names = {}, {}
   for key, value in pairs(row) do
     copy[key] = value
@@ -83,7 +87,7 @@ local function classes(row, folder, prefix)
     line[1], line[2] = nil, nil
     local length = set:length(i)
     if length == 1 or length == 2 then
-      set:append(line, i)
+      set:copy(line, 1, i)
     end
     local class = line[1] and line[1] - SPECIAL
     if not class or length == 2 and line[2] ~= EOS or class < 0 or class >= row.in_training then
