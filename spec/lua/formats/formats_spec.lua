@@ -114,6 +114,35 @@ describe("formats.open", function()
     end, folder .. "/none does not exist; give " .. formats.KINDS)
   end)
 
+  it("opens a folder of fairseq's as its model, its best checkpoint, or its last", function()
+    local bytes = helper.read_file("spec/golden/pytorch/fairseq_old.pt")
+    for _, name in ipairs({ "checkpoint_last.pt", "checkpoint_best.pt", "model.pt" }) do
+      helper.write_file(folder .. "/" .. name, bytes)
+      local source = formats.open(folder .. "/")
+      assert.equal(folder .. "/" .. name, source.path)
+      assert.equal("roberta", source.config.model_type)
+      assert.is_true(formats.exists(folder))
+      source.tensors:close()
+    end
+    helper.write_file(folder .. "/dict.txt", "a 1\n")
+    assert.same({ dictionary = folder .. "/dict.txt" }, formats.vocabulary(folder).files)
+    write(folder) -- a Hugging Face folder, whatever else is in it
+    assert.equal(folder .. "/model.safetensors", formats.open(folder).path)
+  end)
+
+  it("copies a tokenizer's files, and leaves what is there", function()
+    write(folder)
+    helper.write_file(folder .. "/vocab.txt", "a")
+    helper.write_file(folder .. "/tokenizer_config.json", "{}")
+    local to = helper.temp_dir()
+    helper.write_file(to .. "/vocab.txt", "mine")
+    assert.equal(1, formats.copy_vocabulary(formats.vocabulary(folder), to .. "/"))
+    assert.equal("mine", helper.read_file(to .. "/vocab.txt"))
+    assert.equal("{}", helper.read_file(to .. "/tokenizer_config.json"))
+    assert.is_nil(helper.read_file(to .. "/config.json"))
+    helper.remove_dir(to)
+  end)
+
   it("says of other programs' files what they are", function()
     for name, program in pairs({ ["model.h5"] = "TensorFlow", ["flax.msgpack"] = "Flax",
       ["a.gguf"] = "llama.cpp", ["a.onnx"] = "ONNX", ["a.ckpt"] = "PyTorch or TensorFlow" }) do

@@ -18,7 +18,7 @@ local ffi = C.ffi
 local M = {}
 
 --- Most operations of one pickle. A checkpoint of a thousand tensors has about forty thousand.
-M.MAX_STEPS = 2 ^ 21
+M.MAX_STEPS = 2 ^ 20
 --- Longest pickle in bytes; the weights are not part of it.
 M.MAX_BYTES = 2 ^ 27
 
