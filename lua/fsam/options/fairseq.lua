@@ -9,7 +9,7 @@
 --   idle      nothing here corresponds to it, and results do not depend on it: it is listed once
 --   as        it is put as other words of ours
 --   refused   it asks for what is not done; the text is the error without its subject, the flag
--- `only` and the text may be functions of the recipe's task: { title, labels (nil: scores) }.
+-- `only` and the text may be functions of the recipe's task: { title, labels or scores, also }.
 local M = {}
 
 -- Rows. `value`: the flag takes one.
@@ -46,7 +46,9 @@ M.FLAGS = {
   ["--init-token"] = same({ "0" }),
   ["--separator-token"] = same({ "2" }),
   ["--num-classes"] = same(function(task)
-    return task and { tostring(task.labels and #task.labels or 1) }
+    if task and (task.labels or task.scores) then -- of one's own data the labels are read later
+      return { tostring(task.labels and #task.labels or 1) }
+    end
   end),
   ["--regression-target"] = { kind = "same", value = false, text = function(task)
     return task and task.labels
@@ -58,7 +60,9 @@ M.FLAGS = {
   ["--data"] = refused_value("is not needed: the folder is the first argument"),
   ["--shorten-data-split-list"] = same({ "" }),
   ["--train-subset"] = same({ "train" }),
-  ["--valid-subset"] = same({ "valid" }),
+  ["--valid-subset"] = same(function(task)
+    return task and task.also and { "valid", "valid,valid1" } or { "valid" }
+  end),
   ["--gen-subset"] = IDLE_VALUE,
   ["--combine-valid-subsets"] = refused(EVERY),
   ["--combine-val"] = refused(EVERY),

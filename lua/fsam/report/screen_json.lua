@@ -16,6 +16,7 @@
 -- Source: fairseq's progress_bar.py, meters.py, trainer.py, train.py and sentence_prediction.py.
 
 local json = require("fsam.base.json")
+local registry = require("fsam.base.registry")
 local running_sums = require("fsam.report.running_sums")
 
 local M = {}
@@ -40,10 +41,13 @@ local function prefixed(prefix, names)
   return order
 end
 
-local METRICS = { "accuracy", "mcc", "f1", "pearson", "spearman" }
 local INNER, TRAIN = prefixed("", SHARED), prefixed("train_", SHARED)
-local VALID = prefixed("valid_", { "loss", "nll_loss", "accuracy", "mcc", "f1", "pearson",
-  "spearman", "wps", "wpb", "bsz", "num_updates" })
+
+-- The fields of a validation, of the development set or of a further one.
+local function judged(set)
+  return prefixed(set .. "_", { "loss", "nll_loss", "accuracy", "mcc", "f1", "f1_macro",
+    "f1_micro", "acc_and_f1", "pearson", "spearman", "corr", "wps", "wpb", "bsz", "num_updates" })
+end
 
 --- @tparam table o out, interval, clip_norm, clock
 function M.new(o)
@@ -150,25 +154,30 @@ function Screen:begin_validation()
   self:put(CLI, 'begin validation on "valid" subset')
 end
 
-function Screen:validated(r)
-  local order = { unpack(VALID) }
-  local valid = {
-    epoch = r.epoch, valid_loss = metric_text("loss", r.values.loss),
-    valid_nll_loss = text(in_bits(r.values.loss) * r.dev_samples / r.dev_tokens, 3),
-    valid_wps = text(r.dev_tokens / r.valid_seconds, 1),
-    valid_wpb = text(r.dev_tokens / r.dev_batches, 1),
-    valid_bsz = text(r.dev_samples / r.dev_batches, 1),
-    valid_num_updates = text(r.step),
-  }
-  for _, name in ipairs(METRICS) do
-    valid["valid_" .. name] = metric_text(name, r.values[name])
+-- What a set's validation found, as fields.
+local function scores(set, r, values)
+  local fields = { epoch = r.epoch, [set .. "_num_updates"] = text(r.step) }
+  for name, value in pairs(values) do
+    fields[set .. "_" .. name] = metric_text(name, value)
   end
+  return fields
+end
+
+function Screen:validated(r)
+  local order, valid = judged("valid"), scores("valid", r, r.values)
+  valid.valid_nll_loss = text(in_bits(r.values.loss) * r.dev_samples / r.dev_tokens, 3)
+  valid.valid_wps = text(r.dev_tokens / r.valid_seconds, 1)
+  valid.valid_wpb = text(r.dev_tokens / r.dev_batches, 1)
+  valid.valid_bsz = text(r.dev_samples / r.dev_batches, 1)
   if r.validated_before and r.best_value then
     local name = "valid_best_" .. r.best_metric
     valid[name] = metric_text(r.best_metric, r.best_value)
     order[#order + 1] = name
   end
   self:put_fields("valid", valid, order)
+  for _, set in ipairs(registry.sorted(r.also or {})) do
+    self:put_fields(set, scores(set, r, r.also[set]), judged(set))
+  end
 end
 
 function Screen:epoch(r)

@@ -134,7 +134,8 @@ end
 function M.link(path, from)
   return (pcall(folder.replace, path, function(new)
     for _, entry in ipairs(file.entries(from)) do
-      if entry ~= "trainer.json" and not lfs.link(from .. "/" .. entry, new .. "/" .. entry) then
+      if not entry:find("^trainer%.json") -- it comes last, by itself
+          and not lfs.link(from .. "/" .. entry, new .. "/" .. entry) then
         errors.raise("no hard link")
       end
     end
@@ -142,20 +143,19 @@ function M.link(path, from)
   end))
 end
 
---- Removes a checkpoint.
+--- Removes a checkpoint that a run wrote.
 -- @tparam string path
 -- @tparam integer step of the run when it was written
 -- @treturn boolean true when it is gone; false when something else stands there, which stays
-function M.remove(path, step)
-  if not lfs.symlinkattributes(path, "mode") then
-    return true
+function M.discard(path, step)
+  if folder.resolve(path) == path then
+    local ok, trainer = pcall(M.trainer, path)
+    if not ok or trainer.step ~= step then
+      return false
+    end
   end
-  local complete = folder.resolve(path) == path
-  local ok, trainer = pcall(M.trainer, path)
-  if complete and not (ok and trainer.step == step) then
-    return false
-  end
-  return (pcall(folder.remove, path))
+  pcall(folder.remove, path)
+  return lfs.symlinkattributes(path, "mode") == nil
 end
 
 --- The complete checkpoint to continue from for NAME, also after a crash while saving.

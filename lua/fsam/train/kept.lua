@@ -114,15 +114,23 @@ function M.add(list, entry)
   list[#list + 1] = entry
 end
 
---- Takes entries without a folder from the list: a kill between listing and writing leaves them.
+--- Goes through the list of a run that goes on: ends saves that were interrupted, and takes out
+-- entries without a folder, as a kill between listing and writing leaves them.
 -- @tparam table list
 -- @tparam table run path(name)
-function M.forget_missing(list, run)
+-- @tparam integer step of the run
+-- @treturn {table,…} entries of this very step that were taken out, which can still be saved
+function M.recover(list, run, step)
+  local missing = {}
   for i = #list, 1, -1 do
-    if not lfs.symlinkattributes(run:path(list[i].name), "mode") then
-      table.remove(list, i)
+    local path = run:path(list[i].name)
+    pcall(checkpoint.finish, path)
+    if not lfs.symlinkattributes(path, "mode") then
+      local entry = table.remove(list, i)
+      missing[#missing + 1] = entry.step == step and entry or nil
     end
   end
+  return missing
 end
 
 -- Does --keep-interval-updates-pattern exempt it?
@@ -146,7 +154,7 @@ function M.prune(o, list, run)
         -- A run that goes on without the flag keeps what it has.
         if count > most and most > 0 then
           gone[entry] = true
-          if not checkpoint.remove(run:path(entry.name), entry.step) then
+          if not checkpoint.discard(run:path(entry.name), entry.step) then
             stuck[#stuck + 1] = run:path(entry.name)
           end
         end

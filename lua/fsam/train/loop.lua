@@ -1,10 +1,10 @@
 --- The training loop: epochs over frozen batches, validation, the best and last checkpoint.
 --
 -- Owns: when things happen: updates, validations, saves, the end. Leaves to others: what an update
--- does (fsam.step), what a batch is (fsam.data.task), what a checkpoint holds (checkpoint.lua), how
--- events look (fsam.report). It notices Ctrl-C, and the signals that mean the same
--- (engine/host/interrupt.c), between updates, and catches them until the run has written all it
--- leaves.
+-- does (fsam.step), what a batch is (fsam.data.task), which checkpoints a save writes (saver.lua),
+-- what one holds (checkpoint.lua), how events look (fsam.report). It notices Ctrl-C, and the
+-- signals that mean the same (engine/host/interrupt.c), between updates, and catches them until the
+-- run has written all it leaves.
 
 local C = require("fsam.C")
 local checkpoint = require("fsam.train.checkpoint")
@@ -14,6 +14,7 @@ local kept = require("fsam.train.kept")
 local metrics = require("fsam.data.metrics")
 local progress = require("fsam.train.progress")
 local results = require("fsam.train.results")
+local saver = require("fsam.train.saver")
 local schedule = require("fsam.train.schedule")
 local tuning = require("fsam.train.tuning")
 
@@ -76,65 +77,6 @@ function Loop:interrupted()
   return self.was_interrupted
 end
 
--- Says what was saved where.
-function Loop:report_saved(path, started)
-  local p = self.progress
-  local at = p.last and p.last.values[self.options.best_checkpoint_metric]
-  -- The epoch of its last update: at an epoch's end the next one has no update yet.
-  local epoch = p.done == 0 and p.epochs_done > 0 and p.epochs_done or p.epoch
-  self.report:saved({ path = path, epoch = epoch, step = p.step, score = at,
-    metric = self.options.best_checkpoint_metric, seconds = clock() - started })
-end
-
-function Loop:save(name)
-  if not self.run.folder then
-    return
-  end
-  local path, started = self.run:path(name), clock()
-  checkpoint.save_run(path, self)
-  tuning.keep(self)
-  self:report_saved(path, started)
-end
-
--- Saves a numbered checkpoint, given its entry or nil; `same` is the name of a checkpoint that was
--- just saved and has the same content, or nil.
-function Loop:save_numbered(entry, same)
-  if entry and self.run.folder then
-    local path, started = self.run:path(entry.name), clock()
-    if not (same and checkpoint.link(path, self.run:path(same))) then
-      checkpoint.save_run(path, self)
-    end
-    self:report_saved(path, started)
-  end
-end
-
--- Lists a numbered checkpoint that is about to be saved. It is listed first, so that no kill leaves
--- one that the run does not know.
-function Loop:list(entry)
-  if entry and self.run.folder then
-    kept.add(self.progress.kept, entry)
-  end
-end
-
-function Loop:prune()
-  if self.run.folder then
-    for _, path in ipairs(kept.prune(self.options, self.progress.kept, self.run)) do
-      self.report:warn(path .. " stays: it is not the checkpoint that this run wrote there")
-    end
-  end
-end
-
--- Saves the run, and a numbered checkpoint, if there is an entry for one.
-function Loop:save_all(entry)
-  local last = not self.options.no_last_checkpoints and "checkpoint_last" or nil
-  self:list(entry)
-  if last then
-    self:save(last)
-  end
-  self:save_numbered(entry, last)
-  self:prune()
-end
-
 -- What reports get about the end of an epoch, or a validation within it.
 function Loop:standing(result, seconds, is_best)
   local p, metric = self.progress, self.options.best_checkpoint_metric
@@ -145,6 +87,7 @@ function Loop:standing(result, seconds, is_best)
   }
   if result then
     r.values, r.groups, r.is_best, r.valid_seconds = result.values, result.groups, is_best, seconds
+    r.also = result.also -- further sets that were judged, by name
     r.dev_samples, r.dev_tokens = #self.task.dev, result.tokens
     r.dev_batches = #self.task.dev_batches
   end
@@ -177,11 +120,11 @@ function Loop:validate(ends)
   else
     self.report:validated(standing)
   end
-  self:list(entry)
+  self.saver:list(entry)
   if is_best then
-    self:save("checkpoint_best")
+    self.saver:save("checkpoint_best")
   end
-  self:save_numbered(entry, is_best and "checkpoint_best")
+  self.saver:save_numbered(entry, is_best and "checkpoint_best")
   return true
 end
 
@@ -212,7 +155,7 @@ function Loop:pause()
     return false
   end
   if saves then
-    self:save_all(kept.of_update(o, p.epoch, p.step))
+    self.saver:save_all(kept.of_update(o, p.epoch, p.step))
   end
   return true
 end
@@ -260,7 +203,7 @@ function Loop:save_epoch(before)
   local ended = p.epochs_done > before and p.epochs_done
   local on_time = ended and ended % o.save_interval == 0
   if on_time or every(p, o.save_interval_updates) or self.was_interrupted or p:finished(o) then
-    self:save_all(on_time and kept.of_epoch(o, ended, p.step) or nil)
+    self.saver:save_all(on_time and kept.of_epoch(o, ended, p.step) or nil)
   end
 end
 
@@ -311,7 +254,10 @@ local function begin(self)
   self.task:check_same(saved.trainer, run.folder)
   checkpoint.check_position(saved.path, p, #self.task:steps(p.epoch))
   checkpoint.restore_run(saved.path, saved.trainer, self)
-  kept.forget_missing(p.kept, run)
+  for _, entry in ipairs(run.folder and kept.recover(p.kept, run, p.step) or {}) do
+    self.saver:list(entry)
+    self.saver:save_numbered(entry, saved.name)
+  end
   p.out_of_time = self.options.stop_time_hours > 0 and p:hours() > self.options.stop_time_hours
   p.rate_is_low = p.done == 0 and p.step > 0
     and self.schedule:rate(p.step) <= self.options.stop_min_lr
@@ -353,6 +299,7 @@ function M.run(t)
     plan = progress.plan(o, t.task, saved and saved.plan),
     session = 0, session_seconds = 0, was_interrupted = false, ranks = t.ranks,
   }, Loop)
+  self.saver = saver.new(self)
   self.schedule = schedule_of(self, saved)
   begin(self)
   C.lib.fsam_interrupt_catch(1)

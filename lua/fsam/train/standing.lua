@@ -44,7 +44,7 @@ local TRAINER = schema.record({
   plan = schema.record({ updates = schema.number(0), total = schema.number(0),
     warmup = schema.optional(schema.number(0)) }),
   optimizer = schema.record({ applied = count }), -- the rest is its parts' own
-  schedule = schema.optional(amounts),
+  schedule = schema.optional(schema.map(number)),
   options = schema.map(text),
   origin = schema.optional(schema.map(text)),
   data = schema.record({ name = some_text, train = count, dev = count, fingerprint = text }),

@@ -4,6 +4,7 @@
 local file = require("fsam.base.file")
 local helper = require("spec.helper")
 local json = require("fsam.base.json")
+local lfs = require("lfs")
 local words = require("spec.lua.train.words")
 
 local folder, run
@@ -137,6 +138,27 @@ describe("checkpoints", function()
     end
   end)
 
+  it("are links where the file system has them, and else copies", function()
+    local function inode(name)
+      return lfs.attributes(run .. "/" .. name .. "/model.safetensors", "ino")
+    end
+    go("--keep-last-epochs", "1", "--max-epoch", "1")
+    assert.equal(inode("checkpoint_last"), inode("checkpoint1"))
+    local bytes = helper.read_file(run .. "/checkpoint1/state.safetensors")
+    helper.remove_dir(run)
+    local link = lfs.link
+    finally(function()
+      lfs.link = link
+    end)
+    lfs.link = function()
+      return nil, "Operation not permitted"
+    end
+    go("--keep-last-epochs", "1", "--max-epoch", "1")
+    assert.same({ "checkpoint1" }, kept())
+    assert.is_true(inode("checkpoint_last") ~= inode("checkpoint1"))
+    assert.equal(bytes, helper.read_file(run .. "/checkpoint1/state.safetensors"))
+  end)
+
   it("are the same after a kill as without one", function()
     local flags = { "--keep-last-epochs", "2", "--keep-interval-updates", "2",
       "--save-interval-updates", "3", "--keep-best-checkpoints", "2", "--save-dir" }
@@ -155,6 +177,23 @@ describe("checkpoints", function()
       assert.same(expected, kept())
       words.same_bytes(whole, run)
     end
+  end)
+
+  it("that a kill left listed but not written are written by the next start", function()
+    go("--keep-last-epochs", "-1", "--max-epoch", "2")
+    helper.remove_dir(run .. "/checkpoint2")
+    -- An interrupted save, and an older checkpoint that is gone for good.
+    file.make_folder(run .. "/checkpoint2.new")
+    file.write(run .. "/checkpoint2.new/trainer.json.part", "")
+    helper.remove_dir(run .. "/checkpoint1")
+    go("--keep-last-epochs", "-1", "--max-epoch", "3")
+    assert.same({ "checkpoint2", "checkpoint3" }, kept())
+    assert.equal(16, trainer("checkpoint2").step)
+    local listed = {}
+    for _, entry in ipairs(trainer("checkpoint_last").progress.kept) do
+      listed[#listed + 1] = entry.name
+    end
+    assert.same({ "checkpoint2", "checkpoint3" }, listed)
   end)
 
   it("that the run did not write are never removed", function()
