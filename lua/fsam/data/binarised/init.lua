@@ -27,11 +27,17 @@ local BOS, EOS = 0, 2
 -- fairseq's names of the splits of most tasks; a row's file may say another (`binarised`).
 local PREFIXES = { train = "train", dev = "valid", test = "test" }
 
---- Is this such a folder?
+--- Is this such a folder? Then its input0 has an index.
 -- @tparam string path
 -- @treturn boolean
 function M.recognises(path)
-  return file.kind(path) == "directory" and file.kind(file.bare(path) .. "/input0") == "directory"
+  local texts = file.bare(path) .. "/input0"
+  for _, name in ipairs(file.kind(texts) == "directory" and file.entries(texts) or {}) do
+    if name:find("%.idx$") then
+      return true
+    end
+  end
+  return false
 end
 
 --- What a split's files are called.
