@@ -108,7 +108,7 @@ end
 
 -- input0 and input1: the pieces of each text.
 local function write_texts(t, splits)
-  for k, field in ipairs({ "text", t.row.pair and "pair" or nil }) do
+  for k, field in ipairs({ "text", splits[1].samples[1].pair and "pair" or nil }) do
     local part = new_part(t, "input" .. k - 1, t.dictionary)
     for _, split in ipairs(splits) do
       write_split(part, split.prefix, split.samples, function(sample)

@@ -7,7 +7,6 @@ local helper = require("spec.helper")
 local items = require("fsam.data.binarised.items")
 local json = require("fsam.base.json")
 local lfs = require("lfs")
-local order = require("fsam.data.order")
 local preprocess = require("fsam.data.preprocess")
 local task = require("fsam.data.task")
 local tasks = require("fsam.data.tasks")
@@ -253,6 +252,13 @@ describe("a binarised folder", function()
     assert.equal(2, #corpus.split(mnli, folder .. "/mnli-bin", "mismatched").samples)
     assert.equal(2, #corpus.split(mnli, folder .. "/mnli-bin", "test_mismatched").samples)
     assert.is_nil(corpus.split(mnli, folder .. "/mnli-bin", "test").samples[1].label)
+    local judged = { also = { "mismatched", "diagnostic" } }
+    for key, value in pairs(mnli) do
+      judged[key] = judged[key] or value
+    end
+    local also = corpus.open(judged, folder .. "/mnli-bin").also
+    assert.equal(2, #also.mismatched.samples)
+    assert.is_nil(also.diagnostic)
     assert.equal("MNLI has no diagnostic samples in fairseq's form",
       message_of(corpus.split, mnli, folder .. "/mnli-bin", "diagnostic"))
   end)
@@ -385,29 +391,6 @@ describe("strip", function()
       ["a\226\128\168b"] = "a\226\128\168b", ["\226\128\137\225\154\128x"] = "x",
       ["\239\187\191a"] = "\239\187\191a", ["\225\160\142"] = "\225\160\142" }) do
       assert.equal(expected, preprocess.strip(text_in))
-    end
-  end)
-end)
-
-describe("batch_by_size", function()
-  it("cuts as fairseq's does", function()
-    local cases = json.decode(helper.read_file("spec/golden/batch_order.json"), "batch_order.json")
-    for _, case in ipairs(cases) do
-      local lengths, tokens, sentences, multiple, expected = unpack(case)
-      local indices, sizes, at = {}, {}, 0
-      for i = 1, #lengths do
-        indices[i] = i
-      end
-      for i, batch in ipairs(order.batch_by_size(indices, lengths, { multiple = multiple,
-          max_tokens = tokens > 0 and tokens or nil,
-          max_sentences = sentences > 0 and sentences or nil })) do
-        sizes[i] = #batch
-        for _, index in ipairs(batch) do
-          at = at + 1
-          assert.equal(at, index)
-        end
-      end
-      assert.same(expected, sizes)
     end
   end)
 end)

@@ -148,7 +148,8 @@ function M.split(row, folder, split)
   return read_split(labels.row(row, folder), folder, split, dictionary_of(row, folder))
 end
 
---- Reads training and development set.
+--- Reads training and development set, and the further sets that the row judges (`also`) where the
+-- folder has them.
 -- @tparam table row of fsam.data.tasks
 -- @tparam string folder
 -- @treturn table corpus (data/corpus.lua), with row, the task's with its labels in the folder's
@@ -157,7 +158,15 @@ end
 function M.open(row, folder)
   local path = file.bare(folder)
   local own, dictionary = labels.row(row, path), dictionary_of(row, path)
-  return { name = folder, row = own, dictionary = dictionary,
+  local also
+  for _, split in ipairs(row.also or {}) do
+    local prefix = M.prefix(row, split)
+    if prefix and file.kind(("%s/input0/%s.idx"):format(path, prefix)) then
+      also = also or {}
+      also[split] = read_split(own, path, split, dictionary)
+    end
+  end
+  return { name = folder, row = own, dictionary = dictionary, also = also,
     train = read_split(own, path, "train", dictionary),
     dev = read_split(own, path, "dev", dictionary) }
 end

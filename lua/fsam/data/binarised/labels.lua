@@ -99,15 +99,20 @@ local function classes(row, folder, prefix)
   return list
 end
 
--- The scores of label/PREFIX.label, a line each.
-local function scores(folder, prefix)
+-- The scores of label/PREFIX.label, a line each: from 0 to 1 where the task's have a range.
+local function scores(row, folder, prefix)
   local path = ("%s/label/%s.label"):format(folder, prefix)
+  local min, max = 0, 1
+  if not row.scores.min then
+    min, max = -1.7e308, 1.7e308
+  end
   local list = {}
   for line in (file.read(path):gsub("([^\n])$", "%1\n")):gmatch("([^\n]*)\n") do
     local score = tonumber(line:match("^%s*([%d.eE+-]+)%s*$"))
-    if not (score and score >= 0 and score <= 1) then
-      errors.raise("%s, line %d: got the score %s, expected a number from 0 to 1 (fairseq's "
-        .. "preparation divides STS-B's by 5)", path, #list + 1, schema.show(line))
+    if not (score and score >= min and score <= max) then
+      errors.raise("%s, line %d: got the score %s, expected a number%s", path, #list + 1,
+        schema.show(line), max == 1 and " from 0 to 1 (fairseq's preparation divides STS-B's by 5)"
+        or "")
     end
     list[#list + 1] = score
   end
@@ -125,7 +130,7 @@ function M.read(row, folder, prefix)
   if not file.kind(path) then
     return nil
   end
-  return row.labels and classes(row, folder, prefix) or scores(folder, prefix)
+  return row.labels and classes(row, folder, prefix) or scores(row, folder, prefix)
 end
 
 local ROW, FOLDER = arguments.arg("row", arguments.table), arguments.arg("folder", schema.string)
