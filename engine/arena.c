@@ -13,6 +13,7 @@ enum { ALIGNMENT = 256, FIRST_CHUNK = 1 << 20 };
 typedef struct chunk {
   char *base;
   int64_t bytes, used;
+  int64_t touched; /* bytes that blocks ever had: those behind them are as alloc gave them */
 } chunk;
 
 struct fsam_arena {
@@ -65,7 +66,7 @@ void fsam_arena_reset(fsam_arena *a) {
   }
   a->chunk_count = 0;
   char *base = a->device->memory->alloc(a->device, (size_t)total);
-  if (base) a->chunks[a->chunk_count++] = (chunk){base, total, 0};
+  if (base) a->chunks[a->chunk_count++] = (chunk){base, total, 0, 0};
 }
 
 /* The last chunk with room for `bytes`, or a new one; -1 without memory. */
@@ -80,12 +81,13 @@ static int chunk_for(fsam_arena *a, int64_t bytes) {
   char *base = a->device->memory->alloc(a->device, (size_t)want);
   if (!base && want > bytes) base = a->device->memory->alloc(a->device, (size_t)(want = bytes));
   if (!base) return -1;
-  a->chunks[a->chunk_count] = (chunk){base, want, 0};
+  a->chunks[a->chunk_count] = (chunk){base, want, 0, 0};
   return a->chunk_count++;
 }
 
-/* Pushes a block of at least `bytes`; *slot and *serial identify it. NULL without memory. */
-static void *push(fsam_arena *a, int64_t bytes, uint32_t *slot, uint64_t *serial) {
+/* Pushes a block of at least `bytes`; *slot and *serial identify it, *fresh says that no block had
+ * its memory before. NULL without memory. */
+static void *push(fsam_arena *a, int64_t bytes, uint32_t *slot, uint64_t *serial, bool *fresh) {
   int64_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
   if (a->block_count == a->block_capacity) {
     int64_t capacity = a->block_capacity ? 2 * a->block_capacity : 256;
@@ -100,7 +102,9 @@ static void *push(fsam_arena *a, int64_t bytes, uint32_t *slot, uint64_t *serial
   *serial = a->serials[a->block_count] = ++a->serial;
   *slot = (uint32_t)a->block_count++;
   void *p = ch->base + ch->used;
+  *fresh = ch->used >= ch->touched;
   ch->used += rounded;
+  if (ch->used > ch->touched) ch->touched = ch->used;
   a->live += rounded;
   if (a->live > a->peak) a->peak = a->live;
   return p;
@@ -132,13 +136,15 @@ int fsam_tensor_new(fsam_tensor *out, fsam_arena *a, int dtype, int rank, const 
     return fsam__fail(FSAM_EINVAL, "tensor %s: type %d is unknown", name, dtype);
   FSAM_TRY(set_shape(&t, rank, shape, name));
   int64_t bytes = fsam__elements(&t) * fsam__dtype_bytes(dtype);
-  t.data = push(a, bytes ? bytes : 1, &t.slot, &t.serial);
+  bool fresh = false;
+  t.data = push(a, bytes ? bytes : 1, &t.slot, &t.serial, &fresh);
   char left[64];
   if (!t.data)
     return fsam__fail(FSAM_ENOMEM, "%s arena: no memory for %s (%.1f MB; %.1f MB are in use%s)",
                       a->name, t.name, (double)bytes / 1e6, (double)a->live / 1e6,
                       fsam__memory_left(a->device, left));
-  if (zeroed) FSAM_TRY(a->device->memory->zero(a->device, t.data, (size_t)bytes));
+  if (zeroed && !(fresh && a->device->memory->clean))
+    FSAM_TRY(a->device->memory->zero(a->device, t.data, (size_t)bytes));
   *out = t;
   return FSAM_OK;
 }
@@ -153,6 +159,9 @@ int fsam_tensor_check(const fsam_tensor *t) {
 int fsam_tensor_view(fsam_tensor *out, const fsam_tensor *from, int64_t offset, int rank,
                      const int64_t *shape, const char *name) {
   FSAM_TRY(fsam_tensor_check(from));
+  if (from->rank > 1 && from->row_stride * from->shape[0] != fsam__elements(from))
+    return fsam__fail(FSAM_EINVAL, "view %s: %s is a column slice; whole rows are needed", name,
+                      from->name);
   fsam_tensor t = *from;
   t.filled = 0;
   FSAM_TRY(set_shape(&t, rank, shape, name));

@@ -1,9 +1,12 @@
 /* device.c: opening and closing devices. Owns: the CPU device, instruction sets, the slots of
  * vendor libraries. Leaves to others: threads (threads.c); the CUDA half, behind one door,
  * fsam__device_open_cuda (cuda/device_cuda.c), which opens it only when asked for. */
+#define _GNU_SOURCE /* MAP_ANONYMOUS */
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "engine/engine.h"
@@ -68,14 +71,42 @@ double fsam_clock(void) {
 
 /* -- the CPU device ---------------------------------------------------------------------------- */
 
+/* Large blocks are the system's own pages, which are zero without a sweep over them and take no
+ * memory before their first use. The sanitizer watches the ends of malloc's blocks alone. */
+#ifdef __SANITIZE_ADDRESS__
+#define LARGE SIZE_MAX
+#else
+#define LARGE ((size_t)1 << 20)
+#endif
+enum { HEAD = 256 }; /* bytes before a block; they hold the length of its mapping, or 0 */
+
 static void *cpu_alloc(fsam_device *device, size_t bytes) {
   (void)device;
-  return aligned_alloc(256, (bytes + 255) / 256 * 256);
+  if (bytes > PTRDIFF_MAX - 2 * HEAD) return NULL;
+  const size_t whole = HEAD + (bytes + 255) / 256 * 256;
+  const bool mapped = whole >= LARGE;
+  char *base;
+  if (mapped) {
+    base = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED) return NULL;
+  } else {
+    base = aligned_alloc(256, whole);
+    if (!base) return NULL;
+    memset(base, 0, whole);
+  }
+  *(size_t *)base = mapped ? whole : 0;
+  return base + HEAD;
 }
 
 static void cpu_free(fsam_device *device, void *p) {
   (void)device;
-  free(p);
+  if (!p) return;
+  char *base = (char *)p - HEAD;
+  const size_t mapped = *(size_t *)base;
+  if (mapped)
+    munmap(base, mapped);
+  else
+    free(base);
 }
 
 static int cpu_zero(fsam_device *device, void *p, size_t bytes) {
@@ -90,7 +121,8 @@ static int cpu_copy(fsam_device *device, void *to, const void *from, size_t byte
   return FSAM_OK;
 }
 
-static const fsam_memory cpu_memory = {.alloc = cpu_alloc,
+static const fsam_memory cpu_memory = {.clean = true,
+                                       .alloc = cpu_alloc,
                                        .free = cpu_free,
                                        .zero = cpu_zero,
                                        .copy_in = cpu_copy,

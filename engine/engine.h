@@ -48,6 +48,7 @@ typedef struct fsam_kernels {
  * host may use its side of a copy when the call returns: a GPU's copy_in takes the data into a
  * buffer and waits for nothing, its copy_out waits for all that was queued. */
 typedef struct fsam_memory {
+  bool clean; /* memory from alloc is all zero */
   void *(*alloc)(fsam_device *device, size_t bytes); /* NULL when there is none; 64-byte aligned */
   void (*free)(fsam_device *device, void *p);
   int (*zero)(fsam_device *device, void *p, size_t bytes);

@@ -361,6 +361,8 @@ int fsam_file_map(fsam_file **out, const char *path);
 void fsam_file_unmap(fsam_file *file);                /* NULL is fine */
 const uint8_t *fsam_file_data(const fsam_file *file); /* NULL when the file is empty */
 int64_t fsam_file_size(const fsam_file *file);
+/* These bytes leave the memory of the process; the next look at them maps them again. */
+void fsam_file_forget(const fsam_file *file, int64_t offset, int64_t bytes);
 /* Copies `bytes` bytes from `offset` on; FSAM_EINVAL where they are not all in the file. */
 int fsam_file_read(void *out, const fsam_file *file, int64_t offset, int64_t bytes);
 /* Likewise `count` little-endian numbers of type "F32", "F16", "BF16" or "F64", as f32. */

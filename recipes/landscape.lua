@@ -19,9 +19,10 @@ local options = fsam.options.parse(arg, landscape.flags.spec({
 fsam.device.threads(options.threads)
 local model = fsam.load(options.checkpoint, { device = options.device, seed = options.seed })
 local row = fsam.data.tasks.get("cola")
+local corpus = fsam.data.corpus.open(row, options.data)
 local task = fsam.task.new({
-  row = row, corpus = fsam.data.corpus.open(row, options.data), tokenizer = model.tokenizer,
-  model = model, options = options,
+  row = corpus.row or row, corpus = corpus, tokenizer = model.tokenizer, model = model,
+  options = options,
 })
 local batches, count = task:first(options.split, options.samples)
 local view = landscape.new({ model = model, pass = model.pass, batches = batches,

@@ -77,6 +77,13 @@ const uint8_t *fsam_file_data(const fsam_file *file) { return file->data; }
 
 int64_t fsam_file_size(const fsam_file *file) { return file->size; }
 
+/* Whole pages, outwards: their neighbours are as easily had again. */
+void fsam_file_forget(const fsam_file *file, int64_t offset, int64_t bytes) {
+  if (!file->data || offset < 0 || bytes <= 0 || bytes > file->size - offset) return;
+  const int64_t page = sysconf(_SC_PAGESIZE), from = offset / page * page;
+  madvise(file->data + from, (size_t)(offset + bytes - from), MADV_DONTNEED);
+}
+
 /* Are `count` elements of `width` bytes from `offset` inside the file? */
 static int check_range(const fsam_file *file, int64_t offset, int64_t count, int64_t width) {
   if (offset >= 0 && count >= 0 && offset <= file->size && count <= (file->size - offset) / width)

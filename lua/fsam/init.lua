@@ -5,7 +5,8 @@
 -- Owns: the public name of each module, and loading it at first use, so that starting costs
 -- milliseconds. `fsam.NAME` is nil for a name that is not listed.
 local MODULES = {
-  compare = "compare", data = "data", device = "base.device", errors = "errors",
+  compare = "compare", convert = "formats.convert",
+  data = "data", device = "base.device", errors = "errors",
   formats = "formats", json = "base.json", landscape = "landscape", load = "models.predictor",
   mask = "mask", metrics = "data.metrics", models = "models", ops = "pass.ops", optim = "optim",
   options = "options", params = "vector.params", pass = "pass", predict = "predict",

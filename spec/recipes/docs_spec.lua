@@ -287,8 +287,10 @@ describe("the guides", function()
     add(fsam.train.flags.spec({ name = "", usage = "", summary = "", task = "cola" }).flags)
     add(fsam.landscape.flags.spec({ name = "", usage = "", summary = "" }).flags)
     add(fsam.predict.flags.spec({ name = "", usage = "", summary = "" }).flags)
-    for name in helper.read_file("lua/fsam/compare/flags.lua"):gmatch('{ name = "([%w_]+)"') do
-      add({ { name = name } })
+    for _, path in ipairs({ "lua/fsam/compare/flags.lua", "recipes/preprocess.lua" }) do
+      for name in helper.read_file(path):gmatch('{ name = "([%w_]+)"') do
+        add({ { name = name } })
+      end
     end
     local wrong, names = {}, 0
     local function check(page, flag)

@@ -8,11 +8,14 @@
 -- labels, path, lines }: labels are the names of the classes, or nil; path is its file and lines
 -- the samples' places in it, or nil. A sample is { text, pair, label, group }: pair is the second
 -- text or nil; label is a class from 0, or a regression's number from 0 to 1; group is nil, or a
--- kind of sample whose accuracy is reported by itself.
+-- kind of sample whose accuracy is reported by itself. A folder of fairseq's binarised data gives
+-- samples with ids in place of text and pair, and a corpus with row and dictionary (binarised).
 --
 -- Owns: what the columns of a file mean, by the task's row (tasks.lua), and the messages about
--- wrong ones. Leaves to others: lines and columns (tsv.lua), tokens and batches (task.lua).
+-- wrong ones. Leaves to others: lines and columns (tsv.lua), binarised folders (binarised), tokens
+-- and batches (task.lua).
 local arguments = require("fsam.base.arguments")
+local binarised = require("fsam.data.binarised")
 local errors = require("fsam.errors")
 local files = require("fsam.base.file")
 local schema = require("fsam.base.schema")
@@ -102,11 +105,14 @@ end
 
 --- Reads one split of a folder.
 -- @tparam table row of tasks.lua
--- @tparam string folder
+-- @tparam string folder of the task's own files, or of fairseq's binarised ones
 -- @tparam string split one of the row's files: "train", "dev", "test"
 -- @treturn table dataset; samples of a split without the label's column have no label
 -- @raise one line naming the file (and line) when it is missing, malformed or empty
 function M.split(row, folder, split)
+  if binarised.recognises(folder) then
+    return binarised.split(row, folder, split)
+  end
   check_folder(row, folder)
   local file = row.files[split]
   if not file then
@@ -164,7 +170,9 @@ end
 -- @treturn table corpus
 -- @raise as `split` and `check`; one line when there is neither a folder nor a built-in corpus
 function M.open(row, path)
-  if path then
+  if path and binarised.recognises(path) then
+    return binarised.open(row, path)
+  elseif path then
     return { name = path, train = M.split(row, path, "train"), dev = M.split(row, path, "dev") }
   elseif not row.built_in then
     errors.raise("%s needs its data: give %s", row.title, row.data)

@@ -64,11 +64,12 @@ local function mcc(r)
   return spread == 0 and 0 or (right * s - cross) / math.sqrt(spread)
 end
 
--- Of class 1, as GLUE does for MRPC and QQP.
+-- Of class 1, as GLUE does for MRPC and QQP, or of the class that data with another order says.
 local function f1(r)
   local joint, labels, predictions = confusion(r)
-  local sum = labels[1] + predictions[1]
-  return sum == 0 and 0 or 2 * joint[1][1] / sum
+  local class = r.positive or 1
+  local sum = labels[class] + predictions[class]
+  return sum == 0 and 0 or 2 * joint[class][class] / sum
 end
 
 -- The values times a power of two, the largest then between 1/2 and 1 in size. Nothing is rounded.
@@ -322,7 +323,8 @@ arguments.guard("fsam.metrics", M, {
     arguments.fields({ labels = arguments.table, losses = arguments.optional(arguments.table),
       predictions = arguments.optional(arguments.table),
       scores = arguments.optional(arguments.table),
-      classes = arguments.optional(schema.integer(1)) }) },
+      classes = arguments.optional(schema.integer(1)),
+      positive = arguments.optional(schema.integer(0)) }) },
 })
 
 return M

@@ -53,7 +53,8 @@ end
 --- Cuts an order into batches, greedily. A batch closes before the sample that would bring it above
 -- max_sentences samples, or above max_tokens, counted as samples × longest. With multiple > 1 a
 -- batch has a multiple of that many samples, or fewer than that many; the rest opens the next
--- batch. The last batch may have any number.
+-- batch, and at the end is one by itself. Where the rest and the next sample are too much as well,
+-- the rest is a batch by itself.
 -- @tparam {integer,…} indices sample indices in order
 -- @tparam {integer,…} lengths tokens of every sample, by sample index
 -- @tparam table options max_tokens, max_sentences (nil: no limit), multiple (default 1)
@@ -88,7 +89,7 @@ function M.batch_by_size(indices, lengths, options)
     local with_tail = math.max(longest, tail_longest)
     local count = i - first + 1
     local overflow = count > max_sentences or count * with_tail > max_tokens
-    local fits_multiple = overflow or i == n or count < multiple or count % multiple == 0
+    local fits_multiple = overflow or count < multiple or count % multiple == 0
     if overflow then
       close(ready)
       -- Where the tail with this sample is too much as well, the tail is a batch of its own.
@@ -104,7 +105,10 @@ function M.batch_by_size(indices, lengths, options)
       tail_longest = 0
     end
   end
-  if first <= n then
+  if ready >= first then
+    close(ready)
+  end
+  if first <= n then -- a rest that is no multiple
     close(n)
   end
   return batches

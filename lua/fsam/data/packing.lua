@@ -145,7 +145,8 @@ end
 local optional, whole = arguments.optional, schema.integer(0)
 local IDS = schema.list(whole, 1)
 local SAMPLE = schema.closed({ ids = IDS, token_types = optional(schema.list(whole)),
-  label = optional(schema.number()), group = optional(arguments.any) })
+  place = optional(schema.integer(1)), label = optional(schema.number()),
+  group = optional(arguments.any) })
 local OPTIONS = { pad_id = whole, position_offset = optional(whole),
   token_bucket = optional(schema.integer(1)), sample_bucket = optional(schema.integer(1)),
   first_ordinal = optional(whole), regression = optional(schema.boolean) }

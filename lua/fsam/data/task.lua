@@ -27,12 +27,21 @@ Task.__index = Task
 -- Where a sample comes from, for messages.
 local function place_of(dataset, split, i)
   return dataset.lines and ("%s, line %d"):format(dataset.path, dataset.lines[i])
+    or dataset.path and ("%s, item %d"):format(dataset.path, i)
     or ("%s sample %d"):format(split, i)
 end
 
 -- The first `most` elements of a list, or the list itself when it has no more.
 local function cut(list, most)
   return list and #list > most and { unpack(list, 1, most) } or list
+end
+
+-- A sample's ids and token types: of its text, or those that binarised data has.
+local function ids_of(t, raw)
+  if raw.text then
+    return t.tokenizer:encode(raw.text, raw.pair)
+  end
+  return raw.ids
 end
 
 -- Encodes a split. `longest` is what --shorten-method truncate cuts samples to, as fairseq does,
@@ -42,15 +51,18 @@ local function encode(t, split, longest, most)
   local may_exceed = t.model.vocab_size and t.tokenizer.vocab_size > t.model.vocab_size
   for i = 1, math.min(#dataset.samples, most or math.huge) do
     local raw = dataset.samples[i]
-    local ids, token_types = t.tokenizer:encode(raw.text, raw.pair)
+    local ids, token_types = ids_of(t, raw)
+    local whole = #ids
     if may_exceed then
       fit.check_ids(ids, t.tokenizer, t.model.vocab_size, place_of(dataset, split, i))
     end
     if longest then
       ids, token_types = cut(ids, longest), cut(token_types, longest)
     end
-    samples[i] = { ids = ids, token_types = token_types, label = raw.label, group = raw.group }
-    lengths[i] = #ids
+    if raw.text or #ids < whole then
+      raw = { ids = ids, token_types = token_types, label = raw.label, group = raw.group }
+    end -- else its ids stay in a mapped file
+    samples[i], lengths[i] = raw, #ids
   end
   return samples, lengths
 end
@@ -126,9 +138,13 @@ end
 --   a token that the model does not
 function M.new(t)
   local o, labels = t.options, t.row.labels
+  if t.corpus.dictionary then
+    fit.check_dictionary(t.corpus.dictionary, t.tokenizer, o.restore_file or "the tokenizer")
+  end
   local self = setmetatable({
     name = t.corpus.name, labels = labels, classes = labels and #labels, metrics = t.row.metrics,
-    tokenizer = t.tokenizer, seed = o.seed, ranks = t.ranks or ranks.alone,
+    positive = t.row.positive, tokenizer = t.tokenizer, seed = o.seed,
+    ranks = t.ranks or ranks.alone,
   }, Task)
   self.update_freq, self.curriculum = o.update_freq or 1, o.curriculum or 0
   self.packing = {
@@ -166,11 +182,12 @@ function M.new(t)
   return self
 end
 
--- The samples of a list of indices.
+-- The samples of a list of indices. Those whose ids lie in a file are read here, once a batch.
 local function pick(samples, indices)
   local list = {}
   for i, index in ipairs(indices) do
-    list[i] = samples[index]
+    local sample = samples[index]
+    list[i] = sample.place and { ids = sample.ids, label = sample.label } or sample
   end
   return list
 end
@@ -307,18 +324,20 @@ end
 --   of the only label that was predicted, or nil), tokens (how many were judged); nil when it was
 --   stopped
 function Task:validate(predict, stop)
-  local r = { labels = {}, predictions = {}, scores = {}, losses = {}, classes = self.classes }
+  local r = { labels = {}, predictions = {}, scores = {}, losses = {}, classes = self.classes,
+    positive = self.positive }
   local tokens, own = 0, {}
   for i, indices in ipairs(self.dev_batches) do
-    local host = self:pack(pick(self.dev, indices), 0)
-    tokens = tokens + host.real_tokens
     if self.ranks:owns(i) then
+      local host = self:pack(pick(self.dev, indices), 0)
+      tokens = tokens + host.real_tokens
       judge(own, self.classes, indices, predict(host))
     end
     if stop and i % self.ranks.size == 0 and stop() then
       return nil
     end
   end
+  tokens = self.ranks:sum_numbers({ tokens })[1]
   own = self.ranks:gather(own)
   for at = 1, #own, 4 do
     local index, class = own[at], own[at + 3]

@@ -19,7 +19,8 @@
 --             names of its columns from left to right, header = true where its first line is these
 --             names, and ragged = true where rows with another number of columns are no
 --             samples. Where GLUE's server wants predictions for a split, answers is the name of
---             that file. train and dev have the label's column; the samples of another split
+--             that file. binarised is what fairseq calls the split, where that is not train, valid
+--             (dev) or test. train and dev have the label's column; the samples of another split
 --             without it have no labels
 --   text, pair, label   the columns of the text, of the second text (nil: there is none), and of
 --             the label

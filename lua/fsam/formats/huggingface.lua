@@ -1,10 +1,12 @@
---- Hugging Face folders: config.json, model.safetensors (whole or sharded), a tokenizer's files.
+--- Hugging Face folders: config.json, model.safetensors or pytorch_model.bin (whole or sharded), a
+-- tokenizer's files.
 --
 -- Owns: which files such a folder has, and what each is for. Leaves to others: what a configuration
 -- and the names of tensors mean (fsam.models), what a vocabulary means (fsam.text).
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local json = require("fsam.base.json")
+local pytorch = require("fsam.formats.pytorch")
 local safetensors = require("fsam.formats.safetensors")
 
 local M = {}
@@ -19,19 +21,25 @@ local VOCABULARY = {
   pieces = "vocab.txt",
   ids = "vocab.json",
   merges = "merges.txt",
+  dictionary = "dict.txt", -- fairseq's, with GPT-2's two files
+  encoder = "encoder.json",
+  encoder_merges = "vocab.bpe",
 }
 
 local function weights_of(path)
-  for _, name in ipairs({ "model.safetensors", "model.safetensors.index.json" }) do
+  for _, name in ipairs({ "model.safetensors", "model.safetensors.index.json",
+    "pytorch_model.bin", "pytorch_model.bin.index.json" }) do
     if file.kind(path .. "/" .. name) then
       return path .. "/" .. name
     end
   end
-  if file.kind(path .. "/pytorch_model.bin") then
-    errors.raise("%s has its weights in pytorch_model.bin only; save them as model.safetensors",
-      path)
-  end
-  errors.raise("%s has no model.safetensors", path)
+  errors.raise("%s has neither model.safetensors nor pytorch_model.bin", path)
+end
+
+-- Opens weights by what their name says they are.
+local function open_weights(path)
+  local open = path:find("%.bin") and pytorch.open or safetensors.open
+  return path:find("%.json$") and safetensors.open_index(path, open) or open(path)
 end
 
 --- Is this a folder? Of the formats after run_folder.lua no other is one. (The functions of a
@@ -43,7 +51,8 @@ end
 --- The files of a tokenizer.
 -- @tparam string path a folder
 -- @treturn table `where` (the folder) and `files`, role → path of each file that exists; the roles
---   are tokenizer, config, specials, added, model (config.json), pieces, ids, merges
+--   are tokenizer, config, specials, added, model (config.json), pieces, ids, merges, dictionary,
+--   encoder, encoder_merges
 -- @raise one line that names a file, when the system does not say whether it is there
 function M.vocabulary(path)
   local files = {}
@@ -55,15 +64,15 @@ end
 
 --- Opens weights over a folder.
 -- @tparam string path the folder, which has a config.json
--- @tparam string weights a .safetensors file, or an index of shards
+-- @tparam string weights a .safetensors or .bin file, or an index of shards
+-- @tparam[opt] table tensors those of the file, when it is open already
 -- @treturn table a source (fsam.formats)
 -- @raise one line that names what is broken
-function M.source(path, weights)
+function M.source(path, weights, tensors)
   local config_path = path .. "/config.json"
   local config = json.decode(file.read(config_path), config_path, false, true)
-  local open = weights:find("%.json$") and safetensors.open_index or safetensors.open
   return { path = weights, where = path, config = config, config_path = config_path,
-    tensors = open(weights), vocabulary = M.vocabulary(path) }
+    tensors = tensors or open_weights(weights), vocabulary = M.vocabulary(path) }
 end
 
 --- Opens a folder.
@@ -72,12 +81,6 @@ end
 -- @raise one line that names what is missing or broken
 function M.open(path)
   if not file.kind(path .. "/config.json") then
-    for _, name in ipairs({ "model.pt", "checkpoint_best.pt", "checkpoint_last.pt" }) do
-      if file.kind(path .. "/" .. name) then
-        errors.raise("%s has %s, a fairseq checkpoint, which is not read; convert it to a Hugging "
-          .. "Face folder", path, name)
-      end
-    end
     errors.raise("%s has no config.json: not a Hugging Face folder", path)
   end
   return M.source(path, weights_of(path))

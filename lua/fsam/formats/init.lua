@@ -20,8 +20,10 @@ local M = {}
 -- it.
 local FORMATS = {
   { "run_folder" },
+  { "fairseq_folder" },
   { "huggingface", "a Hugging Face folder" },
   { "weights_file", "a .safetensors file" },
+  { "pytorch_file", "a .pt or .bin file" },
 }
 
 local function kinds(separator)
@@ -55,9 +57,10 @@ function M.exists(path)
 end
 
 -- Files of other programs, by the ends of their names.
-local FOREIGN = { [".pt"] = "PyTorch", [".pth"] = "PyTorch", [".bin"] = "PyTorch",
+local FOREIGN = {
   [".ckpt"] = "PyTorch or TensorFlow", [".h5"] = "TensorFlow", [".msgpack"] = "Flax",
-  [".gguf"] = "llama.cpp", [".onnx"] = "ONNX" }
+  [".gguf"] = "llama.cpp", [".onnx"] = "ONNX",
+}
 
 local function refuse(path)
   local program = file.kind(path) == "file" and FOREIGN[path:match("%.[^./]*$")]
@@ -93,7 +96,29 @@ function M.vocabulary(path)
   return format and format.vocabulary(path) or refuse(path)
 end
 
+--- Copies the files of a tokenizer unchanged into another folder; what is there already stays.
+-- @tparam table vocabulary where and files, of `vocabulary` or a source
+-- @tparam string folder that exists
+-- @treturn integer how many were copied
+-- @raise one line that names the file that cannot be read or written
+function M.copy_vocabulary(vocabulary, folder)
+  local copied = 0
+  for role, path in pairs(vocabulary.files) do
+    local target = file.bare(folder) .. "/" .. path:match("[^/]*$")
+    if role ~= "model" and not file.kind(target) then -- config.json describes the model
+      file.write(target, file.read(path))
+      copied = copied + 1
+    end
+  end
+  return copied
+end
+
 local PATH = arguments.arg("path", schema.string)
-arguments.guard("fsam.formats", M, { exists = { PATH }, open = { PATH }, vocabulary = { PATH } })
+arguments.guard("fsam.formats", M, {
+  exists = { PATH }, open = { PATH }, vocabulary = { PATH },
+  copy_vocabulary = { arguments.arg("vocabulary", schema.record({
+    where = schema.string, files = schema.map(schema.string) })),
+    arguments.arg("folder", schema.string) },
+})
 
 return M

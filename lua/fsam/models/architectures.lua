@@ -1,6 +1,7 @@
---- Configurations for a start from random weights: `--arch NAME`. Owns: making a configuration from
--- a family's preset. Leaves to others: the presets (families/NAME.lua), fields that a preset does
--- not give, which have Transformers' defaults for the model type (config.lua).
+--- `--arch NAME`: configurations for a start from random weights. Owns: making a configuration from
+-- a family's preset, and comparing a checkpoint's with one. Leaves to others: the presets
+-- (families/NAME.lua), fields that a preset does not give, which have Transformers' defaults for
+-- the model type (config.lua).
 local config_of = require("fsam.models.config")
 local errors = require("fsam.errors")
 local families = require("fsam.models.families")
@@ -65,6 +66,28 @@ function M.config(name, overrides)
     errors.raise("--arch %s has no vocabulary of its own: give vocab_size", name)
   end
   return config_of.check(raw, "--arch " .. name)
+end
+
+--- Checks that a checkpoint is what `--arch` says. The vocabulary may be another: files have it.
+-- @tparam string name one of names()
+-- @tparam table config of the checkpoint (fsam.models.config)
+-- @tparam string source where it is from, for messages
+-- @raise one line that names both, when the family or a size differs
+function M.agree(name, config, source)
+  local model_type = presets()[name]
+  if not model_type then
+    errors.unknown("--arch", name, M.names())
+  elseif config.model_type ~= model_type then
+    errors.raise("--arch %s is a %s, but %s is a %s; leave --arch out, the checkpoint says what it "
+      .. "is", name, model_type, source, config.model_type)
+  end
+  local preset = families.get(model_type).presets[name]
+  for place, field in ipairs(SIZES) do
+    if field ~= "vocab_size" and preset[place] and preset[place] ~= config[field] then
+      errors.raise("--arch %s has %s %d, but %s has %d; leave --arch out, the checkpoint says what "
+        .. "it is", name, field, preset[place], source, config[field])
+    end
+  end
 end
 
 return M

@@ -157,7 +157,8 @@ end
 
 --- A model from a checkpoint.
 -- @tparam table o path (what fsam.formats opens), or source (already open; its tensors are closed
---   afterwards); the rest as for `new`, without arch and config
+--   afterwards); arch, what the checkpoint must be (a name of fsam.models.architectures); the rest
+--   as for `new`, without config
 -- @treturn table the model
 -- @raise one line that names what is missing, broken or does not fit
 function M.load(o)
@@ -166,6 +167,9 @@ function M.load(o)
   end
   local source = o.source or formats.open(o.path)
   local file_config = config_of.check(source.config, source.config_path)
+  if o.arch then
+    architectures.agree(o.arch, file_config, source.path)
+  end
   local config = with_task(file_config, o, source.config_path)
   local list = declaration.list(config)
   -- Before memory is taken, which a broken configuration may ask for without end.
@@ -230,8 +234,9 @@ arguments.guard("fsam.models", M, {
   new = { common_and({ arch = optional(schema.string), vocab_size = size, pad_id = size,
     max_position_embeddings = size, config = optional(arguments.object(
       "a configuration (fsam.models.config)", { family = "table", model_type = "string" })) }) },
-  load = { common_and({ path = optional(schema.string), source = optional(arguments.object(
-    "a source, of fsam.formats.open", { config = "table", tensors = "table" })) }) },
+  load = { common_and({ arch = optional(schema.string), path = optional(schema.string),
+    source = optional(arguments.object("a source, of fsam.formats.open",
+      { config = "table", tensors = "table" })) }) },
 })
 arguments.guard("model:", Model, {
   save = { self = MODEL, arguments.arg("folder", schema.string) },

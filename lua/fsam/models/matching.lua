@@ -237,8 +237,7 @@ local function is_output(plan, name)
   return name == plan.output or name == plan.output:gsub("%.weight$", ".bias")
 end
 
--- Puts the rows of a matrix, or a vector's elements, in another order: row i is what row order[i]
--- was.
+-- Puts the rows of a matrix or vector in another order: row i is what row order[i] was.
 local function reorder(tensor, order)
   local old, new = tensor:read(), {}
   local width = #old / #order

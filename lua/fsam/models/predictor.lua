@@ -78,21 +78,23 @@ gradient = arguments.declare("model:gradient", { self = MODEL, TEXT, arguments.a
 
 --- Loads a checkpoint.
 -- @tparam string path what fsam.formats opens, such as a run's folder
--- @tparam[opt] table o device ("auto"), precision ("fp32"), seed and freeze as for fsam.models.load
+-- @tparam[opt] table o device ("auto"), precision ("fp32"), seed and freeze as for
+--   fsam.models.load; tokenizer, a path, where its files are not beside the weights
 -- @treturn table the model (fsam.models), with tokenizer, pass, predict(text[, pair]) and
 --   gradient(text, label[, pair])
 -- @raise as fsam.models.load and fsam.text.load
 return arguments.declare("fsam.load", {
   arguments.arg("path", schema.string),
   arguments.optional_fields({ device = optional(schema.string), precision = optional(schema.string),
-    seed = optional(schema.integer(0)), freeze = optional(schema.list(schema.string)) }),
+    seed = optional(schema.integer(0)), freeze = optional(schema.list(schema.string)),
+    tokenizer = optional(schema.string) }),
 }, function(path, o)
   o = o or {}
   local source = formats.open(path)
   local device = devices.open(o.device or "auto")
   local model = models.load({ source = source, device = device, seed = o.seed,
     precision = devices.precision(o.precision or "fp32", device), freeze = o.freeze })
-  model.tokenizer = text.load(source)
+  model.tokenizer = text.load(o.tokenizer or source)
   model.packing = { pad_id = model.pad_id, position_offset = model.position_offset,
     regression = prediction.is_regression(model) }
   model.pass = Pass.new({ model = model, loss = prediction.is_regression(model) and "mse" or nil })

@@ -19,6 +19,8 @@ local FLAGS = {
     help = "where the answers go; default: the screen" },
   { name = "format", type = "choice", choices = outputs.FORMATS, group = "Answers",
     help = "default: glue with --task and a split for GLUE's server, else tsv" },
+  { name = "tokenizer", type = "string", metavar = "FOLDER", group = "Machine",
+    help = "where the tokenizer's files are; default: beside the model" },
   { name = "batch_size", type = "integer", default = 32, min = 1, group = "Machine",
     help = "most texts in a batch; answers do not depend on it" },
   { name = "precision", type = "choice", choices = { "fp32", "bf16", "auto" }, default = "fp32",

@@ -3,6 +3,7 @@
 -- Owns: what a line of such a file means. Leaves to others: the columns of tasks (data/corpus.lua),
 -- predicting (init.lua).
 local arguments = require("fsam.base.arguments")
+local binarised = require("fsam.data.binarised")
 local corpus = require("fsam.data.corpus")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
@@ -63,7 +64,9 @@ end
 -- @raise one line that names what is missing or malformed
 function M.read(o)
   local row = o.task and tasks.get(o.task)
-  if row and file.kind(o.file) == "directory" then
+  if row and binarised.recognises(o.file) then
+    errors.raise("%s has ids and no texts; give the folder that it was made from", o.file)
+  elseif row and file.kind(o.file) == "directory" then
     return corpus.split(row, o.file, o.split).samples
   elseif row then
     return corpus.file(row, o.file, o.split).samples

@@ -312,7 +312,8 @@ function M.read(vocabulary, whole)
   local class = class_of(config, M.document(found.model, MODEL), found) or class_by_files(found)
   if not class then
     errors.raise("%s: no tokenizer in this folder (looked for tokenizer.json, vocab.txt, "
-      .. "vocab.json with merges.txt)", vocabulary.where)
+      .. "vocab.json with merges.txt, dict.txt with encoder.json and vocab.bpe); --tokenizer takes "
+      .. "one from another folder", vocabulary.where)
   end
   local given, own = start(config), {}
   take_named(given, own)

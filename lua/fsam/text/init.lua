@@ -9,6 +9,7 @@ local bpe = require("fsam.text.bpe")
 local classes = require("fsam.text.classes")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
+local fairseq = require("fsam.text.fairseq")
 local folder = require("fsam.text.folder")
 local formats = require("fsam.formats")
 local json = require("fsam.base.json")
@@ -148,6 +149,15 @@ local function merges_of(path)
   return merges
 end
 
+--- The tokenizer of fairseq's dict.txt with encoder.json and vocab.bpe, which is RoBERTa's.
+local function of_fairseq(found)
+  local ids, dictionary = fairseq.ids(found)
+  local made = arguments.within(M.bpe)({ name = found.dictionary, ids = ids,
+    merges = merges_of(found.encoder_merges), files = {} })
+  made.dictionary = dictionary -- fsam.data.fit compares it with the data's
+  return made
+end
+
 local function missing(vocabulary, class, files)
   errors.raise("%s: a tokenizer of class %s needs %s, which this folder lacks", vocabulary.where,
     class.name, files)
@@ -228,6 +238,26 @@ local function complete_names(names, model)
   end
 end
 
+--- The files of a tokenizer, with those of fairseq's that lie elsewhere where it has none of its
+-- own: dict.txt is often beside the data, encoder.json and vocab.bpe where they were fetched to.
+-- @tparam table vocabulary where and files (fsam.formats); not changed
+-- @tparam {string,…} folders to look in, in this order
+-- @treturn table vocabulary
+-- @raise one line that names a file, when the system does not say whether it is there
+function M.with_fairseq(vocabulary, folders)
+  local files = {}
+  for role, path in pairs(vocabulary.files) do
+    files[role] = path
+  end
+  for _, path in ipairs(folders) do
+    local more = file.kind(path) == "directory" and formats.vocabulary(path).files or {}
+    for _, role in ipairs({ "dictionary", "encoder", "encoder_merges" }) do
+      files[role] = files[role] or more[role]
+    end
+  end
+  return { where = vocabulary.where, files = files }
+end
+
 --- Reads the tokenizer of a checkpoint as Transformers 5 does.
 --
 -- The class of the tokenizer, which tokenizer_config.json or config.json tells, decides. BERT's and
@@ -236,13 +266,18 @@ end
 -- (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, `add_prefix_space`). A
 -- PreTrainedTokenizerFast is what tokenizer.json says, and so is a tokenizer.json in a folder that
 -- tells no class. The names of special tokens and the tokens added to the vocabulary come from
--- tokenizer_config.json, special_tokens_map.json, added_tokens.json and tokenizer.json.
+-- tokenizer_config.json, special_tokens_map.json, added_tokens.json and tokenizer.json. Where none
+-- of these vocabularies is, fairseq's dict.txt with encoder.json and vocab.bpe is one.
 -- @param source a path (what fsam.formats opens; a folder may have no weights), or a source
 -- @treturn table tokenizer, see tokenizer.lua
 -- @raise one line, when there is none, a file cannot be read, or something is not supported
 function M.load(source)
   local vocabulary = type(source) == "table" and source.vocabulary or formats.vocabulary(source)
   local found = vocabulary.files
+  if found.dictionary and found.encoder and found.encoder_merges
+      and not (found.tokenizer or found.pieces or found.ids) then
+    return of_fairseq(found)
+  end
   local whole = found.tokenizer and tokenizer_json.open(found.tokenizer)
   local said = folder.read(vocabulary, whole)
   local class = said.class
@@ -266,6 +301,8 @@ arguments.guard("fsam.text", M, {
   bpe = { arguments.fields({ ids = schema.map(schema.integer(0)), merges =
     schema.list(schema.list(schema.string, 2)), add_prefix_space = flag, files = kept,
     name = optional(schema.string) }) },
+  with_fairseq = { arguments.arg("vocabulary", schema.record({ where = schema.string,
+    files = schema.map(schema.string) })), arguments.arg("folders", schema.list(schema.string)) },
   load = { arguments.arg("path", schema.either("a path, or a source of fsam.formats.open",
     schema.string, arguments.object("", { vocabulary = "table" }))) },
 })

@@ -148,6 +148,20 @@ function Tokenizer:encode(text, pair, max_tokens)
   return template.apply(self.template, first, second, max_tokens)
 end
 
+--- Ids of a text for what puts the frame around later: without special ids, and special tokens in
+-- the text are text like any other.
+-- @tparam string text any bytes
+-- @treturn table ids
+-- @raise one line when the text is no string
+function Tokenizer:plain(text)
+  if type(text) ~= "string" then
+    errors.raise("text: expected a string, got %s", type(text))
+  end
+  local ids = {}
+  self.model:append(ids, self.model:normalize(text))
+  return ids
+end
+
 --- Readable text of ids. An id without a token is skipped.
 -- @tparam table ids
 -- @tparam[opt=false] boolean specials include the special tokens

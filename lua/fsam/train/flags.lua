@@ -41,7 +41,10 @@ local function model_flags()
     { name = "restore_file", type = "string", metavar = "PATH", free = true,
       help = "pretrained model: " .. require("fsam.formats").KINDS },
     { name = "arch", type = "choice", choices = require("fsam.models.architectures").names(),
-      help = "architecture for random weights" },
+      help = "architecture for random weights; with --restore-file what the checkpoint must be" },
+    { name = "tokenizer", type = "string", metavar = "FOLDER",
+      help = "where the tokenizer's files are; default: beside --restore-file, or of fairseq's "
+        .. "(dict.txt, encoder.json, vocab.bpe) in DATA" },
     { name = "head_init", type = "choice", choices = { "fairseq", "hf" }, default = "fairseq",
       help = "distribution of a new classification head" },
     { name = "freeze", type = "list", default = {}, metavar = "NAMES",
@@ -255,6 +258,8 @@ local function check(names, o)
   elseif o.given.data and not o.restore_file then
     errors.raise("%s needs --restore-file, a pretrained model with its vocabulary%s", o.data,
       o.given.arch and "; --arch has no vocabulary for your texts" or "")
+  elseif o.tokenizer and not o.restore_file then
+    errors.raise("--tokenizer needs --restore-file, a model that knows its ids")
   elseif o.valid_only and not o.restore_file then
     errors.raise("--valid-only needs --restore-file, the model to validate")
   elseif o.max_epoch == 0 and not o.max_update then
@@ -279,9 +284,6 @@ local function check(names, o)
     local declared = require("fsam.sam").options(o.sam_type)
     table.insert(o.notes, require("fsam.sam.radius").check(declared, o))
   end
-  if o.given.arch and o.restore_file then
-    table.insert(o.notes, "--arch has no effect with --restore-file, which says what the model is")
-  end
 end
 
 --- The command line of a training recipe, for options.parse.
@@ -294,7 +296,8 @@ function M.spec(recipe)
   return {
     name = recipe.name, usage = recipe.usage, summary = recipe.summary,
     flags = collect(task.metrics), in_use = owned.in_use, task = task,
-    positional = { name = "data", metavar = "DATA", help = task.data },
+    positional = { name = "data", metavar = "DATA",
+      help = task.data .. (task.files and "; or fairseq's binarised folder" or "") },
     profiles = recipe.profiles,
     check = function(o)
       check(task.metrics, o)

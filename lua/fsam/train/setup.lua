@@ -71,9 +71,11 @@ function MAKE.run(t)
   return run
 end
 
--- Samples of text and label.
+-- Samples of text and label. Some data has its own order of the labels.
 function MAKE.corpus(t)
-  return corpora.open(t.row, t.options.data)
+  local corpus = corpora.open(t.row, t.options.data)
+  t.row = corpus.row or t.row
+  return corpus
 end
 
 -- The checkpoint that the run starts from. It is opened once, for tokenizer and model, and before
@@ -83,10 +85,20 @@ local function source_of(t)
   return t.source
 end
 
+-- The files of the tokenizer: those of --tokenizer, else the checkpoint's own, to which DATA may
+-- add fairseq's.
+local function vocabulary_of(t)
+  local o, own = t.options, source_of(t).vocabulary
+  if o.tokenizer and not t.run.resume then
+    return formats.vocabulary(o.tokenizer)
+  end
+  return text.with_fairseq(own, o.data and { o.data, o.data .. "/input0" } or {})
+end
+
 -- The checkpoint's own vocabulary, or the corpus's for a model from random weights.
 function MAKE.tokenizer(t)
   if t.run.source then
-    return text.load(source_of(t))
+    return text.load({ vocabulary = vocabulary_of(t) })
   elseif not t.corpus.vocab then
     errors.raise("%s has no vocabulary of its own; give --restore-file, a pretrained model",
       t.corpus.name)
@@ -106,6 +118,7 @@ function MAKE.model(t)
   }
   if t.run.source then
     settings.source, t.source = source_of(t), nil
+    settings.arch = o.given.arch and o.arch or nil
     local model = models.load(settings)
     if o.valid_only and model.new_head then
       errors.raise("--valid-only: %s has no head for %s to judge (%s); train it first",

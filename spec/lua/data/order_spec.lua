@@ -1,5 +1,7 @@
 --- Batch order: MT19937 as NumPy draws from it, and fairseq's cutting, shuffling and grouping.
 
+local helper = require("spec.helper")
+local json = require("fsam.base.json")
 local mt19937 = require("fsam.data.mt19937")
 local order = require("fsam.data.order")
 
@@ -74,6 +76,27 @@ describe("order.batch_by_size", function()
     return order.batch_by_size(indices, lengths, options)
   end
 
+  it("cuts as fairseq's own code does", function()
+    local cases = json.decode(helper.read_file("spec/golden/batch_order.json"), "batch_order.json")
+    for _, case in ipairs(cases) do
+      local lengths, tokens, sentences, multiple, expected = unpack(case)
+      local indices, sizes, at = {}, {}, 0
+      for i = 1, #lengths do
+        indices[i] = i
+      end
+      for i, batch in ipairs(order.batch_by_size(indices, lengths, { multiple = multiple,
+          max_tokens = tokens > 0 and tokens or nil,
+          max_sentences = sentences > 0 and sentences or nil })) do
+        sizes[i] = #batch
+        for _, index in ipairs(batch) do
+          at = at + 1
+          assert.equal(at, index)
+        end
+      end
+      assert.same(expected, sizes)
+    end
+  end)
+
   it("closes a batch at max_sentences and leaves the last short", function()
     assert.same({ { 1, 2 }, { 3, 4 }, { 5 } }, cut({ 3, 3, 3, 3, 3 }, { max_sentences = 2 }))
   end)
@@ -89,10 +112,10 @@ describe("order.batch_by_size", function()
   end)
 
   it("cuts at multiples, and the rest opens the next batch", function()
-    assert.same({ { 1, 2 }, { 3, 4, 5 } },
+    assert.same({ { 1, 2 }, { 3, 4 }, { 5 } },
       cut({ 2, 2, 2, 2, 2 }, { max_sentences = 3, multiple = 2 }))
-    -- The last batch need not be a multiple: it takes the ninth as well.
-    assert.same({ { 1, 2, 3, 4 }, { 5, 6, 7, 8, 9 } },
+    -- The ninth would not make a multiple: it is a batch of its own.
+    assert.same({ { 1, 2, 3, 4 }, { 5, 6, 7, 8 }, { 9 } },
       cut({ 1, 1, 1, 1, 1, 1, 1, 1, 1 }, { max_tokens = 7, multiple = 4 }))
   end)
 

@@ -63,18 +63,19 @@ describe("formats.open", function()
   end)
 
   it("refuses a path with what it lacks", function()
-    assert.equal("<>none does not exist; give a Hugging Face folder or a .safetensors file",
+    assert.equal("<>none does not exist; give a Hugging Face folder or a .safetensors file or a "
+      .. ".pt or .bin file",
       message_of(folder .. "/none"))
     assert.equal("<> has no config.json: not a Hugging Face folder", message_of(folder))
     helper.write_file(folder .. "/alone.safetensors", "")
     assert.equal("<>alone.safetensors has no config.json beside it, which describes its model",
       message_of(folder .. "/alone.safetensors"))
     helper.write_file(folder .. "/config.json", json.encode(CONFIG))
-    assert.equal("<> has no model.safetensors", message_of(folder))
+    assert.equal("<> has neither model.safetensors nor pytorch_model.bin", message_of(folder))
     helper.write_file(folder .. "/pytorch_model.bin", "")
-    assert.equal("<> has its weights in pytorch_model.bin only; save them as model.safetensors",
-      message_of(folder))
-    assert.equal("<>config.json is neither a Hugging Face folder nor a .safetensors file",
+    assert.equal("<>pytorch_model.bin is no file of PyTorch's torch.save", message_of(folder))
+    assert.equal("<>config.json is neither a Hugging Face folder nor a .safetensors file nor a "
+      .. ".pt or .bin file",
       message_of(folder .. "/config.json"))
   end)
 
@@ -113,12 +114,45 @@ describe("formats.open", function()
     end, folder .. "/none does not exist; give " .. formats.KINDS)
   end)
 
+  it("opens a folder of fairseq's as its model, its best checkpoint, or its last", function()
+    local bytes = helper.read_file("spec/golden/pytorch/fairseq_old.pt")
+    for _, name in ipairs({ "checkpoint_last.pt", "checkpoint_best.pt", "model.pt" }) do
+      helper.write_file(folder .. "/" .. name, bytes)
+      local source = formats.open(folder .. "/")
+      assert.equal(folder .. "/" .. name, source.path)
+      assert.equal("roberta", source.config.model_type)
+      assert.is_true(formats.exists(folder))
+      source.tensors:close()
+    end
+    helper.write_file(folder .. "/dict.txt", "a 1\n")
+    assert.same({ dictionary = folder .. "/dict.txt" }, formats.vocabulary(folder).files)
+    write(folder) -- a Hugging Face folder, whatever else is in it
+    assert.equal(folder .. "/model.safetensors", formats.open(folder).path)
+  end)
+
+  it("copies a tokenizer's files, and leaves what is there", function()
+    write(folder)
+    helper.write_file(folder .. "/vocab.txt", "a")
+    helper.write_file(folder .. "/tokenizer_config.json", "{}")
+    local to = helper.temp_dir()
+    helper.write_file(to .. "/vocab.txt", "mine")
+    assert.equal(1, formats.copy_vocabulary(formats.vocabulary(folder), to .. "/"))
+    assert.equal("mine", helper.read_file(to .. "/vocab.txt"))
+    assert.equal("{}", helper.read_file(to .. "/tokenizer_config.json"))
+    assert.is_nil(helper.read_file(to .. "/config.json"))
+    helper.remove_dir(to)
+  end)
+
   it("says of other programs' files what they are", function()
-    local pt = helper.write_file(folder .. "/model.pt", "PK")
-    for _, open in ipairs({ formats.open, formats.vocabulary }) do
-      local ok, err = pcall(open, pt)
-      assert.is_false(ok)
-      assert.truthy(tostring(err):find(pt .. " is a PyTorch file, which is not read", 1, true))
+    for name, program in pairs({ ["model.h5"] = "TensorFlow", ["flax.msgpack"] = "Flax",
+      ["a.gguf"] = "llama.cpp", ["a.onnx"] = "ONNX", ["a.ckpt"] = "PyTorch or TensorFlow" }) do
+      local path = helper.write_file(folder .. "/" .. name, "x")
+      for _, open in ipairs({ formats.open, formats.vocabulary }) do
+        local ok, err = pcall(open, path)
+        assert.is_false(ok)
+        assert.truthy(tostring(err):find(("%s is a %s file, which is not read"):format(path,
+          program), 1, true), tostring(err))
+      end
     end
     write(folder)
     helper.write_file(folder .. "/model.safetensors", "version https://git-lfs.github.com/spec/v1\n"

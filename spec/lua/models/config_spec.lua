@@ -5,6 +5,24 @@ local json = require("fsam.base.json")
 local BERT = [[{"model_type": "bert", "vocab_size": 100, "hidden_size": 8, "num_hidden_layers": 2,
   "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 12%s}]]
 
+describe("an architecture's name", function()
+  it("agrees with configurations of its sizes, whatever their vocabulary", function()
+    local architectures = require("fsam.models.architectures")
+    for _, name in ipairs(architectures.names()) do
+      architectures.agree(name, architectures.config(name, { vocab_size = 99 }), "file")
+    end
+    for field, value in pairs({ num_hidden_layers = 3, hidden_size = 8, intermediate_size = 5,
+      num_attention_heads = 1 }) do
+      local config = architectures.config("roberta_base")
+      config[field] = value
+      assert.has_error(function()
+        architectures.agree("roberta_base", config, "file")
+      end, ("--arch roberta_base has %s %d, but file has %d; leave --arch out, the checkpoint says "
+        .. "what it is"):format(field, architectures.config("roberta_base")[field], value))
+    end
+  end)
+end)
+
 describe("config.json", function()
   -- Checks BERT's text with more fields, of which the last of the same name counts.
   local function check(fields)

@@ -272,7 +272,9 @@ describe("a tokenizer", function()
       message_of(text.load, "/nowhere/"))
     local empty = folder_of({})
     assert.are.equal(empty .. ": no tokenizer in this folder (looked for tokenizer.json, "
-      .. "vocab.txt, vocab.json with merges.txt)", message_of(text.load, empty))
+      .. "vocab.txt, vocab.json with "
+      .. "merges.txt, dict.txt with encoder.json and vocab.bpe); --tokenizer takes one from "
+      .. "another folder", message_of(text.load, empty))
     local folder = folder_of({ ["vocab.txt"] = "[PAD]\n[UNK]\n[CLS]\nthe\n" })
     assert.are.equal(folder .. "/vocab.txt: the vocabulary has no \"[SEP]\"",
       message_of(text.load, folder))

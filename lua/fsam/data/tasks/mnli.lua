@@ -22,10 +22,11 @@ require("fsam.data.tasks").define("mnli", {
   files = {
     train = { name = "train.tsv", header = true, columns = columns("label1", "gold_label") },
     dev = { name = "dev_matched.tsv", header = true, columns = JUDGED },
-    mismatched = { name = "dev_mismatched.tsv", header = true, columns = JUDGED },
+    mismatched = { name = "dev_mismatched.tsv", header = true, columns = JUDGED,
+      binarised = "valid1" },
     test = { name = "test_matched.tsv", header = true, answers = "MNLI-m.tsv", columns = TEXTS },
     test_mismatched = { name = "test_mismatched.tsv", header = true, answers = "MNLI-mm.tsv",
-      columns = TEXTS },
+      columns = TEXTS, binarised = "test1" },
     diagnostic = { name = "diagnostic.tsv", header = true, answers = "AX.tsv",
       columns = { "index", "sentence1", "sentence2" } },
   },

@@ -40,6 +40,29 @@ local function mapping(entry)
   return entry.source.map
 end
 
+local PIECE = 2 ^ 21 -- elements
+
+--- Calls a function for one piece of the elements after another. What is read of a mapping counts
+-- as memory of this process, so each piece is given back before the next.
+-- @tparam function fn (map, the piece's first byte in the file, its first element, its elements)
+-- @raise when the file is closed
+function Entry:each_piece(fn)
+  local map, width = mapping(self), self.bytes / self.elements
+  for first = 0, self.elements - 1, PIECE do
+    local count = math.min(PIECE, self.elements - first)
+    fn(map, self.offset + first * width, first, count)
+    lib.fsam_file_forget(map, self.offset + first * width, count * width)
+  end
+end
+
+--- Calls fn(pointer, bytes) for one piece of the stored bytes after another.
+function Entry:each_block(fn)
+  local data, width = lib.fsam_file_data(mapping(self)), self.bytes / self.elements
+  self:each_piece(function(_, at, _, n)
+    fn(data + at, n * width)
+  end)
+end
+
 --- Does the type convert to f32: F32, F16, BF16, F64?
 -- @treturn boolean
 function Entry:is_float()
@@ -55,7 +78,10 @@ function Entry:read_f32(dest, count)
     errors.raise("%s: tensor %s has %d elements, %d are wanted", self.source.path, self.name,
       self.elements, count)
   end
-  check(lib.fsam_file_read_f32(dest, mapping(self), self.dtype, self.offset, count))
+  dest = ffi.cast("float *", dest)
+  self:each_piece(function(map, at, first, n)
+    check(lib.fsam_file_read_f32(dest + first, map, self.dtype, at, n))
+  end)
 end
 
 --- Fills a tensor: f32 from F32, F16, BF16 or F64; bf16 from BF16; i32 from I32.
@@ -66,7 +92,10 @@ function Entry:read_tensor(tensor)
     errors.raise("%s: tensor %s has %d elements, %s wants %d", self.source.path, self.name,
       self.elements, tostring(tensor), tensor:count())
   end
-  check(lib.fsam_file_read_tensor(tensor, mapping(self), self.dtype, self.offset))
+  self:each_piece(function(map, at, first, n)
+    local part = n < self.elements and tensor:view({ n }, first) or tensor
+    check(lib.fsam_file_read_tensor(part, map, self.dtype, at))
+  end)
 end
 
 --- Copies the stored bytes.
@@ -78,15 +107,22 @@ function Entry:read_bytes(dest, bytes)
     errors.raise("%s: tensor %s has %d bytes, %d are wanted", self.source.path, self.name,
       self.bytes, bytes)
   end
-  check(lib.fsam_file_read(dest, mapping(self), self.offset, bytes))
+  dest = ffi.cast("uint8_t *", dest)
+  local width = bytes / self.elements
+  self:each_piece(function(map, at, first, n)
+    check(lib.fsam_file_read(dest + first * width, map, at, n * width))
+  end)
 end
 
 --- How many of its numbers are infinite or NaN; 0 where they are integers.
 -- @treturn number
 function Entry:not_finite()
-  local out = ffi.new("int64_t[1]")
-  check(lib.fsam_file_not_finite(out, mapping(self), self.dtype, self.offset, self.elements))
-  return tonumber(out[0])
+  local out, found = ffi.new("int64_t[1]"), 0
+  self:each_piece(function(map, at, _, n)
+    check(lib.fsam_file_not_finite(out, map, self.dtype, at, n))
+    found = found + tonumber(out[0])
+  end)
+  return found
 end
 
 --- All values as a flat Lua table, row by row; for small tensors. BOOL becomes 0 and 1, integers
@@ -94,10 +130,14 @@ end
 -- @treturn {number,…}
 -- @raise one line when the type is neither an integer nor one that converts to f32
 function Entry:values()
-  local values, map = {}, mapping(self)
-  local integer = INTEGERS[self.dtype]
+  return self:values_of(lib.fsam_file_data(mapping(self)) + self.offset)
+end
+
+--- The same, for integers from bytes that hold them one after the other.
+function Entry:values_of(bytes)
+  local values, integer = {}, INTEGERS[self.dtype]
   if integer then
-    local data = ffi.cast(integer, lib.fsam_file_data(map) + self.offset)
+    local data = ffi.cast(integer, bytes)
     for i = 1, self.elements do
       values[i] = tonumber(data[i - 1])
     end
@@ -115,6 +155,9 @@ end
 
 local Source = {}
 Source.__index = Source
+
+-- For other formats whose tensors are ranges of a mapping.
+M.Entry, M.Source = Entry, Source
 
 --- The entry of a name: name, dtype, shape, elements, bytes, offset (from the start of its file),
 -- pointer (const uint8_t *, valid while the entry is referenced and its file open), source (its
@@ -210,14 +253,15 @@ end
 
 --- Opens the shards of an index (`model.safetensors.index.json`) as one source.
 -- @tparam string path of the index
+-- @tparam[opt=open] function open_shard opens one
 -- @treturn Source as `open`; names go shard by shard, metadata is the index's
 -- @raise one line when a shard is missing or broken, when it lacks a tensor that the index places
 --   in it, or when two shards hold the same tensor
-function M.open_index(path)
+function M.open_index(path, open_shard)
   local index = json.decode(file.read(path), path)
   local weight_map = type(index) == "table" and index.weight_map
   if type(weight_map) ~= "table" or next(weight_map) == nil or json.is_array(weight_map) then
-    errors.raise("%s has no weight_map: not an index of safetensors files", path)
+    errors.raise("%s has no weight_map: not an index of shards", path)
   end
   local self = setmetatable({ path = path, names = {}, entries = {}, parts = {},
     metadata = type(index.metadata) == "table" and index.metadata or {} }, Source)
@@ -226,7 +270,7 @@ function M.open_index(path)
     if not file.kind(folder .. shard) then
       errors.raise("%s names %s, which does not exist", path, folder .. shard)
     end
-    add_shard(self, M.open(folder .. shard))
+    add_shard(self, (open_shard or M.open)(folder .. shard))
   end
   for name, shard in pairs(weight_map) do
     local entry = self.entries[name]
