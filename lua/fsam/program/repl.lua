@@ -132,7 +132,7 @@ function M.run(sys)
   if on_terminal then
     banner(sys, C)
   end
-  local reader = on_terminal and readers.terminal(C) or readers.plain(on_terminal)
+  local reader = on_terminal and readers.terminal(C) or readers.plain()
   local function width()
     return readers.width(C)
   end
