@@ -412,6 +412,7 @@ int fsam_regex_find_all(fsam_regex *regex, int64_t *count, int64_t *bounds, int6
  * the program; a second Ctrl-C ends it. A signal that is ignored stays ignored. */
 void fsam_interrupt_catch(int on);
 int fsam_interrupted(void);      /* 1 once after a signal; reading clears it */
+void fsam_interrupt_ignore(void); /* Ctrl-C does nothing, until it is caught again */
 int fsam_terminal_width(int fd); /* columns, or 0 when fd is not a terminal */
 
 /* A line editor on the terminal (libedit, with its keys), driven by the caller: nothing here calls

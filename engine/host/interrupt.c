@@ -61,6 +61,11 @@ int fsam_interrupted(void) {
   return was;
 }
 
+void fsam_interrupt_ignore(void) {
+  struct sigaction action = {.sa_handler = SIG_IGN};
+  sigaction(SIGINT, &action, NULL);
+}
+
 int fsam_terminal_width(int fd) {
   struct winsize size;
   return ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;

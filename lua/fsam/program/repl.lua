@@ -123,6 +123,18 @@ local function banner(sys, C)
     :format(sys.version, ffi.string(lib.fsam_isa()), lib.fsam_threads()))
 end
 
+-- The same system on a terminal: Ctrl-C that comes between lines and chunks does nothing, where
+-- otherwise it would end the session.
+local function surviving(sys, C)
+  C.lib.fsam_interrupt_ignore()
+  return setmetatable({ on_interrupt = function(value)
+    sys.on_interrupt(value)
+    if value == nil then
+      C.lib.fsam_interrupt_ignore()
+    end
+  end }, { __index = sys })
+end
+
 --- Runs the session until the input ends.
 -- @tparam table sys what engine/host/main.c hands over (see command_line.lua)
 function M.run(sys)
@@ -130,6 +142,7 @@ function M.run(sys)
   _G.fsam = _G.fsam or require("fsam")
   local on_terminal = sys.is_terminal(0)
   if on_terminal then
+    sys = surviving(sys, C)
     banner(sys, C)
   end
   local reader = on_terminal and readers.terminal(C) or readers.plain()

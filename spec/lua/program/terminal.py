@@ -4,8 +4,9 @@
     python3 spec/lua/program/terminal.py build/fsam-lua ROWSxCOLUMNS TERM FILE_OF_KEYS
 
 A session is a function of its seed: the size of the window, the kind of terminal, keys, pastes,
-changes of the size. It must then still evaluate a sum and end at Ctrl-D with exit code 0. What does
-not is printed, a line a session; the exit code is 1 where there was any. Needs nothing but Python.
+changes of the size. It must then still evaluate a sum and end at Ctrl-D with exit code 0; its own
+keys may have ended it in that way before. What does not is printed, and the exit code is 1 where
+there was any. Needs nothing but Python.
 """
 
 import fcntl
@@ -103,8 +104,8 @@ class Session:
 
     def end(self):
         """Asks for a sum and leaves; returns what went wrong, or None."""
-        # A paste or a search may still be open, and a loop may run.
-        for keys in (b"\x1b[201~", b"\x07", b"\x03", b"\x03"):
+        # The output may be halted, a paste or a search still be open, and a loop run.
+        for keys in (b"\x11", b"\x1b[201~", b"\x07", b"\x03", b"\x03"):
             self.type(keys)
             self.take(0.05)
         answered = False
@@ -114,7 +115,12 @@ class Session:
             if answered or self.exited():
                 break
             self.type(b"]]\r\x03")
-        problem = None if answered else "no answer"
+        # Ctrl-D among the keys, on an empty line, ends a session early.
+        closed = time.monotonic() + 1
+        while not answered and not self.exited() and time.monotonic() < closed:
+            self.take(0.05)
+            time.sleep(0.01)
+        problem = None if answered or self.exited() else "no answer"
         self.type(b"\x03\x01\x0b\x04")
         closing = time.monotonic() + SECONDS
         while not self.exited() and time.monotonic() < closing:
@@ -151,8 +157,8 @@ def drawn(program, seed):
     session.wait_for(b"> ")
     typed = []
     for _ in range(draw.randrange(1, 60)):
-        # A job that stops itself has no shell here to wake it.
-        keys = random_keys(draw).replace(b"\x1a", b"")
+        # Ctrl-Z would need a shell to go on, and Ctrl-\ ends every program on a plain terminal.
+        keys = random_keys(draw).replace(b"\x1a", b"").replace(b"\x1c", b"")
         typed.append(keys)
         session.type(keys)
         if draw.random() < 0.05:
