@@ -35,7 +35,7 @@ enum {
   FSAM_EINTERNAL = -6 /* a library below us failed */
 };
 
-enum { FSAM_ABI = 2 };
+enum { FSAM_ABI = 3 };
 
 int fsam_abi(void);
 const char *fsam_version(void);
