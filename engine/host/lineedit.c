@@ -70,7 +70,7 @@ static bool is_large_enough(void) {
 static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGCONT};
 enum { WATCHED = sizeof watched / sizeof *watched };
 
-static volatile sig_atomic_t arrived; /* the last of them that nobody has seen to, or 0 */
+static volatile sig_atomic_t arrived; /* the last of them that no line has seen to, or 0 */
 
 static void on_signal(int number) { arrived = number; }
 
@@ -189,7 +189,7 @@ static unsigned char on_paste(EditLine *editor, int key) {
 }
 
 /* Draws the line anew, in the size that the window now has: another program may have left the
- * terminal cooked. Too small a size is not said to libedit, so the line looks wrong until it ends. */
+ * terminal cooked. libedit does not hear of too small a size, so the line looks wrong then. */
 static void draw_again(EditLine *editor) {
   el_set(editor, EL_PREP_TERM, 0);
   el_set(editor, EL_PREP_TERM, 1);
