@@ -17,6 +17,7 @@ local declaration = require("fsam.models.declaration")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local families = require("fsam.models.families")
+local file = require("fsam.base.file")
 local formats = require("fsam.formats")
 local huggingface = require("fsam.formats.huggingface")
 local initialize = require("fsam.models.initialize")
@@ -165,8 +166,9 @@ function M.load(o)
   return model
 end
 
---- Writes config.json and model.safetensors (w, f32) into an existing folder.
--- @tparam string folder
+--- Writes config.json and model.safetensors (w, f32) into a folder; with the files of the tokenizer
+-- where the model has one (fsam.load), so that the folder can be loaded again.
+-- @tparam string folder made where there is none
 -- @raise one line with the path when the disk is full or fails
 function Model:save(folder)
   self.params.w:tensor() -- sets that wait run first
@@ -175,7 +177,11 @@ function Model:save(folder)
     list[i] = { name = parameter.name, shape = parameter.shape,
       data = self.params:master(parameter) }
   end
+  file.make_folder(folder)
   huggingface.save(folder, config_of.encode(self.config), list)
+  if self.tokenizer then
+    self.tokenizer:save(folder)
+  end
 end
 
 function Model:__tostring()

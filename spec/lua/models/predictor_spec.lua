@@ -74,7 +74,7 @@ describe("fsam.load", function()
     model:gradient("another text", "bad")
     assert.near(one:norm():read() - two:norm():read(), sum:norm():read(), 1e-5)
     local before = P:memory().state
-    for _ = 1, 50 do
+    for _ = 1, 20 do
       model:gradient(TEXT, "good")
     end
     assert.is_true(P:memory().state - before <= 4 * (P.total + 1024) * 4)
@@ -94,6 +94,34 @@ describe("fsam.load", function()
     P.c:set(P.w * 1.5)
     P:sync()
     assert.near(at_w, model:predict(TEXT).logits[1], 1e-6)
+  end)
+
+  it("saves a folder that it opens again: weights, tokenizer, labels", function()
+    local saved = folder .. "/of/its own"
+    model:save(saved)
+    local again = load_model(saved)
+    assert.same(model.config.labels, again.config.labels)
+    assert.near(model:predict(TEXT).logits, again:predict(TEXT).logits, 0)
+    assert.same(model.tokenizer:encode(TEXT), again.tokenizer:encode(TEXT))
+  end)
+
+  it("opens a run's best checkpoint, and says so when it cannot", function()
+    local run = folder .. "/run"
+    for _, name in ipairs({ "checkpoint_last", "checkpoint_best" }) do
+      model.params.w:set(model.params.w * 1.25)
+      model:save(run .. "/" .. name)
+      helper.write_file(run .. "/" .. name .. "/trainer.json", "{}")
+    end
+    local best = model:predict(TEXT).logits
+    model.params.w:set(model.params.w / 1.25 ^ 2)
+    assert.near(best, load_model(run):predict(TEXT).logits, 0)
+    helper.write_file(run .. "/checkpoint_best/trainer.json", "{")
+    assert.has_error(function()
+      load_model(run)
+    end, run .. "/checkpoint_best is damaged or cannot be read now: it has no readable "
+      .. "trainer.json; give the path of another checkpoint to open that")
+    helper.remove_dir(run .. "/checkpoint_best")
+    assert.is_true(math.abs(best[1] - load_model(run):predict(TEXT).logits[1]) > 1e-6)
   end)
 
   it("refuses a label that the model does not have, and names those that it has", function()
