@@ -25,6 +25,7 @@ local matching = require("fsam.models.matching")
 local numbers = require("fsam.base.numbers")
 local params = require("fsam.vector.params")
 local pieces = require("fsam.vector.pieces")
+local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
 local source_line = require("fsam.base.source_line")
 local views = require("fsam.pass.views")
@@ -33,6 +34,21 @@ local M = { define = families.define }
 
 local Model = {}
 Model.__index = Model
+
+-- What a model may have, beside its methods; what it lacks is nil.
+local HAS = { "params", "weights", "graph", "count", "pad_id", "position_offset", "max_positions",
+  "vocab_size", "config", "device", "announcements", "new_head", "tokenizer", "packing", "pass",
+  "save", "predict", "gradient" }
+
+-- A misspelt name is an error in its author's line; any other is nil, so that a recipe may ask for
+-- a field of its own.
+setmetatable(Model, { __index = function(_, name)
+  local near = type(name) == "string" and not registry.contains(HAS, name)
+    and errors.nearest(name, HAS)
+  if near then
+    source_line.fail_at(source_line.users(), "a model has no %s; did you mean %s?", name, near)
+  end
+end })
 
 local function or_default(value, default)
   if value == nil then

@@ -25,6 +25,12 @@ local function traceback(message, level)
   return last and text:sub(1, last - 1) or text
 end
 
+-- What to do where Lua refuses to compare or take a vector as a number; empty without vectors.
+local function advice_for(message)
+  return package.loaded["fsam.vector.expression"]
+    and require("fsam.base.source_line").advice(message) or ""
+end
+
 --- Turns an error value into a failure {value, text, plain}; runs where the error was raised.
 local function on_error(value)
   local meta = type(value) == "table" and getmetatable(value)
@@ -38,7 +44,8 @@ local function on_error(value)
   elseif value == nil then
     return setmetatable({}, Failure) -- error() without a value prints nothing
   elseif type(value) == "string" or type(value) == "number" or type(value) == "cdata" then
-    text = traceback(tostring(value), 2)
+    text = tostring(value)
+    text = traceback(text .. advice_for(text), 2)
   else
     text = traceback(("(the error is a %s value)"):format(type(value)), 2)
   end

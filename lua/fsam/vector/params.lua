@@ -390,7 +390,8 @@ local optional = arguments.optional
 local PARAMS = arguments.object("a model's params, of fsam.params.new",
   { queue = "table", parameters = "table", w = "table" })
 local NAME = arguments.arg("name", schema.string)
-local VECTOR = arguments.arg("vector", arguments.where(storage.is, "a named vector or mask"))
+local VECTOR = arguments.arg("vector", arguments.where(storage.is,
+  "a named vector or mask, such as params.w"))
 local ENTRY = arguments.arg("parameter", schema.either("a parameter's name, a parameter, or a list",
   schema.string, arguments.table))
 local SHAPE = arguments.arg("shape", optional(schema.list(schema.integer(1), 1)))
