@@ -59,12 +59,25 @@ local CAUSES = {
   ["error in error handling"] = "the error's own __tostring fails?",
 }
 
+local RESERVE = 2 ^ 22 -- bytes
+local reserve
+
+--- Sets memory aside that is given back when there is no more, so that a session can go on although
+-- the user's values fill all the rest.
+function M.keep_reserve()
+  if not reserve then
+    local ok, made = pcall(string.rep, "-", RESERVE)
+    reserve = ok and made or nil
+  end
+end
+
 -- A failure from whatever xpcall gave. Where on_error did not run to its end that is no failure but
 -- what LuaJIT had at hand, mostly a string.
 local function as_failure(given)
   if getmetatable(given) == Failure then
     return given
   end
+  reserve = nil
   collectgarbage() -- what the call held is free now, and the rest needs some of it
   local text = type(given) == "string" and given:match("^[^\n]*") or "error in error handling"
   for problem, cause in pairs(CAUSES) do
