@@ -1,7 +1,8 @@
 --- What the REPL's help(x) and ?x say: the comment that stands above a function, or at the head of
 -- the file of a module or object.
 --
--- Owns: finding that comment. Leaves to others: what it says (the files), that x is typed (repl.lua).
+-- Owns: finding that comment. Leaves to others: what it says (the files), how one asks
+-- (repl.lua).
 local arguments = require("fsam.base.arguments")
 
 local M = {}
@@ -74,6 +75,9 @@ end
 -- A function of an object's class, whose file is about the object.
 local function method_of(value)
   local meta = getmetatable(value)
+  if type(meta) == "table" and type(rawget(meta, "__tostring")) == "function" then
+    return rawget(meta, "__tostring")
+  end
   for _, class in ipairs({ meta, type(meta) == "table" and rawget(meta, "__index") or nil }) do
     for _, member in next, type(class) == "table" and class or {} do
       if type(member) == "function" and debug.getinfo(member, "S").what == "Lua" then

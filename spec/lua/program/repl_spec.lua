@@ -76,7 +76,8 @@ describe("the REPL", function()
       "?P.w", "?P", "?P.sync", "?nosuch", "?1 +", "?print")
     for _, text in ipairs({ "help(x) or ?x", "Defines a sam-type, and with it",
       "Loads a checkpoint.", "Sam-types by name.", "The vector language: arithmetic",
-      "A model's parameters as one vector.", "c ← round(w) for every parameter", "nil: there is nothing of this name",
+      "A model's parameters as one vector.",
+      "c ← round(w) for every parameter", "nil: there is nothing of this name",
       "a function without a comment" }) do
       assert.truthy(out:find(text, 1, true), text)
     end
