@@ -35,7 +35,7 @@ enum {
   FSAM_EINTERNAL = -6 /* a library below us failed */
 };
 
-enum { FSAM_ABI = 2 };
+enum { FSAM_ABI = 3 };
 
 int fsam_abi(void);
 const char *fsam_version(void);
@@ -448,10 +448,12 @@ int fsam_regex_find_all(fsam_regex *regex, int64_t *count, int64_t *bounds, int6
  * the program; a second Ctrl-C ends it. A signal that is ignored stays ignored. */
 void fsam_interrupt_catch(int on);
 int fsam_interrupted(void);      /* 1 once after a signal; reading clears it */
+void fsam_interrupt_ignore(void); /* Ctrl-C does nothing, until it is caught again */
 int fsam_terminal_width(int fd); /* columns, or 0 when fd is not a terminal */
 
 /* A line editor on the terminal (libedit, with its keys), driven by the caller: nothing here calls
- * back. While a line is being edited the terminal is in raw mode. */
+ * back. While a line is being edited the terminal is in raw mode. A terminal that cannot move its
+ * cursor, or has hardly any room, edits by itself, without the events between. */
 typedef struct fsam_line fsam_line;
 enum {
   FSAM_LINE_DONE = 1,     /* Enter: the line is complete */
@@ -460,7 +462,7 @@ enum {
   FSAM_LINE_PASTE = 4,    /* still editing: fsam_line_pasted() has come in */
   FSAM_LINE_INTERRUPT = 5 /* Ctrl-C: the line is given up */
 };
-/* FSAM_ENODEV unless standard input and output are a terminal that can move its cursor. */
+/* FSAM_ENODEV unless standard input is a terminal. */
 int fsam_line_open(fsam_line **out);
 void fsam_line_close(fsam_line *line); /* NULL is fine */
 /* Edits until one of the events above and returns it. Begins a line with `prompt` and `text` unless

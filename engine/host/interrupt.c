@@ -1,6 +1,6 @@
 /* interrupt.c: Ctrl-C, and the signals that announce an end, as a flag that a loop polls; and the
- * width of a terminal. A signal handler reaches only globals, so that the flag is one: the library
- * has no other beside the error message. */
+ * width of a terminal. A signal handler reaches only globals, so that the flag is one,
+ * as lineedit.c's is: the library has no others beside the error message. */
 #define _DEFAULT_SOURCE /* sigaltstack */
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -59,6 +59,11 @@ int fsam_interrupted(void) {
   int was = unread;
   unread = 0;
   return was;
+}
+
+void fsam_interrupt_ignore(void) {
+  struct sigaction action = {.sa_handler = SIG_IGN};
+  sigaction(SIGINT, &action, NULL);
 }
 
 int fsam_terminal_width(int fd) {

@@ -1,16 +1,23 @@
 /* lineedit.c: editing one line on a terminal, by libedit. The caller drives: Tab, pasted text,
  * Ctrl-C and the end of input all return to it, so that completion is the caller's loop and
- * nothing here calls back. libedit runs in its unbuffered mode, in which one el_gets handles one
+ * nothing here calls back. libedit runs in its unbuffered mode, in which one el_wgets handles one
  * key and the line stays in the editor between calls. The keys that end a call are functions of
- * ours that only note what happened; Ctrl-C and Ctrl-Z are ordinary keys while editing. */
+ * ours that only note what happened; Ctrl-C and Ctrl-Z are ordinary keys while editing.
+ *
+ * Where the terminal cannot move its cursor, or its window is too small for libedit to draw in, the
+ * terminal itself edits: the line is read as it stands. */
+#define _DEFAULT_SOURCE
 #include <errno.h>
 #include <histedit.h>
 #include <langinfo.h>
+#include <limits.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -18,14 +25,21 @@
 
 enum { HISTORY_LINES = 2000 };
 
+/* libedit writes beyond its own picture of a window that is smaller. */
+enum { LEAST_ROWS = 4, LEAST_COLUMNS = 12 };
+
+enum { INTERRUPT_KEY = 3 }; /* Ctrl-C */
+
 struct fsam_line {
-  EditLine *editor;
+  EditLine *editor; /* NULL: the terminal cannot move its cursor */
   History *past;
   char prompt[64];
   bool editing; /* a line is on the screen, the terminal is in raw mode */
   int event;    /* FSAM_LINE_… that the last key meant, or 0 */
+  int deadly;   /* a signal that ends the program, once the terminal is as it was; or 0 */
   char *text;   /* the line as of the last event */
-  int cursor;   /* in bytes */
+  size_t capacity;
+  int cursor; /* in bytes */
   char *pasted;
   size_t pasted_bytes, pasted_capacity;
 };
@@ -39,6 +53,59 @@ static fsam_line *owner(EditLine *editor) {
 static void write_terminal(const char *text) {
   fputs(text, stdout);
   fflush(stdout);
+}
+
+/* A terminal that does not know its size says 0; libedit then takes its kind's. */
+static bool is_large_enough(void) {
+  struct winsize size;
+  if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) < 0) return true;
+  return (!size.ws_row || size.ws_row >= LEAST_ROWS) &&
+         (!size.ws_col || size.ws_col >= LEAST_COLUMNS);
+}
+
+/* -- signals ----------------------------------------------------------------------------------- */
+
+/* The signals that matter to a line: Ctrl-C; who asks for the end; the window changed its size, or
+ * the process was stopped and goes on. */
+static const int watched[] = {SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGCONT};
+enum { WATCHED = sizeof watched / sizeof *watched };
+
+static volatile sig_atomic_t arrived; /* the last of them that no line has seen to, or 0 */
+
+static void on_signal(int number) { arrived = number; }
+
+static void watch(struct sigaction before[WATCHED]) {
+  struct sigaction action = {.sa_handler = on_signal};
+  sigemptyset(&action.sa_mask);
+  arrived = 0;
+  for (int i = 0; i < WATCHED; i++) {
+    sigaction(watched[i], NULL, &before[i]);
+    bool ignored = before[i].sa_handler == SIG_IGN && watched[i] == SIGHUP; /* nohup */
+    if (!ignored) sigaction(watched[i], &action, NULL);
+  }
+}
+
+static void watch_no_more(const struct sigaction before[WATCHED]) {
+  for (int i = 0; i < WATCHED; i++) sigaction(watched[i], &before[i], NULL);
+}
+
+/* Waits for a key. Returns 0, or a signal that has come. */
+static int wait_for_key(void) {
+  struct pollfd terminal = {.fd = STDIN_FILENO, .events = POLLIN};
+  for (;;) {
+    int number = arrived;
+    arrived = 0;
+    if (number) return number;
+    /* A signal just before the wait, or one that another thread took, does not end it. */
+    if (poll(&terminal, 1, 500) > 0) return 0;
+  }
+}
+
+/* What a signal that ends the line means: an event. */
+static int event_of(fsam_line *line, int number) {
+  if (number == SIGINT) return FSAM_LINE_INTERRUPT;
+  line->deadly = number;
+  return FSAM_LINE_END;
 }
 
 /* -- keys -------------------------------------------------------------------------------------- */
@@ -70,7 +137,7 @@ static unsigned char on_interrupt(EditLine *editor, int key) {
 /* Ctrl-D ends the input on an empty line and deletes a character elsewhere. */
 static unsigned char on_end(EditLine *editor, int key) {
   (void)key;
-  const LineInfo *info = el_line(editor);
+  const LineInfoW *info = el_wline(editor);
   if (info->buffer == info->lastchar) return note(editor, FSAM_LINE_END);
   if (info->cursor == info->lastchar) return CC_REFRESH_BEEP;
   el_cursor(editor, 1);
@@ -100,7 +167,8 @@ static bool append_pasted(fsam_line *line, int byte) {
   return true;
 }
 
-/* The terminal announced pasted text (bracketed paste): takes all of it up to the closing mark. */
+/* The terminal announced pasted text (bracketed paste): takes all of it up to the closing mark.
+ * Ctrl-C gives up a mark that does not come. */
 static unsigned char on_paste(EditLine *editor, int key) {
   static const char mark[] = "\033[201~";
   const size_t mark_bytes = sizeof mark - 1;
@@ -109,6 +177,7 @@ static unsigned char on_paste(EditLine *editor, int key) {
   line->pasted_bytes = 0;
   unsigned char byte;
   while (read(STDIN_FILENO, &byte, 1) == 1 && append_pasted(line, byte == '\r' ? '\n' : byte)) {
+    if (byte == INTERRUPT_KEY) return note(editor, FSAM_LINE_INTERRUPT);
     if (line->pasted_bytes < mark_bytes) continue;
     char *tail = line->pasted + line->pasted_bytes - mark_bytes;
     if (memcmp(tail, mark, mark_bytes) == 0) {
@@ -119,8 +188,15 @@ static unsigned char on_paste(EditLine *editor, int key) {
   return CC_NORM;
 }
 
-/* The window changed its size, or the process was stopped and goes on. */
-static void on_disturbance(int number) { (void)number; }
+/* Draws the line anew, in the size that the window now has: another program may have left the
+ * terminal cooked. libedit does not hear of too small a size, so the line looks wrong then. */
+static void draw_again(EditLine *editor) {
+  el_set(editor, EL_PREP_TERM, 0);
+  el_set(editor, EL_PREP_TERM, 1);
+  if (is_large_enough()) el_resize(editor);
+  write_terminal("\r\033[J"); /* the refresh draws anew from the row's beginning */
+  el_set(editor, EL_REFRESH);
+}
 
 /* Reads one character for libedit: returns 1, 0 at the end of input, -1 on failure. */
 static int next_character(EditLine *editor, wchar_t *out) {
@@ -128,20 +204,17 @@ static int next_character(EditLine *editor, wchar_t *out) {
   mbstate_t state;
   memset(&state, 0, sizeof state);
   for (;;) {
+    int number = wait_for_key();
+    if (number == SIGWINCH || number == SIGCONT) {
+      draw_again(editor);
+      continue;
+    } else if (number) {
+      line->event = event_of(line, number);
+      return -1;
+    }
     char byte;
     ssize_t n = read(STDIN_FILENO, &byte, 1);
-    if (n < 0 && errno == EINTR) {
-      if (fsam_interrupted()) {
-        line->event = FSAM_LINE_INTERRUPT;
-        return -1;
-      }
-      el_set(editor, EL_PREP_TERM, 0); /* another program may have left it cooked */
-      el_set(editor, EL_PREP_TERM, 1);
-      el_resize(editor);
-      write_terminal("\r\033[J"); /* the refresh draws anew from the row's beginning */
-      el_set(editor, EL_REFRESH);
-      continue;
-    }
+    if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       line->event = FSAM_LINE_END;
       return (int)n;
@@ -161,6 +234,10 @@ static const struct binding {
     {"^R", "em-inc-search-prev"}, {"^W", "ed-delete-prev-word"}, {"\\e[3~", "ed-delete-next-char"},
     {"\\e[H", "ed-move-to-beg"},  {"\\e[F", "ed-move-to-end"},   {"\\e[1~", "ed-move-to-beg"},
     {"\\e[4~", "ed-move-to-end"}, {"\\e[1;5D", "ed-prev-word"},  {"\\e[1;5C", "em-next-word"},
+    /* libedit's command line, which crashes on an open quote; and its mark, which it leaves beyond
+     * the end of a line that has become shorter. */
+    {"\\ex", "fsam-redraw"},      {"\\eX", "fsam-redraw"},       {"^X^X", "fsam-redraw"},
+    {"\\ew", "fsam-redraw"},      {"\\eW", "fsam-redraw"},       {"^@", "fsam-redraw"},
 };
 
 /* -- the line ---------------------------------------------------------------------------------- */
@@ -189,26 +266,31 @@ static void set_up(fsam_line *line) {
   el_set(editor, EL_ADDFN, "fsam-paste", "take pasted text", on_paste);
   for (size_t i = 0; i < sizeof bindings / sizeof *bindings; i++)
     el_set(editor, EL_BIND, bindings[i].key, bindings[i].action, NULL);
-  el_set(editor, EL_SETTY, "-d", "-isig", NULL);
+  /* Ctrl-C, Ctrl-Z, Ctrl-S and Ctrl-Q are keys. */
+  el_set(editor, EL_SETTY, "-d", "-isig", "-ixon", NULL);
   el_source(editor, NULL); /* the user's ~/.editrc */
 }
 
+/* Can this kind of terminal move its cursor? */
+static bool moves_its_cursor(const char *type) {
+  return type && *type && strcmp(type, "dumb") != 0 && strcmp(type, "emacs") != 0;
+}
+
 int fsam_line_open(fsam_line **out) {
-  const char *type = getenv("TERM");
-  if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
-    return fsam__fail(FSAM_ENODEV, "line editor: standard input and output are not a terminal");
-  if (!type || !*type || strcmp(type, "dumb") == 0 || strcmp(type, "emacs") == 0)
-    return fsam__fail(FSAM_ENODEV, "line editor: this terminal cannot move its cursor");
-  use_utf8();
+  if (!isatty(STDIN_FILENO))
+    return fsam__fail(FSAM_ENODEV, "line editor: standard input is not a terminal");
   fsam_line *line = calloc(1, sizeof *line);
   if (!line) return fsam__fail(FSAM_ENOMEM, "line editor: no memory");
-  line->editor = el_init("fsam-lua", stdin, stdout, stderr);
-  line->past = history_init();
-  if (!line->editor || !line->past) {
-    fsam_line_close(line);
-    return fsam__fail(FSAM_ENOMEM, "line editor: libedit did not start");
+  if (isatty(STDOUT_FILENO) && moves_its_cursor(getenv("TERM"))) {
+    use_utf8();
+    line->editor = el_init("fsam-lua", stdin, stdout, stderr);
+    line->past = history_init();
+    if (!line->editor || !line->past) {
+      fsam_line_close(line);
+      return fsam__fail(FSAM_ENOMEM, "line editor: libedit did not start");
+    }
+    set_up(line);
   }
-  set_up(line);
   *out = line;
   return FSAM_OK;
 }
@@ -222,61 +304,105 @@ void fsam_line_close(fsam_line *line) {
   free(line);
 }
 
-/* Copies the editor's line, which libedit keeps in a buffer of its own. */
-static int keep_text(fsam_line *line) {
-  const LineInfo *info = el_line(line->editor);
-  size_t bytes = (size_t)(info->lastchar - info->buffer);
-  if (bytes && info->buffer[bytes - 1] == '\n') bytes--;
-  char *text = realloc(line->text, bytes + 1);
+/* Makes room for a line of this many bytes and its final 0. */
+static int reserve(fsam_line *line, size_t bytes) {
+  if (bytes < line->capacity) return FSAM_OK;
+  size_t capacity = 2 * bytes + 256;
+  char *text = realloc(line->text, capacity);
   if (!text) return fsam__fail(FSAM_ENOMEM, "line editor: no memory for a line");
-  memcpy(text, info->buffer, bytes);
-  text[bytes] = 0;
   line->text = text;
-  line->cursor = (int)(info->cursor - info->buffer);
+  line->capacity = capacity;
   return FSAM_OK;
 }
 
-/* Presses a key for the user: libedit acts on it at once. */
-static void press(fsam_line *line, const char *key) {
-  int count;
-  el_push(line->editor, key);
-  el_gets(line->editor, &count);
+/* Copies the editor's line, character by character: el_line, which would give it as bytes, takes a
+ * 0 for its end and then counts beyond it. Zeros are left out, since C takes them for ends too. */
+static int keep_text(fsam_line *line) {
+  const LineInfoW *info = el_wline(line->editor);
+  const wchar_t *end = info->lastchar;
+  if (end > info->buffer && end[-1] == L'\n') end--;
+  int rc = reserve(line, (size_t)(end - info->buffer) * MB_LEN_MAX);
+  if (rc < 0) return rc;
+  char *to = line->text;
+  mbstate_t state;
+  memset(&state, 0, sizeof state);
+  line->cursor = 0;
+  for (const wchar_t *p = info->buffer; p < end; p++) {
+    if (p == info->cursor) line->cursor = (int)(to - line->text);
+    size_t bytes = *p ? wcrtomb(to, *p, &state) : 0;
+    if (bytes == (size_t)-1) {
+      *to = '?';
+      bytes = 1;
+      memset(&state, 0, sizeof state);
+    }
+    to += bytes;
+  }
+  *to = 0;
+  if (info->cursor >= end) line->cursor = (int)(to - line->text);
+  return FSAM_OK;
 }
 
-static void redraw(fsam_line *line) { press(line, "\033[999~"); }
+/* Inserts text at the cursor. Bytes that are no UTF-8 become characters of their own, as they do
+ * when they are typed. Returns how many characters follow byte `from` of the text. */
+static int insert(fsam_line *line, const char *text, int from) {
+  size_t left = strlen(text);
+  wchar_t *wide = malloc((left + 1) * sizeof *wide);
+  if (!wide) return 0;
+  const char *p = text;
+  size_t count = 0;
+  int behind = 0;
+  mbstate_t state;
+  memset(&state, 0, sizeof state);
+  while (left > 0) {
+    size_t bytes = mbrtowc(&wide[count], p, left, &state);
+    if (bytes == 0 || bytes > left) {
+      wide[count] = (unsigned char)*p;
+      bytes = 1;
+      memset(&state, 0, sizeof state);
+    }
+    behind += p - text >= from;
+    count++;
+    p += bytes;
+    left -= bytes;
+  }
+  wide[count] = 0;
+  el_winsertstr(line->editor, wide);
+  free(wide);
+  return behind;
+}
+
+/* Presses a key for the user: libedit acts on it at once. */
+static void press(fsam_line *line, const wchar_t *key) {
+  int count;
+  el_wpush(line->editor, key);
+  el_wgets(line->editor, &count);
+}
+
+static void redraw(fsam_line *line) { press(line, L"\033[999~"); }
 
 static void begin(fsam_line *line, const char *text, int cursor) {
   write_terminal("\033[?2004h");          /* announce pasted text, please */
   el_set(line->editor, EL_UNBUFFERED, 1); /* raw mode, an empty line, the prompt */
   line->editing = true;
   if (!*text) return;
-  el_insertstr(line->editor, text);
-  const LineInfo *info = el_line(line->editor);
-  int back = 0; /* characters from the cursor to the end */
-  for (const char *p = info->buffer + cursor; p < info->lastchar; p++) back += (*p & 0xC0) != 0x80;
-  el_cursor(line->editor, -back);
+  el_cursor(line->editor, -insert(line, text, cursor));
   redraw(line);
 }
 
 static bool ended(const fsam_line *line) {
-  const LineInfo *info = el_line(line->editor);
-  return info->lastchar > info->buffer && info->lastchar[-1] == '\n';
+  const LineInfoW *info = el_wline(line->editor);
+  return info->lastchar > info->buffer && info->lastchar[-1] == L'\n';
 }
 
 /* Leaves the line on the screen, with the terminal's cursor below it. */
 static void finish(fsam_line *line) {
-  if (!ended(line)) press(line, "\n");
+  if (!ended(line)) press(line, L"\n");
   write_terminal("\033[?2004l");
   el_set(line->editor, EL_UNBUFFERED, 0);
   line->editing = false;
 }
 
-int fsam_line_edit(fsam_line *line, const char *new_prompt, const char *text) {
-  struct sigaction action = {.sa_handler = on_disturbance}, resized, continued;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGWINCH, &action, &resized);
-  sigaction(SIGCONT, &action, &continued);
-  fsam_interrupt_catch(1);
+static int edit(fsam_line *line, const char *new_prompt, const char *text) {
   if (!line->editing) {
     snprintf(line->prompt, sizeof line->prompt, "%s", new_prompt);
     begin(line, text, (int)strlen(text));
@@ -284,14 +410,49 @@ int fsam_line_edit(fsam_line *line, const char *new_prompt, const char *text) {
   line->event = 0;
   while (!line->event) {
     int count;
-    el_gets(line->editor, &count);
+    el_wgets(line->editor, &count);
     if (!line->event && ended(line)) line->event = FSAM_LINE_DONE;
   }
   int rc = keep_text(line);
   if (line->event != FSAM_LINE_TAB && line->event != FSAM_LINE_PASTE) finish(line);
-  fsam_interrupt_catch(0);
-  sigaction(SIGWINCH, &resized, NULL);
-  sigaction(SIGCONT, &continued, NULL);
+  return rc;
+}
+
+/* Reads a line that the terminal itself edits. */
+static int read_plain(fsam_line *line, const char *new_prompt, const char *text) {
+  write_terminal(new_prompt);
+  write_terminal(text);
+  size_t bytes = strlen(text);
+  int rc = reserve(line, bytes);
+  if (rc < 0) return rc;
+  memcpy(line->text, text, bytes);
+  line->event = 0;
+  while (!line->event && rc == FSAM_OK) {
+    int number = wait_for_key();
+    char byte = 0;
+    ssize_t n = number ? 1 : read(STDIN_FILENO, &byte, 1);
+    if (number == SIGINT || number == SIGTERM || number == SIGHUP)
+      line->event = event_of(line, number);
+    else if (n == 0 || (n < 0 && errno != EINTR))
+      line->event = bytes ? FSAM_LINE_DONE : FSAM_LINE_END;
+    else if (byte == '\n')
+      line->event = FSAM_LINE_DONE;
+    else if (byte && (rc = reserve(line, bytes + 1)) == FSAM_OK)
+      line->text[bytes++] = byte;
+  }
+  line->text[bytes] = 0;
+  line->cursor = (int)bytes;
+  if (line->event == FSAM_LINE_INTERRUPT) write_terminal("\n");
+  return rc;
+}
+
+int fsam_line_edit(fsam_line *line, const char *new_prompt, const char *text) {
+  struct sigaction before[WATCHED];
+  watch(before);
+  bool edits = line->editing || (line->editor && is_large_enough());
+  int rc = (edits ? edit : read_plain)(line, new_prompt, text);
+  watch_no_more(before);
+  if (line->deadly) raise(line->deadly);
   return rc < 0 ? rc : line->event;
 }
 
@@ -303,7 +464,7 @@ const char *fsam_line_pasted(const fsam_line *line) { return line->pasted ? line
 
 void fsam_line_insert(fsam_line *line, const char *text) {
   if (!line->editing || !*text) return;
-  el_insertstr(line->editor, text);
+  insert(line, text, 0);
   redraw(line);
 }
 
@@ -323,5 +484,5 @@ void fsam_line_finish(fsam_line *line) {
 
 void fsam_line_remember(fsam_line *line, const char *text) {
   HistEvent event;
-  history(line->past, &event, H_ENTER, text);
+  if (line->past) history(line->past, &event, H_ENTER, text);
 }

@@ -206,7 +206,7 @@ end
 -- errors.lua and schema.lua's ground lie below this file, so what they take is declared here.
 local ANY, TEXT = M.arg("value", M.any), M.arg("text", schema.string)
 M.guard("fsam.errors", errors, {
-  is = { ANY }, nearest = { ANY, M.arg("list", M.table) },
+  is = { ANY }, line = { TEXT }, nearest = { ANY, M.arg("list", M.table) },
   suggestion = { ANY, M.arg("list", M.table) }, new = { TEXT, M.arg("placed", M.any) },
   line = { TEXT }, raise = { TEXT, more = true }, unknown = { TEXT, ANY, M.arg("list", M.table) },
   unknown_text = { TEXT, ANY, M.arg("list", M.table) },

@@ -1,6 +1,9 @@
 --- A register of things defined by name. Each built-in one has a file, which is loaded when its
--- name is first looked up. Owns: the names, and two helpers for lists of names. Leaves to others:
--- what a registered thing is and whether it is a good one.
+-- name is first looked up. A name stands for one thing: what a run was trained with must not depend
+-- on which of two files was read last. Owns: the names, and two helpers for lists of names. Leaves
+-- to others: what a registered thing is and whether it is a good one.
+local source_line = require("fsam.base.source_line")
+
 local Registry = {}
 Registry.__index = Registry
 
@@ -11,21 +14,47 @@ local M = {}
 -- @tparam[opt] {string,…} built_in their names; a dash in a name is an underscore in its file's
 -- @treturn table with the methods define, get, names
 function M.new(prefix, built_in)
-  return setmetatable({ prefix = prefix, built_in = built_in or {}, defined = {} }, Registry)
+  return setmetatable({ prefix = prefix, built_in = built_in or {}, defined = {}, places = {},
+    loading = false }, Registry)
 end
 
---- Adds a thing, or replaces the one of that name.
+-- A definition that runs again, and one that is typed again at the prompt, replace their former
+-- selves.
+local function is_again(before, place)
+  return before == place or before:find("^stdin:") ~= nil and place:find("^stdin:") ~= nil
+end
+
+--- Adds a thing.
 -- @tparam string name
 -- @param thing any value but nil
-function Registry:define(name, thing)
-  self.defined[name] = thing
+-- @tparam string what begins the message: sam.define("name")
+-- @raise one line with the author's place when the name is a built-in thing's, or was defined at
+--   another place
+function Registry:define(name, thing, what)
+  local position = source_line.users()
+  local place, before = source_line.text(position), self.places[name]
+  if self:is_built_in(name) and self.loading ~= name then
+    source_line.fail_at(position, "%s: %s is built in; choose another name", what, name)
+  elseif before and not is_again(before, place) then
+    source_line.fail_at(position, "%s: %s is defined already, at %s; choose another name", what,
+      name, before)
+  end
+  self.defined[name], self.places[name] = thing, place
+end
+
+--- What is defined so far is built in.
+function Registry:seal()
+  self.built_in = M.sorted(self.defined)
 end
 
 --- The thing of a name, or nil. Loads the file of a built-in one.
 function Registry:get(name)
   for _, built_in in ipairs(self.built_in) do
     if built_in == name and not self.defined[name] then
+      local outer = self.loading
+      self.loading = name
       require(self.prefix .. name:gsub("-", "_"))
+      self.loading = outer
     end
   end
   return self.defined[name]

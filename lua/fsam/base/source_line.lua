@@ -161,11 +161,13 @@ function M.fail(format, ...)
   M.fail_at(M.here(), format, ...)
 end
 
--- What to do about an error that Lua raises where a vector stands in the place of a number.
-local function advice(message)
-  if message:find("^attempt to compare .*table") then
+--- What to do about an error that Lua raises where a vector stands in the place of a number.
+-- @tparam string message Lua's own
+-- @treturn string the rest of the sentence; empty for other errors
+function M.advice(message)
+  if message:find("attempt to compare .*table") then
     return "; vectors and scalars are compared with x:gt(y), ge, lt, le, eq, or read first: "
-      .. "s:read(x)"
+      .. "s:read(x), x:read()"
   end
   return message:find("^bad argument .*%(number expected, got table%)")
     and "; functions of numbers do not take vectors, which have methods: x:sqrt(), x:max(y), …"
@@ -192,7 +194,7 @@ function M.explain(err, level)
     return nil
   end
   local message = err:gsub("^[^\n]-:%d+: ", "")
-  return errors.new(("%s: %s%s"):format(M.text(place), message, advice(message)), true)
+  return errors.new(("%s: %s%s"):format(M.text(place), message, M.advice(message)), true)
 end
 
 return M

@@ -145,9 +145,11 @@ function M.batches(lengths, options)
   local kept, skipped = filter(indices, lengths, options)
   if #skipped > 0 and split ~= "train" then
     local sample = skipped[1]
+    local positions, tokens = limit(options, "max_positions"), limit(options, "max_tokens")
     errors.raise("%s sample %d has %d tokens, more than the limit of %d (%d such samples); "
-      .. "raise --max-tokens or --max-positions, or shorten them", split, sample, lengths[sample],
-      math.min(limit(options, "max_positions"), limit(options, "max_tokens")), #skipped)
+      .. "%s, or shorten them", split, sample, lengths[sample], math.min(positions, tokens),
+      #skipped, tokens < positions and "raise --max-tokens"
+        or "raise --max-positions as far as the model takes more")
   end
   if #kept == 0 then
     errors.raise("no %s sample is left: all %d are longer than --max-tokens or --max-positions",

@@ -135,8 +135,8 @@ end
 
 -- -- rows -----------------------------------------------------------------------------------------
 
---- Adds a task, or replaces one.
--- @tparam string name
+--- Adds a task.
+-- @tparam string name one that is not taken
 -- @tparam table row see the head of this file; its title is filled in
 -- @treturn table the same row
 -- @raise one line that names the task and what is wrong with its row
@@ -158,7 +158,7 @@ function M.define(name, row)
   check_problem(name, row)
   check_metrics(name, row)
   row.title = row.title or name
-  rows:define(name, row)
+  rows:define(name, row, ("tasks.define(%q)"):format(name))
   return row
 end
 

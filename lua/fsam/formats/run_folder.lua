@@ -1,11 +1,24 @@
 --- What our own runs write: a run's folder, and a checkpoint whose saving was interrupted. Both
 -- lead to a complete checkpoint, which is a Hugging Face folder. Owns: finding that checkpoint.
 -- Leaves to others: reading it (huggingface.lua), what else is in a run's folder (fsam.train).
+local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local folder = require("fsam.formats.atomic_folder")
 local huggingface = require("fsam.formats.huggingface")
 
 local M = {}
+
+-- The complete folder of a run's checkpoint; nil where it has none. One that is there and cannot be
+-- read is not passed over: the user would get other weights than those that he asked for.
+local function checkpoint_in(run, name)
+  local path = run .. "/" .. name
+  local complete = folder.resolve(path)
+  if complete ~= path and file.kind(path) then
+    errors.raise("%s is damaged or cannot be read now: it has no readable trainer.json; give the "
+      .. "path of another checkpoint to open that", path)
+  end
+  return complete
+end
 
 -- The folder of the checkpoint that a path leads to, or nil. A run leads to its best one, else to
 -- its last one.
@@ -13,14 +26,15 @@ local function checkpoint_of(path, kind)
   if not kind then
     return folder.resolve(path) -- a crash while saving may have left only its neighbour
   elseif kind == "directory" and not file.kind(path .. "/config.json") then
-    return folder.resolve(path) or folder.resolve(path .. "/checkpoint_best")
-      or folder.resolve(path .. "/checkpoint_last")
+    return folder.resolve(path) or checkpoint_in(path, "checkpoint_best")
+      or checkpoint_in(path, "checkpoint_last")
   end
 end
 
 --- Does this path lead to one of our checkpoints? (The functions of a format: fsam.formats.)
 -- @tparam string path
 -- @tparam ?string kind what is there (base/file.lua); nil: nothing
+-- @raise one line that names a checkpoint of the run which cannot be read
 function M.recognises(path, kind)
   return checkpoint_of(path, kind) ~= nil
 end

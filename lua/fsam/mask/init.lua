@@ -49,7 +49,7 @@ M.options = {
 local PARTS = { passes = "boolean", needs = "table", values = "function" }
 
 --- Defines a policy.
--- @tparam string name
+-- @tparam string name one that is not taken
 -- @tparam table spec passes (boolean); needs (or nil): { a vector that the base optimizer must
 --   keep, its name in words }; values(s, context) → a vector or expression, larger = more
 --   important, never negative. s: as a type's, with the options of masks. context: params,
@@ -61,7 +61,7 @@ function M.define(name, spec)
   if type(name) ~= "string" or type(spec) ~= "table" or type(spec.values) ~= "function" then
     source_line.fail("%s: a name and a table with values, a function, are needed", what)
   end
-  register:define(name, define.definition(what, name, spec, PARTS))
+  register:define(name, define.definition(what, name, spec, PARTS), what)
 end
 
 --- Raises unless a policy finds what it needs.
@@ -129,6 +129,8 @@ M.define("random", {
     return s:uniform(0x4d41534b) -- "MASK": a stream of its own
   end,
 })
+register:seal()
+
 local NAME = arguments.arg("name", schema.string)
 arguments.guard("fsam.mask", M, {
   define = { NAME, arguments.arg("parts", arguments.table), inside = true }, names = {},

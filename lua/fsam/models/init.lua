@@ -17,6 +17,7 @@ local declaration = require("fsam.models.declaration")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local families = require("fsam.models.families")
+local file = require("fsam.base.file")
 local formats = require("fsam.formats")
 local huggingface = require("fsam.formats.huggingface")
 local initialize = require("fsam.models.initialize")
@@ -33,6 +34,21 @@ local M = { define = families.define }
 
 local Model = {}
 Model.__index = Model
+
+-- What a model may have, beside its methods; what it lacks is nil.
+local HAS = { "params", "weights", "graph", "count", "pad_id", "position_offset", "max_positions",
+  "vocab_size", "config", "device", "announcements", "new_head", "tokenizer", "packing", "pass",
+  "save", "predict", "gradient" }
+
+-- A misspelt name is an error in its author's line; any other is nil, so that a recipe may ask for
+-- a field of its own.
+setmetatable(Model, { __index = function(_, name)
+  local near = type(name) == "string" and not registry.contains(HAS, name)
+    and errors.nearest(name, HAS)
+  if near then
+    source_line.fail_at(source_line.users(), "a model has no %s; did you mean %s?", name, near)
+  end
+end })
 
 local function or_default(value, default)
   if value == nil then
@@ -187,8 +203,9 @@ function M.load(o)
   return model
 end
 
---- Writes config.json and model.safetensors (w, f32) into an existing folder.
--- @tparam string folder
+--- Writes config.json and model.safetensors (w, f32) into a folder; with the files of the tokenizer
+-- where the model has one (fsam.load), so that the folder can be loaded again.
+-- @tparam string folder made where there is none
 -- @raise one line with the path when the disk is full or fails
 function Model:save(folder)
   self.params.w:tensor() -- sets that wait run first
@@ -197,7 +214,11 @@ function Model:save(folder)
     list[i] = { name = parameter.name, shape = parameter.shape,
       data = self.params:master(parameter) }
   end
+  file.make_folder(folder)
   huggingface.save(folder, config_of.encode(self.config), list)
+  if self.tokenizer then
+    self.tokenizer:save(folder)
+  end
 end
 
 function Model:__tostring()

@@ -39,31 +39,31 @@ local function class_of(model, label)
   errors.raise("the model has no label %s; it has %s", tostring(label), table.concat(labels, ", "))
 end
 
---- model:gradient(text, label[, pair]): the gradient of one text's loss at w, without dropout.
+--- model:gradient(text, label[, pair]): the gradient of one text's loss, without dropout: at w, or
+-- at c where the user has set it since (params:settle).
 -- @tparam string sentence
 -- @param label its name, or its number from 0; a regression's number
 -- @tparam[opt] string pair the second text
--- @treturn table model.params.g, overwritten with the gradient
+-- @treturn table the gradient, a vector of its own; params.g holds it too, until the next one
 -- @treturn number the loss, in nats; a regression's squared error
 -- @raise one line with the labels when the model does not have this one
 local function gradient(model, sentence, label, pair)
   local target = prediction.is_regression(model) and target_of(label) or class_of(model, label)
   local host = pack(model, sentence, pair, target)
-  model.params.w:tensor() -- sets that wait run first
-  model.params:sync()
+  model.params:settle()
   local evaluate = model.pass:bind({ step = 0, batches = { host }, training = false })
   local loss = evaluate({ into = model.params.g, backward = true }):mean()
-  return model.params.g, loss
+  return model.params:copy_of(model.params.g, "gradient"), loss
 end
 
---- model:predict(text[, pair]): the label of one text.
+--- model:predict(text[, pair]): the label of one text, at w, or at c where the user has set it
+-- since.
 -- @tparam string sentence
 -- @tparam[opt] string pair the second text
 -- @treturn table see prediction.lua
 -- @raise as prediction.sample and prediction.of
 local function predict(model, sentence, pair)
-  model.params.w:tensor() -- sets that wait run first
-  model.params:sync()
+  model.params:settle()
   return prediction.of(model, model.pass:predict(pack(model, sentence, pair, 0))[1])
 end
 

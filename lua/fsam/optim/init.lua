@@ -29,7 +29,7 @@ local PARTS = { options = "table", state = "table", update = "function" }
 local register = registry.new("fsam.optim.", { "adam", "lamb", "lion", "sgd" })
 
 --- Defines a base optimizer.
--- @tparam string name
+-- @tparam string name one that is not taken
 -- @tparam table spec options (declarations or { name = default }), state (list of names), update(s)
 -- @raise with the author's line
 function M.define(name, spec)
@@ -39,7 +39,7 @@ function M.define(name, spec)
   end
   local base = define.definition(what, name, spec, PARTS)
   base.state = base.state or {}
-  register:define(name, base)
+  register:define(name, base, what)
 end
 
 --- The definition of a name.

@@ -25,6 +25,12 @@ local function traceback(message, level)
   return last and text:sub(1, last - 1) or text
 end
 
+-- What to do where Lua refuses to compare or take a vector as a number; empty without vectors.
+local function advice_for(message)
+  return package.loaded["fsam.vector.expression"]
+    and require("fsam.base.source_line").advice(message) or ""
+end
+
 --- Turns an error value into a failure {value, text, plain}; runs where the error was raised.
 local function on_error(value)
   local meta = type(value) == "table" and getmetatable(value)
@@ -38,7 +44,8 @@ local function on_error(value)
   elseif value == nil then
     return setmetatable({}, Failure) -- error() without a value prints nothing
   elseif type(value) == "string" or type(value) == "number" or type(value) == "cdata" then
-    text = traceback(tostring(value), 2)
+    text = tostring(value)
+    text = traceback(text .. advice_for(text), 2)
   else
     text = traceback(("(the error is a %s value)"):format(type(value)), 2)
   end
@@ -52,12 +59,25 @@ local CAUSES = {
   ["error in error handling"] = "the error's own __tostring fails?",
 }
 
+local RESERVE = 2 ^ 22 -- bytes
+local reserve
+
+--- Sets memory aside that is given back when there is no more, so that a session can go on although
+-- the user's values fill all the rest.
+function M.keep_reserve()
+  if not reserve then
+    local ok, made = pcall(string.rep, "-", RESERVE)
+    reserve = ok and made or nil
+  end
+end
+
 -- A failure from whatever xpcall gave. Where on_error did not run to its end that is no failure but
 -- what LuaJIT had at hand, mostly a string.
 local function as_failure(given)
   if getmetatable(given) == Failure then
     return given
   end
+  reserve = nil
   collectgarbage() -- what the call held is free now, and the rest needs some of it
   local text = type(given) == "string" and given:match("^[^\n]*") or "error in error handling"
   for problem, cause in pairs(CAUSES) do

@@ -112,7 +112,7 @@ end
 
 --- A reader on the terminal. It takes pasted text line by line, as if typed.
 -- @tparam table C fsam.C
--- @treturn ?table a reader; nil where lines cannot be edited
+-- @treturn ?table a reader; nil where standard input is no terminal
 function M.terminal(C)
   local lib, ffi = C.lib, C.ffi
   local out = ffi.new("fsam_line *[1]")
@@ -171,15 +171,10 @@ function M.terminal(C)
   return { read = read, remember = remember }
 end
 
---- A reader of plain lines, for pipes and for terminals that cannot move their cursor.
--- @tparam boolean with_prompt write prompts
+--- A reader of plain lines, for pipes.
 -- @treturn table a reader
-function M.plain(with_prompt)
-  local function read(prompt)
-    if with_prompt then
-      io.write(prompt)
-      io.flush()
-    end
+function M.plain()
+  local function read()
     local line = io.read("*l")
     return line, line == nil and "end" or nil
   end

@@ -3,6 +3,7 @@
 -- Owns: when a chunk is complete, and how it is compiled. Leaves to others: lines
 -- (line_reader.lua), how values look (show.lua), what errors become (failure.lua).
 local failures = require("fsam.program.failure")
+local help = require("fsam.program.help")
 local readers = require("fsam.program.line_reader")
 local show = require("fsam.program.show")
 
@@ -10,6 +11,7 @@ local M = {}
 
 local PROMPT, CONTINUATION = "> ", ">> "
 local CHUNK = "=stdin"
+local MOST_FAILURES = 20 -- of the session itself, one after the other
 
 -- -- chunks ---------------------------------------------------------------------------------------
 
@@ -18,14 +20,17 @@ local function identity(...)
   return ...
 end
 
---- Compiles a chunk; expressions return their values, with or without "=" in front. An expression
--- goes through the chunk's argument, a function that returns its arguments: as a tail call it would
--- lose its place in tracebacks. The argument has no name, which would hide a global of the user's.
+--- Compiles a chunk; expressions return their values, with or without "=" in front, and ?x asks for
+-- help about x. An expression goes through the chunk's argument, a function that returns its
+-- arguments: as a tail call it would lose its place in tracebacks. The argument has no name, which
+-- would hide a global of the user's.
 -- @tparam string text
 -- @treturn ?function nil when it does not compile
 -- @treturn ?string the compiler's message
 -- @treturn boolean does the text only lack its end?
 function M.compile(text)
+  local asked = text:match("^%s*%?%s*(.-)%s*$")
+  text = asked and ("help(%s)"):format(asked) or text
   local expression = text:match("^%s*=(.*)$")
   local chunk = loadstring("return (...)(" .. (expression or text) .. "\n)", CHUNK)
   if chunk then
@@ -119,8 +124,20 @@ end
 
 local function banner(sys, C)
   local lib, ffi = C.lib, C.ffi
-  print(("fsam-lua %s · cpu %s, %d threads · `fsam` is the library, Ctrl-D ends")
+  print(("fsam-lua %s · cpu %s, %d threads · `fsam` is the library, help() helps, Ctrl-D ends")
     :format(sys.version, ffi.string(lib.fsam_isa()), lib.fsam_threads()))
+end
+
+-- The same system on a terminal: Ctrl-C that comes between lines and chunks does nothing, where
+-- otherwise it would end the session.
+local function surviving(sys, C)
+  C.lib.fsam_interrupt_ignore()
+  return setmetatable({ on_interrupt = function(value)
+    sys.on_interrupt(value)
+    if value == nil then
+      C.lib.fsam_interrupt_ignore()
+    end
+  end }, { __index = sys })
 end
 
 --- Runs the session until the input ends.
@@ -128,22 +145,25 @@ end
 function M.run(sys)
   local C = require("fsam.C")
   _G.fsam = _G.fsam or require("fsam")
+  if rawget(_G, "help") == nil then
+    _G.help = help.text
+  end
   local on_terminal = sys.is_terminal(0)
   if on_terminal then
+    sys = surviving(sys, C)
     banner(sys, C)
   end
-  local reader = on_terminal and readers.terminal(C) or readers.plain(on_terminal)
+  local reader = on_terminal and readers.terminal(C) or readers.plain()
   local function width()
     return readers.width(C)
   end
-  while true do
+  -- Reads and runs one chunk; false at the end of the session.
+  local function turn()
+    failures.keep_reserve()
     local lines, chunk, message = read_chunk(reader)
-    if not lines then
-      return
-    end
-    local text = table.concat(lines, "\n")
-    if (text == "exit" or text == "quit") and rawget(_G, text) == nil then
-      return
+    local text = lines and table.concat(lines, "\n")
+    if not lines or (text == "exit" or text == "quit") and rawget(_G, text) == nil then
+      return false
     end
     if text:match("%S") then
       reader.remember(lines)
@@ -152,6 +172,19 @@ function M.run(sys)
       evaluate(sys, width, lines, chunk)
     else
       io.stderr:write(message, "\n")
+    end
+    return true
+  end
+  local failed = 0
+  while failed < MOST_FAILURES do
+    local ok, goes_on = pcall(turn)
+    if ok and not goes_on then
+      return
+    end
+    failed = ok and 0 or failed + 1
+    if not ok then -- no memory for the session's own work
+      collectgarbage()
+      io.stderr:write(tostring(goes_on), "; set a large value to nil\n")
     end
   end
 end

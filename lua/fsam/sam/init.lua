@@ -51,7 +51,7 @@ local PARTS = {
 local ACTIVE = { "ascend", "explore", "descend", "after", "update" }
 
 --- Defines a sam-type, and with it its fisher- form if it ascends.
--- @tparam string name without fisher-
+-- @tparam string name without fisher-; one that is not taken
 -- @tparam table spec the parts
 -- @raise with the author's line
 function M.define(name, spec)
@@ -72,7 +72,7 @@ function M.define(name, spec)
   if sam_type.passes ~= 1 and sam_type.passes ~= 2 then
     source_line.fail("%s: passes is %g, expected 1 or 2", what, sam_type.passes)
   end
-  register:define(name, sam_type)
+  register:define(name, sam_type, what)
 end
 
 --- Is a type one of ours, not a user's?

@@ -11,6 +11,7 @@ local C = require("fsam.C")
 local errors = require("fsam.errors")
 local fields = require("fsam.define.fields")
 local finite = require("fsam.step.finite")
+local habits = require("fsam.vector.habits")
 local node = require("fsam.vector.expression")
 local radius = require("fsam.sam.radius")
 local source_line = require("fsam.base.source_line")
@@ -41,7 +42,7 @@ local function missing(view, name)
     names[#names + 1] = known.name
   end
   table.sort(names)
-  local nearest = errors.nearest(tostring(name), names)
+  local nearest = habits.fields[name] or errors.nearest(tostring(name), names)
   return source_line.fail("s.%s is unknown in %s%s", tostring(name), view.name,
     nearest and "; did you mean s." .. nearest .. "?" or "")
 end

@@ -10,9 +10,11 @@
 local code = require("fsam.vector.instructions")
 local errors = require("fsam.errors")
 local ffi = require("fsam.C").ffi
+local habits = require("fsam.vector.habits")
 local registry = require("fsam.base.registry")
 local show = require("fsam.vector.show")
 local source_line = require("fsam.base.source_line")
+local is_tested = require("fsam.vector.tested")
 
 source_line.own()
 
@@ -202,12 +204,27 @@ for name, op in pairs(UNARY) do
   end
 end
 
+-- A comparison. Outside a step, where no trace looks for conditions without a use, the caller must
+-- not test one. The methods below end in calls of this, so the caller is the next level.
+local function compare(op, a, b, name)
+  local condition = binary(op, a, b, name, true)
+  if not condition.params.queue:is_in_step() then
+    local caller = debug.getinfo(2, "fl")
+    if caller.func and caller.currentline > 0
+        and is_tested(caller.func, caller.currentline, name) then
+      fail("a condition is neither true nor false in Lua; read it: x:read() > y, or choose by "
+        .. "vector.where(p, a, b)")
+    end
+  end
+  return condition
+end
+
 --- Comparisons give conditions.
-function methods.gt(x, y) return binary(OP.GT, x, y, "gt", true) end
-function methods.ge(x, y) return binary(OP.GE, x, y, "ge", true) end
-function methods.lt(x, y) return binary(OP.GT, y, x, "lt", true) end
-function methods.le(x, y) return binary(OP.GE, y, x, "le", true) end
-function methods.eq(x, y) return binary(OP.EQ, x, y, "eq", true) end
+function methods.gt(x, y) return compare(OP.GT, x, y, "gt") end
+function methods.ge(x, y) return compare(OP.GE, x, y, "ge") end
+function methods.lt(x, y) return compare(OP.GT, y, x, "lt") end
+function methods.le(x, y) return compare(OP.GE, y, x, "le") end
+function methods.eq(x, y) return compare(OP.EQ, x, y, "eq") end
 
 --- The smaller of two, element by element; without an argument, the smallest element (a scalar).
 function methods.min(x, ...)
@@ -360,6 +377,12 @@ end
 function M.unknown(known, noun)
   return {
     __index = function(_, name)
+      if type(name) == "number" then
+        return fail("%s has no element %s; v:parameter(name):read() gives a parameter's numbers",
+          noun, tostring(name))
+      elseif habits.methods[name] then
+        return fail("%s has no %s; write %s", noun, name, habits.methods[name])
+      end
       local names = registry.sorted(known)
       local near = errors.nearest(name, names)
       return fail("%s has no %s%s", noun, tostring(name), near and

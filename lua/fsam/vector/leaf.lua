@@ -21,15 +21,18 @@ local Node = expression.Node
 local KIND = { [code.F32] = code.VECTOR, [code.ACT] = code.VECTOR,
   [code.BITS] = code.VECTOR + code.BOOL, [code.CELLS] = code.SCALAR }
 
---- A new value of a named thing.
+local count = 0
+
+--- A new value of a named thing. Of two values the one of the larger `number` is the newer.
 -- @tparam table storage the named thing
 -- @tparam string state "queued", "memory" or "spare"
 -- @param value a queued leaf's expression, or a spare one's memory; else false
 -- @param line the position of the set, or a text
 function M.new(storage, state, value, line)
+  count = count + 1
   return setmetatable({ op = code.LEAF, a = false, b = false, c = false, params = storage.params,
     kind = KIND[storage.class], id = 0, cell = false, storage = storage, state = state,
-    value = value, line = line, replaced_by = false }, Node)
+    value = value, line = line, replaced_by = false, number = count }, Node)
 end
 
 --- Memory holds this value now; the value before it is gone.

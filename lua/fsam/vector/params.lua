@@ -18,6 +18,8 @@
 --     P:grad(p, into)                    name, or neighbours and a shape: ({ q, k, v }, { 3*H, H })
 --                                        grad: f32 in `into` (default g); the caller sets `filled`
 --     P:sync()                           c ← round(w) now, frozen parameters too (after loading)
+--     P:settle()                         the same, unless the user has set c since
+--     P:copy_of(v, name)                 a vector of its own with the values of v
 --     P:memory()                         bytes by owner
 --     P.queue:report()                   what has run (queue.lua)
 --
@@ -106,7 +108,8 @@ function M.new(device, specs, options)
   local all = parameters.arrange(specs)
   local self = setmetatable({ device = device, compute = compute,
     parameters = all.list, by_name = all.by_name, count = all.count, trainable = all.trainable,
-    act = all.act, total = all.total, vector_count = 0, names = {}, views = {}, tracing = false,
+    act = all.act, total = all.total, vector_count = 0, spare_vectors = {}, names = {}, views = {},
+    tracing = false,
     named = { vectors = {}, masks = {}, scalars = {} },
     layout = parameters.layout(device, all, compute == "bf16"),
     parameter_arena = devices.arena(device, "parameters"),
@@ -182,8 +185,12 @@ function Params:state()
   return self.named
 end
 
---- c ← round(w) for every parameter, now: after weights were loaded.
+--- c ← round(w) for every parameter, now: after weights were loaded. Outside a step, sets that wait
+-- run first.
 function Params:sync()
+  if not self.queue:is_in_step() then
+    self.queue:commit()
+  end
   if self.c_rest then
     local rest = self.total - self.act
     if self.act > 0 then
@@ -196,6 +203,43 @@ function Params:sync()
     self.c_act:copy(self.w.raw)
   end
   storage.touch(self.c, "params:sync")
+end
+
+--- The same before a user looks at what the model computes, unless the user has set c since w got
+-- its present value: then c is what he wants to look at.
+function Params:settle()
+  self.queue:commit()
+  local c, w = self.c.now, self.w.now
+  local users = type(c.line) == "table" and source_line.is_users(c.line)
+  if not users or c.number < w.number then
+    self:sync()
+  end
+end
+
+-- Gives a vector's memory back when the vector is collected, since the arena gives none back.
+local function return_when_collected(self, vector, raw)
+  local keeper = newproxy(true)
+  getmetatable(keeper).__gc = function()
+    table.insert(self.spare_vectors, raw)
+  end
+  rawset(vector, "keeper", keeper)
+end
+
+--- A vector of its own with the values that another has now, for a user to keep.
+-- @tparam table vector a vector of this model
+-- @tparam string name in messages
+-- @treturn table a vector; no checkpoint has it
+function Params:copy_of(vector, name)
+  self.queue:commit()
+  if #self.spare_vectors == 0 then
+    collectgarbage()
+  end
+  local raw = table.remove(self.spare_vectors)
+  local copy = raw and storage.new(self, name, code.F32, false, raw, raw.data)
+    or new_vector(self, self.state_arena, name, false)
+  return_when_collected(self, copy, copy.raw)
+  copy.raw:copy(vector.raw)
+  return copy
 end
 
 -- -- values without a name ------------------------------------------------------------------------
@@ -346,7 +390,8 @@ local optional = arguments.optional
 local PARAMS = arguments.object("a model's params, of fsam.params.new",
   { queue = "table", parameters = "table", w = "table" })
 local NAME = arguments.arg("name", schema.string)
-local VECTOR = arguments.arg("vector", arguments.where(storage.is, "a named vector or mask"))
+local VECTOR = arguments.arg("vector", arguments.where(storage.is,
+  "a named vector or mask, such as params.w"))
 local ENTRY = arguments.arg("parameter", schema.either("a parameter's name, a parameter, or a list",
   schema.string, arguments.table))
 local SHAPE = arguments.arg("shape", optional(schema.list(schema.integer(1), 1)))

@@ -145,9 +145,12 @@ describe("order.batches", function()
   end)
 
   it("refuses too long samples of any other split", function()
-    assert.equal("dev sample 2 has 50 tokens, more than the limit of 49 (1 such samples); raise "
-      .. "--max-tokens or --max-positions, or shorten them",
+    local said = "dev sample 2 has 50 tokens, more than the limit of 49 (1 such samples); raise "
+    assert.equal(said .. "--max-tokens, or shorten them",
       message_of(order.batches, { 5, 50 }, { seed = 1, max_tokens = 49, split = "dev" }))
+    assert.equal(said .. "--max-positions as far as the model takes more, or shorten them",
+      message_of(order.batches, { 5, 50 }, { seed = 1, max_tokens = 99, max_positions = 49,
+        split = "dev" }))
   end)
 
   it("refuses to train on nothing, or without a limit", function()

@@ -25,15 +25,21 @@ local function row(changes)
   return r
 end
 
+-- One place: a name is defined at another only once.
+local function define_toy(changes)
+  local defined = tasks.define("toy", row(changes))
+  return defined
+end
+
 local function refuses(message, changes)
   assert.has_error(function()
-    tasks.define("toy", row(changes))
+    define_toy(changes)
   end, message)
 end
 
 describe("a row", function()
   it("is found by its name", function()
-    local defined = tasks.define("toy", row())
+    local defined = define_toy()
     assert.equal(defined, tasks.get("toy"))
     assert.equal("toy", defined.title)
     assert.is_true(registry.contains(tasks.names(), "toy"))
@@ -53,7 +59,7 @@ describe("a row", function()
       .. "text, pair, label, labels, words, scores, metrics, built_in)", { metric = "loss" })
     assert.has_error(function()
       tasks.define("toy")
-    end, "spec/lua/data/tasks_spec.lua:55: fsam.data.tasks.define: row is missing, "
+    end, "spec/lua/data/tasks_spec.lua:61: fsam.data.tasks.define: row is missing, "
       .. "expected a table")
   end)
 
@@ -115,14 +121,14 @@ describe("the files of a row", function()
   end)
 
   local function fails(message, changes, split)
-    local r = tasks.define("toy", row(changes))
+    local r = define_toy(changes)
     assert.has_error(function()
       corpus.split(r, folder, split or "train")
     end, message)
   end
 
   it("are read: pairs, a header, words as labels in the row's order", function()
-    local toy = tasks.define("toy", row())
+    local toy = define_toy()
     local data = corpus.open(toy, folder)
     assert.same({ { text = "It rains.", pair = "It is wet.", label = 2 },
       { text = "It rains.", pair = "It is late.", label = 1 } }, data.train.samples)
@@ -135,7 +141,7 @@ describe("the files of a row", function()
   it("hold scores, which become numbers from 0 to 1", function()
     helper.write_file(folder .. "/train.tsv", "index\tfirst\tsecond\tanswer\n0\tA\tB\t3.800\n")
     local changes = { labels = false, scores = { min = 1, max = 5 }, metrics = { "pearson" } }
-    local samples = corpus.split(tasks.define("toy", row(changes)), folder, "train").samples
+    local samples = corpus.split(define_toy(changes), folder, "train").samples
     assert.near(0.7, samples[1].label, 1e-12)
     for _, score in ipairs({ "5.1", "0.9", "high", "nan", "" }) do
       helper.write_file(folder .. "/train.tsv", "index\tfirst\tsecond\tanswer\n0\tA\tB\t" .. score
@@ -160,7 +166,7 @@ describe("the files of a row", function()
       corpus.open(made, folder)
     end, "made makes its own data; leave " .. folder .. " out")
     assert.has_error(function()
-      corpus.open(tasks.define("toy", row()))
+      corpus.open(define_toy())
     end, "toy needs its data: give a folder")
   end)
 end)
@@ -172,7 +178,7 @@ describe("samples that no file holds", function()
       dev = { samples = { { text = "c", label = 1 } } } }
     change(data)
     assert.has_error(function()
-      corpus.check(tasks.define("toy", row()), data)
+      corpus.check(define_toy(), data)
     end, message)
   end
 

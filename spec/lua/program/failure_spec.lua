@@ -45,6 +45,15 @@ describe("a call of the user's code", function()
     assert.truthy(failure.text:find("stack traceback:", 1, true))
   end)
 
+  it("says how vectors are compared, where Lua refuses to", function()
+    require("fsam.vector")
+    local _, failure = failures.call(system(), function()
+      return { 1 } > 3
+    end)
+    assert.truthy(failure.text:find("attempt to compare number with table; vectors and scalars are "
+      .. "compared with x:gt(y), ge, lt, le, eq, or read first: s:read(x), x:read()\n", 1, true))
+  end)
+
   it("says nothing for an error without a value, and names what is no text", function()
     local _, silent = failures.call(system(), function() error() end)
     assert.is_nil(silent.text)

@@ -69,6 +69,42 @@ describe("the REPL", function()
     assert.truthy(err:find("no", 1, true))
   end)
 
+  it("helps: with itself, functions, parts, models, vectors and names that are none", function()
+    local out, err = session("help()", "?", "?fsam.sam.define", " ? fsam.load ", "help(fsam.sam)",
+      "specs = {{ name = 'x', shape = { 2 }, kind = 'bias' }}",
+      "P = fsam.params.new(fsam.device.open('cpu'), specs)",
+      "?P.w", "?P", "?P.sync", "?nosuch", "?1 +", "?print")
+    for _, text in ipairs({ "help(x) or ?x", "Defines a sam-type, and with it",
+      "Loads a checkpoint.", "Sam-types by name.", "The vector language: arithmetic",
+      "A model's parameters as one vector.",
+      "c ← round(w) for every parameter", "nil: there is nothing of this name",
+      "a function without a comment" }) do
+      assert.truthy(out:find(text, 1, true), text)
+    end
+    assert.truthy(err:find("unexpected symbol near ')'", 1, true), err)
+  end)
+
+  it("leaves a help of the user's alone", function()
+    local _, out = helper.fsam_lua({ "-e", "help = 7", "-i", input = "help\n" })
+    assert.equal("7\n", out)
+  end)
+
+  it("survives what takes all memory and what calls itself without end", function()
+    for source, said in pairs({
+      ["t = {} for i = 1, 1e9 do t[i] = { i } end"] = "not enough memory (ulimit -v",
+      ["s = ('x'):rep(1e8) while true do s = s .. s end"] = "not enough memory (ulimit -v",
+      ["function f() return 1 + f() end f()"] = "stack overflow",
+      ["x = setmetatable({}, { __index = function(t, k) return t[k] end }).x"] = "stack overflow",
+      ["error(setmetatable({}, { __tostring = function(t) error(t) end }))"] = "error in error",
+    }) do
+      local code, out, err = helper.shell(("ulimit -v 600000; %s -i"):format(
+        helper.quote(helper.build_dir() .. "/fsam-lua")), source .. "\n41471 + 41472\n")
+      assert.equal(0, code)
+      assert.equal("82943\n", out)
+      assert.truthy(err:find(said, 1, true), err)
+    end
+  end)
+
   it("ends at the end of input, at exit and at quit", function()
     assert.equal("1\n", (session("1", "exit", "2")))
     assert.equal("1\n", (session("1", "quit", "2")))
@@ -192,6 +228,13 @@ describe("fsam.program.complete", function()
   it("knows keywords and globals, but not inside fields", function()
     assert.equal("tion", (complete("func")))
     assert.same({}, select(2, complete("string.func")))
+  end)
+
+  it("knows modules before their first use", function()
+    _G.fsam = require("fsam")
+    local candidates = select(2, complete("fsam.data.t"))
+    assert.same({ "task", "tasks", "tsv" }, candidates)
+    assert.equal("d", (complete("fsam.data.tsv.rea")))
   end)
 
   it("offers only functions after a colon, inherited ones too", function()

@@ -8,8 +8,8 @@ local sam = require("fsam.sam")
 local ROOT = debug.getinfo(sam.define, "S").source:match("^(@.*)sam/init%.lua$")
 
 -- Runs a definition as if it stood in a file of this name.
-local function define_in(file, source)
-  assert(loadstring(source, file))()
+local function define_in(file, source, name)
+  assert(loadstring(source:format(name), file))()
 end
 
 -- Where definitions may stand: a user's recipe, and the library's own folder of types.
@@ -23,9 +23,11 @@ end
 
 for owner, file in pairs(FILES) do
   describe("s in a type of the " .. owner .. "'s", function()
+    local name = "handing_" .. owner
+
     it("takes a value for a later part of the same step, and forgets it", function()
       define_in(file, [[
-        require("fsam.sam").define("handing", {
+        require("fsam.sam").define("%s", {
           options = { rho = 0.3 },
           every = function(s) return s.step < 2 end,
           ascend = function(s)
@@ -35,8 +37,8 @@ for owner, file in pairs(FILES) do
           descend = function(s)
             return s.g2 and s.g2 * s.length:min(1) or s.g * s.length
           end,
-        })]])
-      assert.matches("s.length is unknown in handing$", refusal(model.by_engine, "handing", {}))
+        })]], name)
+      assert.matches("s.length is unknown in " .. name .. "$", refusal(model.by_engine, name, {}))
     end)
 
     it("refuses what has a meaning", function()
@@ -48,10 +50,10 @@ for owner, file in pairs(FILES) do
         ["s.g = s.g * 2"] = "s.g = … would only rename it; change it with s.g:set(…)",
         ["s.m = s.g"] = "s.m = … would only rename it; change it with s.m:set(…)",
       }) do
-        define_in(file, ([[require("fsam.sam").define("handing", {
+        define_in(file, ([[require("fsam.sam").define("%%s", {
           options = { rho = 0.3 }, state = { "m" }, ascend = function(s) %s return s.g end })
-        ]]):format(assignment))
-        local text = refusal(model.by_engine, "handing", {})
+        ]]):format(assignment), name)
+        local text = refusal(model.by_engine, name, {})
         assert.equal(message, text:sub(-#message))
       end
     end)
@@ -93,11 +95,11 @@ describe("s", function()
   end)
 
   it("says where rho comes from to a type that declares none", function()
-    sam.define("curious", { ascend = function(s)
+    sam.define("without_rho", { ascend = function(s)
       return s.g * s.rho
     end })
-    assert.matches("s.rho is unknown in curious; declare it: options = { rho = … }",
-      refusal(model.by_engine, "curious", {}), 1, true)
+    assert.matches("s.rho is unknown in without_rho; declare it: options = { rho = … }",
+      refusal(model.by_engine, "without_rho", {}), 1, true)
   end)
 
   it("reaches nothing of the optimizer", function()

@@ -37,10 +37,11 @@ local NEEDED = { "vocab_size", "hidden_size", "num_hidden_layers", "max_position
 local register = registry.new("fsam.models.families.",
   { "albert", "bert", "distilbert", "electra", "roberta", "xlm-roberta" })
 
---- Adds a family, or replaces one.
--- @tparam string name its model_type
+--- Adds a family.
+-- @tparam string name its model_type; one that is not taken
 -- @tparam table family see the head of this file
--- @raise one line that names the part that is missing, unknown or of another type
+-- @raise one line that names the part that is missing, unknown or of another type, or a name that
+--   is taken
 function M.define(name, family)
   if type(name) ~= "string" or type(family) ~= "table" then
     errors.raise("models.define: a name and a table are needed, got %s and %s", type(name),
@@ -67,7 +68,7 @@ function M.define(name, family)
       errors.raise("%s: its fields lack %s", what, field)
     end
   end
-  register:define(name, family)
+  register:define(name, family, what)
 end
 
 --- The family of a model_type, or nil.
