@@ -225,6 +225,16 @@ local function class_of(logits)
   return best and best - 1 or false
 end
 
+-- Appends a batch's verdicts to a list of numbers, four for each sample: index, loss, first logit,
+-- and class (-1: none).
+local function judge(list, classes, indices, logits, losses)
+  for k, index in ipairs(indices) do
+    local n = #list
+    list[n + 1], list[n + 2], list[n + 3] = index, losses[k], logits[k][1]
+    list[n + 4] = classes and class_of(logits[k]) or -1
+  end
+end
+
 -- Share of right predictions by the samples' groups, or nil where they have none.
 local function by_group(samples, predictions)
   local right, count = {}, {}
@@ -251,19 +261,23 @@ end
 --   stopped
 function Task:validate(predict, stop)
   local r = { labels = {}, predictions = {}, scores = {}, losses = {}, classes = self.classes }
-  local tokens = 0
-  for _, indices in ipairs(self.dev_batches) do
+  local tokens, own = 0, {}
+  for i, indices in ipairs(self.dev_batches) do
     local host = self:pack(pick(self.dev, indices), 0)
-    local logits, losses = predict(host)
-    for k, index in ipairs(indices) do
-      r.labels[index], r.losses[index] = self.dev[index].label, losses[k]
-      r.scores[index] = logits[k][1]
-      r.predictions[index] = self.classes and class_of(logits[k])
-    end
     tokens = tokens + host.real_tokens
-    if stop and stop() then
+    if self.ranks:owns(i) then
+      judge(own, self.classes, indices, predict(host))
+    end
+    if stop and i % self.ranks.size == 0 and stop() then
       return nil
     end
+  end
+  own = self.ranks:gather(own)
+  for at = 1, #own, 4 do
+    local index, class = own[at], own[at + 3]
+    r.labels[index], r.losses[index] = self.dev[index].label, own[at + 1]
+    r.scores[index] = own[at + 2]
+    r.predictions[index] = class >= 0 and class
   end
   local only = self.classes and metrics.collapsed(r.predictions, r.labels)
   return {

@@ -86,6 +86,7 @@ function M.environment(run)
     threads = C.lib.fsam_threads(),
     device = run.device_name,
     precision = run.precision,
+    ranks = run.ranks or 1,
   }
 end
 
@@ -244,8 +245,11 @@ function M.remarks(trainer, loop)
   local lines, differ = {}, {}
   local now = M.environment(loop.run)
   for _, name in ipairs({ "version", "instruction_set", "matrix_library", "threads", "device",
-    "precision" }) do
+    "precision", "ranks" }) do
     local before = trainer.environment[name]
+    if name == "ranks" then
+      before = before or 1 -- in files of versions that knew one process only
+    end
     -- Earlier versions did not write down the matrix library.
     if before ~= now[name] and not (name == "matrix_library" and before == nil) then
       differ[#differ + 1] = ("%s %s, now %s"):format(name:gsub("_", " "), tostring(before),

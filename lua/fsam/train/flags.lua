@@ -151,6 +151,10 @@ local function report_flags()
     { name = "tune", type = "flag", free = true,
       help = "time a GPU's algorithms for each new matrix product and keep the fastest in the run "
         .. "folder; two runs may then differ in rounding" },
+    { name = "check_ranks", type = "integer", default = 100, min = 1, free = true,
+      help = "updates between two comparisons of the ranks' weights, with several processes" },
+    { name = "rank_timeout", type = "number", default = 600, above = 0, free = true,
+      metavar = "SECONDS", help = "how long a process waits for another before it gives up" },
     { name = "threads", type = "integer", default = 0, min = 0, free = true,
       help = "processor threads; 0: OMP_NUM_THREADS, or all cores" },
   }

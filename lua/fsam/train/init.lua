@@ -10,6 +10,7 @@
 -- Owns: this face, and what `run` does around the loop. A recipe may use some of these and write
 -- its own loop instead.
 
+local C = require("fsam.C")
 local arguments = require("fsam.base.arguments")
 local header = require("fsam.report.header")
 local loop = require("fsam.train.loop")
@@ -30,6 +31,25 @@ for name, part in pairs({ setup = "parts", open = "open" }) do
   end
 end
 
+-- What every rank must have alike before the first sum.
+local function agree(t)
+  local resume = t.run.resume
+  local values = {
+    version = C.ffi.string(C.lib.fsam_version()),
+    data = ("of %d and %d samples (fingerprint %s)"):format(#t.task.train, #t.task.dev,
+      t.task.fingerprint),
+    ["a checkpoint"] = resume and ("of update %d"):format(resume.trainer.step) or "never saved",
+    ["--max-epoch"] = tostring(t.options.max_epoch),
+    ["--max-update"] = tostring(t.options.max_update),
+    ["--save-interval-updates"] = tostring(t.options.save_interval_updates),
+    ["--check-ranks"] = tostring(t.options.check_ranks),
+  }
+  for name, text in pairs((t.run:mathematics())) do
+    values[options.flag(name)] = text
+  end
+  t.ranks:agree(values)
+end
+
 --- Trains, or validates with --valid-only; prints the header first.
 -- @tparam table t of setup: options, ranks, run, task, model, pass, optimizer; report (default: by
 --   the options)
@@ -40,8 +60,8 @@ function M.run(t)
     -- The first rank reports and saves. The others train and validate alike, and write nothing.
     t.report = report.new({ log_format = "none" }, t.task.metrics)
     t.report.warn = function() end
-    t.run = setmetatable({ folder = false, begin = function() end }, { __index = t.run })
   end
+  agree(t)
   t.report = t.report or report.new(t.options, t.task.metrics)
   t.report:header(header.lines(t))
   for _, notes in ipairs({ t.options.notes, t.run.notes }) do

@@ -24,6 +24,19 @@ local MOST_SKIPPED = 10 -- updates in a row
 
 local clock = C.lib.fsam_clock
 
+-- Ends the run when the ranks' weights are not the same any more: each would train a model of its
+-- own.
+function Loop:compare_weights()
+  local hashes = self.ranks:gather(self.model.params.w:tensor():hash()) -- two numbers of each
+  for i = 3, #hashes, 2 do
+    if hashes[i] ~= hashes[1] or hashes[i + 1] ~= hashes[2] then
+      errors.raise("after update %d rank %d has other weights than rank 0: a machine computes "
+        .. "differently, or its memory fails; the checkpoints so far are good",
+        self.progress.step, (i - 1) / 2)
+    end
+  end
+end
+
 -- One update. Returns what reports get about it.
 function Loop:update(batches, steps)
   local p, o = self.progress, self.options
@@ -74,6 +87,10 @@ function Loop:interrupted()
 end
 
 function Loop:save(name)
+  if self.ranks.size > 1 then
+    self.optimizer:prepare_evaluation() -- as saving does on the first rank
+    self:compare_weights()
+  end
   if not self.run.folder then
     return
   end
@@ -127,6 +144,9 @@ function Loop:epoch()
     local r = self:update(steps[p.done + 1], #steps)
     self.report:step(r)
     self:check_skipped(r)
+    if self.ranks.size > 1 and p.step % o.check_ranks == 0 then
+      self:compare_weights()
+    end
     if self:interrupted() then
       return
     end
@@ -170,7 +190,13 @@ end
 -- optimizer back to its checkpoint.
 local function begin(self)
   local run, p, saved = self.run, self.progress, self.run.resume
-  run:begin()
+  if self.ranks.is_first then
+    run:begin()
+  end
+  self.ranks:meet()
+  if not self.ranks.is_first then
+    run:follow()
+  end
   tuning.begin(self)
   if run.folder then
     self.report:open_log(run:path("train.log"))
