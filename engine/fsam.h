@@ -211,11 +211,18 @@ int fsam_linear_backward_weight(fsam_tensor *dw, fsam_tensor *db, const fsam_ten
 int fsam_tuning_begin(fsam_device *device, const char *known);
 int fsam_tuning_text(fsam_device *device, const char **text);
 
-enum { FSAM_GELU_ERF = 0, FSAM_GELU_TANH = 1 };
-/* y[T,F] = gelu(x + b): x·Φ(x), or its tanh form (Hendrycks & Gimpel 2016).  b f32 or NULL. */
-int fsam_gelu_forward(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b, int form);
-int fsam_gelu_backward(fsam_tensor *dx, fsam_tensor *db, const fsam_tensor *dy,
-                       const fsam_tensor *x, const fsam_tensor *b, int form);
+enum {
+  FSAM_GELU_ERF = 0,
+  FSAM_GELU_TANH = 1,
+  FSAM_RELU = 2,
+  FSAM_SILU = 3,
+  FSAM_TANH = 4
+};
+/* y[T,F] = f(x + b), f of this form: x·Φ(x), or its tanh form (Hendrycks & Gimpel 2016); max(x, 0);
+ * x / (1 + exp(-x)); tanh(x).  b f32 or NULL. */
+int fsam_activation_forward(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b, int form);
+int fsam_activation_backward(fsam_tensor *dx, fsam_tensor *db, const fsam_tensor *dy,
+                             const fsam_tensor *x, const fsam_tensor *b, int form);
 
 int fsam_tanh_forward(fsam_tensor *y, const fsam_tensor *x);
 int fsam_tanh_backward(fsam_tensor *dx, const fsam_tensor *dy, const fsam_tensor *y);

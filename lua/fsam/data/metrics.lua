@@ -243,6 +243,13 @@ function M.check(name, names, maximize)
   end
 end
 
+--- Is a larger value better?
+-- @tparam string name
+-- @treturn boolean
+function M.maximizes(name)
+  return METRICS[name].maximize
+end
+
 --- The value rounded for comparison with others.
 -- @tparam string name
 -- @tparam number value
@@ -306,6 +313,7 @@ local LIST = arguments.arg("list", arguments.table)
 arguments.guard("fsam.metrics", M, {
   better = { METRIC, arguments.arg("value", NUMBER), arguments.arg("best",
     arguments.optional(NUMBER)) },
+  maximizes = { METRIC },
   rounded = { METRIC, arguments.arg("value", NUMBER) }, collapsed = { LIST, LIST },
   of_task = { arguments.arg("classes", arguments.optional(schema.integer(1))) },
   check = { arguments.arg("name", schema.string), arguments.arg("names",

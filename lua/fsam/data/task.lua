@@ -15,6 +15,7 @@ local packing = require("fsam.data.packing")
 local ranks = require("fsam.ranks")
 local sampling = require("fsam.data.sampling")
 local schema = require("fsam.base.schema")
+local values = require("fsam.options.values")
 
 local M = {}
 
@@ -73,6 +74,22 @@ local function check_lengths(t, lengths, longest)
   end
 end
 
+-- The samples that no limit on length excludes, their lengths, and how many others there were.
+local function fitting(samples, lengths, limits)
+  local longest = math.min(limits.max_positions, limits.max_tokens or math.huge)
+  local kept, kept_lengths = {}, {}
+  for i, sample in ipairs(samples) do
+    if lengths[i] <= longest then
+      kept[#kept + 1], kept_lengths[#kept + 1] = sample, lengths[i]
+    end
+  end
+  if #kept == 0 then
+    errors.raise("no development sample is left: all %d have more than %d tokens", #samples,
+      longest)
+  end
+  return kept, kept_lengths, #samples - #kept
+end
+
 -- FNV-1a over token ids and labels, in hexadecimal: equal for equal data under an equal vocabulary.
 local function fingerprint(...)
   local hash = bit.tobit(0x811c9dc5)
@@ -95,12 +112,15 @@ end
 --- Encodes the data and cuts its batches.
 -- @tparam table t row (labels, nil: regression; metrics), corpus (name, train and dev), tokenizer;
 --   model (max_positions, position_offset, pad_id, vocab_size); options (seed, batch_size,
---   max_tokens, max_positions, shorten_method, max_train_samples, update_freq,
+--   max_tokens, max_positions, shorten_method, max_train_samples, update_freq (a number, or a list
+--   with one for each epoch), no_shuffle, curriculum, batch_size_valid, max_tokens_valid,
+--   skip_invalid_size_inputs_valid_test,
 --   required_batch_size_multiple); ranks
 --   (fsam.ranks, which share the samples; default: this process alone)
 -- @treturn table task: name, labels, classes (nil: regression), metrics, tokenizer, seed; train and
 --   dev (lists of samples { ids, token_types, label, group }); batches and dev_batches (lists of
---   sample indices); skipped (indices of training samples that are too long); steps_per_epoch;
+--   sample indices); skipped (indices of training samples that are too long); dev_skipped (how many
+--   development samples were left out; nil without that flag); steps_per_epoch, of the first epoch;
 --   fingerprint
 -- @raise one line when a development sample is too long, no training sample is left, or a text has
 --   a token that the model does not
@@ -110,7 +130,7 @@ function M.new(t)
     name = t.corpus.name, labels = labels, classes = labels and #labels, metrics = t.row.metrics,
     tokenizer = t.tokenizer, seed = o.seed, ranks = t.ranks or ranks.alone,
   }, Task)
-  self.batches_per_step = (o.update_freq or 1) * self.ranks.size
+  self.update_freq, self.curriculum = o.update_freq or 1, o.curriculum or 0
   self.packing = {
     pad_id = t.model.pad_id, position_offset = t.model.position_offset,
     regression = self.classes == nil,
@@ -119,13 +139,20 @@ function M.new(t)
     seed = o.seed, max_tokens = o.max_tokens, max_sentences = o.batch_size,
     multiple = o.required_batch_size_multiple,
     max_positions = math.min(o.max_positions or math.huge, t.model.max_positions),
+    shuffle = not o.no_shuffle,
   }
   local lengths
   local longest = o.shorten_method == "truncate" and limits.max_positions or nil
   self.train, lengths = encode(t, "train", longest, o.max_train_samples)
   self.batches, self.skipped = order.batches(lengths, limits)
   self.dev, lengths = encode(t, "dev", longest)
-  check_lengths(t, lengths, limits.max_positions)
+  limits.max_tokens = o.max_tokens_valid or o.max_tokens
+  limits.max_sentences = o.batch_size_valid or o.batch_size
+  if o.skip_invalid_size_inputs_valid_test then
+    self.dev, lengths, self.dev_skipped = fitting(self.dev, lengths, limits)
+  else
+    check_lengths(t, lengths, limits.max_positions)
+  end
   limits.split = "dev"
   self.dev_batches = order.batches(lengths, limits)
   self.usable = {}
@@ -134,7 +161,7 @@ function M.new(t)
       self.usable[#self.usable + 1] = index
     end
   end
-  self.steps_per_epoch = math.ceil(#self.batches / self.batches_per_step)
+  self.steps_per_epoch = self:updates(1)
   self.fingerprint = fingerprint(self.train, self.dev)
   return self
 end
@@ -160,12 +187,32 @@ function Task:pack(samples, first_ordinal)
   return pack(samples, o)
 end
 
+-- Micro-batches of a step in an epoch, on all ranks.
+local function batches_per_step(self, epoch)
+  return values.of_epoch(self.update_freq, epoch) * self.ranks.size
+end
+
+--- How many steps the first epochs have.
+-- @tparam integer epochs may be math.huge
+-- @treturn number
+function Task:updates(epochs)
+  local list = type(self.update_freq) == "table" and self.update_freq or { self.update_freq }
+  local count, last = 0, nil
+  for epoch = 1, math.min(epochs, #list) do
+    last = math.ceil(#self.batches / batches_per_step(self, epoch))
+    count = count + last
+  end
+  return epochs > #list and count + (epochs - #list) * last or count
+end
+
 --- The steps of an epoch. Each is a list of batches of sample indices: update_freq micro-batches
 -- for each rank, fewer in the last step.
 -- @tparam integer epoch from 1
 -- @treturn {{{integer,…},…},…}
 function Task:steps(epoch)
-  return order.grouped(order.epoch(self.batches, self.seed, epoch), self.batches_per_step)
+  local batches = epoch > self.curriculum and order.epoch(self.batches, self.seed, epoch)
+    or self.batches
+  return order.grouped(batches, batches_per_step(self, epoch))
 end
 
 --- This rank's micro-batches of a step. Ordinals number the step's samples over all ranks.

@@ -18,6 +18,7 @@ local options = require("fsam.options")
 local ranks = require("fsam.ranks")
 local report = require("fsam.report")
 local schema = require("fsam.base.schema")
+local values = require("fsam.options.values")
 
 local M = {
   flags = require("fsam.train.flags"),
@@ -31,23 +32,25 @@ for name, part in pairs({ setup = "parts", open = "open" }) do
   end
 end
 
+-- Flags in which ranks may differ: they change nothing that the others wait for.
+local OWN = { device = true, threads = true, log_format = true, log_interval = true }
+
 -- What every rank must have alike before the first sum.
 local function agree(t)
-  local resume = t.run.resume
-  local values = {
+  local o, resume = t.options, t.run.resume
+  local same = {
     version = C.ffi.string(C.lib.fsam_version()),
     data = ("of %d and %d samples (fingerprint %s)"):format(#t.task.train, #t.task.dev,
       t.task.fingerprint),
     ["a checkpoint"] = resume and ("of update %d"):format(resume.trainer.step) or "never saved",
-    ["--max-epoch"] = tostring(t.options.max_epoch),
-    ["--max-update"] = tostring(t.options.max_update),
-    ["--save-interval-updates"] = tostring(t.options.save_interval_updates),
-    ["--check-ranks"] = tostring(t.options.check_ranks),
   }
-  for name, text in pairs((t.run:mathematics())) do
-    values[options.flag(name)] = text
+  for _, d in ipairs(o.spec.flags) do
+    if o[d.name] ~= nil and not OWN[d.name] then
+      same[options.flag(d.name)] = values.show(d, o[d.name])
+    end
   end
-  t.ranks:agree(values)
+  same["--precision"] = t.run.precision
+  t.ranks:agree(same)
 end
 
 --- Trains, or validates with --valid-only; prints the header first.
@@ -72,6 +75,10 @@ function M.run(t)
   if #t.task.skipped > 0 then
     t.report:warn(("%d training samples are longer than the limit and left out")
       :format(#t.task.skipped))
+  end
+  if (t.task.dev_skipped or 0) > 0 then
+    t.report:warn(("%d development samples are longer than the limit and left out: scores are of "
+      .. "the others"):format(t.task.dev_skipped))
   end
   return (t.options.valid_only and loop.validate or loop.run)(t)
 end
@@ -103,7 +110,8 @@ arguments.guard("fsam.train", M, {
   run = { arguments.fields({ options = OPTIONS.shape, row = optional(arguments.table),
     corpus = optional(arguments.table), tokenizer = optional(arguments.table),
     ranks = optional(ranks.shape), run = has("a run, of fsam.train.setup", { path = "function" }),
-    task = has("a task, of fsam.task.new", { batches = "table", validate = "function" }),
+    task = has("a task, of fsam.task.new", { batches = "table", validate = "function",
+      steps = "function", updates = "function" }),
     model = has("a model, of fsam.models", { params = "table" }),
     pass = has("a pass, of fsam.pass.new", { bind = "function" }),
     optimizer = has("an optimizer, of fsam.step.build", { step = "function" }),

@@ -10,6 +10,7 @@ local checkpoint = require("fsam.train.checkpoint")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local formats = require("fsam.formats")
+local kept = require("fsam.train.kept")
 local lfs = require("lfs")
 local options_of = require("fsam.options")
 local results = require("fsam.train.results")
@@ -88,9 +89,10 @@ local function finished_because(trainer, o)
   local judged = type(last) == "table" and last.step
   if trainer.stopped == "patience" and tostring(o.patience) == tostring(trainer.patience_used) then
     return ("stopped by --patience %d after %d epochs"):format(o.patience, epochs)
-  elseif epochs >= o.max_epoch then
+  elseif o.max_epoch > 0 and epochs >= o.max_epoch then
     return ("%d epochs"):format(epochs)
-  elseif o.max_update and trainer.step >= o.max_update and judged == trainer.step then
+  elseif o.max_update and trainer.step >= o.max_update
+      and (judged == trainer.step or trainer.stopped == "updates") then
     return ("%d updates"):format(trainer.step)
   end
 end
@@ -156,10 +158,21 @@ local function latest(run)
   end
 end
 
+-- The names of all that an earlier run may have left: OWN, and numbered checkpoints.
+local function leftovers(run)
+  local names = { unpack(OWN) }
+  for _, entry in ipairs(file.entries(run.folder)) do
+    if kept.is_name(entry) then
+      names[#names + 1] = entry
+    end
+  end
+  return names
+end
+
 -- Moves all that an earlier run wrote into the first free old-N of its folder.
 local function move_aside(run)
   local aside
-  for _, name in ipairs(OWN) do
+  for _, name in ipairs(leftovers(run)) do
     local path = run:path(name)
     if lfs.symlinkattributes(path, "mode") then
       if not aside then
