@@ -121,12 +121,12 @@ static int cpu_copy(fsam_device *device, void *to, const void *from, size_t byte
   return FSAM_OK;
 }
 
-static const fsam_memory cpu_memory = {.clean = true,
-                                       .alloc = cpu_alloc,
+static const fsam_memory cpu_memory = {.alloc = cpu_alloc,
                                        .free = cpu_free,
                                        .zero = cpu_zero,
                                        .copy_in = cpu_copy,
-                                       .copy_out = cpu_copy};
+                                       .copy_out = cpu_copy,
+                                       .clean = true};
 
 static int open_cpu(fsam_device **out) {
   fsam_device *d = calloc(1, sizeof *d);

@@ -48,7 +48,6 @@ typedef struct fsam_kernels {
  * host may use its side of a copy when the call returns: a GPU's copy_in takes the data into a
  * buffer and waits for nothing, its copy_out waits for all that was queued. */
 typedef struct fsam_memory {
-  bool clean; /* memory from alloc is all zero */
   void *(*alloc)(fsam_device *device, size_t bytes); /* NULL when there is none; 64-byte aligned */
   void (*free)(fsam_device *device, void *p);
   int (*zero)(fsam_device *device, void *p, size_t bytes);
@@ -62,6 +61,7 @@ typedef struct fsam_memory {
   void (*reuse)(fsam_device *device); /* an arena took memory back: later work may overwrite it */
   void (*left)(fsam_device *device, size_t *left, size_t *total); /* bytes of the GPU's memory */
   void (*close)(fsam_device *device); /* called last, when all memory has been freed */
+  bool clean;                         /* memory from alloc is all zero */
 } fsam_memory;
 
 /* How a device records work instead of doing it, and runs it later (fsam_graph_… of fsam.h). */

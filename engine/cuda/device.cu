@@ -367,8 +367,8 @@ void close_gpu(fsam_device *device) {
   if (g->copies) cudaStreamDestroy(g->copies);
 }
 
-const fsam_memory memory = {take,       give,     zero,  copy_in, copy_out,
-                            read_begin, read_end, reuse, left,    close_gpu};
+const fsam_memory memory = {take,     give,  zero, copy_in,   copy_out, read_begin,
+                            read_end, reuse, left, close_gpu, false};
 
 /* Fails where the GPU is too old or cannot be used; sets its text. */
 int look_at(gpu *g) {

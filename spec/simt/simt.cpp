@@ -399,8 +399,8 @@ int copy_out(fsam_device *device, void *to, const void *from, size_t bytes) {
 }
 
 /* Without early reads: every copy waits for all work. */
-const fsam_memory memory = {poisoned, release, zero,    copy_in, copy_out,
-                            nullptr,  nullptr, nullptr, nullptr, nullptr};
+const fsam_memory memory = {poisoned, release, zero,    copy_in, copy_out, nullptr,
+                            nullptr,  nullptr, nullptr, nullptr, false};
 
 }  // namespace
 

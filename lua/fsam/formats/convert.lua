@@ -1,9 +1,9 @@
 --- Converts checkpoints: `convert(from, to)`. To a name that ends in .pt goes a fairseq checkpoint,
 -- to any other a Hugging Face folder.
 --
--- Owns: which of the two it is, and that a failure leaves nothing under the new name that looks
--- complete. Leaves to others: reading (fsam.formats), writing (fairseq_writer.lua, safetensors),
--- the tokenizer's files (recipes/convert.lua).
+-- Owns: which of the two it is, and that a failure leaves nothing under the new name. Leaves to
+-- others: reading (fsam.formats), writing (fairseq_writer.lua, safetensors), the tokenizer's files
+-- (recipes/convert.lua).
 local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local fairseq_writer = require("fsam.formats.fairseq_writer")
@@ -58,6 +58,17 @@ local function tensors_of(source)
   return list
 end
 
+-- Calls fn; when it fails, removes what it had begun.
+local function or_remove(paths, fn)
+  local ok, err = pcall(fn)
+  for _, path in ipairs(ok and {} or paths) do
+    file.remove(path)
+  end
+  if not ok then
+    error(err, 0)
+  end
+end
+
 local function write_folder(to, source)
   if file.kind(to) and file.kind(to) ~= "directory" then
     errors.raise("%s is a file; give a folder, or a name that ends in .pt", to)
@@ -66,9 +77,24 @@ local function write_folder(to, source)
   if #file.entries(to) > 0 then
     errors.raise("%s is not empty; give a new folder", to)
   end
-  safetensors.write(to .. "/model.safetensors", tensors_of(source))
-  file.write(to .. "/config.json", config_text(source))
+  local weights, config = to .. "/model.safetensors", to .. "/config.json"
+  or_remove({ weights, config }, function()
+    safetensors.write(weights, tensors_of(source))
+    file.write(config, config_text(source))
+  end)
   file.sync(to)
+end
+
+local function write_checkpoint(to, source)
+  if file.kind(to) then
+    errors.raise("%s exists; give another name, or move it away", to)
+  end
+  file.make_folder(file.parent(to))
+  or_remove({ to .. ".new" }, function()
+    fairseq_writer.write(to .. ".new", source, config_text(source))
+  end)
+  file.rename(to .. ".new", to)
+  file.sync(file.parent(to))
 end
 
 --- Converts a checkpoint.
@@ -80,16 +106,7 @@ local function convert(from, to)
   local source = formats.open(from)
   to = file.bare(to)
   if to:find("%.pt$") then
-    if file.kind(to) then
-      errors.raise("%s exists; give another name, or move it away", to)
-    end
-    file.make_folder(file.parent(to))
-    local ok, err = pcall(fairseq_writer.write, to .. ".new", source, config_text(source))
-    if not ok then
-      file.remove(to .. ".new")
-      error(err, 0)
-    end
-    file.rename(to .. ".new", to)
+    write_checkpoint(to, source)
   else
     write_folder(to, source)
   end

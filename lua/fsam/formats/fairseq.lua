@@ -252,7 +252,7 @@ local function restore(tensors, from, kept)
       tensors.entries[name] = entries.new(from, name, more.map[name])
     end
   end
-  return json.decode(text, from.path .. ": config"), tensors, text
+  return json.decode(text, from.path .. ": config", false, true), tensors, text
 end
 
 --- The configuration and the tensors of a fairseq checkpoint, by Transformers' names.

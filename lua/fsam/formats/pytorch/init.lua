@@ -12,6 +12,7 @@ local header = require("fsam.formats.safetensors.header")
 local legacy = require("fsam.formats.pytorch.legacy")
 local objects = require("fsam.formats.pytorch.objects")
 local pickle = require("fsam.formats.pytorch.pickle")
+local registry = require("fsam.base.registry")
 local safetensors = require("fsam.formats.safetensors")
 local storage = require("fsam.formats.pytorch.storage")
 local zip = require("fsam.formats.pytorch.zip")
@@ -47,8 +48,8 @@ local function read_zip(o, storages)
   o.at = start(top .. "/data.pkl")
   o.limit = o.at + list[top .. "/data.pkl"].size
   local object = pickle.read(o)
-  for key, kept in pairs(storages) do
-    local name = ("%s/data/%s"):format(top, key)
+  for _, key in ipairs(registry.sorted(storages)) do -- of several defects always the same is said
+    local kept, name = storages[key], ("%s/data/%s"):format(top, key)
     if not list[name] then
       errors.raise("%s: storage %s is not in the archive", o.path, header.printable(key))
     elseif list[name].size < kept.elements * kept.width then
@@ -113,8 +114,8 @@ end
 function M.open(path)
   local map, size = file.map(path)
   local object, storages = read_object(path, lib.fsam_file_data(map), size)
-  for key, kept in pairs(storages) do
-    if not kept.start then
+  for _, key in ipairs(registry.sorted(storages)) do
+    if not storages[key].start then
       errors.raise("%s: storage %s is not in the file", path, header.printable(key))
     end
   end

@@ -24,6 +24,9 @@ local function fail(path, format, ...)
   errors.raise("%s: its zip directory is broken: %s", path, format:format(...))
 end
 
+-- A file of PyTorch's has one entry for each storage.
+local MOST_ENTRIES = 2 ^ 17
+
 -- Where the directory begins, its bytes and its entries, from the record at the end of the file.
 local function find_directory(path, data, size)
   local last = size - END_BYTES
@@ -42,6 +45,8 @@ local function find_directory(path, data, size)
       if start + bytes > at or count * ENTRY_BYTES > bytes then
         fail(path, "%.0f entries in %.0f bytes from byte %.0f on do not fit in the file", count,
           bytes, start)
+      elseif count > MOST_ENTRIES then
+        fail(path, "%.0f entries, at most %d are read", count, MOST_ENTRIES)
       end
       return start, bytes, count
     end
