@@ -19,6 +19,8 @@ local VOCABULARY = {
   pieces = "vocab.txt",
   ids = "vocab.json",
   merges = "merges.txt",
+  albert = "spiece.model",
+  xlm_roberta = "sentencepiece.bpe.model",
 }
 
 local function weights_of(path)
@@ -43,7 +45,8 @@ end
 --- The files of a tokenizer.
 -- @tparam string path a folder
 -- @treturn table `where` (the folder) and `files`, role → path of each file that exists; the roles
---   are tokenizer, config, specials, added, model (config.json), pieces, ids, merges
+--   are tokenizer, config, specials, added, model (config.json), pieces, ids, merges,
+---   albert and xlm_roberta (SentencePiece's models)
 -- @raise one line that names a file, when the system does not say whether it is there
 function M.vocabulary(path)
   local files = {}

@@ -75,6 +75,7 @@ local CONFIG = with_tokens({
   strip_accents = optional(boolean),
   tokenize_chinese_chars = optional(boolean),
   add_prefix_space = optional(boolean),
+  keep_accents = optional(boolean),
   split_special_tokens = optional(boolean),
 })
 local MAP = with_tokens({})
@@ -212,13 +213,14 @@ end
 -- The class by the vocabulary's files alone.
 local function class_by_files(found)
   return found.tokenizer and classes.written or found.pieces and classes.bert
-    or found.ids and found.merges and classes.roberta
+    or found.ids and found.merges and classes.roberta or found.xlm_roberta and classes.xlm_roberta
 end
 
 -- The contents of files that a copy of this tokenizer needs, as they are.
 local KEPT = { config = "tokenizer_config.json", specials = "special_tokens_map.json",
   added = "added_tokens.json", tokenizer = "tokenizer.json", pieces = "vocab.txt",
-  ids = "vocab.json", merges = "merges.txt" }
+  ids = "vocab.json", merges = "merges.txt", albert = "spiece.model",
+  xlm_roberta = "sentencepiece.bpe.model" }
 
 local function kept_files(found)
   local kept = {}
@@ -312,7 +314,8 @@ function M.read(vocabulary, whole)
   local class = class_of(config, M.document(found.model, MODEL), found) or class_by_files(found)
   if not class then
     errors.raise("%s: no tokenizer in this folder (looked for tokenizer.json, vocab.txt, "
-      .. "vocab.json with merges.txt)", vocabulary.where)
+      .. "vocab.json with merges.txt, sentencepiece.bpe.model; of spiece.model, config.json or "
+      .. "tokenizer_config.json must tell the class)", vocabulary.where)
   end
   local given, own = start(config), {}
   take_named(given, own)
