@@ -1,7 +1,7 @@
 --- SentencePiece's compiled rules of normalisation ("precompiled_charsmap"): which characters become
 -- which.
 --
--- Owns: reading the rules from bytes that nobody vouches for, and applying them in the way of
+-- Owns: reading the rules from bytes of unknown origin, and applying them in the way of
 -- Hugging Face's normalizer Precompiled. The rules are a double array (Aoe 1989, as Darts-clone lays
 -- it out): a trie whose units hold a label, an offset to the children, and for a complete key the
 -- place of its replacement. Leaves to others: graphemes (graphemes.lua), SentencePiece's own way
@@ -86,26 +86,34 @@ function Charsmap:replacement(value)
   return known
 end
 
--- The ASCII characters at which no rule of ASCII alone begins, as a pattern for all others: most
--- text is seen to be plain by one search.
-local function odd_pattern(self)
-  local odd = {}
-  for byte = 1, 127 do
-    local node, complete = child(self, self.root, byte)
-    local found = complete
-    for second = 1, 127 do
-      found = found or node and child(self, node, second)
+-- The bytes at which a rule may begin: those past ASCII, and ASCII characters that begin a rule of
+-- ASCII alone. Most text has none.
+local function odd_bytes(self)
+  local odd = ffi.new("bool[256]")
+  for byte = 0, 255 do
+    local node, complete = nil, byte > 127
+    if byte > 0 and not complete then
+      node, complete = child(self, self.root, byte)
     end
-    if found then
-      odd[#odd + 1] = "%" .. string.char(byte)
+    for second = 1, node and 127 or 0 do
+      complete = complete or child(self, node, second) ~= nil
+    end
+    odd[byte] = complete or false
+  end
+  return odd
+end
+
+--- Does no rule change this text, by a look at its bytes alone?
+-- @tparam string text
+-- @treturn boolean
+function Charsmap:is_plain(text)
+  local p, odd = ffi.cast("const uint8_t *", text), self.odd
+  for i = 0, #text - 1 do
+    if odd[p[i]] then
+      return false
     end
   end
-  for i, character in ipairs(odd) do -- "%" before a letter would be a class
-    if character:find("%w") then
-      odd[i] = character:sub(2)
-    end
-  end
-  return "[\128-\255" .. table.concat(odd) .. "]"
+  return true
 end
 
 local function longest_replacement(strings, size)
@@ -122,8 +130,7 @@ end
 --- Rules from their bytes.
 -- @tparam string blob
 -- @tparam string where for messages
--- @treturn table with `find`, `replacement`, `normalize` and `odd`, a pattern that finds nothing in
---   text that no rule changes
+-- @treturn table with the methods below
 -- @raise one line, when these bytes are not such rules
 function M.new(blob, where)
   local function fail(reason)
@@ -146,7 +153,7 @@ function M.new(blob, where)
     fail(("a replacement has more than %d bytes"):format(LONGEST))
   end
   self.root = offset_of(self.units[0])
-  self.odd = odd_pattern(self)
+  self.odd = odd_bytes(self)
   return self
 end
 
@@ -184,7 +191,7 @@ end
 -- @tparam string text valid UTF-8
 -- @treturn string
 function Charsmap:normalize(text)
-  if not text:find(self.odd) then
+  if self:is_plain(text) then
     return text
   end
   local codes, n = utf8.decode(text)

@@ -8,6 +8,7 @@ local base64 = require("fsam.base.base64")
 local bert = require("fsam.text.bert")
 local charsmap = require("fsam.text.charsmap")
 local errors = require("fsam.errors")
+local ffi = require("ffi")
 local metaspace = require("fsam.text.metaspace")
 local schema = require("fsam.base.schema")
 local unicode = require("fsam.text.unicode")
@@ -36,35 +37,45 @@ M.of_type = of_type
 
 -- -- normalizers ----------------------------------------------------------------------------------
 
---- The text with each code point replaced by what f gives for it: nil (dropped) or code points.
-local function mapped(text, f)
-  local codes, n = utf8.decode(text)
-  local parts, count = {}, 0
-  for i = 0, n - 1 do
-    local first, second = f(codes[i])
-    if first then
-      count = count + 1
-      parts[count] = utf8.char(first) .. (second and utf8.char(second) or "")
-    end
+local capacity = 16384
+local buffer = ffi.new("uint8_t[?]", capacity)
+
+local function reserve(bytes)
+  if bytes > capacity then
+    capacity = 2 * bytes
+    buffer = ffi.new("uint8_t[?]", capacity)
   end
-  return table.concat(parts)
+  return buffer
 end
 
 local function lowercase(text)
   if not text:find("[\128-\255]") then
     return text:lower()
   end
-  return mapped(text, unicode.lower_codes)
+  local codes, n = utf8.decode(text)
+  local out, at = reserve(8 * n), 0
+  for i = 0, n - 1 do
+    local first, second = unicode.lower_codes(codes[i])
+    at = utf8.put(out, at, first)
+    if second then
+      at = utf8.put(out, at, second)
+    end
+  end
+  return ffi.string(out, at)
 end
 
 local function strip_marks(text)
   if not text:find("[\128-\255]") then
     return text
   end
-  local bits = unicode.classes()
-  return mapped(text, function(code)
-    return bit.band(bits[code], unicode.BITS.COMBINING) == 0 and code or nil
-  end)
+  local bits, codes, n = unicode.classes(), utf8.decode(text)
+  local out, at = reserve(4 * n), 0
+  for i = 0, n - 1 do
+    if bit.band(bits[codes[i]], unicode.BITS.COMBINING) == 0 then
+      at = utf8.put(out, at, codes[i])
+    end
+  end
+  return ffi.string(out, at)
 end
 
 local function form(name)
@@ -113,6 +124,9 @@ function NORMALIZERS.Replace(component, where)
   end
   local result = content:gsub("%%", "%%%%")
   return function(plain)
+    if text and not plain:find(text, 1, true) then -- much faster than gsub
+      return plain
+    end
     return (plain:gsub(pattern, result))
   end
 end

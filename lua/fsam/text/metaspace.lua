@@ -3,6 +3,7 @@
 -- Owns: Hugging Face's pre_tokenizer and decoder Metaspace. Leaves to others: the other
 -- pre_tokenizers (components.lua).
 local errors = require("fsam.errors")
+local ffi = require("ffi")
 local schema = require("fsam.base.schema")
 
 local M = {}
@@ -52,19 +53,46 @@ function M.splitter(component, where)
   end
 end
 
+-- What a byte may be: part of a word, space, or the first of U+2581 or of a space past ASCII.
+local WORD_BYTE, SPACE_BYTE, ODD_BYTE = 0, 1, 2
+local kinds = ffi.new("uint8_t[256]")
+for _, byte in ipairs({ 9, 10, 11, 12, 13, 32 }) do
+  kinds[byte] = SPACE_BYTE
+end
+for _, byte in ipairs({ 0xC2, 0xE1, 0xE2, 0xE3 }) do
+  kinds[byte] = ODD_BYTE
+end
+
+local capacity = 16384
+local buffer = ffi.new("uint8_t[?]", capacity)
+
 --- Words at spaces, each with U+2581 before it, as one text: what a pre_tokenizer of
 -- WhitespaceSplit and Metaspace gives.
 -- @tparam string text normalised
--- @treturn ?string nil, for a text with characters that make this less than simple
+-- @treturn ?cdata uint8_t array, which the next call overwrites; nil for a text with characters that
+--   make this less than simple
+-- @treturn ?int how many bytes it holds
 function M.spaced(text)
-  if text:find("[\194\225-\227]") then -- the first bytes of U+2581 and of all spaces past ASCII
-    return nil
+  if 4 * #text > capacity then
+    capacity = 8 * #text
+    buffer = ffi.new("uint8_t[?]", capacity)
   end
-  text = text:gsub("^[ \t-\r]+", ""):gsub("[ \t-\r]+$", "")
-  if text == "" then
-    return text
+  local p, out, at, before = ffi.cast("const uint8_t *", text), buffer, 0, SPACE_BYTE
+  for i = 0, #text - 1 do
+    local kind = kinds[p[i]]
+    if kind == ODD_BYTE then
+      return nil
+    elseif kind == WORD_BYTE then
+      if before == SPACE_BYTE then
+        out[at], out[at + 1], out[at + 2] = 0xE2, 0x96, 0x81
+        at = at + 3
+      end
+      out[at] = p[i]
+      at = at + 1
+    end
+    before = kind
   end
-  return SPACE .. text:gsub("[ \t-\r]+", SPACE)
+  return out, at
 end
 
 --- The decoder: readable text of tokens.

@@ -105,7 +105,7 @@ end
 function Normalizer:normalize(text)
   local model = self.model
   local plain = text
-  if self.rules and text:find(self.rules.odd) or self.user_has_spaces then
+  if self.rules and not self.rules:is_plain(text) or self.user_has_spaces then
     plain = apply_rules(self, text)
   elseif model.remove_spaces then
     plain = text:gsub("^ +", ""):gsub("  +", " ")

@@ -150,6 +150,9 @@ end
 -- @tparam string name NFD, NFC, NFKD or NFKC
 -- @treturn string
 function M.normal_form(text, name)
+  if not text:find("[\128-\255]") then
+    return text -- ASCII is in every form
+  end
   local form = FORMS[name]
   local bits, codes, n = M.classes(), utf8.decode(text)
   local parts, start, at = {}, 1, 1

@@ -72,14 +72,39 @@ local function search_of(self, config)
   return ffi.gc(out[0], C.lib.fsam_unigram_free)
 end
 
+local capacity = 4096
+local buffer = ffi.new("int32_t[?]", capacity)
+local count = ffi.new("int64_t[1]")
+
+--- Appends the ids of a text that the search takes as one.
+-- @tparam table ids
+-- @param text a string or bytes
+-- @tparam int bytes
+local function search(self, ids, text, bytes)
+  if bytes > capacity then
+    if bytes >= 2 ^ 31 then
+      errors.raise("text: has %d bytes, which is too long for a tokenizer", bytes)
+    end
+    capacity = 2 * bytes
+    buffer = ffi.new("int32_t[?]", capacity)
+  end
+  C.check(C.lib.fsam_unigram_encode(self.search, buffer, count, capacity, text, bytes,
+    self.by_word))
+  local n, out = #ids, buffer
+  for i = 1, tonumber(count[0]) do
+    ids[n + i] = out[i - 1]
+  end
+end
+
 --- A unigram model.
 -- @tparam table config
 --   `pieces`: list of `{ text, score, kind }` (sentencepiece.lua), ids from 0; `shift` (0): added to
 --   every id but the unknown one; `unk_id`; `ids`: map from piece to id, when other pieces have ids
 --   too (default: those of `pieces`); `byte_ids`: byte → id for the bytes of unknown characters
 --   (default: none); `narrow`; `normalizer`: an object with the method `normalize`; `words`:
---   function from normalised text, and whether it begins the whole text, to a text that the search
---   takes as one (default: as it is), or to a list of texts to search one by one; `by_word`: each
+--   function from normalised text, and whether it begins the whole text, to bytes that the search
+--   takes as one and their number, or to a list of texts to search one by one (default: the text is
+--   searched unchanged); `by_word`: each
 --   U+2581 begins a word; `exceptions`: map from id to the list of ids in its place; `name` for
 --   messages
 -- @treturn table the model: kind, ids, unk_id, normalizer, and the methods below
@@ -109,7 +134,7 @@ function M.new(config)
   self.search = search_of(self, config)
   self.cache = word_cache.new(function(word)
     local ids = {}
-    self:append_text(ids, word)
+    search(self, ids, word, #word)
     return ids
   end)
   return self
@@ -121,27 +146,6 @@ end
 function Unigram:normalize(text)
   text = utf8.clean(text)
   return self.normalizer and self.normalizer:normalize(text) or text
-end
-
-local capacity = 4096
-local buffer = ffi.new("int32_t[?]", capacity)
-local count = ffi.new("int64_t[1]")
-
---- Appends the ids of a text that the search takes as one.
-function Unigram:append_text(ids, text)
-  if #text > capacity then
-    if #text >= 2 ^ 31 then
-      errors.raise("text: has %d bytes, which is too long for a tokenizer", #text)
-    end
-    capacity = 2 * #text
-    buffer = ffi.new("int32_t[?]", capacity)
-  end
-  C.check(C.lib.fsam_unigram_encode(self.search, buffer, count, capacity, text, #text,
-    self.by_word))
-  local n, out = #ids, buffer
-  for i = 1, tonumber(count[0]) do
-    ids[n + i] = out[i - 1]
-  end
 end
 
 local function append_list(ids, list)
@@ -172,9 +176,12 @@ end
 -- @tparam ?boolean first does this text begin the whole one?
 function Unigram:append(ids, text, first)
   local from = #ids + 1
-  local words = self.words and self.words(text, first) or text
-  if type(words) == "string" then
-    self:append_text(ids, words)
+  local words, bytes = text, #text
+  if self.words then
+    words, bytes = self.words(text, first)
+  end
+  if bytes then
+    search(self, ids, words, bytes)
   else
     for _, word in ipairs(words) do
       append_list(ids, self.cache:get(word))

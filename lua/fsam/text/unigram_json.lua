@@ -74,7 +74,8 @@ local function words_of(component, where)
     return split, false
   end
   return function(text, first)
-    return metaspace.spaced(text) or split(text, first)
+    local spaced, bytes = metaspace.spaced(text)
+    return spaced or split(text, first), bytes
   end, true
 end
 
