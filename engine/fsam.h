@@ -406,8 +406,8 @@ void fsam_regex_free(fsam_regex *regex); /* NULL is fine */
 int fsam_regex_find_all(fsam_regex *regex, int64_t *count, int64_t *bounds, int64_t capacity,
                         const uint8_t *text, int64_t bytes);
 
-/* The pieces of a unigram language model. Arrays have `count` elements and are read by the call that
- * takes them only. */
+/* The pieces of a unigram language model. Arrays have `count` elements; only the call that takes
+ * them reads them. */
 typedef struct {
   const uint8_t *bytes; /* the pieces end to end; equal pieces: the last counts */
   const int64_t *ends;  /* where each ends in bytes */

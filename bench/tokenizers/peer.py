@@ -1,10 +1,11 @@
 """Hugging Face's tokenizers, for bench/tokenizers/run.
 
-    python peer.py make DATA FOLDER     writes FOLDER/NAME/tokenizer.json for wordpiece, bpe and unigram, from the
-                                        files in DATA (bert/vocab.txt, gpt2_bpe, albert/spiece.model)
-    python peer.py time FOLDER          for every line "NAME TEXTS" of standard input, makes that tokenizer, encodes
-                                        the texts of the file TEXTS (JSON lines) once, and prints the processor's
-                                        seconds and a checksum of the ids
+    python peer.py make DATA FOLDER   writes FOLDER/NAME/tokenizer.json for wordpiece, bpe and
+                                      unigram, from the files in DATA (bert/vocab.txt, gpt2_bpe,
+                                      albert/spiece.model)
+    python peer.py time FOLDER        for every line "NAME TEXTS" of standard input, makes that
+                                      tokenizer, encodes the texts of the file TEXTS (JSON lines)
+                                      once, and prints the processor's seconds and a checksum of ids
 """
 import json
 import os
@@ -25,7 +26,8 @@ def wordpiece(data):
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", vocab["[SEP]"]), ("[CLS]", vocab["[CLS]"]))
+    tokenizer.post_processor = processors.BertProcessing(
+        ("[SEP]", vocab["[SEP]"]), ("[CLS]", vocab["[CLS]"]))
     return tokenizer
 
 
@@ -37,7 +39,8 @@ def bpe(data):
     tokenizer = Tokenizer(models.BPE(vocab, [tuple(line.split()) for line in lines]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
-    tokenizer.post_processor = processors.RobertaProcessing(("</s>", vocab["</s>"]), ("<s>", vocab["<s>"]))
+    tokenizer.post_processor = processors.RobertaProcessing(
+        ("</s>", vocab["</s>"]), ("<s>", vocab["<s>"]))
     return tokenizer
 
 
@@ -59,7 +62,8 @@ def make(data, folder):
 def measure(folder):
     for line in sys.stdin:
         name, path = line.split()
-        texts = [json.loads(text) for text in pathlib.Path(path).read_text(encoding="utf-8").split("\n") if text]
+        lines = pathlib.Path(path).read_text(encoding="utf-8").split("\n")
+        texts = [json.loads(line) for line in lines if line]
         tokenizer = Tokenizer.from_file(str(folder / name / "tokenizer.json"))
         began = time.process_time()
         encodings = tokenizer.encode_batch_fast(texts)

@@ -1,11 +1,11 @@
---- SentencePiece's compiled rules of normalisation ("precompiled_charsmap"): which characters become
--- which.
+--- SentencePiece's compiled rules of normalisation ("precompiled_charsmap"): which characters
+-- become which.
 --
 -- Owns: reading the rules from bytes of unknown origin, and applying them in the way of
--- Hugging Face's normalizer Precompiled. The rules are a double array (Aoe 1989, as Darts-clone lays
--- it out): a trie whose units hold a label, an offset to the children, and for a complete key the
--- place of its replacement. Leaves to others: graphemes (graphemes.lua), SentencePiece's own way
--- (sentencepiece_normalizer.lua).
+-- Hugging Face's normalizer Precompiled. The rules are a double array (Aoe 1989, as Darts-clone
+-- lays it out): a trie whose units hold a label, an offset to the children, and for a complete key
+-- the place of its replacement. Leaves to others: graphemes (graphemes.lua), SentencePiece's own
+-- way (sentencepiece_normalizer.lua).
 local errors = require("fsam.errors")
 local ffi = require("ffi")
 local graphemes = require("fsam.text.graphemes")
@@ -55,14 +55,14 @@ end
 function Charsmap:find(p, first, last, longest)
   local node, length, value = self.root, 0, nil
   for i = first, last - 1 do
-    local byte, complete = p[i], nil
-    if byte == 0 then
+    if p[i] == 0 then
       break
     end
-    node, complete = child(self, node, byte)
-    if not node then
+    local after, complete = child(self, node, p[i])
+    if not after then
       break
     end
+    node = after
     local found = complete and value_at(self, node)
     if found then
       length, value = i + 1 - first, found
@@ -205,10 +205,10 @@ function Charsmap:normalize(text)
     if last - first < 6 then
       at, done = put(self, at, p, first, last)
     end
-    for k = i, done and i - 1 or after - 1 do
-      local bytes, replaced = width(codes[k]), false
-      at, replaced = put(self, at, p, first, first + bytes)
-      if not replaced then
+    for k = done and after or i, after - 1 do
+      local bytes = width(codes[k])
+      at, done = put(self, at, p, first, first + bytes)
+      if not done then
         ffi.copy(buffer + at, p + first, bytes)
         at = at + bytes
       end

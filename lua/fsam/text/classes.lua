@@ -3,10 +3,9 @@
 -- Owns: which names of Transformers' classes we read, and the class of a folder that names none.
 -- Leaves to others: what a class's files say (folder.lua), what it does (init.lua).
 --
--- A class is a table: `name`; `kind` ("wordpiece", "bpe", "unigram"; nil: as tokenizer.json
--- says); `frame`
--- ("bert", "roberta": the special ids around a text, whatever tokenizer.json says; nil: as it
--- says); `written` (true: all of tokenizer.json counts; else only its vocabulary does, and the
+-- A class is a table: `name`; `kind` ("wordpiece", "bpe", "unigram"; nil: as tokenizer.json says);
+-- `frame` ("bert", "roberta": the special ids around a text, whatever tokenizer.json says; nil: as
+-- it says); `written` (true: all of tokenizer.json counts; else only its vocabulary does, and the
 -- rest comes from the class and tokenizer_config.json, as Transformers 5 has it); `sentencepiece`:
 -- the name of its file without a tokenizer.json, and `role`, that of fsam.formats; `tokens`: the
 -- names of the special tokens where no file gives one, by their keys in tokenizer_config.json.

@@ -253,8 +253,10 @@ end
 --
 -- The class of the tokenizer, which tokenizer_config.json or config.json tells, decides. BERT's and
 -- RoBERTa's take the vocabulary from tokenizer.json, else from vocab.txt, or vocab.json with
--- merges.txt, ALBERT's and XLM-R's from SentencePiece's file (sentencepiece_classes.lua); how text is normalised and split is theirs, with the flags of tokenizer_config.json
--- (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, `add_prefix_space`). A
+-- merges.txt; how text is normalised and split is theirs, with the flags of tokenizer_config.json
+-- (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, `add_prefix_space`). So it is with
+-- ALBERT's and XLM-R's (`do_lower_case`, `keep_accents`); without a tokenizer.json they read
+-- SentencePiece's own file, and give the ids that these models were trained with. A
 -- PreTrainedTokenizerFast is what tokenizer.json says, and so is a tokenizer.json in a folder that
 -- tells no class. The names of special tokens and the tokens added to the vocabulary come from
 -- tokenizer_config.json, special_tokens_map.json, added_tokens.json and tokenizer.json.

@@ -69,8 +69,8 @@ local buffer = ffi.new("uint8_t[?]", capacity)
 --- Words at spaces, each with U+2581 before it, as one text: what a pre_tokenizer of
 -- WhitespaceSplit and Metaspace gives.
 -- @tparam string text normalised
--- @treturn ?cdata uint8_t array, which the next call overwrites; nil for a text with characters that
---   make this less than simple
+-- @treturn ?cdata uint8_t array, which the next call overwrites; nil for a text with characters
+--   that make this less than simple
 -- @treturn ?int how many bytes it holds
 function M.spaced(text)
   if 4 * #text > capacity then

@@ -63,8 +63,8 @@ end
 function M.fields(message, expected, visit)
   local at, last = message.first, message.last
   while at < last do
-    local start, tag = at, nil
-    tag, at = varint(message, at, last)
+    local start = at
+    local tag, after = varint(message, at, last)
     local kind, number = tag % 8, math.floor(tag / 8)
     if not TYPES[kind] or number == 0 then
       fail(message, start, ("a field has the number %.0f and the type %d"):format(number, kind))
@@ -76,7 +76,7 @@ function M.fields(message, expected, visit)
         TYPES[wanted]))
     end
     local value
-    value, at = value_of(message, kind, at, last)
+    value, at = value_of(message, kind, after, last)
     if want == "bytes" then
       value = { p = message.p, where = message.where, owner = message.owner, first = value,
         last = at }

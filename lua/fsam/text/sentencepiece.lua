@@ -38,7 +38,7 @@ local function read_piece(message, where, index)
       M.LONGEST)
   elseif utf8.fault(text) or text:find("%z") then
     errors.raise("%s: piece %d is not UTF-8 text", where, index)
-  elseif not (math.abs(piece.score) < math.huge) then
+  elseif piece.score ~= piece.score or math.abs(piece.score) == math.huge then
     errors.raise("%s: piece %d (%s) has no finite score", where, index, schema.show(text))
   end
   return piece

@@ -3,8 +3,8 @@
 -- Owns: their two forms. From SentencePiece's file a text goes the way it went when these models
 -- were trained: the class's own rules, SentencePiece's normalisation, its search. From a
 -- tokenizer.json it goes the way of Hugging Face's tokenizers library, whose parts Transformers 5
--- puts together anew for each class and takes only the pieces and the rules from the file. Leaves to
--- others: reading the files (sentencepiece.lua, tokenizer_json.lua), the search (unigram.lua).
+-- puts together anew for each class and takes only the pieces and the rules from the file. Leaves
+-- to others: reading the files (sentencepiece.lua, tokenizer_json.lua), the search (unigram.lua).
 local C = require("fsam.C")
 local components = require("fsam.text.components")
 local errors = require("fsam.errors")

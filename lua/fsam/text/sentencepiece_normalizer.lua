@@ -1,4 +1,5 @@
---- How SentencePiece itself normalises a text: its rules, then its spaces, which it writes as U+2581.
+--- How SentencePiece itself normalises a text: its rules, then its spaces, which it writes as
+-- U+2581.
 --
 -- Owns: the order of these and the handling of spaces. Leaves to others: the rules (charsmap.lua),
 -- reading the flags (sentencepiece.lua).

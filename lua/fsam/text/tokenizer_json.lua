@@ -1,10 +1,10 @@
 --- Hugging Face's tokenizer.json: one file that holds a whole tokenizer.
 --
--- Owns: its shape; reading WordPiece and byte-level BPE, and the frame around a text. A part that would change ids and is not understood is an error.
--- `padding` and `truncation` are passed over, since the training decides how long a text may be.
--- Leaves to others: Unigram (unigram_json.lua), normalizers and pre_tokenizers (components.lua),
--- which class of tokenizer reads
--- which of these parts (init.lua).
+-- Owns: its shape; reading WordPiece and byte-level BPE, and the frame around a text. A part that
+-- would change ids and is not understood is an error. `padding` and `truncation` are passed over,
+-- since the training decides how long a text may be. Leaves to others: Unigram (unigram_json.lua),
+-- normalizers and pre_tokenizers (components.lua), which class of tokenizer reads which of these
+-- parts (init.lua).
 local bpe = require("fsam.text.bpe")
 local components = require("fsam.text.components")
 local errors = require("fsam.errors")

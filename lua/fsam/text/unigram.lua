@@ -98,15 +98,13 @@ end
 
 --- A unigram model.
 -- @tparam table config
---   `pieces`: list of `{ text, score, kind }` (sentencepiece.lua), ids from 0; `shift` (0): added to
---   every id but the unknown one; `unk_id`; `ids`: map from piece to id, when other pieces have ids
---   too (default: those of `pieces`); `byte_ids`: byte → id for the bytes of unknown characters
+--   `pieces`: list of `{ text, score, kind }` (sentencepiece.lua), ids from 0; `shift` (0): added
+--   to every id but the unknown one; `unk_id`; `ids`: map from piece to id, when other pieces have
+--   ids too (default: those of `pieces`); `byte_ids`: byte → id for the bytes of unknown characters
 --   (default: none); `narrow`; `normalizer`: an object with the method `normalize`; `words`:
 --   function from normalised text, and whether it begins the whole text, to bytes that the search
 --   takes as one and their number, or to a list of texts to search one by one (default: the text is
---   searched unchanged); `by_word`: each
---   U+2581 begins a word; `exceptions`: map from id to the list of ids in its place; `name` for
---   messages
+--   searched unchanged); `by_word`: each U+2581 begins a word
 -- @treturn table the model: kind, ids, unk_id, normalizer, and the methods below
 -- @raise one line when there are too many bytes of pieces
 function M.new(config)

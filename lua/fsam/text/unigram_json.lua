@@ -34,7 +34,7 @@ function M.check(model, where)
       text, score = entry[1], entry[2]
     end
     if type(text) ~= "string" or #text > sentencepiece.LONGEST or type(score) ~= "number"
-        or not (math.abs(score) < math.huge) then
+        or score ~= score or math.abs(score) == math.huge then
       errors.raise("%s: model.vocab: item %d is not a piece of at most %d bytes and its score",
         where, i, sentencepiece.LONGEST)
     end
