@@ -1,7 +1,7 @@
 -- The tokenizers of fsam-lua, for bench/tokenizers/run.
 --
---   fsam-lua ours.lua texts DATA FOLDER   writes FOLDER/english and FOLDER/unicode: one text a line,
---                                         as JSON strings
+--   fsam-lua ours.lua texts DATA FOLDER   writes FOLDER/english and FOLDER/unicode: JSON strings,
+--                                         one a line
 --   fsam-lua ours.lua time FOLDER         as peer.py's
 local corpus = require("fsam.data.corpus")
 local file = require("fsam.base.file")
