@@ -312,10 +312,12 @@ function M.read(vocabulary, whole)
   local found = vocabulary.files
   local config, text = M.document(found.config, CONFIG)
   local class = class_of(config, M.document(found.model, MODEL), found) or class_by_files(found)
-  if not class then
+  if not class and found.albert then
+    errors.raise("%s: nothing tells which class reads spiece.model; name it as tokenizer_class in "
+      .. "tokenizer_config.json (AlbertTokenizer)", vocabulary.where)
+  elseif not class then
     errors.raise("%s: no tokenizer in this folder (looked for tokenizer.json, vocab.txt, "
-      .. "vocab.json with merges.txt, sentencepiece.bpe.model; of spiece.model, config.json or "
-      .. "tokenizer_config.json must tell the class)", vocabulary.where)
+      .. "vocab.json with merges.txt, sentencepiece.bpe.model)", vocabulary.where)
   end
   local given, own = start(config), {}
   take_named(given, own)

@@ -32,7 +32,13 @@ local function varint(self, at, last)
   fail(self, at, "an integer has more than 10 bytes")
 end
 
-local float = ffi.new("union { uint8_t bytes[4]; float value; }")
+local float = ffi.new("union { uint8_t bytes[4]; uint32_t bits; float value; }")
+
+-- LuaJIT takes some NaNs for values of other types, so none leaves as it came.
+local function float_value()
+  return bit.band(float.bits, 0x7F800000) == 0x7F800000 and bit.band(float.bits, 0x7FFFFF) ~= 0
+    and 0 / 0 or tonumber(float.value)
+end
 
 --- The value of a field of a wire type, and the place after it.
 local function value_of(self, kind, at, last)
@@ -50,7 +56,7 @@ local function value_of(self, kind, at, last)
   elseif kind == 5 then
     ffi.copy(float.bytes, self.p + at, 4)
   end
-  return kind == 5 and tonumber(float.value) or nil, at + size
+  return kind == 5 and float_value() or nil, at + size
 end
 
 --- Calls visit for each field of a message whose number is expected.

@@ -197,6 +197,8 @@ local DAMAGED = {
   { "a score of 8 bytes", spiece.field(1, "\10\1a\17\0\0\0\0\0\0\0\0"),
     "field 2 is 8 bytes, expected 4 bytes" },
   { "a score that is no number", spiece.PIECES .. spiece.piece("x", 0 / 0), "no finite score" },
+  { "a score that LuaJIT could take for nil", spiece.PIECES .. spiece.field(1,
+    "\10\1x\21\255\255\255\255"), "no finite score" },
   { "an infinite score", spiece.PIECES .. spiece.piece("x", math.huge), "no finite score" },
   { "a piece of an unknown type", spiece.PIECES .. spiece.piece("x", 0, 77), "has the type 77" },
   { "a piece without text", spiece.PIECES .. spiece.field(1, spiece.float(2, -1)),
