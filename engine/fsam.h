@@ -442,6 +442,31 @@ void fsam_regex_free(fsam_regex *regex); /* NULL is fine */
 int fsam_regex_find_all(fsam_regex *regex, int64_t *count, int64_t *bounds, int64_t capacity,
                         const uint8_t *text, int64_t bytes);
 
+/* The pieces of a unigram language model. Arrays have `count` elements; only the call that takes
+ * them reads them. */
+typedef struct {
+  const uint8_t *bytes; /* the pieces end to end; equal pieces: the last counts */
+  const int64_t *ends;  /* where each ends in bytes */
+  const double *scores; /* logarithms of probabilities */
+  const int32_t *ids;
+  const uint8_t *whole; /* 1: a piece that a text is never split within; its score has no meaning */
+  int64_t count;
+  double unknown;        /* the score of a character that is no piece */
+  double whole_per_byte; /* `whole` pieces score so much a byte, less 0.1 */
+  int32_t unknown_id;
+  int32_t narrow;            /* 1: sums are rounded to floats, as SentencePiece has them */
+  const int32_t *bytes_ids;  /* ids for the 256 bytes of unknown characters; NULL: unknown_id */
+} fsam_pieces;
+
+typedef struct fsam_unigram fsam_unigram; /* one thread a time */
+int fsam_unigram_new(fsam_unigram **out, const fsam_pieces *pieces);
+void fsam_unigram_free(fsam_unigram *unigram); /* NULL is fine */
+/* The ids of the split of text with the largest sum of scores; of equal ones, the one whose last
+ * piece is longest, and so on to the left. Neighbouring unknown characters are one id. With
+ * `by_word`, each U+2581 begins a text of its own. capacity, of ids, is at least bytes. */
+int fsam_unigram_encode(fsam_unigram *unigram, int32_t *ids, int64_t *count, int64_t capacity,
+                        const uint8_t *text, int64_t bytes, int by_word);
+
 /* -- the terminal ------------------------------------------------------------------------------ */
 
 /* While `on`, Ctrl-C and SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGXCPU set a flag instead of ending

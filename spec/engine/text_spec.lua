@@ -1,4 +1,4 @@
---- The C side of text: categories, lower case, normal forms, regular expressions.
+--- The C side of text: categories, lower case, normal forms, regular expressions, unigram.
 
 local C = require("fsam.C")
 
@@ -92,5 +92,42 @@ describe("regex", function()
     _, rc = matches("a", "aaa", 2)
     assert.are.equal(C.lib.FSAM_EINVAL, rc)
     assert.are.equal("regex_find_all: more than 2 matches", ffi.string(C.lib.fsam_error()))
+  end)
+end)
+
+describe("unigram", function()
+  -- Pieces a, b, ab of these scores; ids 5, 6, 7; unknown is 9.
+  local function encode(scores, text, capacity, ends)
+    local pieces = ffi.new("fsam_pieces", { bytes = ffi.cast("const uint8_t *", "abab"),
+      ends = ffi.new("int64_t[3]", ends or { 1, 2, 4 }), scores = ffi.new("double[3]", scores),
+      ids = ffi.new("int32_t[3]", { 5, 6, 7 }), whole = ffi.new("uint8_t[3]"), count = 3,
+      unknown = -20, unknown_id = 9 })
+    local out, count = ffi.new("fsam_unigram *[1]"), ffi.new("int64_t[1]")
+    local ids = ffi.new("int32_t[?]", #text + 1)
+    local rc = C.lib.fsam_unigram_new(out, pieces)
+    if rc == 0 then
+      rc = C.lib.fsam_unigram_encode(out[0], ids, count, capacity or #text, text, #text, 0)
+      C.lib.fsam_unigram_free(out[0])
+    end
+    local found = {}
+    for i = 1, tonumber(count[0]) do
+      found[i] = ids[i - 1]
+    end
+    return rc == 0 and found or ffi.string(C.lib.fsam_error())
+  end
+
+  it("takes the split of the largest sum, and one id for unknown neighbours", function()
+    assert.are.same({ 7, 5 }, encode({ -1, -1, -1.5 }, "aba"))
+    assert.are.same({ 5, 6, 5 }, encode({ -1, -1, -2.5 }, "aba"))
+    assert.are.same({ 7 }, encode({ -1, -1, -2 }, "ab")) -- of equal sums, the longest last piece
+    assert.are.same({ 9, 6, 9 }, encode({ -1, -1, -2 }, "xé中bx\255\226"))
+    assert.are.same({}, encode({ -1, -1, -2 }, ""))
+  end)
+
+  it("reports too little room and pieces out of order", function()
+    assert.are.equal("unigram_encode: a text of 3 bytes with room for 2 ids",
+      encode({ 0, 0, 0 }, "aba", 2))
+    assert.are.equal("unigram_new: piece 1 ends before it begins",
+      encode({ 0, 0, 0 }, "a", nil, { 2, 1, 4 }))
   end)
 end)

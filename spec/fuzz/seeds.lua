@@ -44,6 +44,19 @@ M.ROBERTA = json.encode({ tokenizer_class = "RobertaTokenizer", add_prefix_space
   bos_token = "<s>", mask_token = { content = "<mask>", lstrip = true },
   additional_special_tokens = { "<x>" } })
 
+M.ALBERT = json.encode({ tokenizer_class = "AlbertTokenizer", keep_accents = false,
+  do_lower_case = true, mask_token = "[MASK]", sep_token = "[SEP]" })
+
+--- What Transformers wrote: a tokenizer.json of type Unigram, with fewer pieces.
+function M.unigram_json()
+  local document = json.decode(helper.read_file(helper.root
+    .. "/spec/golden/unigram/xlm_roberta.json"), "unigram", true)
+  for i = #document.model.vocab, 60, -1 do
+    document.model.vocab[i] = nil
+  end
+  return json.encode(document)
+end
+
 --- What Transformers wrote: a tokenizer.json of a kind ("wordpiece", "bpe"), shortened to a few
 -- pieces of each length.
 function M.tokenizer_json(kind)

@@ -24,6 +24,8 @@ local VOCABULARY = {
   dictionary = "dict.txt", -- fairseq's, with GPT-2's two files
   encoder = "encoder.json",
   encoder_merges = "vocab.bpe",
+  albert = "spiece.model",
+  xlm_roberta = "sentencepiece.bpe.model",
 }
 
 local function weights_of(path)
@@ -52,7 +54,7 @@ end
 -- @tparam string path a folder
 -- @treturn table `where` (the folder) and `files`, role → path of each file that exists; the roles
 --   are tokenizer, config, specials, added, model (config.json), pieces, ids, merges, dictionary,
---   encoder, encoder_merges
+--   encoder, encoder_merges, albert and xlm_roberta (SentencePiece's models)
 -- @raise one line that names a file, when the system does not say whether it is there
 function M.vocabulary(path)
   local files = {}

@@ -3,10 +3,11 @@
 -- Owns: which names of Transformers' classes we read, and the class of a folder that names none.
 -- Leaves to others: what a class's files say (folder.lua), what it does (init.lua).
 --
--- A class is a table: `name`; `kind` ("wordpiece", "bpe"; nil: as tokenizer.json says); `frame`
--- ("bert", "roberta": the special ids around a text, whatever tokenizer.json says; nil: as it
--- says); `written` (true: all of tokenizer.json counts; else only its vocabulary does, and the
--- rest comes from the class and tokenizer_config.json, as Transformers 5 has it); `tokens`: the
+-- A class is a table: `name`; `kind` ("wordpiece", "bpe", "unigram"; nil: as tokenizer.json says);
+-- `frame` ("bert", "roberta": the special ids around a text, whatever tokenizer.json says; nil: as
+-- it says); `written` (true: all of tokenizer.json counts; else only its vocabulary does, and the
+-- rest comes from the class and tokenizer_config.json, as Transformers 5 has it); `sentencepiece`:
+-- the name of its file without a tokenizer.json, and `role`, that of fsam.formats; `tokens`: the
 -- names of the special tokens where no file gives one, by their keys in tokenizer_config.json.
 local errors = require("fsam.errors")
 local schema = require("fsam.base.schema")
@@ -23,14 +24,20 @@ local GPT2_TOKENS = { bos_token = "<|endoftext|>", eos_token = "<|endoftext|>",
 local bert = { name = "BertTokenizer", kind = "wordpiece", frame = "bert", tokens = BERT_TOKENS }
 local roberta = { name = "RobertaTokenizer", kind = "bpe", frame = "roberta",
   tokens = ROBERTA_TOKENS }
+local albert = { name = "AlbertTokenizer", kind = "unigram", frame = "bert",
+  sentencepiece = "spiece.model", role = "albert",
+  tokens = { bos_token = "[CLS]", eos_token = "[SEP]", unk_token = "<unk>", sep_token = "[SEP]",
+    pad_token = "<pad>", cls_token = "[CLS]", mask_token = "[MASK]" } }
+local xlm_roberta = { name = "XLMRobertaTokenizer", kind = "unigram", frame = "roberta",
+  sentencepiece = "sentencepiece.bpe.model", role = "xlm_roberta", tokens = ROBERTA_TOKENS }
 local gpt2 = { name = "GPT2Tokenizer", kind = "bpe", tokens = GPT2_TOKENS }
 local written = { name = "PreTrainedTokenizerFast", written = true, tokens = {} }
 local convbert = { name = "ConvBertTokenizer", kind = "wordpiece", frame = "bert", written = true,
   tokens = BERT_TOKENS }
 
---- BERT's and RoBERTa's, also for vocabularies in memory; and the one for which all of
--- tokenizer.json counts.
-M.bert, M.roberta, M.written = bert, roberta, written
+--- BERT's and RoBERTa's, also for vocabularies in memory; XLM-R's, the one whose file has a name of
+-- its own; and the one for which all of tokenizer.json counts.
+M.bert, M.roberta, M.xlm_roberta, M.written = bert, roberta, xlm_roberta, written
 
 -- Without "Fast" at their ends.
 local BY_NAME = {
@@ -40,6 +47,7 @@ local BY_NAME = {
   RobertaTokenizer = roberta, LongformerTokenizer = roberta, BartTokenizer = roberta,
   LEDTokenizer = roberta, MvpTokenizer = roberta,
   GPT2Tokenizer = gpt2,
+  AlbertTokenizer = albert, XLMRobertaTokenizer = xlm_roberta,
   PreTrainedTokenizer = written, TokenizersBackend = written, PythonBackend = written,
 }
 
@@ -49,10 +57,12 @@ local BY_MODEL_TYPE = {
   convbert = convbert,
   roberta = roberta, ["roberta-prelayernorm"] = roberta, ["data2vec-text"] = roberta,
   longformer = roberta, bart = roberta, led = roberta, mvp = roberta, gpt2 = gpt2,
+  albert = albert, ["xlm-roberta"] = xlm_roberta,
 }
 
 local READ = "BertTokenizer, ElectraTokenizer, RobertaTokenizer and others that are the same as "
-  .. "these, and PreTrainedTokenizerFast with a tokenizer.json"
+  .. "these, AlbertTokenizer, XLMRobertaTokenizer, and PreTrainedTokenizerFast with a "
+  .. "tokenizer.json"
 
 --- The class that a file names.
 -- @tparam string name such as "BertTokenizerFast"

@@ -4,8 +4,12 @@
 -- Owns: which of them we read, and what each does. A normalizer is an object with the method
 -- `normalize`; a splitter is a function from a text to the list of its words. Leaves to others:
 -- BERT's own pair (bert.lua), classes of code points (unicode.lua), byte-level words (bpe.lua).
+local base64 = require("fsam.base.base64")
 local bert = require("fsam.text.bert")
+local charsmap = require("fsam.text.charsmap")
 local errors = require("fsam.errors")
+local ffi = require("ffi")
+local metaspace = require("fsam.text.metaspace")
 local schema = require("fsam.base.schema")
 local unicode = require("fsam.text.unicode")
 local utf8 = require("fsam.base.utf8")
@@ -33,35 +37,45 @@ M.of_type = of_type
 
 -- -- normalizers ----------------------------------------------------------------------------------
 
---- The text with each code point replaced by what f gives for it: nil (dropped) or code points.
-local function mapped(text, f)
-  local codes, n = utf8.decode(text)
-  local parts, count = {}, 0
-  for i = 0, n - 1 do
-    local first, second = f(codes[i])
-    if first then
-      count = count + 1
-      parts[count] = utf8.char(first) .. (second and utf8.char(second) or "")
-    end
+local capacity = 16384
+local buffer = ffi.new("uint8_t[?]", capacity)
+
+local function reserve(bytes)
+  if bytes > capacity then
+    capacity = 2 * bytes
+    buffer = ffi.new("uint8_t[?]", capacity)
   end
-  return table.concat(parts)
+  return buffer
 end
 
 local function lowercase(text)
   if not text:find("[\128-\255]") then
     return text:lower()
   end
-  return mapped(text, unicode.lower_codes)
+  local codes, n = utf8.decode(text)
+  local out, at = reserve(8 * n), 0
+  for i = 0, n - 1 do
+    local first, second = unicode.lower_codes(codes[i])
+    at = utf8.put(out, at, first)
+    if second then
+      at = utf8.put(out, at, second)
+    end
+  end
+  return ffi.string(out, at)
 end
 
 local function strip_marks(text)
   if not text:find("[\128-\255]") then
     return text
   end
-  local bits = unicode.classes()
-  return mapped(text, function(code)
-    return bit.band(bits[code], unicode.BITS.COMBINING) == 0 and code or nil
-  end)
+  local bits, codes, n = unicode.classes(), utf8.decode(text)
+  local out, at = reserve(4 * n), 0
+  for i = 0, n - 1 do
+    if bit.band(bits[codes[i]], unicode.BITS.COMBINING) == 0 then
+      at = utf8.put(out, at, codes[i])
+    end
+  end
+  return ffi.string(out, at)
 end
 
 local function form(name)
@@ -94,17 +108,47 @@ function NORMALIZERS.Strip(component, where)
   end
 end
 
+-- The regular expressions that files of Transformers have in a Replace, as patterns of Lua.
+local EXPRESSIONS = { [" {2,}"] = "  +", ["^ +"] = "^ +", [" +$"] = " +$" }
+
 function NORMALIZERS.Replace(component, where)
-  local pattern = type(component.pattern) == "table" and component.pattern.String
-  local content = component.content
-  if type(pattern) ~= "string" or pattern == "" or type(content) ~= "string" then
-    errors.raise("%s: a normalizer of type Replace is supported with a pattern that is a text that "
-      .. "is not empty", where)
+  local given = type(component.pattern) == "table" and component.pattern or {}
+  local text, content = given.String, component.content
+  local pattern = EXPRESSIONS[given.Regex]
+  if type(text) == "string" and text ~= "" then
+    pattern = text:gsub("%W", "%%%0"):gsub("%%%z", "%%z")
   end
-  local plain = pattern:gsub("%W", "%%%0"):gsub("%%%z", "%%z")
+  if not pattern or type(content) ~= "string" then
+    errors.raise("%s: a normalizer of type Replace is supported with a pattern that is a text that "
+      .. "is not empty, or the expression %s", where, schema.show(" {2,}"))
+  end
   local result = content:gsub("%%", "%%%%")
+  return function(plain)
+    if text and not plain:find(text, 1, true) then -- much faster than gsub
+      return plain
+    end
+    return (plain:gsub(pattern, result))
+  end
+end
+
+function NORMALIZERS.Prepend(component, where)
+  local prefix = component.prepend
+  if type(prefix) ~= "string" then
+    errors.raise("%s: the normalizer Prepend has the text %s", where, schema.show(prefix))
+  end
   return function(text)
-    return (text:gsub(plain, result))
+    return text ~= "" and prefix .. text or text
+  end
+end
+
+function NORMALIZERS.Precompiled(component, where)
+  local blob = base64.decode(component.precompiled_charsmap)
+  if not blob then
+    errors.raise("%s: the normalizer Precompiled has no precompiled_charsmap in base64", where)
+  end
+  local rules = charsmap.new(blob, where)
+  return function(text)
+    return rules:normalize(text)
   end
 end
 
@@ -129,7 +173,7 @@ function NORMALIZERS.BertNormalizer(component, where)
 end
 
 local NORMALIZER_NAMES = "BertNormalizer, NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, "
-  .. "Replace, Sequence"
+  .. "Replace, Prepend, Precompiled, Sequence"
 
 -- Appends the steps of a normalizer.
 local function take_normalizer(component, where, steps)
@@ -234,6 +278,7 @@ local SPLITTERS = {
   BertPreTokenizer = constant(bert_words),
   Whitespace = constant(whitespace),
   WhitespaceSplit = constant(whitespace_split),
+  Metaspace = metaspace.splitter,
 }
 
 function SPLITTERS.Punctuation(component, where)
@@ -245,8 +290,8 @@ function SPLITTERS.Punctuation(component, where)
   return punctuation
 end
 
-local SPLITTER_NAMES = "BertPreTokenizer, Whitespace, WhitespaceSplit, Punctuation, ByteLevel with "
-  .. "BPE, Sequence"
+local SPLITTER_NAMES = "BertPreTokenizer, Whitespace, WhitespaceSplit, Punctuation, Metaspace, "
+  .. "ByteLevel with BPE, Sequence"
 
 local BYTE_LEVEL = schema.record({ add_prefix_space = optional(boolean),
   use_regex = optional(boolean) })
@@ -273,12 +318,13 @@ local function split_by(parts)
   if #parts == 1 then
     return parts[1]
   end
-  return function(text)
+  return function(text, first)
     local words = { text }
     for _, part in ipairs(parts) do
       local finer = {}
-      for _, word in ipairs(words) do
-        for _, piece in ipairs(part(word)) do
+      for i, word in ipairs(words) do
+        local begins = first and i == 1 and text:sub(1, #word) == word
+        for _, piece in ipairs(part(word, begins)) do
           finer[#finer + 1] = piece
         end
       end
@@ -291,7 +337,8 @@ end
 --- The pre_tokenizer of a tokenizer.json.
 -- @tparam ?table component
 -- @tparam string where its path
--- @treturn ?function from a text to the list of its words; nil for BERT's alone, and where there is
+-- @treturn ?function (text, first) → list of its words, where `first` says whether the text begins
+--   the whole one; nil for BERT's alone, and where there is
 --   nothing to split by
 -- @treturn ?table the last part when it is ByteLevel: `add_prefix_space`, `use_regex`
 -- @treturn boolean is it BERT's alone?

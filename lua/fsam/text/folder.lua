@@ -75,6 +75,7 @@ local CONFIG = with_tokens({
   strip_accents = optional(boolean),
   tokenize_chinese_chars = optional(boolean),
   add_prefix_space = optional(boolean),
+  keep_accents = optional(boolean),
   split_special_tokens = optional(boolean),
 })
 local MAP = with_tokens({})
@@ -212,13 +213,14 @@ end
 -- The class by the vocabulary's files alone.
 local function class_by_files(found)
   return found.tokenizer and classes.written or found.pieces and classes.bert
-    or found.ids and found.merges and classes.roberta
+    or found.ids and found.merges and classes.roberta or found.xlm_roberta and classes.xlm_roberta
 end
 
 -- The contents of files that a copy of this tokenizer needs, as they are.
 local KEPT = { config = "tokenizer_config.json", specials = "special_tokens_map.json",
   added = "added_tokens.json", tokenizer = "tokenizer.json", pieces = "vocab.txt",
-  ids = "vocab.json", merges = "merges.txt" }
+  ids = "vocab.json", merges = "merges.txt", albert = "spiece.model",
+  xlm_roberta = "sentencepiece.bpe.model" }
 
 local function kept_files(found)
   local kept = {}
@@ -310,10 +312,13 @@ function M.read(vocabulary, whole)
   local found = vocabulary.files
   local config, text = M.document(found.config, CONFIG)
   local class = class_of(config, M.document(found.model, MODEL), found) or class_by_files(found)
-  if not class then
+  if not class and found.albert then
+    errors.raise("%s: nothing tells which class reads spiece.model; name it as tokenizer_class in "
+      .. "tokenizer_config.json (AlbertTokenizer)", vocabulary.where)
+  elseif not class then
     errors.raise("%s: no tokenizer in this folder (looked for tokenizer.json, vocab.txt, "
-      .. "vocab.json with merges.txt, dict.txt with encoder.json and vocab.bpe); --tokenizer takes "
-      .. "one from another folder", vocabulary.where)
+      .. "vocab.json with merges.txt, sentencepiece.bpe.model, dict.txt with encoder.json and "
+      .. "vocab.bpe); --tokenizer takes one from another folder", vocabulary.where)
   end
   local given, own = start(config), {}
   take_named(given, own)

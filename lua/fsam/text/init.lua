@@ -15,6 +15,7 @@ local formats = require("fsam.formats")
 local json = require("fsam.base.json")
 local merging = require("fsam.text.merging")
 local schema = require("fsam.base.schema")
+local sentencepiece_classes = require("fsam.text.sentencepiece_classes")
 local template = require("fsam.text.template")
 local tokenizer = require("fsam.text.tokenizer")
 local tokenizer_json = require("fsam.text.tokenizer_json")
@@ -180,6 +181,23 @@ local function written_model(said, found, whole, vocabulary)
   return tokenizer_json.model(whole, where), where, first
 end
 
+--- The model of ALBERT's and XLM-R's classes. Returns what written_model does.
+local function unigram_model(said, found, whole, vocabulary)
+  local class, config = said.class, said.config
+  local make = sentencepiece_classes[class.name]
+  if whole then
+    return make.from_json(whole, found.tokenizer, config), found.tokenizer, {}
+  end
+  local where = found[class.role] or missing(vocabulary, class, "tokenizer.json or "
+    .. class.sentencepiece)
+  local mask = said.named.mask_token or folder.token(class.tokens.mask_token, true)
+  if type(config.mask_token) ~= "table" and not config.added_tokens_decoder then
+    mask.lstrip = true -- without a word on it, the space before a mask belongs to it
+  end
+  said.named.mask_token = mask
+  return make.from_model(where, config), where, {}
+end
+
 --- The model of a class that takes only the vocabulary from tokenizer.json: all else is the
 -- class's, or said by tokenizer_config.json. Returns what written_model does.
 local function class_model(said, found, whole, vocabulary)
@@ -188,7 +206,9 @@ local function class_model(said, found, whole, vocabulary)
     errors.raise("%s: holds a model of another kind (%s) than a tokenizer of class %s has (%s)",
       found.tokenizer, whole.kind, class.name, class.kind)
   end
-  if class.kind == "wordpiece" then
+  if class.kind == "unigram" then
+    return unigram_model(said, found, whole, vocabulary)
+  elseif class.kind == "wordpiece" then
     local where = found.tokenizer or found.pieces or missing(vocabulary, class, "vocab.txt")
     local unk = said.named.unk_token
     return wordpiece.new({
@@ -229,6 +249,7 @@ end
 local USUAL = {
   wordpiece = { pad = "[PAD]", unk = "[UNK]", cls = "[CLS]", sep = "[SEP]", mask = "[MASK]" },
   bpe = { pad = "<pad>", unk = "<unk>", cls = "<s>", sep = "</s>", mask = "<mask>" },
+  unigram = { pad = "<pad>", unk = "<unk>", cls = "<s>", sep = "</s>", mask = "<mask>" },
 }
 
 --- Fills in the names of roles that no file gives.
@@ -263,7 +284,9 @@ end
 -- The class of the tokenizer, which tokenizer_config.json or config.json tells, decides. BERT's and
 -- RoBERTa's take the vocabulary from tokenizer.json, else from vocab.txt, or vocab.json with
 -- merges.txt; how text is normalised and split is theirs, with the flags of tokenizer_config.json
--- (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, `add_prefix_space`). A
+-- (`do_lower_case`, `strip_accents`, `tokenize_chinese_chars`, `add_prefix_space`). So it is with
+-- ALBERT's and XLM-R's (`do_lower_case`, `keep_accents`); without a tokenizer.json they read
+-- SentencePiece's own file, and give the ids that these models were trained with. A
 -- PreTrainedTokenizerFast is what tokenizer.json says, and so is a tokenizer.json in a folder that
 -- tells no class. The names of special tokens and the tokens added to the vocabulary come from
 -- tokenizer_config.json, special_tokens_map.json, added_tokens.json and tokenizer.json. Where none

@@ -77,6 +77,42 @@ local function pop(heap)
   return top
 end
 
+-- Up to so many pieces a look at every pair is faster than a heap.
+local SHORT = 24
+
+local ranks = {} -- of the pair at each position; huge where it has none
+
+--- The merges of a short word, in place.
+local function apply_short(self, symbols, n)
+  local rank_of, made = self.rank_of, self.made
+  for i = 1, n - 1 do
+    ranks[i] = rank_of[symbols[i] * MAX_ID + symbols[i + 1]] or math.huge
+  end
+  while n > 1 do
+    local at, least = 0, math.huge
+    for i = 1, n - 1 do
+      if ranks[i] < least then
+        at, least = i, ranks[i]
+      end
+    end
+    if at == 0 then
+      break
+    end
+    symbols[at] = made[least]
+    for i = at + 1, n - 1 do
+      symbols[i], ranks[i - 1] = symbols[i + 1], ranks[i]
+    end
+    symbols[n], n = nil, n - 1
+    if at > 1 then
+      ranks[at - 1] = rank_of[symbols[at - 1] * MAX_ID + symbols[at]] or math.huge
+    end
+    if at < n then
+      ranks[at] = rank_of[symbols[at] * MAX_ID + symbols[at + 1]] or math.huge
+    end
+  end
+  return symbols
+end
+
 --- Merges neighbours until no pair of them has a rank: always the pair of the lowest rank, the
 -- leftmost of equals. A heap holds the candidates as rank · 2^31 + position. A merge may overtake
 -- other candidates; such a one is recognised when it comes up, since its pair no longer makes the
@@ -86,6 +122,9 @@ end
 function Merging:apply(symbols)
   local rank_of, made = self.rank_of, self.made
   local n = #symbols
+  if n <= SHORT then
+    return apply_short(self, symbols, n)
+  end
   local following, preceding, heap = {}, {}, {}
   local function offer(left)
     local right = following[left]

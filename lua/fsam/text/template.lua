@@ -3,6 +3,7 @@
 -- Owns: assembly and truncation. A template is `{ single = items, pair = items }`; an item is
 -- `{ id =, token_type = }` or `{ sequence = 1 | 2, token_type = }`.
 local errors = require("fsam.errors")
+local new_table = require("table.new")
 
 local M = {}
 
@@ -88,7 +89,8 @@ function M.apply(template, first, second, max_tokens)
     end
     lengths[1], lengths[2] = kept(lengths[1], lengths[2], room)
   end
-  local ids, token_types, n = {}, {}, 0
+  local count = #items + lengths[1] + lengths[2]
+  local ids, token_types, n = new_table(count, 0), new_table(count, 0), 0
   for _, item in ipairs(items) do
     local source = item.sequence == 1 and first or second
     for i = 1, item.id and 1 or lengths[item.sequence] do

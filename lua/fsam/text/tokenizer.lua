@@ -1,8 +1,9 @@
 --- A tokenizer: text to ids and back.
 --
--- Owns: the order of the steps. Added tokens are found first, the model (wordpiece.lua, bpe.lua)
--- takes the text between them, a template puts the special ids around. There is no padding, since
--- batches are packed. Leaves to others: reading files (init.lua), writing them (files.lua).
+-- Owns: the order of the steps. Added tokens are found first, the model (wordpiece.lua, bpe.lua,
+-- unigram.lua) takes the text between them, a template puts the special ids around. There is no
+-- padding, since batches are packed. Leaves to others: reading files (init.lua), writing them
+-- (files.lua).
 local added = require("fsam.text.added")
 local errors = require("fsam.errors")
 local files = require("fsam.text.files")
@@ -48,14 +49,14 @@ end
 
 --- A tokenizer.
 -- @tparam table config
---   `model` (wordpiece.lua, bpe.lua); `template` (template.lua); `added`: list of tokens
---   (tokens.lua); `names`: the contents of the `pad`, `unk`, `cls`, `sep` and `mask` tokens;
+--   `model` (wordpiece.lua, bpe.lua, unigram.lua); `template` (template.lua); `added`: list of
+--   tokens (tokens.lua); `names`: the contents of the `pad`, `unk`, `cls`, `sep` and `mask` tokens;
 --   `files`: map from file name to bytes, which `save` writes; `class` of the folder (classes.lua),
 --   for `save`; `split_special`: leave special tokens that stand in a text to the model; `name` for
 --   messages
--- @treturn table with `kind` ("wordpiece" or "bpe"), `vocab_size` (the largest id plus one, of the
---   tokens that the vocabulary or a file has) and `pad_id`, `unk_id`, `cls_id`, `sep_id`, `mask_id`
---   (nil where there is no such token)
+-- @treturn table with `kind` ("wordpiece", "bpe" or "unigram"), `vocab_size` (the largest id plus
+--   one, of the tokens that the vocabulary or a file has) and `pad_id`, `unk_id`, `cls_id`,
+--   `sep_id`, `mask_id` (nil where there is no such token)
 -- @raise one line when there is no padding token
 function M.new(config)
   local model = config.model
@@ -117,16 +118,16 @@ local function sequence_ids(self, text)
   end
   local ids, model = {}, self.model
   text = utf8.clean(text)
-  for _, part in ipairs(self.raw and self.raw:split(text) or { text }) do
+  for i, part in ipairs(self.raw and self.raw:split(text) or { text }) do
     if type(part) == "number" then
       ids[#ids + 1] = part
     else
       local plain = model:normalize(part)
-      for _, piece in ipairs(self.normalized and self.normalized:split(plain) or { plain }) do
+      for k, piece in ipairs(self.normalized and self.normalized:split(plain) or { plain }) do
         if type(piece) == "number" then
           ids[#ids + 1] = piece
         elseif piece ~= "" then
-          model:append(ids, piece)
+          model:append(ids, piece, i == 1 and k == 1)
         end
       end
     end

@@ -1,10 +1,10 @@
 --- Hugging Face's tokenizer.json: one file that holds a whole tokenizer.
 --
--- Owns: its shape; reading the two kinds of models that we have, WordPiece and byte-level BPE, and
--- the frame around a text. A part that would change ids and is not understood is an error.
--- `padding` and `truncation` are passed over, since the training decides how long a text may be.
--- Leaves to others: normalizers and pre_tokenizers (components.lua), which class of tokenizer reads
--- which of these parts (init.lua).
+-- Owns: its shape; reading WordPiece and byte-level BPE, and the frame around a text. A part that
+-- would change ids and is not understood is an error. `padding` and `truncation` are passed over,
+-- since the training decides how long a text may be. Leaves to others: Unigram (unigram_json.lua),
+-- normalizers and pre_tokenizers (components.lua), which class of tokenizer reads which of these
+-- parts (init.lua).
 local bpe = require("fsam.text.bpe")
 local components = require("fsam.text.components")
 local errors = require("fsam.errors")
@@ -13,6 +13,7 @@ local json = require("fsam.base.json")
 local merging = require("fsam.text.merging")
 local schema = require("fsam.base.schema")
 local template = require("fsam.text.template")
+local unigram_json = require("fsam.text.unigram_json")
 local wordpiece = require("fsam.text.wordpiece")
 
 local M = {}
@@ -59,21 +60,33 @@ local DOCUMENT = record({
   pre_tokenizer = optional(record({ type = schema.string })),
 })
 
+-- Kinds of models by their names in the file: our name, and what checks its members.
+local KINDS = {
+  WordPiece = { "wordpiece", function(model, path)
+    check_vocabulary(model.vocab, path)
+    schema.check(model, WORDPIECE, path, "model")
+  end },
+  BPE = { "bpe", function(model, path)
+    check_vocabulary(model.vocab, path)
+    schema.check(model, BPE, path, "model")
+  end },
+  Unigram = { "unigram", unigram_json.check },
+}
+
 --- Reads the file and checks its shape.
 -- @tparam string path
--- @treturn table the document, with `kind`: "wordpiece" or "bpe"
+-- @treturn table the document, with `kind`: "wordpiece", "bpe" or "unigram"
 -- @raise one line that names the member
 function M.open(path)
   local data = folder.document(path, DOCUMENT)
   local model = data.model
-  -- Old files leave the type out. Only BPE has merges.
-  local kind = model.type or (model.merges and "BPE") or "WordPiece"
-  if kind ~= "WordPiece" and kind ~= "BPE" then
-    unsupported(path, "a model", { type = kind }, "WordPiece, BPE")
-  end
-  check_vocabulary(model.vocab, path)
-  schema.check(model, kind == "BPE" and BPE or WORDPIECE, path, "model")
-  data.kind = kind == "BPE" and "bpe" or "wordpiece"
+  -- Old files leave the type out. Only BPE has merges, only Unigram a list of pieces.
+  local name = model.type or model.merges and "BPE"
+    or type(model.vocab) == "table" and model.vocab[1] ~= nil and "Unigram" or "WordPiece"
+  local kind = KINDS[name] or unsupported(path, "a model", { type = name },
+    "WordPiece, BPE, Unigram")
+  kind[2](model, path)
+  data.kind = kind[1]
   return data
 end
 
@@ -150,13 +163,15 @@ local function read_bpe(data, where)
   })
 end
 
+local READERS = { wordpiece = read_wordpiece, bpe = read_bpe, unigram = unigram_json.model }
+
 --- The model, as the file describes it.
 -- @tparam table data what `open` gave
 -- @tparam string where its path
--- @treturn table wordpiece.lua's or bpe.lua's
+-- @treturn table wordpiece.lua's, bpe.lua's or unigram.lua's
 -- @raise one line, when something in it is not supported
 function M.model(data, where)
-  return (data.kind == "bpe" and read_bpe or read_wordpiece)(data, where)
+  return READERS[data.kind](data, where)
 end
 
 -- -- frames --------------------------------------------------------------------------------------

@@ -150,6 +150,9 @@ end
 -- @tparam string name NFD, NFC, NFKD or NFKC
 -- @treturn string
 function M.normal_form(text, name)
+  if not text:find("[\128-\255]") then
+    return text -- ASCII is in every form
+  end
   local form = FORMS[name]
   local bits, codes, n = M.classes(), utf8.decode(text)
   local parts, start, at = {}, 1, 1
@@ -168,6 +171,42 @@ function M.normal_form(text, name)
   end
   parts[#parts + 1] = normalize_run(text:sub(start), form)
   return table.concat(parts)
+end
+
+--- A normal form by the newest Unicode that utf8proc knows.
+-- @tparam string text valid UTF-8
+-- @tparam string name NFD, NFC, NFKD or NFKC
+-- @treturn string
+function M.newest_form(text, name)
+  return normalize_run(text, FORMS[name])
+end
+
+local marks = {} -- code point → boolean
+
+local BELOW, ABOVE = "\204\180", "\204\129" -- marks of the first class and of one of the last
+
+--- Does a code point have a place among marks (a combining class that is not 0)? Then it changes
+-- places with one of two others.
+-- @tparam int code that no normal form replaces
+-- @treturn boolean
+function M.is_mark(code)
+  if marks[code] == nil then
+    local text = utf8.char(code)
+    marks[code] = ffi.string(C.lib.fsam_unicode_category(code)):find("^M") ~= nil
+      and (text == BELOW or normalize_run(text .. BELOW, 0) == BELOW .. text
+        or normalize_run(ABOVE .. text, 0) == text .. ABOVE)
+  end
+  return marks[code]
+end
+
+--- A text with a space for each character that is one.
+-- @tparam string text valid UTF-8
+-- @treturn string
+function M.spaces(text)
+  local bits = M.classes()
+  return (text:gsub("[\194\225-\227][\128-\191]+", function(character)
+    return bit.band(bits[utf8.decode(character)[0]], M.BITS.SPACE) ~= 0 and " " or nil
+  end))
 end
 
 --- Canonical decomposition (NFD).

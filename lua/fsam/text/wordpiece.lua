@@ -31,6 +31,10 @@ end
 --- The ids of one word. The word is unknown as a whole if at any place no piece fits. A piece has
 -- at most as many characters as the longest has bytes, which bounds the search in a long word.
 local function split_word(self, word)
+  local whole = self.ids[word]
+  if whole and #word <= self.max_characters then -- at most as many characters as bytes
+    return { whole }
+  end
   local cuts, n = boundaries(word)
   if n > self.max_characters then
     return { self.unk_id }

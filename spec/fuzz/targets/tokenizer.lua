@@ -15,6 +15,8 @@ return {
         ["tokenizer_config.json"] = seeds.BERT },
       { ["tokenizer.json"] = seeds.tokenizer_json("bpe"),
         ["tokenizer_config.json"] = seeds.ROBERTA },
+      { ["tokenizer.json"] = seeds.unigram_json() },
+      { ["tokenizer.json"] = seeds.unigram_json(), ["tokenizer_config.json"] = seeds.ALBERT },
     }
   end,
   run = function(_, folder)

@@ -209,15 +209,16 @@ describe("a tokenizer", function()
 
   it("refuses what it does not understand, in one line", function()
     local cases = {
-      { "wordpiece", "a model of type Unigram is not supported (WordPiece, BPE)", function(data)
-        data.model.type = "Unigram"
-      end },
+      { "wordpiece", "a model of type WordLevel is not supported (WordPiece, BPE, Unigram)",
+        function(data)
+          data.model.type = "WordLevel"
+        end },
       { "wordpiece", "a normalizer of type Nmt is not supported", function(data)
         data.normalizer = { type = "Sequence",
           normalizers = { { type = "NFC" }, { type = "Nmt" } } }
       end },
-      { "bpe", "a normalizer of type Prepend is not supported", function(data)
-        data.normalizer = { type = "Prepend" }
+      { "bpe", "a normalizer of type ByteLevel is not supported", function(data)
+        data.normalizer = { type = "ByteLevel" }
       end },
       { "wordpiece", "a normalizer of type Replace is supported with a pattern that", function(data)
         data.normalizer = { type = "Replace", pattern = { Regex = "a+" }, content = "a" }
@@ -272,9 +273,13 @@ describe("a tokenizer", function()
       message_of(text.load, "/nowhere/"))
     local empty = folder_of({})
     assert.are.equal(empty .. ": no tokenizer in this folder (looked for tokenizer.json, "
-      .. "vocab.txt, vocab.json with "
-      .. "merges.txt, dict.txt with encoder.json and vocab.bpe); --tokenizer takes one from "
-      .. "another folder", message_of(text.load, empty))
+      .. "vocab.txt, vocab.json with merges.txt, sentencepiece.bpe.model, dict.txt with "
+      .. "encoder.json and vocab.bpe); --tokenizer takes one from another folder",
+      message_of(text.load, empty))
+    local unclear = folder_of({ ["spiece.model"] = "" })
+    assert.are.equal(unclear .. ": nothing tells which class reads spiece.model; name it as "
+      .. "tokenizer_class in tokenizer_config.json (AlbertTokenizer)",
+      message_of(text.load, unclear))
     local folder = folder_of({ ["vocab.txt"] = "[PAD]\n[UNK]\n[CLS]\nthe\n" })
     assert.are.equal(folder .. "/vocab.txt: the vocabulary has no \"[SEP]\"",
       message_of(text.load, folder))
@@ -297,9 +302,9 @@ describe("a tokenizer", function()
         true), message)
     end
     local folder = folder_of({ ["vocab.txt"] = vocab,
-      ["config.json"] = '{"model_type": "albert"}' })
+      ["config.json"] = '{"model_type": "xlnet"}' })
     assert.is_truthy(message_of(text.load, folder):find(folder
-      .. '/config.json: the tokenizer of model_type "albert" is not supported', 1, true))
+      .. '/config.json: the tokenizer of model_type "xlnet" is not supported', 1, true))
     folder = folder_of({ ["vocab.txt"] = vocab,
       ["config.json"] = '{"architectures": ["BertForMaskedLM"]}' })
     assert.are.equal("BertTokenizer", text.load(folder).class.name)

@@ -104,6 +104,20 @@ describe("encoding", function()
     end)
   end
 
+  -- The golden model under the name of its class's file, and as a tokenizer.json.
+  for _, names in ipairs({ { "albert.model", "spiece.model" },
+    { "albert.json", "tokenizer.json" } }) do
+    it("is linear with ALBERT's " .. names[2], function()
+      helper.write_file(folder .. "/" .. names[2],
+        helper.read_file(helper.root .. "/spec/golden/unigram/" .. names[1]))
+      helper.write_file(folder .. "/config.json", '{ "model_type": "albert" }')
+      local tokenizer = text.load(folder)
+      for name, unit in pairs(UNITS) do
+        check_linear(function(sample) tokenizer:encode(sample) end, unit, name)
+      end
+    end)
+  end
+
   it("takes a word of a million letters, whatever the limit of a word", function()
     local tokenizer = tokenizer_with("wordpiece", { model_limit = 2 ^ 30 })
     local start = os.clock()

@@ -116,7 +116,6 @@ describe("the loop", function()
     assert.equal("", ended[2].screen)
     assert.is_nil(ended[2].folder)
     assert.equal("directory", file.kind(folder .. "/run"))
-    
   end)
 
   it("writes nothing with --no-save", function()
