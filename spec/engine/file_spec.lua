@@ -30,7 +30,7 @@ describe("files", function()
 
   local function open_writer(path)
     local out = ffi.new("fsam_writer *[1]")
-    assert.equal(0, lib.fsam_writer_open(out, path))
+    assert.equal(0, lib.fsam_writer_open(out, path, 0))
     return out[0]
   end
 
@@ -233,7 +233,7 @@ describe("files", function()
     it("names the path when it cannot be opened", function()
       local out, path = ffi.new("fsam_writer *[1]"), folder .. "/no/file"
       assert.equal("cannot write " .. path .. ": No such file or directory",
-        refused(lib.FSAM_EIO, lib.fsam_writer_open(out, path)))
+        refused(lib.FSAM_EIO, lib.fsam_writer_open(out, path, 0)))
     end)
   end)
 

@@ -149,6 +149,7 @@ describe("the folder of a comparison", function()
   before_each(function()
     folder = helper.temp_dir()
     file.make_folder(folder .. "/sam-1")
+    helper.write_file(folder .. "/compare.json", '{"recipe": "r", "words": ""}')
   end)
 
   after_each(function()

@@ -60,13 +60,17 @@ end
 
 --- Fills a tensor: f32 from F32, F16, BF16 or F64; bf16 from BF16; i32 from I32.
 -- @tparam cdata tensor fsam_tensor with as many elements, on any device
--- @raise one line when the counts differ, or the types do not fit
+-- @treturn number how many of its numbers are infinite or NaN; 0 where they are integers
+-- @raise one line when the counts differ, the types do not fit, or the file changes meanwhile
 function Entry:read_tensor(tensor)
   if tensor:count() ~= self.elements then
     errors.raise("%s: tensor %s has %d elements, %s wants %d", self.source.path, self.name,
       self.elements, tostring(tensor), tensor:count())
   end
-  check(lib.fsam_file_read_tensor(tensor, mapping(self), self.dtype, self.offset))
+  local map = mapping(self)
+  local before = lib.fsam_file_read_not_finite(map)
+  check(lib.fsam_file_read_tensor(tensor, map, self.dtype, self.offset))
+  return tonumber(lib.fsam_file_read_not_finite(map) - before)
 end
 
 --- Copies the stored bytes.
@@ -101,6 +105,7 @@ function Entry:values()
     for i = 1, self.elements do
       values[i] = tonumber(data[i - 1])
     end
+    check(lib.fsam_file_unchanged(map))
     return values
   end
   local data = ffi.new("float[?]", self.elements)
@@ -165,7 +170,9 @@ function M.open(path)
   local data = ffi.cast(bytes_at, lib.fsam_file_data(map))
   local length = header_length(path, data, size)
   local start = 8 + length
-  local list, metadata = header.parse(ffi.string(data + 8, length), size - start, path)
+  local text = ffi.string(data + 8, length)
+  check(lib.fsam_file_unchanged(map))
+  local list, metadata = header.parse(text, size - start, path)
   local self = setmetatable({ path = path, map = map, names = {}, entries = {},
     metadata = metadata }, Source)
   self.parts = { self }
