@@ -1,7 +1,7 @@
 /* main.c: the program fsam-lua. Owns: the Lua state, finding the Lua files, that the standard
- * streams are there, how Ctrl-C reaches running Lua, and the last words of a crash. Leaves to others: everything a user would
- * call behaviour (options, scripts, errors, the REPL), which is Lua (lua/fsam/program). The only C
- * file that includes lua.h. */
+ * streams are there, how Ctrl-C reaches running Lua, and the last words of a crash. Leaves to
+ * others: everything a user would call behaviour (options, scripts, errors, the REPL), which is Lua
+ * (lua/fsam/program). The only C file that includes lua.h. */
 #define _DEFAULT_SOURCE /* sigaltstack */
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -19,7 +19,7 @@
 
 enum { PATH_BYTES = 4 * PATH_MAX };
 
-/* -- Ctrl-C, and other ends from outside -------------------------------------------------------- */
+/* -- Ctrl-C, and other ends from outside ------------------------------------------------------- */
 
 /* Outside of training, which saves (interrupt.c), these end the program as Ctrl-C does. */
 static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGXCPU};
@@ -29,7 +29,7 @@ static lua_State *running; /* the signal handler stops it */
 static const char interrupted_key = 0;
 static volatile sig_atomic_t ended_by;
 
-/* Handlers have a stack of their own: interrupt.c says why, and a full stack has no room for one. */
+/* Handlers have a stack of their own: interrupt.c says why, and a full one has no room for them. */
 static void use_handler_stack(void) {
   static char handler_stack[64 << 10];
   const stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};

@@ -41,7 +41,10 @@ function M.map(path)
   return map, size
 end
 
-local MOST, LONGEST = 2 ^ 26, 2 ^ 20 -- bytes of a document, and of a line
+local MOST, LONGEST = 2 ^ 24, 2 ^ 20 -- bytes of a document, and of a line
+
+--- The most bytes of a vocabulary: twice the largest that is in use.
+M.VOCABULARY = 2 ^ 26
 
 local function check_size(path, size, limit)
   if size > limit then
@@ -66,7 +69,7 @@ end
 
 --- The whole content of a file: a configuration, a vocabulary, texts.
 -- @tparam string path
--- @tparam[opt=64 MB] number limit the most bytes that it may have
+-- @tparam[opt=16 MB] number limit the most bytes that it may have
 -- @tparam[opt=false] boolean in_lines no line of it may have more than 1 MB
 -- @treturn string
 -- @raise when it is not a readable regular file, is larger, or changes meanwhile

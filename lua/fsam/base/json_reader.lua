@@ -2,8 +2,8 @@
 --
 -- Owns: `decode`, and the two marks that its values carry (null, array); json.lua hands them on. It
 -- walks the bytes once: a tokenizer.json of several megabytes takes tens of milliseconds. It bounds
--- the nesting and the memory, and its errors name line and column. Numbers are doubles, so integers beyond 2^53
--- lose digits. Leaves to others: writing (json.lua), opening files (file.lua).
+-- the nesting and the memory, and its errors name line and column. Numbers are doubles, so integers
+-- beyond 2^53 lose digits. Leaves to others: writing (json.lua), opening files (file.lua).
 local ffi = require("ffi")
 local errors = require("fsam.errors")
 local utf8 = require("fsam.base.utf8")

@@ -104,7 +104,7 @@ local MOST_LINES = 2 ^ 21 -- ten times the largest vocabulary that is in use
 
 --- The lines of a file, without line ends.
 local function lines_of(path)
-  local lines, bytes = {}, file.read(path)
+  local lines, bytes = {}, file.read(path, file.VOCABULARY)
   local _, count = bytes:gsub("\n", "")
   if count > MOST_LINES then
     errors.raise("%s has %d lines, at most %d are read; is it the right file?", path, count,
@@ -131,8 +131,8 @@ end
 
 --- The pieces of vocab.json.
 local function ids_of(path)
-  local ids = schema.check(json.decode(file.read(path), path), schema.map(schema.present), path,
-    "the vocabulary")
+  local ids = schema.check(json.decode(file.read(path, file.VOCABULARY), path),
+    schema.map(schema.present), path, "the vocabulary")
   for piece, id in pairs(ids) do
     if not merging.is_id(id) then
       errors.raise("%s: %s has the id %s", path, schema.show(piece), schema.show(id))
