@@ -193,7 +193,7 @@ end
 --- Runs a command line.
 -- @tparam table sys argv (the words, from 0: the program's own name), share (the folder of our
 --   recipes), version, relative (search paths within the current folder), on_interrupt(value) (what
---   Ctrl-C raises; nil: nothing), is_terminal(file descriptor)
+--   Ctrl-C and other signals that end a program raise; nil: nothing), is_terminal(file descriptor)
 -- @treturn number exit code
 function M.main(sys)
   modules.search_current_folder(sys.relative)
