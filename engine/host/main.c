@@ -120,8 +120,14 @@ static void on_crash(int number, siginfo_t *info, void *context) {
 }
 
 /* The sanitizers have handlers of their own, which say more. */
+#ifdef __SANITIZE_ADDRESS__
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
 static void speak_before_a_crash(void) {
-#ifndef __SANITIZE_ADDRESS__
+  if (SANITIZED) return;
   struct rlimit limit;
   stack_top = (uintptr_t)__builtin_frame_address(0);
   if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
@@ -131,7 +137,6 @@ static void speak_before_a_crash(void) {
   sigemptyset(&action.sa_mask);
   sigaction(SIGSEGV, &action, NULL);
   sigaction(SIGBUS, &action, NULL);
-#endif
 }
 
 /* -- the terminal ------------------------------------------------------------------------------ */
