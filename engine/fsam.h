@@ -363,6 +363,10 @@ const uint8_t *fsam_file_data(const fsam_file *file); /* NULL when the file is e
 int64_t fsam_file_size(const fsam_file *file);
 /* These bytes leave the memory of the process; the next look at them maps them again. */
 void fsam_file_forget(const fsam_file *file, int64_t offset, int64_t bytes);
+/* FSAM_EIO where another process has shortened or rewritten the file since it was mapped; bytes
+ * that are gone read as zeros. The reading functions below ask this themselves; after reading
+ * fsam_file_data, ask it. */
+int fsam_file_unchanged(const fsam_file *file);
 /* Copies `bytes` bytes from `offset` on; FSAM_EINVAL where they are not all in the file. */
 int fsam_file_read(void *out, const fsam_file *file, int64_t offset, int64_t bytes);
 /* Likewise `count` little-endian numbers of type "F32", "F16", "BF16" or "F64", as f32. */
@@ -370,23 +374,40 @@ int fsam_file_read_f32(float *out, const fsam_file *file, const char *type, int6
                        int64_t count);
 /* Likewise all elements of t, wherever its memory is: an f32 tensor from these types, a tensor of
  * any type from its own ("F32", "BF16", "I32"). */
-int fsam_file_read_tensor(fsam_tensor *t, const fsam_file *file, const char *type, int64_t offset);
+int fsam_file_read_tensor(fsam_tensor *t, fsam_file *file, const char *type, int64_t offset);
+/* How many of the numbers that fsam_file_read_tensor has read so far are infinite or NaN. */
+int64_t fsam_file_read_not_finite(const fsam_file *file);
 /* How many of `count` numbers from `offset` on are infinite or NaN; 0 for a type of integers. */
 int fsam_file_not_finite(int64_t *out, const fsam_file *file, const char *type, int64_t offset,
                          int64_t count);
 
 /* Writing with every byte checked: FSAM_EIO names the path and what the system said. */
 typedef struct fsam_writer fsam_writer;
-int fsam_writer_open(fsam_writer **out, const char *path);
+enum {
+  FSAM_APPEND = 1, /* keep what is in the file; else it is emptied */
+  FSAM_PLAIN = 2,  /* only a regular file, and not through a link */
+  FSAM_PRIVATE = 4 /* a new file is its owner's alone */
+};
+int fsam_writer_open(fsam_writer **out, const char *path, int how); /* how: a sum of these */
 int fsam_writer_write(fsam_writer *w, const void *data, int64_t bytes);
 /* Writes t's elements in t's own type, wherever its memory is. */
 int fsam_writer_tensor(fsam_writer *w, const fsam_tensor *t);
 /* How many numbers of the f32 and bf16 tensors written so far are infinite or NaN. */
 int64_t fsam_writer_not_finite(const fsam_writer *w);
+/* Hands all bytes to the system, so that they outlive this process. */
+int fsam_writer_flush(fsam_writer *w);
+/* Does the file, opened with FSAM_APPEND, end inside a line? */
+int fsam_writer_torn(const fsam_writer *w);
 /* Flushes to the disk (fsync) and closes; frees w whatever happens. */
 int fsam_writer_close(fsam_writer *w);
 /* Closes without checks, after an error. NULL is fine. */
 void fsam_writer_abandon(fsam_writer *w);
+
+/* Locks a file, which it makes where there is none. *out is NULL where another process has the
+ * lock. It ends with fsam_lock_free, and at the latest with the process. */
+typedef struct fsam_lock fsam_lock;
+int fsam_lock_take(fsam_lock **out, const char *path);
+void fsam_lock_free(fsam_lock *lock); /* NULL is fine */
 
 /* Flushes a file's content, or a folder's entries, to the disk. */
 int fsam_path_sync(const char *path);

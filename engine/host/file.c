@@ -1,8 +1,7 @@
-/* file.c: files. Owns: mapping a file for reading, with every range checked against its size; a
- * writer that checks every byte and ends with fsync; the few path operations that make replacing a
- * folder safe. Leaves to others: what the bytes mean (lua/fsam/formats). No check finds one case:
- * when another process shortens a mapped file, reading it ends the program (SIGBUS), as with every
- * mapping. */
+/* file.c: files. Owns: reading numbers from a mapped file, with every range checked against its
+ * size; a writer that checks every byte and ends with fsync; locks; the few path operations that
+ * make replacing a folder safe. Leaves to others: mapping (mapping.c), what the bytes mean
+ * (lua/fsam/formats). */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -10,79 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "engine/engine.h"
+#include "engine/host/mapping.h"
 
-static int fail_errno(const char *what, const char *path) {
-  return fsam__fail(FSAM_EIO, "cannot %s %s: %s", what, path, strerror(errno));
-}
-
-/* On network file systems and FUSE a signal may end a call before it has done anything. */
-static int open_whole(const char *path, int flags) {
-  int fd;
-  do fd = open(path, flags | O_CLOEXEC, 0666);
-  while (fd < 0 && errno == EINTR);
-  return fd;
-}
-
-/* -- mapped files ------------------------------------------------------------------------------ */
-
-struct fsam_file {
-  uint8_t *data; /* NULL when the file is empty */
-  int64_t size;
-  char path[];
-};
-
-static int map_opened(fsam_file **out, int fd, const char *path) {
-  struct stat info;
-  if (fstat(fd, &info)) return fail_errno("read", path);
-  if (S_ISDIR(info.st_mode)) return fsam__fail(FSAM_EIO, "cannot read %s: it is a folder", path);
-  if (!S_ISREG(info.st_mode))
-    return fsam__fail(FSAM_EIO, "cannot read %s: it is not a regular file", path);
-  fsam_file *file = malloc(sizeof *file + strlen(path) + 1);
-  if (!file) return fsam__fail(FSAM_ENOMEM, "cannot read %s: no memory", path);
-  strcpy(file->path, path);
-  file->size = info.st_size;
-  file->data = NULL;
-  if (file->size > 0) { /* mmap refuses a length of 0 */
-    void *p = mmap(NULL, (size_t)file->size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (p == MAP_FAILED) {
-      free(file);
-      return fail_errno("map", path);
-    }
-    file->data = p;
-  }
-  *out = file;
-  return FSAM_OK;
-}
-
-int fsam_file_map(fsam_file **out, const char *path) {
-  int fd = open_whole(path, O_RDONLY | O_NONBLOCK); /* opening a pipe must not wait */
-  if (fd < 0) return fail_errno("open", path);
-  int rc = map_opened(out, fd, path);
-  close(fd);
-  return rc;
-}
-
-void fsam_file_unmap(fsam_file *file) {
-  if (!file) return;
-  if (file->data) munmap(file->data, (size_t)file->size);
-  free(file);
-}
-
-const uint8_t *fsam_file_data(const fsam_file *file) { return file->data; }
-
-int64_t fsam_file_size(const fsam_file *file) { return file->size; }
-
-/* Whole pages, outwards: their neighbours are as easily had again. */
-void fsam_file_forget(const fsam_file *file, int64_t offset, int64_t bytes) {
-  if (!file->data || offset < 0 || bytes <= 0 || bytes > file->size - offset) return;
-  const int64_t page = sysconf(_SC_PAGESIZE), from = offset / page * page;
-  madvise(file->data + from, (size_t)(offset + bytes - from), MADV_DONTNEED);
-}
+/* -- bytes ------------------------------------------------------------------------------------- */
 
 /* Are `count` elements of `width` bytes from `offset` inside the file? */
 static int check_range(const fsam_file *file, int64_t offset, int64_t count, int64_t width) {
@@ -96,7 +28,7 @@ static int check_range(const fsam_file *file, int64_t offset, int64_t count, int
 int fsam_file_read(void *out, const fsam_file *file, int64_t offset, int64_t bytes) {
   FSAM_TRY(check_range(file, offset, bytes, 1));
   if (bytes) memcpy(out, file->data + offset, (size_t)bytes);
-  return FSAM_OK;
+  return fsam_file_unchanged(file);
 }
 
 /* -- number formats, from unaligned little-endian bytes to f32 --------------------------------- */
@@ -141,70 +73,7 @@ static void convert_f64(float *to, const uint8_t *from, int64_t count) {
   }
 }
 
-typedef struct stored_type {
-  const char *name;
-  int64_t width;      /* bytes */
-  int dtype;          /* the tensor type with the same bits, or -1 */
-  converter *convert; /* to f32, or NULL */
-} stored_type;
-
-static const stored_type *find_type(const char *name) {
-  static const stored_type types[] = {
-      {"F32", 4, FSAM_F32, convert_f32}, {"BF16", 2, FSAM_BF16, convert_bf16},
-      {"F16", 2, -1, convert_f16},       {"F64", 8, -1, convert_f64},
-      {"I32", 4, FSAM_I32, NULL},
-  };
-  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-    if (!strcmp(types[i].name, name)) return &types[i];
-  return NULL;
-}
-
-int fsam_file_read_f32(float *out, const fsam_file *file, const char *type, int64_t offset,
-                       int64_t count) {
-  const stored_type *t = find_type(type);
-  if (!t || !t->convert)
-    return fsam__fail(FSAM_EINVAL, "%s: type %s does not become f32 (F32, F16, BF16, F64 do)",
-                      file->path, type);
-  FSAM_TRY(check_range(file, offset, count, t->width));
-  if (count) t->convert(out, file->data + offset, count);
-  return FSAM_OK;
-}
-
-/* Converts in pieces that stay in the cache, since the tensor may be on another device. */
-static int read_converted(fsam_tensor *t, const uint8_t *from, const stored_type *type) {
-  enum { PIECE = 16384 };
-  fsam_device *d = fsam__device_of(t);
-  int64_t count = fsam__elements(t);
-  float *piece = malloc(PIECE * sizeof *piece);
-  if (!piece) return fsam__fail(FSAM_ENOMEM, "no memory to convert %s", t->name);
-  int rc = FSAM_OK;
-  for (int64_t done = 0; rc == FSAM_OK && done < count; done += PIECE) {
-    int64_t n = count - done < PIECE ? count - done : PIECE;
-    type->convert(piece, from + done * type->width, n);
-    rc = d->memory->copy_in(d, (float *)t->data + done, piece, (size_t)n * sizeof *piece);
-  }
-  free(piece);
-  return rc;
-}
-
-int fsam_file_read_tensor(fsam_tensor *t, const fsam_file *file, const char *type, int64_t offset) {
-  FSAM_TRY(fsam_tensor_check(t));
-  FSAM_TRY(fsam__expect_dense("file", "t", t));
-  const stored_type *from = find_type(type);
-  bool same = from && from->dtype == t->dtype;
-  if (!same && !(from && from->convert && t->dtype == FSAM_F32))
-    return fsam__fail(FSAM_EINVAL, "%s: type %s cannot be read into %s", file->path, type, t->name);
-  int64_t count = fsam__elements(t);
-  FSAM_TRY(check_range(file, offset, count, from->width));
-  if (!count) return FSAM_OK;
-  if (!same) return read_converted(t, file->data + offset, from);
-  fsam_device *d = fsam__device_of(t);
-  return d->memory->copy_in(d, t->data, file->data + offset, (size_t)(count * from->width));
-}
-
-/* -- numbers that are not finite --------------------------------------------------------------- */
-
-/* A number is infinite or NaN where all bits of its exponent are set. */
+/* How many numbers are infinite or NaN: those in whose exponent all bits are set. */
 #define COUNT_ENDLESS(name, type, exponent)                        \
   static int64_t name(const uint8_t *from, int64_t count) {        \
     int64_t found = 0;                                             \
@@ -220,6 +89,77 @@ COUNT_ENDLESS(endless_bf16, uint16_t, 0x7f80u)
 COUNT_ENDLESS(endless_f16, uint16_t, 0x7c00u)
 COUNT_ENDLESS(endless_f64, uint64_t, 0x7ff0000000000000u)
 
+typedef struct stored_type {
+  const char *name;
+  int64_t width;      /* bytes */
+  int dtype;          /* the tensor type with the same bits, or -1 */
+  converter *convert; /* to f32; NULL for integers */
+  int64_t (*endless)(const uint8_t *from, int64_t count);
+} stored_type;
+
+static const stored_type *find_type(const char *name) {
+  static const stored_type types[] = {
+      {"F32", 4, FSAM_F32, convert_f32, endless_f32},
+      {"BF16", 2, FSAM_BF16, convert_bf16, endless_bf16},
+      {"F16", 2, -1, convert_f16, endless_f16},
+      {"F64", 8, -1, convert_f64, endless_f64},
+      {"I32", 4, FSAM_I32, NULL, NULL},
+  };
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+    if (!strcmp(types[i].name, name)) return &types[i];
+  return NULL;
+}
+
+int fsam_file_read_f32(float *out, const fsam_file *file, const char *type, int64_t offset,
+                       int64_t count) {
+  const stored_type *t = find_type(type);
+  if (!t || !t->convert)
+    return fsam__fail(FSAM_EINVAL, "%s: type %s does not become f32 (F32, F16, BF16, F64 do)",
+                      file->path, type);
+  FSAM_TRY(check_range(file, offset, count, t->width));
+  if (count) t->convert(out, file->data + offset, count);
+  return fsam_file_unchanged(file);
+}
+
+/* Copies `count` elements to a tensor in pieces that stay in the cache, where each is looked at and
+ * perhaps converted on its way: the tensor may be on another device. `piece` holds PIECE floats. */
+enum { PIECE = 16384 };
+
+static int read_pieces(fsam_tensor *t, fsam_file *file, const uint8_t *from,
+                       const stored_type *type, float *piece) {
+  fsam_device *d = fsam__device_of(t);
+  const int64_t count = fsam__elements(t), width = fsam__dtype_bytes(t->dtype);
+  for (int64_t done = 0; done < count; done += PIECE) {
+    const int64_t n = count - done < PIECE ? count - done : PIECE;
+    const void *source = from + done * type->width;
+    if (type->endless) file->not_finite += type->endless(source, n);
+    if (type->dtype != t->dtype) {
+      type->convert(piece, source, n);
+      source = piece;
+    }
+    FSAM_TRY(
+        d->memory->copy_in(d, (uint8_t *)t->data + done * width, source, (size_t)(n * width)));
+  }
+  return fsam_file_unchanged(file);
+}
+
+int fsam_file_read_tensor(fsam_tensor *t, fsam_file *file, const char *type, int64_t offset) {
+  FSAM_TRY(fsam_tensor_check(t));
+  FSAM_TRY(fsam__expect_dense("file", "t", t));
+  const stored_type *from = find_type(type);
+  bool same = from && from->dtype == t->dtype;
+  if (!same && !(from && from->convert && t->dtype == FSAM_F32))
+    return fsam__fail(FSAM_EINVAL, "%s: type %s cannot be read into %s", file->path, type, t->name);
+  int64_t count = fsam__elements(t);
+  FSAM_TRY(check_range(file, offset, count, from->width));
+  if (!count) return FSAM_OK;
+  float *piece = same ? NULL : malloc(PIECE * sizeof *piece);
+  if (!same && !piece) return fsam__fail(FSAM_ENOMEM, "no memory to convert %s", t->name);
+  int rc = read_pieces(t, file, file->data + offset, from, piece);
+  free(piece);
+  return rc;
+}
+
 int fsam_file_not_finite(int64_t *out, const fsam_file *file, const char *type, int64_t offset,
                          int64_t count) {
   const stored_type *t = find_type(type);
@@ -227,12 +167,8 @@ int fsam_file_not_finite(int64_t *out, const fsam_file *file, const char *type, 
   if (!t || !t->convert) return FSAM_OK;
   FSAM_TRY(check_range(file, offset, count, t->width));
   if (!count) return FSAM_OK;
-  const uint8_t *from = file->data + offset;
-  *out = t->convert == convert_f32    ? endless_f32(from, count)
-         : t->convert == convert_bf16 ? endless_bf16(from, count)
-         : t->convert == convert_f16  ? endless_f16(from, count)
-                                      : endless_f64(from, count);
-  return FSAM_OK;
+  *out = t->endless(file->data + offset, count);
+  return fsam_file_unchanged(file);
 }
 
 /* -- the writer -------------------------------------------------------------------------------- */
@@ -248,7 +184,19 @@ struct fsam_writer {
   char path[];
 };
 
-int fsam_writer_open(fsam_writer **out, const char *path) {
+/* Opens for writing what is a regular file, or none yet; a log or a lock that stands on a link or a
+ * pipe would write somewhere else, or wait for ever. */
+static int open_plain(const char *path, int flags, int mode) {
+  struct stat info;
+  int fd = fsam__open(path, flags | O_NOFOLLOW | O_NONBLOCK, mode);
+  if (fd >= 0 && (fstat(fd, &info) || S_ISREG(info.st_mode))) return fd;
+  if (fd >= 0) close(fd);
+  if (fd >= 0 || errno == ELOOP || errno == ENXIO)
+    return fsam__fail(FSAM_EIO, "cannot write %s: it is a link or no regular file", path);
+  return fsam__fail_errno("write", path);
+}
+
+int fsam_writer_open(fsam_writer **out, const char *path, int how) {
   fsam_writer *w = calloc(1, sizeof *w + strlen(path) + 1);
   uint8_t *buffer = malloc(BUFFER_BYTES);
   if (!w || !buffer) {
@@ -258,9 +206,11 @@ int fsam_writer_open(fsam_writer **out, const char *path) {
   }
   strcpy(w->path, path);
   w->buffer = buffer;
-  w->fd = open_whole(path, O_WRONLY | O_CREAT | O_TRUNC);
+  const int flags = O_CREAT | (how & FSAM_APPEND ? O_RDWR | O_APPEND : O_WRONLY | O_TRUNC);
+  const int mode = how & FSAM_PRIVATE ? 0600 : 0666;
+  w->fd = how & FSAM_PLAIN ? open_plain(path, flags, mode) : fsam__open(path, flags, mode);
   if (w->fd < 0) {
-    int rc = fail_errno("write", path);
+    int rc = how & FSAM_PLAIN ? FSAM_EIO : fsam__fail_errno("write", path);
     free(buffer);
     free(w);
     return rc;
@@ -276,7 +226,7 @@ static int write_all(fsam_writer *w, const uint8_t *data, int64_t bytes) {
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) {
       w->failed = true;
-      return fail_errno("write", w->path);
+      return fsam__fail_errno("write", w->path);
     }
     data += n;
     bytes -= n;
@@ -293,6 +243,17 @@ static int flush(fsam_writer *w) {
 static int check_writer(const fsam_writer *w) {
   if (!w->failed) return FSAM_OK;
   return fsam__fail(FSAM_EIO, "cannot write %s: an earlier write failed", w->path);
+}
+
+int fsam_writer_flush(fsam_writer *w) {
+  FSAM_TRY(check_writer(w));
+  return flush(w);
+}
+
+int fsam_writer_torn(const fsam_writer *w) {
+  char last = '\n';
+  off_t end = lseek(w->fd, 0, SEEK_END);
+  return end > 0 && pread(w->fd, &last, 1, end - 1) == 1 && last != '\n';
 }
 
 int fsam_writer_write(fsam_writer *w, const void *data, int64_t bytes) {
@@ -342,8 +303,8 @@ static bool close_failed(int fd) { return close(fd) && errno != EINTR; }
 int fsam_writer_close(fsam_writer *w) {
   int rc = check_writer(w);
   if (rc == FSAM_OK) rc = flush(w);
-  if (rc == FSAM_OK && sync_failed(w->fd)) rc = fail_errno("write", w->path);
-  if (close_failed(w->fd) && rc == FSAM_OK) rc = fail_errno("write", w->path);
+  if (rc == FSAM_OK && sync_failed(w->fd)) rc = fsam__fail_errno("write", w->path);
+  if (close_failed(w->fd) && rc == FSAM_OK) rc = fsam__fail_errno("write", w->path);
   w->fd = -1;
   fsam_writer_abandon(w);
   return rc;
@@ -356,12 +317,47 @@ void fsam_writer_abandon(fsam_writer *w) {
   free(w);
 }
 
+/* -- locks ------------------------------------------------------------------------------------- */
+
+struct fsam_lock {
+  int fd;
+};
+
+int fsam_lock_take(fsam_lock **out, const char *path) {
+  struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+  int fd = open_plain(path, O_RDWR | O_CREAT, 0666), rc;
+  *out = NULL;
+  if (fd < 0) return FSAM_EIO;
+  do rc = fcntl(fd, F_SETLK, &whole);
+  while (rc && errno == EINTR);
+  fsam_lock *lock = rc ? NULL : malloc(sizeof *lock);
+  if (lock) {
+    lock->fd = fd;
+    *out = lock;
+    return FSAM_OK;
+  }
+  if (!rc)
+    rc = fsam__fail(FSAM_ENOMEM, "cannot lock %s: no memory", path);
+  else if (errno == EAGAIN || errno == EACCES)
+    rc = FSAM_OK; /* another process has it */
+  else
+    rc = fsam__fail_errno("lock", path);
+  close(fd);
+  return rc;
+}
+
+void fsam_lock_free(fsam_lock *lock) {
+  if (!lock) return;
+  close(lock->fd);
+  free(lock);
+}
+
 /* -- paths ------------------------------------------------------------------------------------- */
 
 int fsam_path_sync(const char *path) {
-  int fd = open_whole(path, O_RDONLY | O_NONBLOCK);
-  if (fd < 0) return fail_errno("open", path);
-  int rc = sync_failed(fd) ? fail_errno("sync", path) : FSAM_OK;
+  int fd = fsam__open(path, O_RDONLY | O_NONBLOCK, 0);
+  if (fd < 0) return fsam__fail_errno("open", path);
+  int rc = sync_failed(fd) ? fsam__fail_errno("sync", path) : FSAM_OK;
   close(fd);
   return rc;
 }
@@ -378,12 +374,12 @@ int fsam_path_rename(const char *a, const char *b, int exchange) {
 
 static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *place) {
   (void)info, (void)kind, (void)place;
-  return remove(path) ? fail_errno("remove", path) : 0;
+  return remove(path) ? fsam__fail_errno("remove", path) : 0;
 }
 
 int fsam_path_remove(const char *path) {
   int rc = nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS); /* a link, not its target */
   if (rc == FSAM_EIO) return rc;                             /* remove_one's */
-  if (rc && errno != ENOENT) return fail_errno("remove", path);
+  if (rc && errno != ENOENT) return fsam__fail_errno("remove", path);
   return FSAM_OK;
 }

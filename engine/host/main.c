@@ -1,7 +1,7 @@
 /* main.c: the program fsam-lua. Owns: the Lua state, finding the Lua files, that the standard
- * streams are there, and how Ctrl-C reaches running Lua. Leaves to others: everything a user would
- * call behaviour (options, scripts, errors, the REPL), which is Lua (lua/fsam/program). The only C
- * file that includes lua.h. */
+ * streams are there, how Ctrl-C reaches running Lua, and the last words of a crash. Leaves to
+ * others: everything a user would call behaviour (options, scripts, errors, the REPL), which is Lua
+ * (lua/fsam/program). The only C file that includes lua.h. */
 #define _DEFAULT_SOURCE /* sigaltstack */
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -10,6 +10,7 @@
 #include <lualib.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,10 +19,27 @@
 
 enum { PATH_BYTES = 4 * PATH_MAX };
 
-/* -- Ctrl-C ------------------------------------------------------------------------------------ */
+/* -- Ctrl-C, and other ends from outside ------------------------------------------------------- */
+
+/* Outside of training, which saves (interrupt.c), these end the program as Ctrl-C does. */
+static const int ending[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGXCPU};
+enum { ENDING = sizeof ending / sizeof *ending, GRACE_SECONDS = 3 };
 
 static lua_State *running; /* the signal handler stops it */
 static const char interrupted_key = 0;
+static volatile sig_atomic_t ended_by;
+
+/* Handlers have a stack of their own: interrupt.c says why, and a full one has no room for them. */
+static void use_handler_stack(void) {
+  static char handler_stack[64 << 10];
+  const stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};
+  sigaltstack(&stack, NULL);
+}
+
+static void give_back(int number) {
+  struct sigaction action = {.sa_handler = SIG_DFL};
+  sigaction(number, &action, NULL);
+}
 
 /* Raises the value that Lua gave to sys.on_interrupt. */
 static void stop(lua_State *L, lua_Debug *ar) {
@@ -32,32 +50,96 @@ static void stop(lua_State *L, lua_Debug *ar) {
   lua_error(L);
 }
 
+static void on_grace_over(int number) {
+  (void)number;
+  give_back(ended_by);
+  raise(ended_by);
+}
+
 /* The first Ctrl-C stops Lua at its next step (compiled loops do not look, which is why chunks of
- * the REPL are never compiled); the second one ends the program. */
-static void on_sigint(int number) {
-  struct sigaction action = {.sa_handler = SIG_DFL};
-  sigaction(number, &action, NULL);
+ * the REPL are never compiled); the second one ends the program. The other signals come once, from
+ * programs that then wait: what does not stop at the next steps ends all the same. */
+static void on_ending(int number) {
+  give_back(number);
   lua_sethook(running, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+  if (number == SIGINT) return;
+  ended_by = number;
+  struct sigaction action = {.sa_handler = on_grace_over, .sa_flags = SA_ONSTACK};
+  sigaction(SIGALRM, &action, NULL);
+  alarm(GRACE_SECONDS);
 }
 
 /* sys.on_interrupt(value): from now on Ctrl-C raises `value`; nil: it ends the program, and a stop
  * that has not happened yet is called off. */
 static int on_interrupt(lua_State *L) {
-  /* The handler has a stack of its own: interrupt.c says why. */
-  static char handler_stack[64 << 10];
-  const stack_t stack = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};
-  struct sigaction action = {.sa_handler = lua_isnoneornil(L, 1) ? SIG_DFL : on_sigint,
+  struct sigaction action = {.sa_handler = lua_isnoneornil(L, 1) ? SIG_DFL : on_ending,
                              .sa_flags = SA_ONSTACK};
-  sigaltstack(&stack, NULL);
+  use_handler_stack();
   lua_settop(L, 1);
   lua_pushlightuserdata(L, (void *)&interrupted_key);
   lua_insert(L, 1);
   lua_rawset(L, LUA_REGISTRYINDEX);
   sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, NULL); /* no SA_RESTART: a blocked read must return */
+  for (int i = 0; i < ENDING; i++) { /* no SA_RESTART: a blocked read must return */
+    struct sigaction old;
+    sigaction(ending[i], NULL, &old);
+    bool ignored = old.sa_handler == SIG_IGN && ending[i] != SIGINT; /* nohup */
+    if (!ignored) sigaction(ending[i], &action, NULL);
+  }
   if (action.sa_handler == SIG_DFL) lua_sethook(L, NULL, 0, 0);
   return 0;
 }
+
+/* -- the last words of a crash ----------------------------------------------------------------- */
+
+static uintptr_t stack_top, stack_bytes; /* of the main thread */
+
+static void last_words(const char *words) {
+  size_t left = strlen(words);
+  while (left > 0) {
+    ssize_t n = write(STDERR_FILENO, words, left);
+    if (n <= 0) return;
+    words += n;
+    left -= (size_t)n;
+  }
+}
+
+static void on_crash(int number, siginfo_t *info, void *context) {
+  (void)context;
+  const uintptr_t address = (uintptr_t)info->si_addr;
+  if (number == SIGSEGV && address < stack_top && stack_top - address < stack_bytes + (1 << 20)) {
+    last_words("fsam-lua: the stack is used up; raise its limit (ulimit -s 65536)\n");
+    _exit(EXIT_FAILURE);
+  }
+  last_words(number == SIGBUS
+                 ? "fsam-lua: crash (bus error): a file that a library reads has become shorter\n"
+                 : "fsam-lua: crash (segmentation fault): a library without memory (ulimit -v), "
+                   "ffi in a script, or a fault of this program\n");
+  give_back(number);
+  raise(number);
+}
+
+/* The sanitizers have handlers of their own, which say more. */
+#ifdef __SANITIZE_ADDRESS__
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
+static void speak_before_a_crash(void) {
+  if (SANITIZED) return;
+  struct rlimit limit;
+  stack_top = (uintptr_t)__builtin_frame_address(0);
+  if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+    stack_bytes = limit.rlim_cur;
+  use_handler_stack();
+  struct sigaction action = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGSEGV, &action, NULL);
+  sigaction(SIGBUS, &action, NULL);
+}
+
+/* -- the terminal ------------------------------------------------------------------------------ */
 
 /* sys.is_terminal(number): is this file descriptor a terminal? */
 static int is_terminal(lua_State *L) {
@@ -256,6 +338,8 @@ int main(int argc, char **argv) {
     fputs("fsam-lua: the limit of the stack is below 256 KB; raise it (ulimit -s 8192)\n", stderr);
     return EXIT_FAILURE;
   }
+  speak_before_a_crash();
+  signal(SIGXFSZ, SIG_IGN); /* a write beyond the limit of a file's size fails like a full disk */
   lua_State *L = luaL_newstate();
   if (!L) {
     fputs("fsam-lua: no memory for a Lua state\n", stderr);

@@ -30,7 +30,7 @@ describe("files", function()
 
   local function open_writer(path)
     local out = ffi.new("fsam_writer *[1]")
-    assert.equal(0, lib.fsam_writer_open(out, path))
+    assert.equal(0, lib.fsam_writer_open(out, path, 0))
     return out[0]
   end
 
@@ -174,6 +174,31 @@ describe("files", function()
       assert.same(i:read(), i2:read())
     end)
 
+    it("count the numbers that are not finite on their way", function()
+      local n, all = 40000, 0
+      local nan32, nan16 = ffi.new("uint32_t[1]", 0xffc00001), 0x7c01
+      local f32 = ffi.new("float[?]", n, 3.4e38)
+      f32[0], f32[16383], f32[16384], f32[n - 1] = math.huge, -math.huge, 0 / 0, 0
+      ffi.copy(f32 + 20000, nan32, 4)
+      local f64 = ffi.new("double[?]", n, 1e300)
+      f64[0], f64[n - 1] = 0 / 0, math.huge
+      local f16 = ffi.new("uint16_t[?]", n, 0x7bff)
+      f16[3], f16[n - 1] = 0xfc00, nan16
+      local bf16 = ffi.new("uint16_t[?]", n, 0x7f7f)
+      bf16[39999] = 0xff80
+      local bytes = ffi.string(f32, 4 * n) .. ffi.string(f64, 8 * n) .. ffi.string(f16, 2 * n)
+        .. ffi.string(bf16, 2 * n)
+      local file = map(bytes)
+      local t, i = Tensor.new(arena, "f32", { n }, "t"), Tensor.new(arena, "i32", { n }, "i")
+      local b = Tensor.new(arena, "bf16", { n }, "b")
+      for _, case in ipairs({ { t, "F32", 0, 4 }, { t, "F64", 4 * n, 2 }, { t, "F16", 12 * n, 2 },
+        { t, "BF16", 14 * n, 1 }, { b, "BF16", 14 * n, 1 }, { i, "I32", 0, 0 } }) do
+        assert.equal(0, lib.fsam_file_read_tensor(case[1], file, case[2], case[3]))
+        all = all + case[4]
+        assert.equal(all, tonumber(lib.fsam_file_read_not_finite(file)), case[2])
+      end
+    end)
+
     it("convert in pieces as they do in one", function()
       local n = 40000 -- more than two pieces
       local halves = ffi.new("uint16_t[?]", n)
@@ -233,7 +258,7 @@ describe("files", function()
     it("names the path when it cannot be opened", function()
       local out, path = ffi.new("fsam_writer *[1]"), folder .. "/no/file"
       assert.equal("cannot write " .. path .. ": No such file or directory",
-        refused(lib.FSAM_EIO, lib.fsam_writer_open(out, path)))
+        refused(lib.FSAM_EIO, lib.fsam_writer_open(out, path, 0)))
     end)
   end)
 

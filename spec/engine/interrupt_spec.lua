@@ -54,7 +54,7 @@ describe("fsam_interrupt_catch", function()
     assert.equal(0, code)
     assert.equal("0 alive\n", out)
     code, out = helper.shell(program)
-    assert.equal(128 + 1, code)
+    assert.equal(130, code)
     assert.equal("1 ", out)
   end)
 

@@ -1,8 +1,9 @@
 --- Files and folders for the rest of the library. Every failure is one line with the path in it.
 --
--- Owns: whole small files as strings, mapping large ones, the checked writer, and the few path
--- operations that saving needs. Leaves to others: what a file's bytes mean (fsam.formats,
--- fsam.text, fsam.data), and replacing a folder safely (formats/atomic_folder.lua).
+-- Owns: whole small files as strings, mapping large ones, the checked writer, locks, and the few
+-- path operations that saving needs. No other file of ours opens one, so that all kinds and sizes
+-- are bounded here, before memory is taken. Leaves to others: what a file's bytes mean
+-- (fsam.formats, fsam.text, fsam.data), and replacing a folder safely (formats/atomic_folder.lua).
 local C = require("fsam.C")
 local errors = require("fsam.errors")
 local lfs = require("lfs")
@@ -13,6 +14,7 @@ local M = {}
 local ENOENT, ENOTDIR = 2, 20 -- on every system that we build on
 
 local file_out, writer_out = ffi.typeof("fsam_file *[1]"), ffi.typeof("fsam_writer *[1]")
+local lock_out = ffi.typeof("fsam_lock *[1]")
 
 -- What Git LFS leaves in place of a large file that was not fetched: a short text.
 local LFS_POINTER = "version https://git-lfs.github.com/spec/"
@@ -39,28 +41,119 @@ function M.map(path)
   return map, size
 end
 
---- The whole content of a small file (a configuration, a vocabulary).
+local MOST, LONGEST = 2 ^ 24, 2 ^ 20 -- bytes of a document, and of a line
+
+--- The most bytes of a vocabulary: twice the largest that is in use.
+M.VOCABULARY = 2 ^ 26
+
+local function check_size(path, size, limit)
+  if size > limit then
+    errors.raise("%s has %.0f bytes, at most %.0f are read; is it the right file?", path, size,
+      limit)
+  end
+end
+
+-- Where the line that begins at `at` ends: the place of its "\n", or `size`.
+local function line_end(data, at, size, path, number)
+  local stop = math.min(size, at + LONGEST + 1)
+  for i = at, stop - 1 do
+    if data[i] == 10 then
+      return i
+    end
+  end
+  if stop - at > LONGEST then
+    errors.raise("%s: line %d has more than %d bytes; is it the right file?", path, number, LONGEST)
+  end
+  return size
+end
+
+--- The whole content of a file: a configuration, a vocabulary, texts.
 -- @tparam string path
+-- @tparam[opt=16 MB] number limit the most bytes that it may have
+-- @tparam[opt=false] boolean in_lines no line of it may have more than 1 MB
 -- @treturn string
--- @raise when it is not a readable file
-function M.read(path)
+-- @raise when it is not a readable regular file, is larger, or changes meanwhile
+function M.read(path, limit, in_lines)
   local map, size = M.map(path)
-  local text = ffi.string(lib.fsam_file_data(map), size)
+  check_size(path, size, limit or MOST)
+  local data, at, number = lib.fsam_file_data(map), 0, 1
+  while in_lines and size - at > LONGEST do
+    at, number = line_end(data, at, size, path, number) + 1, number + 1
+  end
+  local text = ffi.string(data, size)
+  check(lib.fsam_file_unchanged(map))
   lib.fsam_file_unmap(ffi.gc(map, nil))
   return text
 end
 
+--- The lines of a file that may be large, such as a log, one after the other.
+-- @tparam string path
+-- @tparam number limit the most bytes that the file may have
+-- @treturn function an iterator: each call returns a line without its end; nil at the end
+-- @raise as `read`; a line may have at most 1 MB
+function M.lines(path, limit)
+  local map, size = M.map(path)
+  check_size(path, size, limit)
+  local data, at, number = lib.fsam_file_data(map), 0, 0
+  return function()
+    if at >= size then
+      check(lib.fsam_file_unchanged(map))
+      return nil
+    end
+    number = number + 1
+    local from, to = at, line_end(data, at, size, path, number)
+    at = to + 1
+    return ffi.string(data + from, to - from)
+  end
+end
+
+--- All of standard input.
+-- @tparam number limit the most bytes that it may have
+-- @treturn string
+-- @raise when there are more
+function M.standard_input(limit)
+  local pieces, bytes = {}, 0
+  repeat
+    local piece = io.read(2 ^ 16)
+    pieces[#pieces + 1] = piece
+    bytes = bytes + #(piece or "")
+    if bytes > limit then
+      errors.raise("standard input has more than %.0f bytes, which is the most that is read", limit)
+    end
+  until not piece
+  return table.concat(pieces)
+end
+
 local Writer = {}
 Writer.__index = Writer
+
+local function open_writer(path, how)
+  local out = writer_out()
+  check(lib.fsam_writer_open(out, path, how))
+  return setmetatable({ handle = ffi.gc(out[0], lib.fsam_writer_abandon), written = 0 }, Writer)
+end
 
 --- Opens a file for writing and empties it. Only `close` makes sure that its bytes are on the disk.
 -- @tparam string path
 -- @treturn Writer its `written` counts bytes
 -- @raise when it cannot be opened
 function M.writer(path)
-  local out = writer_out()
-  check(lib.fsam_writer_open(out, path))
-  return setmetatable({ handle = ffi.gc(out[0], lib.fsam_writer_abandon), written = 0 }, Writer)
+  return open_writer(path, 0)
+end
+
+local WAYS = {
+  log = lib.FSAM_APPEND + lib.FSAM_PLAIN,
+  history = lib.FSAM_APPEND + lib.FSAM_PRIVATE,
+}
+
+--- Opens a file to append to it, and makes it where there is none.
+-- @tparam string path
+-- @tparam string way "log": a regular file, not through a link; "history": a new one is the user's
+--   alone
+-- @treturn Writer whose bytes are the system's after `flush`
+-- @raise when it cannot be opened
+function M.appender(path, way)
+  return open_writer(path, WAYS[way])
 end
 
 --- Appends bytes from memory or from a string.
@@ -89,6 +182,18 @@ end
 -- @treturn number
 function Writer:not_finite()
   return tonumber(lib.fsam_writer_not_finite(self.handle))
+end
+
+--- Hands all bytes to the system, so that they stay when this process is killed.
+-- @raise as `write`
+function Writer:flush()
+  check(lib.fsam_writer_flush(self.handle))
+end
+
+--- Does the file that it appends to end inside a line, as a full disk or a kill leaves it?
+-- @treturn boolean
+function Writer:is_torn()
+  return lib.fsam_writer_torn(self.handle) ~= 0
 end
 
 --- Puts all bytes on the disk and closes; the writer cannot be used afterwards.
@@ -124,6 +229,19 @@ function M.write(path, text)
   M.write_with(path, function(writer)
     writer:write(text)
   end)
+end
+
+--- Writes a small file, all or nothing: first beside it, as NAME.new.
+-- @tparam string path
+-- @tparam string text
+-- @raise one line with the path
+function M.replace(path, text)
+  local new = path .. ".new"
+  local writer = open_writer(new, lib.FSAM_PLAIN)
+  writer:write(text)
+  writer:close()
+  M.rename(new, path)
+  M.sync(M.parent(path))
 end
 
 --- A path without slashes at its end; "/" stays.
@@ -221,24 +339,43 @@ function M.sync(path)
   check(lib.fsam_path_sync(path))
 end
 
---- Locks a file; makes it where it does not exist. The lock ends when the handle is closed or
--- collected, and at the latest with the process.
+--- Moves entries of a folder into the first free old-1, old-2, … in it.
+-- @tparam string folder
+-- @tparam {string,…} names those that are not there do not count
+-- @treturn ?string where they are now; nil when none was there
+-- @raise one line with the path
+function M.move_aside(folder, names)
+  local aside
+  for _, name in ipairs(names) do
+    local path = folder .. "/" .. name
+    if lfs.symlinkattributes(path, "mode") then
+      local number = 1
+      while not aside and M.kind(folder .. "/old-" .. number) do
+        number = number + 1
+      end
+      aside = aside or folder .. "/old-" .. number
+      M.make_folder(aside)
+      M.rename(path, aside .. "/" .. name)
+    end
+  end
+  return aside
+end
+
+--- Locks a file; makes it where it does not exist. The lock ends when the handle is collected, and
+-- at the latest with the process.
 -- @tparam string path
--- @treturn ?userdata the handle; nil when there is no lock
+-- @treturn ?cdata the handle; nil when there is no lock
 -- @treturn boolean true when there is no lock because another process holds it; false when the file
 --   cannot be opened or locked at all, or when the lock is ours
 -- @treturn ?string why there is no handle
 function M.lock(path)
-  local handle, refused = io.open(path, "a")
-  if not handle then
-    return nil, false, refused
+  local out = lock_out()
+  if lib.fsam_lock_take(out, path) < 0 then
+    return nil, false, errors.line(ffi.string(lib.fsam_error()))
+  elseif out[0] == nil then
+    return nil, true
   end
-  local ok, reason = lfs.lock(handle, "w")
-  if ok then
-    return handle, false
-  end
-  handle:close()
-  return nil, reason:find("unavailable") ~= nil or reason:find("Permission") ~= nil, reason
+  return ffi.gc(out[0], lib.fsam_lock_free), false
 end
 
 return M

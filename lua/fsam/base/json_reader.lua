@@ -2,8 +2,8 @@
 --
 -- Owns: `decode`, and the two marks that its values carry (null, array); json.lua hands them on. It
 -- walks the bytes once: a tokenizer.json of several megabytes takes tens of milliseconds. It bounds
--- the nesting, and its errors name line and column. Numbers are doubles, so integers beyond 2^53
--- lose digits. Leaves to others: writing (json.lua), opening files (file.lua).
+-- the nesting and the memory, and its errors name line and column. Numbers are doubles, so integers
+-- beyond 2^53 lose digits. Leaves to others: writing (json.lua), opening files (file.lua).
 local ffi = require("ffi")
 local errors = require("fsam.errors")
 local utf8 = require("fsam.base.utf8")
@@ -11,6 +11,13 @@ local utf8 = require("fsam.base.utf8")
 local M = {}
 
 local MAX_DEPTH = 200
+local LONGEST_NUMBER = 1000 -- bytes of its text
+
+-- A few bytes of text may become a hundred of memory. What a text may use is counted in units of
+-- about 16 bytes; the largest tokenizer.json that we know of takes half of them.
+local ALL = 24 * 2 ^ 20
+local VALUE, TABLE, MEMBER, STRING, ESCAPE = 1, 6, 5, 2, 4
+local left = 0
 
 --- Stands for `null` where nil cannot: inside arrays, and in objects when the caller keeps nulls.
 M.null = setmetatable({}, { __tostring = function() return "null" end })
@@ -43,6 +50,14 @@ local function fail(state, at, format, ...)
   local column = at - #(before:match("^.*\n") or "") + 1
   errors.raise("%s", ("%s: line %d, column %d: %s"):format(
     state.name, lines + 1, column, format:format(...)))
+end
+
+local function spend(state, at, units)
+  left = left - units
+  if left < 0 then
+    fail(state, at, "it holds too many values: they would take more than %d MB of memory",
+      ALL * 16 / 2 ^ 20)
+  end
 end
 
 local function describe(state, at)
@@ -103,6 +118,7 @@ local function read_string(state, i)
     local b = p[i]
     if b == 34 then
       local tail = ffi.string(p + start, i - start)
+      spend(state, i, STRING + (i - start) / 16)
       if parts then
         parts[#parts + 1] = tail
         tail = table.concat(parts)
@@ -110,6 +126,7 @@ local function read_string(state, i)
       return tail, i + 1
     elseif b == 92 then
       parts = parts or {}
+      spend(state, i, ESCAPE + (i - start) / 8)
       parts[#parts + 1] = ffi.string(p + start, i - start)
       parts[#parts + 1], i = read_escape(state, i)
       start = i
@@ -135,7 +152,10 @@ local function read_number(state, i)
   if at > i and (b == 44 or b == 93 or b == 125 or b <= 32) and (p[i] ~= 48 or at == i + 1) then
     return value, at
   end
-  local word = state.text:match("^[-+.%deE]+", i + 1) or ""
+  local word = state.text:sub(i + 1, i + LONGEST_NUMBER + 1):match("^[-+.%deE]+") or ""
+  if #word > LONGEST_NUMBER then
+    fail(state, i, "a number of more than %d characters", LONGEST_NUMBER)
+  end
   local integer, rest = word:match("^%-?(%d+)(.*)$")
   local fraction = rest and (rest:match("^%.%d+(.*)$") or rest)
   if not integer or (#integer > 1 and integer:byte() == 48)
@@ -188,6 +208,7 @@ local function read_object(state, i, depth)
   end
   while true do
     local key, value
+    spend(state, i, MEMBER)
     if p[i] ~= 34 then
       fail(state, i, "expected a key in quotes, got %s", describe(state, i))
     end
@@ -214,9 +235,11 @@ end
 
 function read_value(state, i, depth)
   local b = state.p[i]
+  spend(state, i, VALUE)
   if b == 34 then
     return read_string(state, i)
   elseif b == 123 or b == 91 then
+    spend(state, i, TABLE)
     if depth >= MAX_DEPTH then
       fail(state, i, "nested deeper than %d levels", MAX_DEPTH)
     end
@@ -243,11 +266,13 @@ end
 -- @tparam[opt=false] boolean keep_null keep members that are null, as `json.null`
 -- @tparam[opt=false] boolean python take NaN, Infinity and -Infinity for numbers, as Python does
 -- @return the value
--- @raise one line with name, line and column
+-- @raise one line with name, line and column, also where the values would take more than about
+--   400 MB of memory
 function M.decode(text, name, keep_null, python)
   -- A Lua string ends in a NUL byte of its own, so p[n] may be read and stops every loop.
   local state = { text = text, p = ffi.cast("const uint8_t *", text), n = #text,
     name = name or "json", keep_null = keep_null, python = python }
+  left = ALL
   local start = text:sub(1, 3) == "\239\187\191" and 3 or 0 -- a byte order mark
   local value, i = read_value(state, skip_space(state.p, start), 0)
   i = skip_space(state.p, i)

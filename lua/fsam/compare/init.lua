@@ -116,6 +116,9 @@ end
 -- them.
 local function length_of(pilot)
   local r = pilot.results
+  if r.evaluations == 0 or r.samples == 0 then
+    return nil -- every update was skipped
+  end
   local factor = SAM / (r.evaluations / r.samples)
   local updates = math.floor(r.updates * factor + 0.5)
   if math.abs(factor - 1) <= SAME or updates == r.updates then
@@ -193,6 +196,9 @@ local function foot(self)
     end
   end
   report.write(o, self.groups)
+  if self.runs.aside then
+    self:say(("aside    what was in %s is now in %s"):format(o.save_dir, self.runs.aside))
+  end
   self:say(("written  %s/runs.csv, %s/summary.csv"):format(o.save_dir, o.save_dir))
 end
 

@@ -188,7 +188,7 @@ local function csv(path, names, rows)
     end
     lines[#lines + 1] = table.concat(fields, ",")
   end
-  file.write(path, table.concat(lines, "\n") .. "\n")
+  file.replace(path, table.concat(lines, "\n") .. "\n")
 end
 
 local function run_names()

@@ -4,6 +4,7 @@
 --
 -- Owns: starting children, and reading what they leave. Leaves to others: what a run folder holds
 -- (fsam.train).
+local checkpoint = require("fsam.train.checkpoint")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local json = require("fsam.base.json")
@@ -33,10 +34,14 @@ local function program()
   return words
 end
 
--- The content of a JSON file that fits a shape, or nil where there is no such file.
+-- The content of a JSON file that fits a shape; nil where there is no such file, or it is no JSON.
 local function read_json(path, shape)
-  return file.kind(path) and schema.check(json.decode(file.read(path), path), shape, path, "")
-    or nil
+  if not file.kind(path) then
+    return nil
+  end
+  local text = file.read(path)
+  local ok, value = pcall(json.decode, text, path)
+  return ok and schema.check(value, shape, path, "") or nil
 end
 
 local IDENTITY = schema.record({ recipe = schema.string, words = schema.string })
@@ -65,34 +70,53 @@ local function identity(o)
   return { recipe = o.recipe, words = table.concat(o.words, " ") }
 end
 
--- Removes what a comparison has written, and nothing else.
-local function clear(folder)
-  for name in lfs.dir(folder) do
-    local path = folder .. "/" .. name
-    local is_run = file.kind(path) == "directory" and name:sub(1, 1) ~= "."
-      and (file.kind(path .. "/train.log") or file.kind(path .. "/results.json"))
-    if is_run or name:find("%.out$") or name:find("%.csv$") or name == "compare.json" then
-      file.remove(path)
+-- What a comparison itself writes into its folder. What says which comparison it is goes last.
+local REPORTS = { "runs.csv", "runs.csv.new", "summary.csv", "summary.csv.new", "compare.json.new",
+  "compare.json" }
+
+-- Is this the folder of one of its runs, ENTRY-SEED or ENTRY-SEED-updates-N?
+local function is_run(folder, name)
+  local path = folder .. "/" .. name
+  return name:find("^[^.].*%-%d+$") and file.kind(path) == "directory"
+    and (file.kind(path .. "/train.log") or file.kind(path .. "/results.json")) ~= nil
+end
+
+-- Moves what a comparison has written aside, and nothing else. Returns where it is.
+local function move_aside(folder)
+  local names = {}
+  for _, name in ipairs(file.entries(folder)) do
+    if is_run(folder, name:match("^(.*)%.out$") or name) then
+      names[#names + 1] = name
     end
   end
+  for _, name in ipairs(REPORTS) do
+    names[#names + 1] = name
+  end
+  return file.move_aside(folder, names)
 end
 
 --- Opens a comparison's folder.
 -- @tparam table o options (flags.lua)
--- @raise when another comparison is in it
+-- @treturn table runs; `aside` says where --restart has put what was there, nil: nowhere
+-- @raise when another comparison is in it, or what says which one is damaged
 function M.open(o)
   local path, now = o.save_dir .. "/compare.json", identity(o)
-  local before = read_json(path, IDENTITY)
-  if before and o.restart then
-    clear(o.save_dir)
-    before = nil
+  local is_there = file.kind(path) ~= nil
+  local aside
+  if is_there and o.restart then
+    aside = move_aside(o.save_dir)
+    is_there = false
   end
-  if before and (before.recipe ~= now.recipe or before.words ~= now.words) then
+  local before = is_there and read_json(path, IDENTITY)
+  if is_there and not before then
+    errors.raise("%s is damaged: it does not say which comparison is in %s; give another "
+      .. "--save-dir, or --restart to begin anew", path, o.save_dir)
+  elseif before and (before.recipe ~= now.recipe or before.words ~= now.words) then
     errors.raise("the comparison in %s was started with %s %s; give the same flags, another "
       .. "--save-dir, or --restart to begin anew", o.save_dir, before.recipe, before.words)
   end
   file.make_folder(o.save_dir)
-  return setmetatable({ folder = o.save_dir, recipe = o.recipe, words = o.words,
+  return setmetatable({ folder = o.save_dir, recipe = o.recipe, words = o.words, aside = aside,
     keep = o.keep_checkpoints, program = program(), path = path, unsigned = not before and now },
     Runs)
 end
@@ -100,7 +124,9 @@ end
 -- Writes the folder's identity once a run has begun: so a mistyped command leaves no trace.
 function Runs:sign()
   if self.unsigned then
-    file.write(self.path, json.encode(self.unsigned, { indent = true }) .. "\n")
+    -- Tables of that name are no comparison's: the user's own, or left of one without its name.
+    self.aside = file.move_aside(self.folder, REPORTS) or self.aside
+    file.replace(self.path, json.encode(self.unsigned, { indent = true }) .. "\n")
     self.unsigned = false
   end
 end
@@ -115,10 +141,12 @@ function Runs:run(entry, seed, length)
     folder = self.folder .. "/" .. name }
 end
 
+local MOST_LOG = 2 ^ 32 -- bytes
+
 -- Seconds of each update. A run that was killed repeats some; of those the later ones count.
 local function step_seconds(path)
   local seconds, list = {}, {}
-  for line in io.lines(path) do
+  for line in file.lines(path, MOST_LOG) do
     local step = line:find('"event": "step"', 1, true) and line:match('"step": (%d+)')
     if step then -- a full disk leaves half a line
       seconds[tonumber(step)] = tonumber(line:match('"seconds": ([%d.eE+-]+)'))
@@ -131,8 +159,12 @@ local function step_seconds(path)
 end
 
 --- The results.json of a finished run, with step_seconds (median of an update); nil when the run is
--- not finished or has no score.
-function Runs.results(_, run)
+-- not finished or has no score, and in a folder that does not say yet which comparison is in it:
+-- there a run must find out itself whether it is this one's.
+function Runs:results(run)
+  if self.unsigned then
+    return nil
+  end
   local path = run.folder .. "/results.json"
   local results = read_json(path, RESULTS)
   if not results or not results.finished or not results.best or not results.last then
@@ -165,7 +197,7 @@ end
 -- The last line that a child wrote.
 local function last_words(path)
   local last = "it said nothing"
-  for line in io.lines(path) do
+  for line in file.lines(path, MOST_LOG) do
     last = line ~= "" and line or last
   end
   return last
@@ -177,6 +209,9 @@ end
 function Runs:train(run)
   local out = self.folder .. "/" .. run.name .. ".out"
   -- exec: the shell does not stand between Ctrl-C and the run, which saves and ends with 130.
+  if self.unsigned and file.kind(out) then
+    file.move_aside(self.folder, { run.name .. ".out" })
+  end
   local status = os.execute(("exec %s >%s 2>&1 </dev/null"):format(self:command(run), quote(out)))
   local code, signal = math.floor(status / 256), status % 128
   local has_begun = file.kind(run.folder) ~= nil
@@ -198,8 +233,8 @@ function Runs:train(run)
   end
   file.remove(out)
   if not self.keep then
-    file.remove(run.folder .. "/checkpoint_best")
-    file.remove(run.folder .. "/checkpoint_last")
+    checkpoint.remove(run.folder .. "/checkpoint_best")
+    checkpoint.remove(run.folder .. "/checkpoint_last")
   end
   return nil
 end

@@ -13,6 +13,8 @@ local utf8 = require("fsam.base.utf8")
 
 local M = {}
 
+local MOST = 2 ^ 30 -- bytes of a file
+
 local function split(line)
   local fields = {}
   for field in (line .. "\t"):gmatch("([^\t]*)\t") do
@@ -51,13 +53,14 @@ end
 -- @tparam[opt] {string,…} header names that the first line must have; that line is no row then
 -- @tparam[opt] boolean ragged rows with another number of columns are left out
 -- @treturn {{string,…,line=integer},…} rows of fields with their line number, from 1
--- @raise one line with the path when the file cannot be read; with path and line when the header or
+-- @raise one line with the path when the file cannot be read, has more than 1 GB, or a line of more
+--   than 1 MB; with path and line when the header or
 --   the number of columns is another
 function M.read(path, columns, header, ragged)
   if file.kind(path) == "directory" then
     errors.raise("%s is a folder, expected a file", path)
   end
-  local text = file.read(path):gsub("^\239\187\191", "")
+  local text = file.read(path, MOST, true):gsub("^\239\187\191", "")
   check_encoding(path, text)
   if text ~= "" and text:sub(-1) ~= "\n" then
     text = text .. "\n"

@@ -8,6 +8,11 @@
 -- From its making to its end, a folder that is not complete holds the last file under the name
 -- LAST.part. That tells what a killed save left from what a user put there, which stays.
 --
+-- What a user puts into NAME itself goes on into the folder that replaces it: files that the new
+-- one lacks, and that are not in the list `files` of NAME's last file. Where there are such guests,
+-- NAME gets an empty file LAST.guests before the exchange. A NAME.new or NAME.old with that file
+-- was replaced, and its guests are still to be moved.
+--
 -- `resolve` serves readers, who take what they can get. `find` serves those who will write there:
 -- what cannot be read, or is not ours, is an error for them and never "nothing".
 --
@@ -74,15 +79,50 @@ local function is_own(path, name, last)
   return true
 end
 
--- Removes NAME.new or NAME.old, if it is ours. At every moment it is complete, or is known by its
--- .part, or is empty.
-local function clear(path, last)
+local function is_there(path)
+  return lfs.symlinkattributes(path, "mode") ~= nil
+end
+
+-- The names that the save of a complete folder wrote, as a set. Runs of earlier versions have none.
+local function own_files(path, last)
+  local own = { [last] = true, [last .. ".guests"] = true }
+  local content = json.decode(file.read(path .. "/" .. last), path .. "/" .. last)
+  local list = type(content) == "table" and content.files
+  for _, entry in ipairs(type(list) == "table" and list or {}) do
+    own[entry] = true
+  end
+  return own
+end
+
+-- What a user put into a complete folder that another one replaces.
+local function guests_of(path, other, last)
+  local own, guests = own_files(path, last), {}
+  for _, entry in ipairs(file.entries(path)) do
+    if not own[entry] and not is_there(other .. "/" .. entry) then
+      guests[#guests + 1] = entry
+    end
+  end
+  return guests
+end
+
+local function move_guests(path, name, last)
+  for _, entry in ipairs(guests_of(path, name, last)) do
+    file.rename(path .. "/" .. entry, name .. "/" .. entry)
+  end
+  file.sync(name)
+end
+
+-- Removes NAME.new or NAME.old, if it is ours.
+local function clear(path, name, last)
   local kind = lfs.symlinkattributes(path, "mode")
   if not kind then
     return
   end
   local at, part = path .. "/" .. last, path .. "/" .. last .. ".part"
   if kind == "directory" and is_complete(path, last) then
+    if is_there(at .. ".guests") then
+      move_guests(path, name, last)
+    end
     file.rename(at, part)
   elseif kind ~= "directory" or not (file.kind(part) or is_empty(path)) then
     errors.raise("%s is in the way: no save of ours has left it, so it is not removed; move it "
@@ -136,8 +176,11 @@ function M.prepare(name, last)
     file.rename(complete, name)
     file.sync(parent)
   end
-  clear(name .. ".new", last)
-  clear(name .. ".old", last)
+  clear(name .. ".new", name, last)
+  clear(name .. ".old", name, last)
+  if is_there(name .. "/" .. last .. ".guests") then -- killed right before the exchange
+    file.remove(name .. "/" .. last .. ".guests")
+  end
 end
 
 --- Puts a folder on the disk, with the files and folders in it.
@@ -168,6 +211,10 @@ end
 --- Puts the complete NAME.new in NAME's place.
 local function swap(name, last)
   local parent, new, old = file.parent(name), name .. ".new", name .. ".old"
+  if is_complete(name, last) and #guests_of(name, new, last) > 0 then
+    file.write(name .. "/" .. last .. ".guests", "")
+    file.sync(name)
+  end
   if not file.kind(name) then
     file.rename(new, name)
   elseif file.exchange(new, name) then
@@ -178,21 +225,14 @@ local function swap(name, last)
     file.rename(new, name)
   end
   file.sync(parent)
-  pcall(clear, old, last) -- the new folder is in place; `prepare` complains if this one stays
+  pcall(clear, old, name, last) -- the new folder is in place; `prepare` complains if this one stays
 end
 
---- Removes a folder that `replace` wrote. A kill leaves it whole, or so that a second call ends it.
--- @tparam string name
--- @tparam[opt="trainer.json"] string last
--- @raise when it is not one of ours
-function M.remove(name, last)
-  clear(file.bare(name), last or LAST)
-end
-
---- Writes a folder anew. When that fails, the old folder stays unchanged.
+--- Writes a folder anew. When that fails, the old folder stays unchanged. Files that a user put
+-- into the old folder are in the new one.
 -- @tparam string name the folder
 -- @tparam function write called with the path of an empty folder; writes all files but the last,
---   and returns the last one's text
+--   and returns the last one's text, whose member `files` may list their names (`written`)
 -- @tparam[opt="trainer.json"] string last the file whose presence marks the folder as complete
 -- @raise what `write` raises; one line that names the path when the disk is full or fails
 function M.replace(name, write, last)
@@ -201,10 +241,42 @@ function M.replace(name, write, last)
   local new = name .. ".new"
   local ok, err = pcall(fill, new, write, last)
   if not ok then
-    pcall(clear, new, last) -- frees the disk
+    pcall(clear, new, name, last) -- frees the disk
     error(err, 0)
   end
   swap(name, last)
+end
+
+--- What a save has written so far, for the list in its last file.
+-- @tparam string path of the folder that `replace` hands over
+-- @tparam[opt="trainer.json"] string last
+-- @treturn table an array of names (json.array), the last file's among them
+function M.written(path, last)
+  local names = json.array({ last or LAST })
+  for _, entry in ipairs(file.entries(path)) do
+    names[#names + 1] = entry ~= (last or LAST) .. ".part" and entry or nil
+  end
+  return names
+end
+
+--- Removes the files that the save of a complete folder wrote, and the folder unless a user put
+-- something there.
+-- @tparam string name
+-- @tparam[opt="trainer.json"] string last
+-- @raise one line with the path
+function M.remove(name, last)
+  last = last or LAST
+  if file.kind(name) ~= "directory" or not is_complete(name, last) then
+    return
+  end
+  local own = own_files(name, last)
+  file.remove(name .. "/" .. last)
+  for _, entry in ipairs(file.entries(name)) do
+    if own[entry] then
+      file.remove(name .. "/" .. entry)
+    end
+  end
+  lfs.rmdir(name) -- where it is empty
 end
 
 return M

@@ -252,10 +252,16 @@ end
 --- Copies the values.
 -- @tparam function target called as target(parameter) for each that is in the file; returns its
 --   fsam_tensor, f32
+-- @raise one line that names the tensor, when a number in it is infinite or NaN
 function Plan:copy(target)
   for _, parameter in ipairs(self.wanted) do
-    local tensor = target(parameter)
-    self.entries[parameter.name]:read_tensor(tensor)
+    local tensor, entry = target(parameter), self.entries[parameter.name]
+    local broken = entry:read_tensor(tensor)
+    if broken > 0 then
+      errors.raise("%s: %d of the %d numbers of tensor %s are infinite or not numbers; a model "
+        .. "cannot start from them, so take another checkpoint", entry.source.path, broken,
+        entry.elements, header.printable(entry.name))
+    end
     if self.order and is_output(self, parameter.name) then
       reorder(tensor, self.order)
     end

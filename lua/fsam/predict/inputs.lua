@@ -13,6 +13,8 @@ local tasks = require("fsam.data.tasks")
 
 local M = {}
 
+local MOST = 2 ^ 30 -- bytes of a file, or of standard input
+
 local OBJECT = schema.record({ text = schema.string, text_pair = schema.optional(schema.string) })
 
 local function json_sample(line, place)
@@ -71,9 +73,9 @@ function M.read(o)
   elseif row then
     return corpus.file(row, o.file, o.split).samples
   elseif not o.file then
-    return M.lines(io.read("*a"), "standard input", false)
+    return M.lines(file.standard_input(MOST), "standard input", false)
   end
-  return M.lines(file.read(o.file), o.file, o.file:find("%.jsonl?$") ~= nil)
+  return M.lines(file.read(o.file, MOST, true), o.file, o.file:find("%.jsonl?$") ~= nil)
 end
 
 arguments.guard("fsam.predict.inputs", M, {

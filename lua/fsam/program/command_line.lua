@@ -5,6 +5,7 @@
 -- Leaves to others: what an error becomes (failure.lua), where modules of the current folder are
 -- found (modules.lua), the interactive session (repl.lua).
 local failures = require("fsam.program.failure")
+local lfs = require("lfs")
 local modules = require("fsam.program.modules")
 
 local M = {}
@@ -143,21 +144,37 @@ local ACTIONS = {
 
 -- -- scripts --------------------------------------------------------------------------------------
 
-local function exists(path)
-  local file = io.open(path, "rb")
-  return file ~= nil and file:close()
+local MOST = 2 ^ 24 -- bytes of a script
+
+-- What keeps this path from being a script, or nil: only a regular file is opened, since a pipe may
+-- wait for ever and a device never end.
+local function fault(path)
+  local found, reason = lfs.attributes(path)
+  if not found then
+    return reason and reason:gsub("^cannot obtain information from file '(.-)': ", "%1: ") or path
+  elseif found.mode ~= "file" then
+    return ("%s is a %s, expected a script (fsam-lua - runs standard input)"):format(path,
+      found.mode == "directory" and "folder" or found.mode)
+  elseif found.size > MOST then
+    return ("%s has %.0f bytes, at most %.0f are read; is it the right file?"):format(path,
+      found.size, MOST)
+  end
 end
 
 --- Loads a script: a path, or a name among our own recipes. Without a path it is standard input.
 -- @treturn ?function
 -- @treturn ?string what is wrong
 local function load_script(sys, path)
-  if path and not exists(path) then
+  if path and not lfs.attributes(path, "mode") then
     local ours = path:match("^recipes/") and sys.share .. "/" .. path
-    if ours and exists(ours) then
+    if ours and lfs.attributes(ours, "mode") then
       io.stderr:write("fsam-lua: ", path, " is not here; running ", ours, "\n")
       path = ours
     end
+  end
+  local wrong = path and fault(path)
+  if wrong then
+    return nil, wrong
   end
   local chunk, message = loadfile(path)
   return chunk, message and (message:gsub("^cannot open ", ""))
@@ -167,7 +184,7 @@ end
 local function run_script(sys, path)
   local chunk, message = load_script(sys, path)
   if not chunk then
-    io.stderr:write("fsam-lua: ", message, "\n")
+    io.stderr:write("fsam-lua: ", require("fsam.errors").line(message), "\n")
     return EXIT_ERROR
   end
   local ok, failure = failures.call(sys, chunk, unpack(_G.arg))
@@ -258,7 +275,7 @@ end
 --- Runs a command line.
 -- @tparam table sys argv (the words, from 0: the program's own name), share (the folder of our
 --   recipes), version, relative (search paths within the current folder), on_interrupt(value) (what
---   Ctrl-C raises; nil: nothing), is_terminal(file descriptor)
+--   Ctrl-C and other signals that end a program raise; nil: nothing), is_terminal(file descriptor)
 -- @treturn number exit code
 function M.main(sys)
   modules.search_current_folder(sys.relative)

@@ -11,7 +11,7 @@ local file = require("fsam.base.file")
 
 local M = {}
 
-local HISTORY_LINES = 2000
+local HISTORY_LINES, HISTORY_BYTES = 2000, 2 ^ 24
 
 -- -- history --------------------------------------------------------------------------------------
 
@@ -30,16 +30,26 @@ local function history_path()
   return folder .. "/history"
 end
 
+-- Nothing in the history's place keeps a session from working.
 local function read_lines(path)
   local lines = {}
-  local stored = path and io.open(path, "r")
-  if stored then
-    for line in stored:lines() do
-      lines[#lines + 1] = line
+  pcall(function()
+    if path and file.kind(path) == "file" then
+      for line in file.lines(path, HISTORY_BYTES) do
+        lines[#lines + 1] = line
+      end
     end
-    stored:close()
-  end
+  end)
   return lines
+end
+
+local function append(path, line)
+  pcall(function()
+    local writer = file.appender(path, "history")
+    writer:write(line .. "\n")
+    writer:flush()
+    writer:abandon()
+  end)
 end
 
 --- A chunk's entries in the history: one line where that means the same, else its lines.
@@ -64,21 +74,14 @@ local function open_history(remember)
     remember(lines[i])
   end
   if #lines > 2 * HISTORY_LINES then
-    local shorter = io.open(path .. ".new", "w")
-    if shorter then
-      shorter:write(table.concat(lines, "\n", first), "\n")
-      shorter:close()
-      os.rename(path .. ".new", path)
-    end
+    pcall(file.replace, path, table.concat(lines, "\n", first) .. "\n")
   end
   local last = lines[#lines]
   return function(chunk)
     for _, entry in ipairs(entries(chunk)) do
       remember(entry)
-      local stored = entry ~= last and path and io.open(path, "a")
-      if stored then
-        stored:write(entry, "\n")
-        stored:close()
+      if entry ~= last and path then
+        append(path, entry)
       end
       last = entry
     end

@@ -6,8 +6,8 @@
 -- stands between, and the later lines count. Leaves to others: how events look on a screen.
 
 local C = require("fsam.C")
+local file = require("fsam.base.file")
 local json = require("fsam.base.json")
-local lfs = require("lfs")
 
 local M = {}
 
@@ -65,28 +65,23 @@ function M.new(o, metrics, out)
   return setmetatable({ screen = make_screen(o, metrics, out or io.stdout) }, Report)
 end
 
--- Does a file end inside a line, as a full disk or a kill leaves it?
-local function is_torn(path)
-  local handle = lfs.attributes(path, "mode") == "file" and io.open(path, "rb")
-  if not handle then
-    return false
-  end
-  local last = handle:seek("end", -1) and handle:read(1)
-  handle:close()
-  return last ~= nil and last ~= false and last ~= "\n"
-end
-
 --- Opens train.log; a continued run appends to it, on a line of its own.
 -- @tparam string path
 function Report:open_log(path)
-  local reason
-  local torn = is_torn(path)
-  self.log, reason = io.open(path, "a")
-  if not self.log then
-    self:warn(("no train.log: %s"):format(reason))
-  elseif torn then
-    self.log:write("\n")
+  local ok, log = pcall(file.appender, path, "log")
+  if not ok then
+    self:warn(("no train.log: %s"):format(tostring(log)))
+    return
   end
+  self.log = log
+  if log:is_torn() then
+    pcall(log.write, log, "\n")
+  end
+end
+
+local function add(log, line)
+  log:write(line)
+  log:flush()
 end
 
 --- Adds an event to train.log. A full disk costs the log, not the run: checkpoints decide on that.
@@ -94,11 +89,10 @@ function Report:record(event, fields)
   if self.log then
     local line = finite(fields)
     line.event = event
-    local ok, reason = self.log:write(json.encode(line, { order = ORDER }), "\n")
-    ok = ok and self.log:flush()
+    local ok, reason = pcall(add, self.log, json.encode(line, { order = ORDER }) .. "\n")
     if not ok then
       self.log = nil
-      self:warn(("train.log ends here: %s"):format(reason or "it cannot be written"))
+      self:warn(("train.log ends here: %s"):format(tostring(reason)))
     end
   end
 end
@@ -188,9 +182,13 @@ end
 function Report:finish(s)
   self.screen:finish(s, self.masks)
   self:record("end", { step = s.updates, train_seconds = s.train_seconds, why = s.why })
-  if self.log then
-    self.log:close()
-    self.log = nil
+  local log = self.log
+  self.log = nil
+  local ok, reason = pcall(function()
+    return log and log:close()
+  end)
+  if not ok then
+    self:warn(("train.log may lack its end: %s"):format(tostring(reason)))
   end
 end
 

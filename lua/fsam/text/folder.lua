@@ -94,7 +94,7 @@ function M.document(path, shape)
   if not path then
     return {}
   end
-  local bytes = file.read(path)
+  local bytes = file.read(path, file.VOCABULARY)
   return schema.check(json.decode(bytes, path, false, true), shape, path, ""), bytes
 end
 
@@ -225,7 +225,7 @@ local KEPT = { config = "tokenizer_config.json", specials = "special_tokens_map.
 local function kept_files(found)
   local kept = {}
   for role, name in pairs(KEPT) do
-    kept[name] = found[role] and file.read(found[role])
+    kept[name] = found[role] and file.read(found[role], file.VOCABULARY)
   end
   return kept
 end

@@ -102,9 +102,16 @@ end
 
 -- -- folders -------------------------------------------------------------------------------------
 
---- A list of lines, without line ends.
-local function lines_of(bytes)
-  local lines = {}
+local MOST_LINES = 2 ^ 21 -- ten times the largest vocabulary that is in use
+
+--- The lines of a file, without line ends.
+local function lines_of(path)
+  local lines, bytes = {}, file.read(path, file.VOCABULARY)
+  local _, count = bytes:gsub("\n", "")
+  if count > MOST_LINES then
+    errors.raise("%s has %d lines, at most %d are read; is it the right file?", path, count,
+      MOST_LINES)
+  end
   for line in (bytes:gsub("\r\n", "\n"):gsub("([^\n])$", "%1\n")):gmatch("([^\n]*)\n") do
     lines[#lines + 1] = line
   end
@@ -115,7 +122,7 @@ end
 -- counts.
 local function pieces_of(path)
   local ids = {}
-  for i, line in ipairs(lines_of(file.read(path))) do
+  for i, line in ipairs(lines_of(path)) do
     if line:find("[%s\128-\255]$") then
       line = unicode.trim(utf8.clean(line), false, true)
     end
@@ -126,8 +133,8 @@ end
 
 --- The pieces of vocab.json.
 local function ids_of(path)
-  local ids = schema.check(json.decode(file.read(path), path), schema.map(schema.present), path,
-    "the vocabulary")
+  local ids = schema.check(json.decode(file.read(path, file.VOCABULARY), path),
+    schema.map(schema.present), path, "the vocabulary")
   for piece, id in pairs(ids) do
     if not merging.is_id(id) then
       errors.raise("%s: %s has the id %s", path, schema.show(piece), schema.show(id))
@@ -138,7 +145,7 @@ end
 
 local function merges_of(path)
   local merges = {}
-  for i, line in ipairs(lines_of(file.read(path))) do
+  for i, line in ipairs(lines_of(path)) do
     if line ~= "" and not line:find("^#version") then
       local left, right = line:match("^([^ ]+) ([^ ]+)$")
       if not left then

@@ -70,6 +70,7 @@ function M.save(path, parts)
     end
     safetensors.write(new .. "/state.safetensors", state_tensors(parts.params))
     parts.trainer.format = FORMAT
+    parts.trainer.files = folder.written(new)
     return json.encode(parts.trainer, { indent = true }) .. "\n"
   end)
 end
@@ -181,6 +182,13 @@ function M.prepare(path)
   M.finish(path)
   file.make_folder(path .. ".new")
   file.remove(path .. ".new")
+end
+
+--- Removes a checkpoint, but not what a user put into its folder.
+-- @tparam string path
+-- @raise one line with the path
+function M.remove(path)
+  folder.remove(path)
 end
 
 --- Refuses a checkpoint whose position the epoch under way does not have.

@@ -62,10 +62,7 @@ function M.write(path, loop, result)
     data = { train = #loop.task.train, dev = #loop.task.dev, fingerprint = loop.task.fingerprint },
     options = loop.run:mathematics(), environment = checkpoint.environment(loop.run),
   }
-  local new = path .. ".new"
-  file.write(new, json.encode(report.finite(fields), { indent = true, order = ORDER }) .. "\n")
-  file.rename(new, path)
-  file.sync(file.parent(path))
+  file.replace(path, json.encode(report.finite(fields), { indent = true, order = ORDER }) .. "\n")
 end
 
 return M

@@ -121,7 +121,7 @@ local function continue(run, o, path, name)
 end
 
 -- All that a run writes into its folder beside the lock.
-local OWN = { "train.log", "results.json", "results.json.new", "tuning.json" }
+local OWN = { "train.log", "results.json", "results.json.new", "tuning.json", "tuning.json.new" }
 for _, name in ipairs(CHECKPOINTS) do
   for _, suffix in ipairs({ "", ".new", ".old" }) do
     OWN[#OWN + 1] = name .. suffix
@@ -136,10 +136,9 @@ local function lock(run)
     errors.raise("another process is training in %s; wait for it, or give another --save-dir",
       run.folder)
   elseif not run.lock and not file.kind(run:path(".lock")) then
-    errors.raise("cannot write in %s: %s; give another --save-dir", run.folder, reason)
+    errors.raise("%s; give another --save-dir", reason)
   elseif not run.lock then
-    table.insert(run.begin_notes, ("cannot lock %s (%s): start no second process there")
-      :format(run.folder, reason))
+    table.insert(run.begin_notes, ("%s: start no second process there"):format(reason))
   end
 end
 
@@ -171,21 +170,7 @@ end
 
 -- Moves all that an earlier run wrote into the first free old-N of its folder.
 local function move_aside(run)
-  local aside
-  for _, name in ipairs(leftovers(run)) do
-    local path = run:path(name)
-    if lfs.symlinkattributes(path, "mode") then
-      if not aside then
-        local number = 1
-        while file.kind(run:path("old-" .. number)) do
-          number = number + 1
-        end
-        aside = run:path("old-" .. number)
-        file.make_folder(aside)
-      end
-      file.rename(path, aside .. "/" .. name)
-    end
-  end
+  local aside = file.move_aside(run.folder, leftovers(run))
   if aside then
     table.insert(run.begin_notes, ("what an earlier run left in %s is now in %s")
       :format(run.folder, aside))

@@ -56,7 +56,7 @@ function M.keep(loop)
   check(lib.fsam_tuning_text(loop.model.device, text))
   local now = ffi.string(text[0])
   if now ~= "" and now ~= loop.tuning then
-    file.write(path, M.encode(now))
+    file.replace(path, M.encode(now))
     loop.tuning = now
   end
 end

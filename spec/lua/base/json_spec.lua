@@ -37,6 +37,34 @@ describe("json.decode", function()
     assert.are.equal(json.null, json.decode("null"))
   end)
 
+  it("takes the largest vocabularies, and refuses what would take a lot of memory", function()
+    local long = ("1"):rep(1000)
+    assert.are.equal(tonumber(long), json.decode(long))
+    for _, case in ipairs({
+      { "[" .. ("[],"):rep(4e6) .. "0]", "column %d+: it holds too many values" },
+      { '"' .. ("\\n"):rep(7e6) .. '"', "column %d+: it holds too many values" },
+      { long .. "1", "column 1: a number of more than 1000 characters" },
+      { "[" .. ("0"):rep(1e7) .. "]", "column 2: a number of more than 1000 characters" },
+      { ("["):rep(1e7), "column 201: nested deeper than 200 levels" },
+      { ('{"a":'):rep(1e6), "column 1001: nested deeper than 200 levels" },
+    }) do
+      collectgarbage()
+      local before = collectgarbage("count")
+      local message = message_of(json.decode, case[1], "file")
+      assert.matches("^file: line 1, " .. case[2], message)
+      assert.is_true(collectgarbage("count") - before < 450 * 1024, message)
+    end
+    -- As many pieces, and merges as pairs, as the tokenizers of large language models have.
+    local pieces, pair = {}, '["a","b"],'
+    for i = 1, 128000 do
+      pieces[i] = ('"w%x":%d'):format(i, i)
+    end
+    local value = json.decode(('{"vocab":{%s},"merges":[%s0]}'):format(table.concat(pieces, ","),
+      pair:rep(280000)))
+    assert.are.equal(280001, #value.merges)
+    assert.are.equal(128000, value.vocab.w1f400)
+  end)
+
   it("skips a byte order mark", function()
     assert.are.same({ 1 }, json.decode("\239\187\191[1]"))
   end)

@@ -149,6 +149,7 @@ describe("the folder of a comparison", function()
   before_each(function()
     folder = helper.temp_dir()
     file.make_folder(folder .. "/sam-1")
+    helper.write_file(folder .. "/compare.json", '{"recipe": "r", "words": ""}')
   end)
 
   after_each(function()
@@ -181,10 +182,75 @@ describe("the folder of a comparison", function()
       assert.equal(1, (tostring(err):find(path .. ": ", 1, true)))
       assert.matches(case[3], tostring(err), 1, true)
     end
-    helper.write_file(folder .. "/compare.json", "3")
-    local ok, err = pcall(runs_of.open, { save_dir = folder, recipe = "r", words = {} })
-    assert.is_false(ok)
-    assert.matches("/compare.json: ", tostring(err), 1, true)
+    for _, damaged in ipairs({ "3", "", '{"recipe": "r"', "{}" }) do
+      helper.write_file(folder .. "/compare.json", damaged)
+      local ok, err = pcall(runs_of.open, { save_dir = folder, recipe = "r", words = {} })
+      assert.is_false(ok)
+      assert.matches("/compare.json", tostring(err), 1, true)
+    end
+  end)
+
+  local function open(o)
+    o.save_dir, o.recipe, o.words = folder, "r", {}
+    return runs_of.open(o)
+  end
+
+  it("takes results that a kill cut for none, so that the run writes them again", function()
+    for _, cut in ipairs({ "", "{", '{"finished": true, "be' }) do
+      helper.write_file(folder .. "/sam-1/results.json", cut)
+      assert.is_nil(results())
+    end
+  end)
+
+  it("does not take runs for its own before it is named", function()
+    helper.write_file(folder .. "/sam-1/results.json", json.encode({ finished = true,
+      best = { epoch = 1, mcc = 0.5 }, last = { epoch = 1, mcc = 0.5 }, samples = 9, updates = 2,
+      best_checkpoint_metric = "mcc", evaluations = 18, seconds = { train = 1 } }))
+    assert.equal(2, results().updates)
+    assert.is_nil(results().step_seconds) -- there is no log
+    os.remove(folder .. "/compare.json")
+    local runs = open({})
+    assert.is_nil(runs:results({ folder = folder .. "/sam-1" }))
+    runs:sign()
+    assert.equal(2, runs:results({ folder = folder .. "/sam-1" }).updates)
+  end)
+
+  -- What is in a folder, without old-1.
+  local function entries(path)
+    local list = {}
+    for _, name in ipairs(file.entries(path)) do
+      list[#list + 1] = name ~= "old-1" and name or nil
+    end
+    return table.concat(list, " ")
+  end
+
+  it("moves aside with --restart what a comparison wrote, and touches nothing else", function()
+    helper.write_file(folder .. "/sam-1/train.log", "")
+    helper.write_file(folder .. "/sam-1/notes.txt", "mine")
+    for _, name in ipairs({ "runs.csv", "summary.csv", "sam-1.out", "notes.out", "mine.csv",
+      "mine-1.csv", "mine-2.out" }) do
+      helper.write_file(folder .. "/" .. name, "x")
+    end
+    for _, name in ipairs({ "data-1", "logs" }) do -- no run's: neither a log nor results
+      file.make_folder(folder .. "/" .. name)
+    end
+    helper.write_file(folder .. "/logs/train.log", "")
+    assert.equal(folder .. "/old-1", open({ restart = true }).aside)
+    assert.equal("data-1 logs mine-1.csv mine-2.out mine.csv notes.out", entries(folder))
+    assert.equal("compare.json runs.csv sam-1 sam-1.out summary.csv", entries(folder .. "/old-1"))
+    assert.equal("mine", helper.read_file(folder .. "/old-1/sam-1/notes.txt"))
+  end)
+
+  it("moves tables aside that are no comparison's, once a run has begun", function()
+    os.remove(folder .. "/compare.json")
+    helper.write_file(folder .. "/summary.csv", "mine")
+    local runs = open({})
+    assert.equal("mine", helper.read_file(folder .. "/summary.csv"))
+    runs:sign()
+    assert.equal("mine", helper.read_file(folder .. "/old-1/summary.csv"))
+    assert.equal("compare.json sam-1", entries(folder))
+    runs:sign()
+    assert.is_nil(open({}).aside)
   end)
 
   it("reads a log whose last line a full disk cut", function()

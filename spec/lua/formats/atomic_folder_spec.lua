@@ -3,6 +3,7 @@ local C = require("fsam.C")
 local file = require("fsam.base.file")
 local folder = require("fsam.formats.atomic_folder")
 local helper = require("spec.helper")
+local json = require("fsam.base.json")
 local safetensors = require("fsam.formats.safetensors")
 local lfs = require("lfs")
 
@@ -175,9 +176,12 @@ describe("replacing a folder", function()
     end)
   end
 
-  it("leaves nothing behind, and removes what the old folder had", function()
-    save(1)
-    helper.write_file(name .. "/more", "x")
+  it("leaves nothing behind, and removes what a save wrote into the old folder", function()
+    folder.replace(name, function(path)
+      file.write(path .. "/model", "")
+      file.write(path .. "/more", "x")
+      return ('{"files": %s}'):format(json.encode(folder.written(path)))
+    end)
     save(2)
     assert.same({ "checkpoint" }, entries(base))
     assert.same({ "model", "trainer.json" }, entries(name))
@@ -207,6 +211,57 @@ describe("replacing a folder", function()
     helper.remove_dir(name)
     helper.write_file(name, "a file")
     assert.truthy(tostring(select(2, pcall(save, 1))):find("and this is a file", 1, true))
+  end)
+
+  -- What a user put there: a file whose name is no UTF-8, a folder, a link, and a name of ours.
+  local function put_guests()
+    helper.write_file(name .. "/notes \255.txt", "mine")
+    file.make_folder(name .. "/plots")
+    helper.write_file(name .. "/plots/a", "mine")
+    assert(lfs.link("/nowhere", name .. "/link", true))
+    helper.write_file(name .. "/model.orig", "mine")
+  end
+
+  local GUESTS = { "link", "model", "model.orig", "notes \255.txt", "plots", "trainer.json" }
+
+  it("keeps what a user put into it, whatever fails at any moment", function()
+    for _, no_exchange in ipairs({ false, true }) do
+      for _, later in ipairs({ 0, 1, math.huge }) do
+        local at = 0
+        repeat
+          at = at + 1
+          empty_base()
+          save(1)
+          put_guests()
+          local count = fail_at(at, at + later, no_exchange)
+          pcall(save, 2)
+          restore()
+          save(3)
+          assert.same(GUESTS, entries(name))
+          assert.equal(3, version_at(name))
+          assert.equal("mine", helper.read_file(name .. "/notes \255.txt"))
+          assert.equal("mine", helper.read_file(name .. "/plots/a"))
+          assert.same({ "checkpoint" }, entries(base))
+        until count[1] < at
+        assert.is_true(at > 15)
+      end
+    end
+  end)
+
+  it("removes what its save wrote, and no more, where it is no longer wanted", function()
+    local function write(path)
+      file.write(path .. "/model", "")
+      return ('{"files": %s}'):format(json.encode(folder.written(path)))
+    end
+    folder.replace(name, write)
+    folder.remove(name)
+    assert.same({}, entries(base))
+    folder.replace(name, write)
+    put_guests()
+    folder.remove(name)
+    assert.same({ "link", "model.orig", "notes \255.txt", "plots" }, entries(name))
+    folder.remove(name) -- no save's: nothing is removed
+    assert.equal(4, #entries(name))
   end)
 
   it("makes the folders above it", function()

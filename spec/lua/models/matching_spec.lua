@@ -138,6 +138,24 @@ describe("tensors and parameters", function()
       assert.same(expected, (assign()))
     end)
 
+    it("whose numbers are not finite are named, where the model uses them", function()
+      local list = tensors(joined(MODEL, { { name = "surprise", shape = { 3 } } }))
+      local unused = list[#list]
+      for i, value in ipairs({ 0 / 0, math.huge, -math.huge }) do
+        unused.data[0] = value
+        local tensor = list[2 * i - 1]
+        local kept = tensor.data[1]
+        tensor.data[1], tensor.data[3] = value, value
+        write(list)
+        assert.equal(("<>model.safetensors: 2 of the %d numbers of tensor %s are infinite or not "
+          .. "numbers; a model cannot start from them, so take another checkpoint"):format(
+          i == 1 and 32 or i == 2 and 4 or 4, tensor.name), message_of(assign))
+        tensor.data[1], tensor.data[3] = kept, kept
+      end
+      write(list)
+      assert.is_table((assign()))
+    end)
+
     it("of other heads and of buffers are left aside, unknown ones are reported", function()
       local more = tensors(joined(MODEL, {
         { name = "cls.predictions.bias", shape = { 8 } },

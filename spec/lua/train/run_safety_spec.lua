@@ -332,6 +332,33 @@ describe("a run folder that cannot simply be gone on from", function()
     end
   end)
 
+  it("keeps what a user put into a checkpoint's folder", function()
+    words.go({ "--save-dir", run, "--max-epoch", "1" })
+    for _, name in ipairs({ "checkpoint_last", "checkpoint_best" }) do
+      helper.write_file(run .. "/" .. name .. "/notes.txt", "mine")
+    end
+    for _, epochs in ipairs({ "2", "4" }) do
+      words.go({ "--save-dir", run, "--max-epoch", epochs, "--save-interval-updates", "3" })
+      for _, name in ipairs({ "checkpoint_last", "checkpoint_best" }) do
+        assert.equal("mine", helper.read_file(run .. "/" .. name .. "/notes.txt"))
+      end
+    end
+    words.go({ "--save-dir", run, "--max-epoch", "1", "--restart" })
+    assert.equal("mine", helper.read_file(run .. "/old-1/checkpoint_last/notes.txt"))
+    assert.is_nil(helper.read_file(run .. "/checkpoint_last/notes.txt"))
+  end)
+
+  it("never writes its log through a link", function()
+    local mine = helper.write_file(folder .. "/mine.log", "mine")
+    words.go({ "--save-dir", run, "--max-epoch", "1" })
+    os.remove(run .. "/train.log")
+    assert(lfs.link(mine, run .. "/train.log", true))
+    local _, _, _, screen = words.go({ "--save-dir", run, "--max-epoch", "2" })
+    assert.matches("no train.log: cannot write " .. run .. "/train.log: it is a link", screen, 1,
+      true)
+    assert.equal("mine", helper.read_file(mine))
+  end)
+
   it("closes the torn last line of train.log", function()
     words.go({ "--save-dir", run, "--max-epoch", "1" })
     local path = run .. "/train.log"

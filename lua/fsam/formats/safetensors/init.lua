@@ -58,8 +58,9 @@ end
 --- Calls fn(pointer, bytes) for one piece of the stored bytes after another.
 function Entry:each_block(fn)
   local data, width = lib.fsam_file_data(mapping(self)), self.bytes / self.elements
-  self:each_piece(function(_, at, _, n)
+  self:each_piece(function(map, at, _, n)
     fn(data + at, n * width)
+    check(lib.fsam_file_unchanged(map))
   end)
 end
 
@@ -86,16 +87,19 @@ end
 
 --- Fills a tensor: f32 from F32, F16, BF16 or F64; bf16 from BF16; i32 from I32.
 -- @tparam cdata tensor fsam_tensor with as many elements, on any device
--- @raise one line when the counts differ, or the types do not fit
+-- @treturn number how many of its numbers are infinite or NaN; 0 where they are integers
+-- @raise one line when the counts differ, the types do not fit, or the file changes meanwhile
 function Entry:read_tensor(tensor)
   if tensor:count() ~= self.elements then
     errors.raise("%s: tensor %s has %d elements, %s wants %d", self.source.path, self.name,
       self.elements, tostring(tensor), tensor:count())
   end
+  local before = lib.fsam_file_read_not_finite(mapping(self))
   self:each_piece(function(map, at, first, n)
     local part = n < self.elements and tensor:view({ n }, first) or tensor
     check(lib.fsam_file_read_tensor(part, map, self.dtype, at))
   end)
+  return tonumber(lib.fsam_file_read_not_finite(mapping(self)) - before)
 end
 
 --- Copies the stored bytes.
@@ -141,6 +145,7 @@ function Entry:values_of(bytes)
     for i = 1, self.elements do
       values[i] = tonumber(data[i - 1])
     end
+    check(lib.fsam_file_unchanged(map))
     return values
   end
   local data = ffi.new("float[?]", self.elements)
@@ -208,7 +213,9 @@ function M.open(path)
   local data = ffi.cast(bytes_at, lib.fsam_file_data(map))
   local length = header_length(path, data, size)
   local start = 8 + length
-  local list, metadata = header.parse(ffi.string(data + 8, length), size - start, path)
+  local text = ffi.string(data + 8, length)
+  check(lib.fsam_file_unchanged(map))
+  local list, metadata = header.parse(text, size - start, path)
   local self = setmetatable({ path = path, map = map, names = {}, entries = {},
     metadata = metadata }, Source)
   self.parts = { self }

@@ -1,0 +1,106 @@
+--- How the program ends when something outside ends it: a signal while it loads or predicts, a
+-- stack or a file's size that is used up, a crash. Each is one line, and a code that says so.
+local C = require("fsam.C")
+local helper = require("spec.helper")
+
+local sanitized = select(2, helper.shell(("grep -c libasan %s/libfsam.so")
+  :format(helper.quote(helper.build_dir())))) ~= "0\n"
+
+local folder, model
+
+setup(function()
+  folder = helper.temp_dir()
+  assert(helper.shell(("%s/fsam-lua spec/faults/small_run.lua --save-dir %s/model --max-update 1 "
+    .. "--log-format none"):format(helper.quote(helper.build_dir()), folder)) == 0)
+  model = ("fsam.load(%q)"):format(folder .. "/model/checkpoint_last")
+end)
+
+teardown(function()
+  helper.remove_dir(folder)
+end)
+
+-- Runs a script that sends its own process a signal a moment later.
+local function signalled(name, script)
+  local path = helper.write_file(folder .. "/script.lua", script)
+  return helper.shell(("%s/fsam-lua %s & pid=$!; sleep 0.4; kill -%s $pid; wait $pid"):format(
+    helper.quote(helper.build_dir()), path, name))
+end
+
+describe("a signal that announces an end", function()
+  local WORK = {
+    ["while it loads"] = "local fsam = require('fsam') while true do %s end",
+    ["while it predicts"] = "local fsam = require('fsam') local m = %s "
+      .. "while true do m:predict('a b') end",
+  }
+  local NAMES = { ["while it loads"] = { "TERM", "USR1" },
+    ["while it predicts"] = { "TERM", "XCPU", "HUP" } }
+
+  for when, script in pairs(WORK) do
+    it("ends the program as Ctrl-C does " .. when, function()
+      for _, name in ipairs(NAMES[when]) do
+        local code, _, err = signalled(name, script:format(model))
+        assert.equal("script.lua: interrupted\n", err, name)
+        assert.equal(130, code)
+      end
+    end)
+  end
+
+  it("ends also what never comes to its next step", function()
+    local code = signalled("TERM", [[
+      local ffi = require("ffi")
+      ffi.cdef("int usleep(unsigned);")
+      while true do ffi.C.usleep(1000) end]]) -- compiled: no step of Lua's
+    assert.equal(128 + 15, code)
+  end)
+end)
+
+describe("in one line the program says", function()
+  it("that the stack is used up", function()
+    if sanitized then
+      pending("the sanitizer says it")
+      return
+    end
+    local code, _, err = helper.fsam_lua({ "-e",
+      "local f; function f(s) return (s:gsub('.', f)) end f('x')" })
+    assert.matches("^fsam%-lua: [^\n]*stack[^\n]*\n", err) -- Lua's own limit, or the system's
+    assert.equal(1, code)
+  end)
+
+  it("that it crashes", function()
+    if sanitized then
+      pending("the sanitizer says it")
+      return
+    end
+    local code, _, err = helper.shell(helper.quote(helper.build_dir() .. "/fsam-lua")
+      .. " -e 'require([[ffi]]).cast([[char *]], 4096)[0] = 1'")
+    assert.matches("^fsam%-lua: crash %(segmentation fault%): [^\n]*\n", err)
+    assert.equal(128 + 11, code)
+  end)
+
+  it("that a file may not be longer (ulimit -f), and a checkpoint goes on from there", function()
+    local run = folder .. "/run"
+    local command = ("%s/fsam-lua spec/faults/small_run.lua --save-dir %s --max-epoch 1 "
+      .. "--threads 1 --log-format none"):format(helper.quote(helper.build_dir()), run)
+    local code, _, err = helper.shell("ulimit -f 8; " .. command)
+    assert.equal(("small_run.lua: cannot write %s/checkpoint_best.new/model.safetensors: "
+      .. "File too large\n"):format(run), err)
+    assert.equal(1, code)
+    code, _, err = helper.shell(command)
+    assert.equal("", err)
+    assert.equal(0, code)
+  end)
+end)
+
+describe("a message of the library", function()
+  it("names paths whole, and ends with the reason however long they are", function()
+    local out = C.ffi.new("fsam_file *[1]")
+    for _, size in ipairs({ 500, 4000, 4095, 8990, 9000, 100000 }) do
+      local path = "/" .. ("ab/"):rep(size / 3) .. "end"
+      C.lib.fsam_file_map(out, path)
+      local message = C.ffi.string(C.lib.fsam_error())
+      assert.matches("^cannot open /ab/ab/", message)
+      assert.matches("/ab/end: [%a ]+$", message)
+      assert.equal(size < 8900, message:find(path, 1, true) ~= nil)
+    end
+  end)
+end)
