@@ -1,5 +1,5 @@
-/* binary_cross_entropy.cu: the loss of labels that are each true or false, and the gradient of their
- * logits (binary_cross_entropy.c). Bound by launching: a warp has a sample. */
+/* binary_cross_entropy.cu: the loss of labels that are each true or false, and its gradient
+ * (binary_cross_entropy.c). Bound by launching: a warp has a sample. */
 #include "kernels/cuda/common.cuh"
 
 enum { THREADS = 128 };

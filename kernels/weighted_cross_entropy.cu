@@ -1,6 +1,6 @@
 /* weighted_cross_entropy.cu: cross entropy with weights of the classes and smoothed targets
- * (weighted_cross_entropy.c). Bound by launching: a warp has a sample. A label that is no class is a
- * fault of the device. */
+ * (weighted_cross_entropy.c). Bound by launching: a warp has a sample. A label that is no class is
+ * a fault of the device. */
 #include "kernels/cuda/common.cuh"
 
 enum { THREADS = 128 };

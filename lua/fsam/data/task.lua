@@ -4,7 +4,6 @@
 -- a Fisher policy draws, and judging predictions. Leaves to others: what the task is (its row, in
 -- tasks.lua), reading samples (corpus.lua), rules of order (order.lua), packing (packing.lua).
 
-local argmax = require("fsam.base.argmax")
 local arguments = require("fsam.base.arguments")
 local bit = require("bit")
 local errors = require("fsam.errors")
@@ -12,7 +11,9 @@ local fit = require("fsam.data.fit")
 local metrics = require("fsam.data.metrics")
 local order = require("fsam.data.order")
 local packing = require("fsam.data.packing")
+local problems = require("fsam.data.problems")
 local ranks = require("fsam.ranks")
+local registry = require("fsam.base.registry")
 local sampling = require("fsam.data.sampling")
 local schema = require("fsam.base.schema")
 
@@ -36,8 +37,8 @@ end
 
 -- Encodes a split. `longest` is what --shorten-method truncate cuts samples to, as fairseq does,
 -- at their end.
-local function encode(t, split, longest, most)
-  local dataset, samples, lengths = t.corpus[split], {}, {}
+local function encode(t, dataset, split, longest, most)
+  local samples, lengths = {}, {}
   local may_exceed = t.model.vocab_size and t.tokenizer.vocab_size > t.model.vocab_size
   for i = 1, math.min(#dataset.samples, most or math.huge) do
     local raw = dataset.samples[i]
@@ -56,7 +57,7 @@ end
 
 -- Refuses development samples that are too long for the model or for --max-positions: without them
 -- the score would be another set's.
-local function check_lengths(t, lengths, longest)
+local function check_lengths(t, dataset, split, lengths, longest)
   local first, count
   for i, length in ipairs(lengths) do
     if length > longest then
@@ -68,7 +69,7 @@ local function check_lengths(t, lengths, longest)
       and ("--max-positions allows %d, the model %d"):format(longest, t.model.max_positions)
       or ("the model takes %d"):format(longest)
     errors.raise("%s: the text has %d tokens, %s (%s); shorten it, or give --shorten-method "
-      .. "truncate", place_of(t.corpus.dev, "dev", first), lengths[first], limit,
+      .. "truncate", place_of(dataset, split, first), lengths[first], limit,
       count == 1 and "1 such text" or count .. " such texts")
   end
 end
@@ -86,21 +87,25 @@ local function fingerprint(...)
       for _, id in ipairs(sample.ids) do
         add(id)
       end
-      add(math.floor((sample.label or 0) * 1000))
+      local label = sample.label or 0
+      for _, value in ipairs(type(label) == "table" and { #label, unpack(label) } or { label }) do
+        add(math.floor(value * 1000))
+      end
     end
   end
   return bit.tohex(hash)
 end
 
 --- Encodes the data and cuts its batches.
--- @tparam table t row (labels, nil: regression; metrics), corpus (name, train and dev), tokenizer;
+-- @tparam table t row (labels, nil: regression; several; metrics), corpus (name, train and dev), tokenizer;
 --   model (max_positions, position_offset, pad_id, vocab_size); options (seed, batch_size,
 --   max_tokens, max_positions, shorten_method, max_train_samples, update_freq,
 --   required_batch_size_multiple); ranks
 --   (fsam.ranks, which share the samples; default: this process alone)
--- @treturn table task: name, labels, classes (nil: regression), metrics, tokenizer, seed; train and
---   dev (lists of samples { ids, token_types, label, group }); batches and dev_batches (lists of
---   sample indices); skipped (indices of training samples that are too long); steps_per_epoch;
+-- @treturn table task: name, labels, classes (nil: regression), problem (fsam.data.problems),
+--   metrics, tokenizer, seed; train and dev (lists of samples { ids, token_types, label, group });
+--   batches and dev_batches (lists of sample indices); also (name → the same of a further set to
+--   judge: samples, batches); skipped (indices of training samples that are too long); steps_per_epoch;
 --   fingerprint
 -- @raise one line when a development sample is too long, no training sample is left, or a text has
 --   a token that the model does not
@@ -111,10 +116,9 @@ function M.new(t)
     tokenizer = t.tokenizer, seed = o.seed, ranks = t.ranks or ranks.alone,
   }, Task)
   self.batches_per_step = (o.update_freq or 1) * self.ranks.size
-  self.packing = {
-    pad_id = t.model.pad_id, position_offset = t.model.position_offset,
-    regression = self.classes == nil,
-  }
+  self.problem = problems.of_task(t.row)
+  self.packing = self.problem.packing(self.classes)
+  self.packing.pad_id, self.packing.position_offset = t.model.pad_id, t.model.position_offset
   local limits = {
     seed = o.seed, max_tokens = o.max_tokens, max_sentences = o.batch_size,
     multiple = o.required_batch_size_multiple,
@@ -122,12 +126,20 @@ function M.new(t)
   }
   local lengths
   local longest = o.shorten_method == "truncate" and limits.max_positions or nil
-  self.train, lengths = encode(t, "train", longest, o.max_train_samples)
+  self.train, lengths = encode(t, t.corpus.train, "train", longest, o.max_train_samples)
   self.batches, self.skipped = order.batches(lengths, limits)
-  self.dev, lengths = encode(t, "dev", longest)
-  check_lengths(t, lengths, limits.max_positions)
-  limits.split = "dev"
-  self.dev_batches = order.batches(lengths, limits)
+  local function judged(dataset, split)
+    local samples, lengths_there = encode(t, dataset, split, longest)
+    check_lengths(t, dataset, split, lengths_there, limits.max_positions)
+    limits.split = split
+    return samples, (order.batches(lengths_there, limits))
+  end
+  self.dev, self.dev_batches = judged(t.corpus.dev, "dev")
+  self.also = {}
+  for name, dataset in pairs(t.corpus.also or {}) do
+    local samples, batches = judged(dataset, name)
+    self.also[name] = { samples = samples, batches = batches }
+  end
   self.usable = {}
   for _, batch in ipairs(self.batches) do
     for _, index in ipairs(batch) do
@@ -219,12 +231,6 @@ function Task:sampler()
   end
 end
 
--- The class of a sample's logits, from 0; false where they have no largest one.
-local function class_of(logits)
-  local best = argmax(logits)
-  return best and best - 1 or false
-end
-
 -- Share of right predictions by the samples' groups, or nil where they have none.
 local function by_group(samples, predictions)
   local right, count = {}, {}
@@ -242,33 +248,55 @@ local function by_group(samples, predictions)
   return next(right) and right or nil
 end
 
---- Judges a model on the development set.
--- @tparam function predict fn(host batch) → logits (a list of C numbers for each sample), losses (a
---   number for each sample)
--- @tparam[opt] function stop called after each batch; when it returns true the validation ends
--- @treturn ?table values (metric → number), groups (group → accuracy, or nil), collapsed (the name
---   of the only label that was predicted, or nil), tokens (how many were judged); nil when it was
---   stopped
-function Task:validate(predict, stop)
-  local r = { labels = {}, predictions = {}, scores = {}, losses = {}, classes = self.classes }
+-- Judges a model on one set. Returns what metrics need, and how many tokens were judged; nil when it
+-- was stopped.
+local function judge(self, samples, batches, predict, stop)
+  local r = { labels = {}, predictions = {}, scores = {}, losses = {}, classes = self.classes,
+    problem = self.problem.name }
   local tokens = 0
-  for _, indices in ipairs(self.dev_batches) do
-    local host = self:pack(pick(self.dev, indices), 0)
+  for _, indices in ipairs(batches) do
+    local host = self:pack(pick(samples, indices), 0)
     local logits, losses = predict(host)
     for k, index in ipairs(indices) do
-      r.labels[index], r.losses[index] = self.dev[index].label, losses[k]
+      r.labels[index], r.losses[index] = samples[index].label, losses[k]
       r.scores[index] = logits[k][1]
-      r.predictions[index] = self.classes and class_of(logits[k])
+      r.predictions[index] = self.problem.decide(logits[k])
     end
     tokens = tokens + host.real_tokens
     if stop and stop() then
       return nil
     end
   end
-  local only = self.classes and metrics.collapsed(r.predictions, r.labels)
+  return r, tokens
+end
+
+--- Judges a model on the development set, and on further sets where the corpus has them.
+-- @tparam function predict fn(host batch) → logits (a list of C numbers for each sample), losses (a
+--   number for each sample)
+-- @tparam[opt] function stop called after each batch; when it returns true the validation ends
+-- @treturn ?table values (metric → number), groups (group → accuracy, or nil), collapsed (the name
+--   of the only label that was predicted, or nil), tokens (how many were judged), also (name of a
+--   further set → its values; nil without such sets); nil when it was stopped
+function Task:validate(predict, stop)
+  local r, tokens = judge(self, self.dev, self.dev_batches, predict, stop)
+  local also
+  for _, name in ipairs(r and registry.sorted(self.also) or {}) do
+    local set = self.also[name]
+    local results = judge(self, set.samples, set.batches, predict, stop)
+    if not results then
+      return nil
+    end
+    also = also or {}
+    also[name] = metrics.compute(self.metrics, results)
+  end
+  if not r then
+    return nil
+  end
+  local single = self.problem.name == "single_label_classification"
+  local only = single and metrics.collapsed(r.predictions, r.labels)
   return {
-    values = metrics.compute(self.metrics, r), tokens = tokens,
-    groups = self.classes and by_group(self.dev, r.predictions) or nil,
+    values = metrics.compute(self.metrics, r), tokens = tokens, also = also,
+    groups = single and by_group(self.dev, r.predictions) or nil,
     collapsed = only and self.labels[only + 1],
   }
 end

@@ -8,6 +8,7 @@
 -- Source: fairseq's progress_bar.py, trainer.py and sentence_prediction criterion.
 
 local json = require("fsam.base.json")
+local registry = require("fsam.base.registry")
 local running_sums = require("fsam.report.running_sums")
 
 local M = {}
@@ -29,8 +30,15 @@ local function prefixed(prefix)
 end
 
 local TRAIN = prefixed("train_")
-local VALID = { "epoch", "valid_loss", "valid_nll_loss", "valid_accuracy", "valid_mcc", "valid_f1",
-  "valid_pearson", "valid_spearman", "valid_wps", "valid_wpb", "valid_bsz", "valid_num_updates" }
+-- The fields of a validation, of the development set ("valid_") or of a further one.
+local function judged(prefix)
+  local order = { "epoch", prefix .. "loss", prefix .. "nll_loss" }
+  for _, name in ipairs({ "accuracy", "mcc", "f1", "f1_macro", "f1_micro", "acc_and_f1", "pearson",
+    "spearman", "corr", "wps", "wpb", "bsz", "num_updates" }) do
+    order[#order + 1] = prefix .. name
+  end
+  return order
+end
 
 --- @tparam table o out, interval, clip_norm, clock
 function M.new(o)
@@ -98,32 +106,40 @@ end
 
 Screen.warn, Screen.note = Screen.line, Screen.line
 
+local function percent(value)
+  return text(value and value * 100, 1)
+end
+
+-- The metrics of a set, in percent, and its loss in bits.
+local function scores(prefix, epoch, values)
+  local fields = { epoch = epoch }
+  for name, value in pairs(values) do
+    fields[prefix .. name] = name == "loss" and text(value / LN2, 3) or percent(value)
+  end
+  return fields
+end
+
 function Screen:epoch(r)
   local train = self:fields("train_", r.sums, { step = r.step - 1, lr = r.lr })
   train.epoch = r.epoch
   self:put("train", train, TRAIN)
-  local function percent(value)
-    return text(value and value * 100, 1)
-  end
-  local order = { unpack(VALID) }
-  local valid = {
-    epoch = r.epoch,
-    valid_loss = text(r.values.loss / LN2, 3),
-    valid_nll_loss = text(r.values.loss * r.dev_samples / r.dev_tokens / LN2, 3),
-    valid_accuracy = percent(r.values.accuracy), valid_mcc = percent(r.values.mcc),
-    valid_f1 = percent(r.values.f1), valid_pearson = percent(r.values.pearson),
-    valid_spearman = percent(r.values.spearman),
-    valid_wps = text(r.dev_tokens / r.valid_seconds, 1),
-    valid_wpb = text(r.dev_tokens / r.dev_batches, 1),
-    valid_bsz = text(r.dev_samples / r.dev_batches, 1),
-    valid_num_updates = text(r.step),
-  }
+  local order, valid = judged("valid_"), scores("valid_", r.epoch, r.values)
+  valid.valid_nll_loss = text(r.values.loss * r.dev_samples / r.dev_tokens / LN2, 3)
+  valid.valid_wps = text(r.dev_tokens / r.valid_seconds, 1)
+  valid.valid_wpb = text(r.dev_tokens / r.dev_batches, 1)
+  valid.valid_bsz = text(r.dev_samples / r.dev_batches, 1)
+  valid.valid_num_updates = text(r.step)
   if r.epoch > 1 and r.best_value then
     local name = "valid_best_" .. r.best_metric
     valid[name] = r.best_metric == "loss" and text(r.best_value / LN2, 3) or percent(r.best_value)
     order[#order + 1] = name
   end
   self:put("valid", valid, order)
+  for _, name in ipairs(registry.sorted(r.also or {})) do
+    local further = scores(name .. "_", r.epoch, r.also[name])
+    further[name .. "_num_updates"] = text(r.step)
+    self:put(name, further, judged(name .. "_"))
+  end
   if r.diagnosed then
     self:put("diagnose", r.diagnosed)
   end

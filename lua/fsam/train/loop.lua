@@ -11,6 +11,7 @@ local checkpoint = require("fsam.train.checkpoint")
 local errors = require("fsam.errors")
 local format = require("fsam.base.numbers")
 local progress = require("fsam.train.progress")
+local registry = require("fsam.base.registry")
 local results = require("fsam.train.results")
 local schedule = require("fsam.train.schedule")
 local tuning = require("fsam.train.tuning")
@@ -107,6 +108,7 @@ function Loop:validate()
   self.report:epoch({
     epoch = p.epoch, step = p.step, lr = self.rate(math.max(p.step - 1, 0)), sums = p.sums,
     averages = p.sums:averages(), values = result.values, groups = result.groups,
+    also = result.also,
     diagnosed = p.diagnosed:averages(),
     is_best = is_best, seconds = p.sums.seconds, valid_seconds = seconds,
     dev_samples = #self.task.dev, dev_tokens = result.tokens,
@@ -261,6 +263,13 @@ function M.validate(t)
     end
   end
   t.report:note("dev      " .. table.concat(names, "   "))
+  for _, set in ipairs(registry.sorted(result.also or {})) do
+    local parts = {}
+    for i, name in ipairs(t.task.metrics) do
+      parts[i] = ("%s %.4f"):format(name, result.also[set][name])
+    end
+    t.report:note(("%-8s %s"):format(set, table.concat(parts, "   ")))
+  end
   return { why = "valid-only", last = result }
 end
 

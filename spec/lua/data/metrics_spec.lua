@@ -2,6 +2,8 @@
 
 local metrics = require("fsam.data.metrics")
 
+local SINGLE = "single_label_classification"
+
 local function compute(name, results)
   return metrics.compute({ name }, results)[name]
 end
@@ -104,25 +106,29 @@ end)
 
 describe("which metrics a task has", function()
   it("depends on its classes", function()
-    assert.same({ "mcc", "accuracy", "f1", "loss" }, metrics.of_task(2))
-    assert.same({ "mcc", "accuracy", "loss" }, metrics.of_task(3))
-    assert.same({ "pearson", "spearman", "loss" }, metrics.of_task(nil))
+    assert.same({ "mcc", "accuracy", "f1", "f1_macro", "f1_micro", "acc_and_f1", "loss" },
+      metrics.of_task(SINGLE, 2))
+    assert.same({ "mcc", "accuracy", "f1_macro", "f1_micro", "loss" }, metrics.of_task(SINGLE, 3))
+    assert.same({ "accuracy", "f1_macro", "f1_micro", "loss" },
+      metrics.of_task("multi_label_classification", 2))
+    assert.same({ "pearson", "spearman", "corr", "loss" }, metrics.of_task("regression"))
   end)
 
   it("is checked by name, with the nearest and the list", function()
     assert.has_error(function()
-      metrics.check("acuracy", metrics.of_task(2))
+      metrics.check("acuracy", metrics.of_task(SINGLE, 2))
     end, "--best-checkpoint-metric acuracy is unknown; did you mean accuracy? "
-      .. "(mcc, accuracy, f1, loss)")
+      .. "(mcc, accuracy, f1, f1_macro, f1_micro, acc_and_f1, loss)")
     assert.has_error(function()
-      metrics.check("pearson", metrics.of_task(2))
-    end, "--best-checkpoint-metric pearson is unknown (mcc, accuracy, f1, loss)")
+      metrics.check("pearson", metrics.of_task(SINGLE, 2))
+    end, "--best-checkpoint-metric pearson is unknown (mcc, accuracy, f1, f1_macro, f1_micro, "
+      .. "acc_and_f1, loss)")
   end)
 
   it("is checked for its direction", function()
-    metrics.check("mcc", metrics.of_task(2), true)
+    metrics.check("mcc", metrics.of_task(SINGLE, 2), true)
     assert.has_error(function()
-      metrics.check("loss", metrics.of_task(2), true)
+      metrics.check("loss", metrics.of_task(SINGLE, 2), true)
     end, "--maximize-best-checkpoint-metric does not go with loss, which is better when it is "
       .. "smaller; leave the flag out")
   end)
