@@ -30,7 +30,8 @@ local function inverse_frequency(count, samples)
 end
 
 --- The weights.
--- @tparam ?{string,…} words of the flag: "auto", or a number for each label; nil: all weigh the same
+-- @tparam ?{string,…} words of the flag: "auto", or a number for each label; nil: all weigh the
+--   same
 -- @tparam ?{string,…} labels names of the classes
 -- @tparam {table,…} samples of training, with their labels
 -- @treturn ?{number,…} a weight for each label

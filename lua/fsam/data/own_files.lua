@@ -231,8 +231,8 @@ local function targets(read, words, labels, problem)
   end
   for i, of_sample in ipairs(words) do
     if problem == SCORES then
-      list[i] = number_of(of_sample[1]) or errors.raise("%s: column %s is \"%s\", expected a number",
-        read.place(i), read.columns[read.first], of_sample[1])
+      list[i] = number_of(of_sample[1]) or errors.raise("%s: column %s is \"%s\", expected a "
+        .. "number", read.place(i), read.columns[read.first], of_sample[1])
     else
       for _, word in ipairs(of_sample) do
         local _ = number[word] or unknown_label(word, read.place(i), labels)

@@ -1,7 +1,7 @@
 --- Marks around a span of a text, which tell a model of sentences what it is asked about.
 --
--- Owns: finding a span by its characters or by its words, and setting marks. Leaves to others: which
--- spans and marks (data/tasks/NAME.lua).
+-- Owns: finding a span by its characters or by its words, and setting marks. Leaves to others:
+-- which spans and marks (data/tasks/NAME.lua).
 local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local schema = require("fsam.base.schema")

@@ -5,7 +5,7 @@
 -- file lacks. Leaves to others: the formats (csv.lua, jsonl.lua, tsv.lua), what columns mean
 -- (corpus.lua, own_files.lua). A new format is a file with
 --
---     tables.define("NAME", { endings = { "csv", … }, read = function(path, wanted) return rows end })
+--     tables.define("NAME", { endings = { "csv", … }, read = function(path, wanted) … end })
 --
 -- A row is a list of values in the order of `wanted`, with `line`, its place in the file from 1. A
 -- value is a text; JSON has numbers, true, false and lists as well, and nil where a row lacks it.
@@ -54,7 +54,7 @@ end
 -- @tparam {string,…} names those that it has
 -- @raise one line, with the nearest name
 function M.missing(place, column, names)
-  errors.raise("%s has no column %s%s; its columns are %s", place, column,
+  errors.raise("%s has no column %s%s (its columns: %s)", place, column,
     errors.suggestion(column, names), #names > 0 and table.concat(names, ", ") or "none")
 end
 

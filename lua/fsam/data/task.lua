@@ -97,16 +97,16 @@ local function fingerprint(...)
 end
 
 --- Encodes the data and cuts its batches.
--- @tparam table t row (labels, nil: regression; several; metrics), corpus (name, train and dev), tokenizer;
---   model (max_positions, position_offset, pad_id, vocab_size); options (seed, batch_size,
+-- @tparam table t row (labels, nil: regression; several; metrics), corpus (name, train, dev and
+--   also), tokenizer; model (max_positions, position_offset, pad_id, vocab_size); options (seed, batch_size,
 --   max_tokens, max_positions, shorten_method, max_train_samples, update_freq,
 --   required_batch_size_multiple); ranks
 --   (fsam.ranks, which share the samples; default: this process alone)
 -- @treturn table task: name, labels, classes (nil: regression), problem (fsam.data.problems),
 --   metrics, tokenizer, seed; train and dev (lists of samples { ids, token_types, label, group });
 --   batches and dev_batches (lists of sample indices); also (name → the same of a further set to
---   judge: samples, batches); skipped (indices of training samples that are too long); steps_per_epoch;
---   fingerprint
+--   judge: samples, batches); skipped (indices of training samples that are too long);
+--   steps_per_epoch; fingerprint
 -- @raise one line when a development sample is too long, no training sample is left, or a text has
 --   a token that the model does not
 function M.new(t)
@@ -248,8 +248,8 @@ local function by_group(samples, predictions)
   return next(right) and right or nil
 end
 
--- Judges a model on one set. Returns what metrics need, and how many tokens were judged; nil when it
--- was stopped.
+-- Judges a model on one set. Returns what metrics need, and how many tokens were judged; nil when
+-- it was stopped.
 local function judge(self, samples, batches, predict, stop)
   local r = { labels = {}, predictions = {}, scores = {}, losses = {}, classes = self.classes,
     problem = self.problem.name }

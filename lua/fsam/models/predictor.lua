@@ -5,7 +5,6 @@
 local Pass = require("fsam.pass")
 local arguments = require("fsam.base.arguments")
 local devices = require("fsam.base.device")
-local errors = require("fsam.errors")
 local formats = require("fsam.formats")
 local models = require("fsam.models")
 local packing = require("fsam.data.packing")

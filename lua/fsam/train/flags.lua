@@ -69,7 +69,8 @@ local function loss_flags()
       help = "share of a target that is spread over all classes" },
     { name = "class_weights", type = "list", metavar = "WEIGHTS",
       help = "weights of the classes in the loss: auto (inverse frequency, mean 1), or a number "
-        .. "for each label in the order of config.json. Validation has neither these nor smoothing" },
+        .. "for each label in the order of config.json. A validation's loss has neither these nor "
+        .. "smoothing" },
   }
 end
 

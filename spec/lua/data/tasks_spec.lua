@@ -50,8 +50,8 @@ describe("a row", function()
 
   it("has known fields", function()
     refuses("the task toy: the field metric is unknown; did you mean metrics? (title, data, files, "
-      .. "text, pair, label, compose, index, also, labels, several, words, answers, scores, metrics, "
-      .. "built_in)", { metric = "loss" })
+      .. "text, pair, label, compose, index, also, labels, several, words, answers, scores, "
+      .. "metrics, built_in)", { metric = "loss" })
     assert.has_error(function()
       tasks.define("toy")
     end, "spec/lua/data/tasks_spec.lua:56: fsam.data.tasks.define: row is missing, "
@@ -97,7 +97,7 @@ describe("a row", function()
     refuses("the task toy: the metric f1 is unknown (mcc, accuracy, f1_macro, f1_micro, "
       .. "loss)",
       { metrics = { "accuracy", "f1" } })
-    refuses("the task toy: the metric accuracy is unknown (pearson, spearman, loss)",
+    refuses("the task toy: the metric accuracy is unknown (pearson, spearman, corr, loss)",
       { labels = false, scores = { min = 0, max = 5 } })
   end)
 end)

@@ -1,5 +1,5 @@
---- CommitmentBank (de Marneffe et al. 2019) as SuperGLUE recasts it: does the hypothesis follow from
--- the premise, contradict it, or neither?
+--- CommitmentBank (de Marneffe et al. 2019) as SuperGLUE recasts it: does the hypothesis follow
+-- from the premise, contradict it, or neither?
 local TEXTS = { "idx", "premise", "hypothesis" }
 local LABELLED = { "idx", "premise", "hypothesis", "label" }
 

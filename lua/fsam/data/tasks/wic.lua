@@ -1,5 +1,5 @@
---- Words in Context (Pilehvar and Camacho-Collados 2019) in SuperGLUE's layout: does a word mean the
--- same in two sentences?
+--- Words in Context (Pilehvar and Camacho-Collados 2019) in SuperGLUE's layout: does a word mean
+-- the same in two sentences?
 --
 -- As classification of a pair: both sentences, the word in each between square brackets. (Others
 -- read the word's own vectors out of the model, or put the word before the sentences.)
