@@ -7,6 +7,7 @@
 local errors = require("fsam.errors")
 local json = require("fsam.base.json")
 local registry = require("fsam.base.registry")
+local schema = require("fsam.base.schema")
 local tables = require("fsam.data.tables")
 local text_file = require("fsam.data.text_file")
 
@@ -14,7 +15,7 @@ local function object_of(line, place)
   local object = json.decode(line, place)
   if type(object) ~= "table" or json.is_array(object) then
     errors.raise("%s: got %s, expected an object, such as {\"text\": \"…\", \"label\": \"…\"}",
-      place, type(object) == "table" and "a list" or tostring(object))
+      place, type(object) == "table" and "a list" or schema.show(object))
   end
   return object
 end

@@ -98,10 +98,10 @@ end
 
 --- Encodes the data and cuts its batches.
 -- @tparam table t row (labels, nil: regression; several; metrics), corpus (name, train, dev and
---   also), tokenizer; model (max_positions, position_offset, pad_id, vocab_size); options (seed, batch_size,
---   max_tokens, max_positions, shorten_method, max_train_samples, update_freq,
---   required_batch_size_multiple); ranks
---   (fsam.ranks, which share the samples; default: this process alone)
+--   also), tokenizer; model (max_positions, position_offset, pad_id, vocab_size); options (seed,
+--   batch_size, max_tokens, max_positions, shorten_method, max_train_samples, update_freq,
+--   required_batch_size_multiple); ranks (fsam.ranks, which share the samples; default: this
+--   process alone)
 -- @treturn table task: name, labels, classes (nil: regression), problem (fsam.data.problems),
 --   metrics, tokenizer, seed; train and dev (lists of samples { ids, token_types, label, group });
 --   batches and dev_batches (lists of sample indices); also (name → the same of a further set to
