@@ -32,7 +32,8 @@ local WAYS = {
 return {
   parts = { { name = "train.jsonl", kind = "bytes" } },
   words = { '"text"', '"label"', '"idx"', '"target"', '"span1_index"', '"start1"', "{", "}", "[",
-    "]", ":", ",", "\n", "null", "true", "-1", "1e999", "9007199254740993", '"\\ud800"', "\239\187\191",
+    "]", ":", ",", "\n", "null", "true", "-1", "1e999", "9007199254740993",
+    '"\\ud800"', "\239\187\191",
     '"text_pair"', "0.5" },
   seeds = function()
     return { { ["train.jsonl"] = OWN }, { ["train.jsonl"] = WSC .. WSC },
