@@ -274,6 +274,7 @@ describe("the guides", function()
       end
     end
     add(fsam.train.flags.spec({ name = "", usage = "", summary = "", task = "cola" }).flags)
+    add(fsam.data.own_files.flags)
     add(fsam.landscape.flags.spec({ name = "", usage = "", summary = "" }).flags)
     add(fsam.predict.flags.spec({ name = "", usage = "", summary = "" }).flags)
     for name in helper.read_file("lua/fsam/compare/flags.lua"):gmatch('{ name = "([%w_]+)"') do
