@@ -126,6 +126,8 @@ int fsam_readback_end(fsam_readback *read, void *host, int64_t count);
 void fsam_readback_free(fsam_readback *read);                   /* NULL is fine */
 int fsam_tensor_copy(fsam_tensor *to, const fsam_tensor *from); /* same element count; converts */
 int fsam_tensor_fill(fsam_tensor *t, double value);
+/* 64 bits that stand for the bytes of t (dense; f32 or i32). FSAM_ENOMEM. */
+int fsam_tensor_hash(uint64_t *out, const fsam_tensor *t);
 
 /* -- graphs ------------------------------------------------------------------------------------ */
 
@@ -209,11 +211,18 @@ int fsam_linear_backward_weight(fsam_tensor *dw, fsam_tensor *db, const fsam_ten
 int fsam_tuning_begin(fsam_device *device, const char *known);
 int fsam_tuning_text(fsam_device *device, const char **text);
 
-enum { FSAM_GELU_ERF = 0, FSAM_GELU_TANH = 1 };
-/* y[T,F] = gelu(x + b): x·Φ(x), or its tanh form (Hendrycks & Gimpel 2016).  b f32 or NULL. */
-int fsam_gelu_forward(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b, int form);
-int fsam_gelu_backward(fsam_tensor *dx, fsam_tensor *db, const fsam_tensor *dy,
-                       const fsam_tensor *x, const fsam_tensor *b, int form);
+enum {
+  FSAM_GELU_ERF = 0,
+  FSAM_GELU_TANH = 1,
+  FSAM_RELU = 2,
+  FSAM_SILU = 3,
+  FSAM_TANH = 4
+};
+/* y[T,F] = f(x + b), f of this form: x·Φ(x), or its tanh form (Hendrycks & Gimpel 2016); max(x, 0);
+ * x / (1 + exp(-x)); tanh(x).  b f32 or NULL. */
+int fsam_activation_forward(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b, int form);
+int fsam_activation_backward(fsam_tensor *dx, fsam_tensor *db, const fsam_tensor *dy,
+                             const fsam_tensor *x, const fsam_tensor *b, int form);
 
 int fsam_tanh_forward(fsam_tensor *y, const fsam_tensor *x);
 int fsam_tanh_backward(fsam_tensor *dx, const fsam_tensor *dy, const fsam_tensor *y);
@@ -397,6 +406,31 @@ int fsam_path_sync(const char *path);
 int fsam_path_rename(const char *a, const char *b, int exchange);
 /* Removes a file, or a folder with all that is in it; no error when there is none. */
 int fsam_path_remove(const char *path);
+
+/* -- ranks ------------------------------------------------------------------------------------- */
+
+/* The processes that train one model together, as MPI connects them. The first four
+ * are collectives: every rank calls them, in the same order. A rank that does not come within the
+ * time limit fails the others' call with FSAM_EINTERNAL, which names it; so does what another rank
+ * reports, on rank 0.
+ *
+ * Joins the others as rank `rank` (from 0) of `size` (2 or more), once in the life of a process; on
+ * all ranks but 0 standard output goes nowhere from then on. FSAM_ENODEV: this build has no MPI;
+ * FSAM_EINVAL: MPI counts otherwise. */
+int fsam_ranks_open(int rank, int size);
+/* Replaces t (dense f32) by the sum over all ranks, each element added in the order of ranks. */
+int fsam_ranks_sum(fsam_tensor *t);
+/* The same for a few numbers in host memory, equally many on every rank. */
+int fsam_ranks_sum_numbers(double *values, int64_t count);
+/* Leaves: the process may end. */
+int fsam_ranks_leave(void);
+/* How long the others may take to arrive, in seconds; at first 600. */
+void fsam_ranks_timeout(double seconds);
+/* Of a rank other than 0 that cannot go on: rank 0 prints the text and ends all. Returns only when
+ * rank 0 does not answer. */
+int fsam_ranks_report(const char *text);
+/* Ends all ranks with this exit code. */
+void fsam_ranks_end_all(int status);
 
 /* -- text -------------------------------------------------------------------------------------- */
 

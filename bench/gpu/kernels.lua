@@ -164,12 +164,14 @@ end
 local function gelu(label, rows, tokens)
   case("gelu forward", label, { bytes = 2 * F * BF16 * tokens }, function()
     local x, bias, y = new("bf16", rows, F), new("f32", F), out("bf16", rows, F)
-    return function() check(lib.fsam_gelu_forward(y, x, bias, lib.FSAM_GELU_ERF)) end
+    return function() check(lib.fsam_activation_forward(y, x, bias, lib.FSAM_GELU_ERF)) end
   end)
   case("gelu backward", label, { bytes = 3 * F * BF16 * tokens }, function()
     local x, bias, dy = new("bf16", rows, F), new("f32", F), new("bf16", rows, F)
     local dx, db = out("bf16", rows, F), out("f32", F)
-    return function() check(lib.fsam_gelu_backward(dx, db, dy, x, bias, lib.FSAM_GELU_ERF)) end
+    return function()
+      check(lib.fsam_activation_backward(dx, db, dy, x, bias, lib.FSAM_GELU_ERF))
+    end
   end)
 end
 

@@ -16,7 +16,7 @@
 
 #include "engine/engine.h"
 
-/* Prototypes of all CUDA kernels: gelu_forward_cuda, … */
+/* Prototypes of all CUDA kernels: tanh_forward_cuda, … */
 extern "C" {
 #define FSAM_KERNEL(name, signature) int name##_cuda signature;
 #include "kernels/kernels.def"

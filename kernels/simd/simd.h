@@ -29,7 +29,7 @@
 
 #include "engine/engine.h"
 
-/* FSAM_CPU(gelu_forward) is gelu_forward_cpu_avx512 in the AVX-512 build, and so on. */
+/* FSAM_CPU(tanh_forward) is tanh_forward_cpu_avx512 in the AVX-512 build, and so on. */
 #define FSAM_PASTE_(name, isa) name##_cpu_##isa
 #define FSAM_PASTE(name, isa) FSAM_PASTE_(name, isa)
 #define FSAM_CPU(name) FSAM_PASTE(name, FSAM_ISA)

@@ -4,11 +4,16 @@
 --
 --   C.ffi     LuaJIT's ffi        C.lib   the library's functions and constants
 --   C.check   (rc) → rc, or raises the library's message
+--   C.pow     (x, y) → x to the power y as C computes it; LuaJIT's ^ differs in the last bit, and
+--             compiled from interpreted
 local ffi = require("ffi")
 
 local M = { ffi = ffi }
 
 ffi.cdef(require("fsam.cdef"))
+ffi.cdef("double pow(double, double);")
+
+M.pow = ffi.C.pow
 
 -- The library lies beside the build's lua/ or in the installed lib/, unless the program that runs
 -- us has it linked in.

@@ -3,6 +3,7 @@
 --
 -- FSAM_FAULT_SEED in the environment repeats a sequence of random moments; FSAM_SWEEP=1 makes it
 -- 200 kills and 50 starts, which take minutes.
+local file = require("fsam.base.file")
 local helper = require("spec.helper")
 local json = require("fsam.base.json")
 
@@ -28,6 +29,13 @@ local function outcome(run)
       found[#found + 1] = assert(helper.read_file(path), path .. " is not there")
     end
   end
+  for _, entry in ipairs(file.entries(run)) do -- numbered checkpoints, whole ones alone
+    if entry:find("^checkpoint[%d_.]") then
+      local path = ("%s/%s/trainer.json"):format(run, entry)
+      found[#found + 1] = entry .. (helper.read_file(path) and "" or " without trainer.json")
+    end
+  end
+  table.sort(found)
   local path = run .. "/results.json"
   local results = json.decode(assert(helper.read_file(path), path .. " is not there"), path)
   for _, name in ipairs({ "finished", "best", "last", "updates", "samples" }) do
@@ -48,7 +56,8 @@ end)
 describe("a run that saves every few updates", function()
   -- Kills so many times in all; a chain of starts that reached its end is followed by another.
   local function kill(times)
-    local flags = "--max-epoch 8 --save-interval-updates 2"
+    local flags = "--max-epoch 8 --save-interval-updates 2 --keep-last-epochs 2 "
+      .. "--keep-interval-updates 1 --keep-best-checkpoints 1"
     local whole, run = folder .. "/whole", folder .. "/killed"
     assert.equal(0, (helper.shell(command(whole, flags))))
     local expected, kills, ends = outcome(whole), 0, 0

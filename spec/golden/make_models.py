@@ -10,9 +10,12 @@ import sys
 
 import torch
 from safetensors.torch import save_file
-from transformers import (BertConfig, BertForSequenceClassification, ElectraConfig,
+from transformers import (AlbertConfig, AlbertForSequenceClassification, BertConfig,
+                          BertForSequenceClassification, DistilBertConfig,
+                          DistilBertForSequenceClassification, ElectraConfig,
                           ElectraForSequenceClassification, RobertaConfig,
-                          RobertaForSequenceClassification)
+                          RobertaForSequenceClassification, XLMRobertaConfig,
+                          XLMRobertaForSequenceClassification)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Lengths of the samples of each case: single, equal, mixed.
@@ -51,12 +54,51 @@ def electra_one_width():
     return "electra_one_width", ElectraForSequenceClassification(config)
 
 
+def albert():
+    # Five layers run in two groups of two: the first group serves layers 0 to 2, the second 3 and 4, and
+    # each layer is two. Embeddings are narrower; width 16 separates query, key and value in the vector.
+    config = AlbertConfig(vocab_size=40, embedding_size=12, hidden_size=16, num_hidden_layers=5,
+                          num_hidden_groups=2, inner_group_num=2, num_attention_heads=2,
+                          intermediate_size=24, max_position_embeddings=40, num_labels=3)
+    return "albert_groups", AlbertForSequenceClassification(config)
+
+
+def albert_shared():
+    # As published: one layer for all. Query, key and value are one product.
+    config = AlbertConfig(vocab_size=40, embedding_size=16, hidden_size=64, num_hidden_layers=3,
+                          num_attention_heads=2, intermediate_size=64, max_position_embeddings=40,
+                          num_labels=2)
+    return "albert_shared", AlbertForSequenceClassification(config)
+
+
+def distilbert():
+    config = DistilBertConfig(vocab_size=50, dim=32, n_layers=2, n_heads=4, hidden_dim=48,
+                              max_position_embeddings=40, num_labels=3)
+    return "distilbert_small", DistilBertForSequenceClassification(config)
+
+
+def xlm_roberta():
+    # With relu in its layers, which the published models do not have.
+    config = XLMRobertaConfig(vocab_size=60, hidden_size=32, num_hidden_layers=2,
+                              num_attention_heads=2, intermediate_size=48,
+                              max_position_embeddings=42, type_vocab_size=1, pad_token_id=1,
+                              num_labels=2, layer_norm_eps=1e-5, hidden_act="relu")
+    return "xlm_roberta_small", XLMRobertaForSequenceClassification(config)
+
+
+def bert_silu():
+    config = BertConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+                        intermediate_size=32, max_position_embeddings=40, num_labels=2,
+                        hidden_act="silu")
+    return "bert_silu", BertForSequenceClassification(config)
+
+
 def randomize(model, generator):
     """Larger values than at initialisation, so that every term matters."""
     with torch.no_grad():
         for name, p in model.named_parameters():
             noise = torch.randn(p.shape, generator=generator)
-            if "LayerNorm.weight" in name:
+            if "norm" in name.lower() and name.endswith("weight"):
                 p.copy_(1 + 0.2 * noise)
             elif name.endswith("bias"):
                 p.copy_(0.1 * noise)
@@ -74,11 +116,12 @@ def case(model, lengths, generator):
     for b, n in enumerate(lengths):
         ids[b, :n] = torch.randint(2, c.vocab_size, (n,), generator=generator)
         mask[b, :n] = 1
-        if c.type_vocab_size > 1:
+        if getattr(c, "type_vocab_size", 0) > 1:
             types[b, n // 2:n] = 1
     labels = torch.randint(0, c.num_labels, (len(lengths),), generator=generator)
     model.zero_grad()
-    logits = model(input_ids=ids, attention_mask=mask, token_type_ids=types).logits
+    more = {"token_type_ids": types} if hasattr(c, "type_vocab_size") else {}
+    logits = model(input_ids=ids, attention_mask=mask, **more).logits
     losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
     losses.mean().backward()
     out = {"logits": logits, "losses": losses, "ids": ids.int(), "types": types.int(),
@@ -90,7 +133,8 @@ def case(model, lengths, generator):
 
 def main():
     torch.set_num_threads(1)
-    for make in (bert, roberta, electra, electra_one_width):
+    for make in (bert, roberta, electra, electra_one_width, albert, albert_shared, distilbert,
+                 xlm_roberta, bert_silu):
         generator = torch.Generator().manual_seed(20221)
         name, model = make()
         if sys.argv[1:] and name not in sys.argv[1:]:

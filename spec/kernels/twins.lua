@@ -40,7 +40,7 @@ local MORE = {
     return { make("of many tokens", 24,
       { token_type = true, p = 0.1, lengths = { 150, 151 }, tail = 3 }) }
   end,
-  gelu = function(layer)
+  activation = function(layer)
     return { layer({ name = "on more rows than there are chunks", lengths = { 2100 }, T = 2100,
       F = 8, form = C.lib.FSAM_GELU_ERF }) }
   end,

@@ -11,11 +11,13 @@ local ffi = C.ffi
 
 local M = {}
 
---- The configuration; `smaller` for what runs on the shim.
-function M.config(smaller)
+--- The configuration; `smaller` for what runs on the shim; `shared`: an ALBERT, whose two layers
+-- are one.
+function M.config(smaller, shared)
   return config_json.check({
-    model_type = "bert", vocab_size = 40, hidden_size = smaller and 16 or 64,
-    num_hidden_layers = smaller and 1 or 2, num_attention_heads = smaller and 2 or 4,
+    model_type = shared and "albert" or "bert", embedding_size = shared and 8 or nil,
+    vocab_size = 40, hidden_size = smaller and 16 or 64,
+    num_hidden_layers = smaller and not shared and 1 or 2, num_attention_heads = smaller and 2 or 4,
     intermediate_size = smaller and 24 or 96, max_position_embeddings = 32,
     type_vocab_size = 2, hidden_dropout_prob = 0.1, attention_probs_dropout_prob = 0.1,
     classifier_dropout = 0.1, initializer_range = 0.2,
@@ -30,7 +32,7 @@ function M.model(o)
     settings.path = o.path
     return models.load(settings)
   end
-  settings.config = M.config(o.smaller)
+  settings.config = M.config(o.smaller, o.shared)
   return models.new(settings)
 end
 
@@ -80,7 +82,7 @@ function M.options(changes)
 end
 
 --- A model, its optimizer, and step(n), which runs update n.
--- @tparam table o precision, freeze, path, smaller; optimizer, base, sam_type, options; lr;
+-- @tparam table o precision, freeze, path, smaller, shared; optimizer, base, sam_type, options; lr;
 --   micro: samples of the first of two micro-batches
 -- @treturn table model
 -- @treturn function step(n, wrap): wrap(evaluate) → what the step evaluates instead

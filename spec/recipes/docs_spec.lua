@@ -46,6 +46,16 @@ local batches = { require("fsam.data.packing").pack({ { ids = tokenizer:encode("
     assert.matches("^[%d.]+\t[%d.]+\n%-?[%d.e-]+\n$", out)
   end)
 
+  it("print a schedule that can be defined and trained with", function()
+    local code
+    for _, block in ipairs(blocks("docs/extending.md")) do
+      code = code or block.code:find("^fsam%.schedule%.define") and block.code
+    end
+    run(('local fsam = require("fsam")\n%s\narg = { [0] = "recipes/cola.lua", "--lr-scheduler", '
+      .. '"halving", "--half-life", "1", "--no-save", "--max-update", "2", "--max-train-samples", '
+      .. '"64", "--log-format", "none" }\ndofile("recipes/cola.lua")'):format(code))
+  end)
+
   it("print sam-types that can be defined and trained with", function()
     for _, path in ipairs({ "README.md", "docs/sam-types.md" }) do
       local code
@@ -266,6 +276,7 @@ describe("the guides", function()
 
   it("name flags that a recipe has", function()
     local known = { ["--help"] = true }
+    local of_fairseq = require("fsam.options.fairseq").FLAGS -- that page names them all
     local function add(list)
       for _, declared in ipairs(list) do
         for _, name in ipairs({ declared.name, unpack(declared.alias or {}) }) do
@@ -283,9 +294,10 @@ describe("the guides", function()
     local wrong, names = {}, 0
     local function check(page, flag)
       names = names + 1
-      wrong[#wrong + 1] = not known[flag] and page .. ": " .. flag or nil
+      local fine = known[flag] or page == "docs/from-fairseq.md" and of_fairseq[flag]
+      wrong[#wrong + 1] = not fine and page .. ": " .. flag or nil
     end
-    each_match("`(%-%-[%a-]+)", check) -- a flag by itself
+    each_match("`(%-%-[%w-]+)", check) -- a flag by itself
     each_match("fsam%-lua recipes/([^\n`]*)", function(page, command)
       for flag in command:gsub("#.*", ""):gmatch("%-%-[%a-]+") do
         check(page, flag)

@@ -26,6 +26,7 @@ describe("passes on " .. (on_gpu and "a GPU" or "the shim"), function()
   local ESAM = settings({ precision = "fp32", sam_type = "esam",
     options = { beta = 0.5, gamma = 0.5 } })
   local MICRO = settings({ precision = "fp32", sam_type = "sam", micro = 5 })
+  local SHARED = settings({ precision = "fp32", sam_type = "fisher-sam", shared = true })
   local LONG = settings({ precision = "fp32", sam_type = "fisher-sam", lr = 3e-3 })
   local LONG_STEPS = on_gpu and 200 or 20
 
@@ -38,7 +39,7 @@ describe("passes on " .. (on_gpu and "a GPU" or "the shim"), function()
     simt.open(out)
     device = out[0]
     programs.build(programs.record(function() -- the vector programs that the steps run
-      for _, o in ipairs({ FISHER, ESAM, MICRO, LONG }) do
+      for _, o in ipairs({ FISHER, ESAM, MICRO, SHARED, LONG }) do
         small.run(o, 4)
       end
     end))
@@ -89,14 +90,25 @@ describe("passes on " .. (on_gpu and "a GPU" or "the shim"), function()
     assert.is_true(counts.replayed > counts.plain)
   end)
 
-  it("take about the CPU's way", function()
-    local _, losses = run(LONG, LONG_STEPS)
+  -- The losses of steps are those of the CPU, about.
+  local function follow(o, steps)
+    local _, losses = run(o, steps)
     helper.on_device(nil, function()
-      local _, step = small.setup(LONG)
+      local _, step = small.setup(o)
       for n, loss in ipairs(losses) do
         assert.near(step(n - 1).loss, loss, 1e-3)
       end
     end)
+  end
+
+  it("agree, and follow the CPU, where layers share their weights", function()
+    local counts = agree(SHARED, 4)
+    assert.is_true(counts.replayed > counts.plain)
+    follow(SHARED, 2)
+  end)
+
+  it("take about the CPU's way", function()
+    follow(LONG, LONG_STEPS)
   end)
 
   it("keep the graphs of the 64 shapes that were used last", function()

@@ -88,6 +88,14 @@ function methods.dims(self)
   return dims
 end
 
+--- 64 bits that stand for the tensor's bytes: other values have other ones, but for chance.
+-- @treturn {number,number} the upper and the lower 32 bits
+function methods.hash(self)
+  local out = ffi.new("uint64_t[1]")
+  check(lib.fsam_tensor_hash(out, self))
+  return { tonumber(out[0] / 2 ^ 32), tonumber(out[0] % 2 ^ 32) }
+end
+
 --- "f32", "bf16" or "i32".
 function methods.type(self)
   return NAMES[self.dtype]
@@ -187,7 +195,8 @@ arguments.guard("tensor:", methods, {
   columns = { self = TENSOR, arguments.arg("first", whole), arguments.arg("width",
     schema.integer(1)), NAME },
   to_host = { self = TENSOR }, later = { self = TENSOR }, read = { self = TENSOR },
-  count = { self = TENSOR }, dims = { self = TENSOR }, type = { self = TENSOR },
+  hash = { self = TENSOR }, count = { self = TENSOR },
+  dims = { self = TENSOR }, type = { self = TENSOR },
   fill = { self = TENSOR, arguments.arg("value", schema.either("a number", function(value, place)
     return type(value) ~= "number" and schema.number()(value, place) or nil -- NaN is a value too
   end)) },

@@ -112,6 +112,13 @@ function M.check(name, names, maximize)
   end
 end
 
+--- Is a larger value better?
+-- @tparam string name
+-- @treturn boolean
+function M.maximizes(name)
+  return METRICS[name].maximize
+end
+
 --- The value rounded for comparison with others.
 -- @tparam string name
 -- @tparam number value
@@ -179,6 +186,7 @@ local LIST = arguments.arg("list", arguments.table)
 arguments.guard("fsam.metrics", M, {
   better = { METRIC, arguments.arg("value", NUMBER), arguments.arg("best",
     arguments.optional(NUMBER)) },
+  maximizes = { METRIC },
   rounded = { METRIC, arguments.arg("value", NUMBER) }, collapsed = { LIST, LIST },
   of_task = { arguments.arg("problem", schema.one_of({ SINGLE, SEVERAL, SCORES })),
     arguments.arg("classes", arguments.optional(schema.integer(1))) },

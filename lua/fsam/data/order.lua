@@ -28,6 +28,17 @@ function M.indices(n, seed)
   return indices
 end
 
+--- The order of the file, for --no-shuffle.
+-- @tparam integer n number of samples
+-- @treturn {integer,…} 1 … n
+function M.in_order(n)
+  local indices = {}
+  for sample = 1, n do
+    indices[sample] = sample
+  end
+  return indices
+end
+
 local function limit(options, name)
   local value = options[name]
   if value == nil then
@@ -125,7 +136,9 @@ function M.batches(lengths, options)
   if not (options.max_tokens or options.max_sentences) then
     errors.raise("batches need a limit: give --batch-size, --max-tokens or both")
   end
-  local kept, skipped = filter(M.indices(#lengths, options.seed), lengths, options)
+  local indices = options.shuffle == false and M.in_order(#lengths)
+    or M.indices(#lengths, options.seed)
+  local kept, skipped = filter(indices, lengths, options)
   if #skipped > 0 and split ~= "train" then
     local sample = skipped[1]
     errors.raise("%s sample %d has %d tokens, more than the limit of %d (%d such samples); "
@@ -171,10 +184,10 @@ local optional, whole = arguments.optional, schema.integer(0)
 local seed, list = arguments.arg("seed", whole), schema.list(whole)
 local limits = { max_tokens = arguments.any, max_sentences = arguments.any, multiple = optional(
   schema.integer(1)), seed = optional(whole), max_positions = arguments.any,
-  split = optional(schema.string) }
+  split = optional(schema.string), shuffle = optional(schema.boolean) }
 local BATCHES = arguments.arg("batches", schema.list(arguments.table))
 arguments.guard("fsam.data.order", M, {
-  indices = { arguments.arg("n", whole), seed },
+  indices = { arguments.arg("n", whole), seed }, in_order = { arguments.arg("n", whole) },
   batch_by_size = { arguments.arg("indices", list), arguments.arg("lengths", list),
     arguments.fields(limits) },
   batches = { arguments.arg("lengths", list), arguments.fields(limits) },

@@ -16,6 +16,7 @@ local ranks = require("fsam.ranks")
 local registry = require("fsam.base.registry")
 local sampling = require("fsam.data.sampling")
 local schema = require("fsam.base.schema")
+local values = require("fsam.options.values")
 
 local M = {}
 
@@ -74,6 +75,22 @@ local function check_lengths(t, dataset, split, lengths, longest)
   end
 end
 
+-- The samples that no limit on length excludes, their lengths, and how many others there were.
+local function fitting(samples, lengths, limits)
+  local longest = math.min(limits.max_positions, limits.max_tokens or math.huge)
+  local kept, kept_lengths = {}, {}
+  for i, sample in ipairs(samples) do
+    if lengths[i] <= longest then
+      kept[#kept + 1], kept_lengths[#kept + 1] = sample, lengths[i]
+    end
+  end
+  if #kept == 0 then
+    errors.raise("no development sample is left: all %d have more than %d tokens", #samples,
+      longest)
+  end
+  return kept, kept_lengths, #samples - #kept
+end
+
 -- FNV-1a over token ids and labels, in hexadecimal: equal for equal data under an equal vocabulary.
 local function fingerprint(...)
   local hash = bit.tobit(0x811c9dc5)
@@ -99,14 +116,16 @@ end
 --- Encodes the data and cuts its batches.
 -- @tparam table t row (labels, nil: regression; several; metrics), corpus (name, train, dev and
 --   also), tokenizer; model (max_positions, position_offset, pad_id, vocab_size); options (seed,
---   batch_size, max_tokens, max_positions, shorten_method, max_train_samples, update_freq,
---   required_batch_size_multiple); ranks (fsam.ranks, which share the samples; default: this
---   process alone)
+--   batch_size, max_tokens, max_positions, shorten_method, max_train_samples, update_freq (a
+--   number, or a list with one for each epoch), no_shuffle, curriculum, batch_size_valid,
+--   max_tokens_valid, skip_invalid_size_inputs_valid_test, required_batch_size_multiple); ranks
+--   (fsam.ranks, which share the samples; default: this process alone)
 -- @treturn table task: name, labels, classes (nil: regression), problem (fsam.data.problems),
 --   metrics, tokenizer, seed; train and dev (lists of samples { ids, token_types, label, group });
 --   batches and dev_batches (lists of sample indices); also (name → the same of a further set to
---   judge: samples, batches); skipped (indices of training samples that are too long);
---   steps_per_epoch; fingerprint
+--   judge: samples, batches); skipped (indices of training samples that are too long); dev_skipped
+--   (how many development samples were left out; nil without that flag); steps_per_epoch, of the
+--   first epoch; fingerprint
 -- @raise one line when a development sample is too long, no training sample is left, or a text has
 --   a token that the model does not
 function M.new(t)
@@ -115,7 +134,7 @@ function M.new(t)
     name = t.corpus.name, labels = labels, classes = labels and #labels, metrics = t.row.metrics,
     tokenizer = t.tokenizer, seed = o.seed, ranks = t.ranks or ranks.alone,
   }, Task)
-  self.batches_per_step = (o.update_freq or 1) * self.ranks.size
+  self.update_freq, self.curriculum = o.update_freq or 1, o.curriculum or 0
   self.problem = problems.of_task(t.row)
   self.packing = self.problem.packing(self.classes)
   self.packing.pad_id, self.packing.position_offset = t.model.pad_id, t.model.position_offset
@@ -123,18 +142,26 @@ function M.new(t)
     seed = o.seed, max_tokens = o.max_tokens, max_sentences = o.batch_size,
     multiple = o.required_batch_size_multiple,
     max_positions = math.min(o.max_positions or math.huge, t.model.max_positions),
+    shuffle = not o.no_shuffle,
   }
   local lengths
   local longest = o.shorten_method == "truncate" and limits.max_positions or nil
   self.train, lengths = encode(t, t.corpus.train, "train", longest, o.max_train_samples)
   self.batches, self.skipped = order.batches(lengths, limits)
+  limits.max_tokens = o.max_tokens_valid or o.max_tokens
+  limits.max_sentences = o.batch_size_valid or o.batch_size
   local function judged(dataset, split)
-    local samples, lengths_there = encode(t, dataset, split, longest)
-    check_lengths(t, dataset, split, lengths_there, limits.max_positions)
+    local samples, own_lengths = encode(t, dataset, split, longest)
+    local left_out
+    if o.skip_invalid_size_inputs_valid_test then
+      samples, own_lengths, left_out = fitting(samples, own_lengths, limits)
+    else
+      check_lengths(t, dataset, split, own_lengths, limits.max_positions)
+    end
     limits.split = split
-    return samples, (order.batches(lengths_there, limits))
+    return samples, order.batches(own_lengths, limits), left_out
   end
-  self.dev, self.dev_batches = judged(t.corpus.dev, "dev")
+  self.dev, self.dev_batches, self.dev_skipped = judged(t.corpus.dev, "dev")
   self.also = {}
   for name, dataset in pairs(t.corpus.also or {}) do
     local samples, batches = judged(dataset, name)
@@ -146,7 +173,7 @@ function M.new(t)
       self.usable[#self.usable + 1] = index
     end
   end
-  self.steps_per_epoch = math.ceil(#self.batches / self.batches_per_step)
+  self.steps_per_epoch = self:updates(1)
   self.fingerprint = fingerprint(self.train, self.dev)
   return self
 end
@@ -172,12 +199,32 @@ function Task:pack(samples, first_ordinal)
   return pack(samples, o)
 end
 
+-- Micro-batches of a step in an epoch, on all ranks.
+local function batches_per_step(self, epoch)
+  return values.of_epoch(self.update_freq, epoch) * self.ranks.size
+end
+
+--- How many steps the first epochs have.
+-- @tparam integer epochs may be math.huge
+-- @treturn number
+function Task:updates(epochs)
+  local list = type(self.update_freq) == "table" and self.update_freq or { self.update_freq }
+  local count, last = 0, nil
+  for epoch = 1, math.min(epochs, #list) do
+    last = math.ceil(#self.batches / batches_per_step(self, epoch))
+    count = count + last
+  end
+  return epochs > #list and count + (epochs - #list) * last or count
+end
+
 --- The steps of an epoch. Each is a list of batches of sample indices: update_freq micro-batches
 -- for each rank, fewer in the last step.
 -- @tparam integer epoch from 1
 -- @treturn {{{integer,…},…},…}
 function Task:steps(epoch)
-  return order.grouped(order.epoch(self.batches, self.seed, epoch), self.batches_per_step)
+  local batches = epoch > self.curriculum and order.epoch(self.batches, self.seed, epoch)
+    or self.batches
+  return order.grouped(batches, batches_per_step(self, epoch))
 end
 
 --- This rank's micro-batches of a step. Ordinals number the step's samples over all ranks.
@@ -231,6 +278,16 @@ function Task:sampler()
   end
 end
 
+-- Appends a batch's verdicts to a list of numbers, for each sample its index, loss and logits.
+local function append(list, indices, logits, losses)
+  for k, index in ipairs(indices) do
+    list[#list + 1], list[#list + 2] = index, losses[k]
+    for _, logit in ipairs(logits[k]) do
+      list[#list + 1] = logit
+    end
+  end
+end
+
 -- Share of right predictions by the samples' groups, or nil where they have none.
 local function by_group(samples, predictions)
   local right, count = {}, {}
@@ -248,26 +305,35 @@ local function by_group(samples, predictions)
   return next(right) and right or nil
 end
 
--- Judges a model on one set. Returns what metrics need, and how many tokens were judged; nil when
--- it was stopped.
-local function judge(self, samples, batches, predict, stop)
+-- What metrics need, from the verdicts of all ranks.
+local function results_of(self, samples, verdicts)
   local r = { labels = {}, predictions = {}, scores = {}, losses = {}, classes = self.classes,
     problem = self.problem.name }
-  local tokens = 0
-  for _, indices in ipairs(batches) do
+  local width = self.classes or 1
+  for at = 1, #verdicts, 2 + width do
+    local index = verdicts[at]
+    local logits = { unpack(verdicts, at + 2, at + 1 + width) }
+    r.labels[index], r.losses[index] = samples[index].label, verdicts[at + 1]
+    r.scores[index], r.predictions[index] = logits[1], self.problem.decide(logits)
+  end
+  return r
+end
+
+-- Judges a model on one set. Each rank judges its share. Returns what metrics need, and how many
+-- tokens were judged; nil when it was stopped.
+local function judge(self, samples, batches, predict, stop)
+  local tokens, own = 0, {}
+  for i, indices in ipairs(batches) do
     local host = self:pack(pick(samples, indices), 0)
-    local logits, losses = predict(host)
-    for k, index in ipairs(indices) do
-      r.labels[index], r.losses[index] = samples[index].label, losses[k]
-      r.scores[index] = logits[k][1]
-      r.predictions[index] = self.problem.decide(logits[k])
-    end
     tokens = tokens + host.real_tokens
-    if stop and stop() then
+    if self.ranks:owns(i) then
+      append(own, indices, predict(host))
+    end
+    if stop and i % self.ranks.size == 0 and stop() then
       return nil
     end
   end
-  return r, tokens
+  return results_of(self, samples, self.ranks:gather(own)), tokens
 end
 
 --- Judges a model on the development set, and on further sets where the corpus has them.

@@ -181,6 +181,14 @@ local function swap(name, last)
   pcall(clear, old, last) -- the new folder is in place; `prepare` complains if this one stays
 end
 
+--- Removes a folder that `replace` wrote. A kill leaves it whole, or so that a second call ends it.
+-- @tparam string name
+-- @tparam[opt="trainer.json"] string last
+-- @raise when it is not one of ours
+function M.remove(name, last)
+  clear(file.bare(name), last or LAST)
+end
+
 --- Writes a folder anew. When that fails, the old folder stays unchanged.
 -- @tparam string name the folder
 -- @tparam function write called with the path of an empty folder; writes all files but the last,

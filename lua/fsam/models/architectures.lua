@@ -51,9 +51,14 @@ function M.config(name, overrides)
   end
   local family = families.get(model_type)
   local raw = { model_type = model_type, architectures = json.array({ family.class }) }
+  local names = {}
+  for _, field in ipairs(family.fields) do
+    names[field[1]] = field.file
+  end
   for _, fields in ipairs({ COMMON, family.fresh, family.presets[name], overrides or {} }) do
     for key, value in pairs(fields) do
-      raw[SIZES[key] or key] = value
+      key = SIZES[key] or key
+      raw[names[key] or key] = value
     end
   end
   if not raw.vocab_size then

@@ -15,17 +15,34 @@ local M = {}
 
 -- -- configuration --------------------------------------------------------------------------------
 
--- hidden_act → the form of GELU that it means.
-local GELU = { gelu = "erf", gelu_python = "erf", gelu_new = "tanh", gelu_pytorch_tanh = "tanh",
-  gelu_python_tanh = "tanh", gelu_fast = "tanh", gelu_accurate = "tanh" }
+-- hidden_act → the form of fsam.pass.ops.activation that it means.
+local FORMS = { gelu = "gelu", gelu_python = "gelu", gelu_new = "gelu_tanh",
+  gelu_pytorch_tanh = "gelu_tanh", gelu_python_tanh = "gelu_tanh", gelu_fast = "gelu_tanh",
+  gelu_accurate = "gelu_tanh", relu = "relu", silu = "silu", swish = "silu", tanh = "tanh" }
+
+-- A row as a family's `names`, `fixed` and `defaults` have it.
+local function adapted(row, o)
+  local name = row[1]
+  local default, fixed = o.defaults[name], (o.fixed or {})[name]
+  if fixed then
+    return { name, fixed = fixed }
+  elseif default then
+    row[row.words and "default" or 4] = default
+  end
+  row.file = (o.names or {})[name]
+  return row
+end
 
 --- Fields of config.json that every such family has, each a row for fsam.models.config.
 --
 -- The row of a number: { name, lowest, highest, default (nil: the field is required), whole (an
 -- integer?), below (it must be less than this) }; a bound or a default may be a function of the
 -- configuration so far. The row of a word: { name, words (word → its meaning), as (the field that
--- gets the meaning), default, supported (text for messages) }.
--- @tparam table o pad_token_id, the default; more: a list of the family's own rows
+-- gets the meaning), default, supported (text for messages) }. Both have `file`, the field's name
+-- in config.json, where it is another. The row of what the family does not let vary: { name, fixed
+-- (its value) }; config.json has no such field.
+-- @tparam table o by name of a field: defaults; names, those in config.json; fixed; and more, a
+--   list of the family's own rows. All but `defaults` may be left out
 -- @treturn {table,…}
 function M.fields(o)
   local list = {
@@ -41,14 +58,26 @@ function M.fields(o)
     { "hidden_dropout_prob", 0, 1, 0.1, below = 1 },
     { "attention_probs_dropout_prob", 0, 1, 0.1, below = 1 },
     { "classifier_dropout", 0, 1, function(c) return c.hidden_dropout_prob end, below = 1 },
-    { "pad_token_id", 0, function(c) return c.vocab_size - 1 end, o.pad_token_id, whole = true },
-    { "hidden_act", words = GELU, as = "gelu", default = "gelu",
-      supported = "gelu and gelu_new" },
+    { "pad_token_id", 0, function(c) return c.vocab_size - 1 end, nil, whole = true },
+    { "hidden_act", words = FORMS, as = "activation", default = "gelu",
+      supported = "gelu, gelu_new, relu, silu and tanh" },
   }
+  for i, field in ipairs(list) do
+    list[i] = adapted(field, o)
+  end
   for _, field in ipairs(o.more or {}) do
     table.insert(list, field)
   end
   return list
+end
+
+-- The name of a field in config.json.
+local function name_of(config, name)
+  for _, field in ipairs(config.family.fields) do
+    if field[1] == name then
+      return field.file or name
+    end
+  end
 end
 
 --- Checks what no single field shows.
@@ -57,8 +86,8 @@ end
 -- @raise one line that names the source and the field
 function M.check(config, source)
   if config.hidden_size % config.num_attention_heads ~= 0 then
-    errors.raise("%s: hidden_size %d is not divisible by num_attention_heads %d", source,
-      config.hidden_size, config.num_attention_heads)
+    errors.raise("%s: %s %d is not divisible by %s %d", source, name_of(config, "hidden_size"),
+      config.hidden_size, name_of(config, "num_attention_heads"), config.num_attention_heads)
   elseif config.layer_norm_eps == 0 then
     errors.raise("%s: layer_norm_eps is 0", source)
   end
@@ -86,13 +115,14 @@ end
 -- -- blocks ---------------------------------------------------------------------------------------
 
 -- The number of a dropout site. Sites are numbered by the model and not by the order of calls: 0
--- after the embeddings, 1 + 3i, 2 + 3i and 3 + 3i for layer i (attention, its output, the
--- feed-forward output), then the head's two, which count as those of layer L.
+-- after the embeddings, 1 + 3i, 2 + 3i and 3 + 3i for the i-th layer that runs (attention, its
+-- output, the feed-forward output), then the head's two, which count as those of one layer more.
 local function site(layer, k)
   return 1 + 3 * layer + k
 end
 
---- Word, position and token-type tables, layer norm, dropout.
+--- Word and position tables, a token-type table where type_vocab_size is not 0; layer norm,
+-- dropout.
 -- @tparam string base prefix of the names: "bert.embeddings."
 -- @tparam number width of the tables
 -- @treturn function (tape) → [T, width]
@@ -103,7 +133,8 @@ function M.embeddings(d, config, base, width, dropout)
       config.pad_token_id),
     position = d:embedding(base .. "position_embeddings.weight", config.max_position_embeddings,
       width),
-    token_type = d:embedding(base .. "token_type_embeddings.weight", config.type_vocab_size, width),
+    token_type = config.type_vocab_size > 0 and d:embedding(base .. "token_type_embeddings.weight",
+      config.type_vocab_size, width) or nil,
   }
   local norm = d:norm(base .. "LayerNorm", width, config.layer_norm_eps)
   return function(tape)
@@ -111,72 +142,89 @@ function M.embeddings(d, config, base, width, dropout)
   end
 end
 
--- Layer i of the encoder; returns a function (tape, x[T,H]) → [T,H]. Query, key and value are
--- declared one after another, so that one [3H,H] product reads all three.
-local function layer(d, config, base, i, p)
-  d:at(i)
+-- What BERT calls the parts of a layer.
+local BERT = {
+  query = "attention.self.query", key = "attention.self.key", value = "attention.self.value",
+  projection = "attention.output.dense", attention_norm = "attention.output.LayerNorm",
+  up = "intermediate.dense", down = "output.dense", output_norm = "output.LayerNorm",
+}
+
+--- A layer: attention, then the feed-forward part, each with its residual and a layer norm after
+-- it. Query, key and value are declared one after another, so that one [3H,H] product reads all
+-- three. The function may run several times in a pass: then its weights are shared, and each run
+-- has a number of its own.
+-- @tparam string base prefix of the names: "bert.encoder.layer.0."
+-- @tparam table names of its parts, as BERT has them above
+-- @tparam table p probabilities of dropout: attention; projection, of attention's output, and
+--   output, of the feed-forward part's, which are `hidden` where they are left out
+-- @treturn function (tape, x[T,H], i) → [T,H]; i: how many layers have run before it
+function M.layer(d, config, base, names, p)
   local h, f, eps = config.hidden_size, config.intermediate_size, config.layer_norm_eps
-  local own, name = base .. i, "layer " .. i
-  local attention = own .. ".attention.self."
-  local qkv = d:group({ attention .. "query", attention .. "key", attention .. "value" }, h, h)
-  local projection = d:linear("matrix", own .. ".attention.output.dense", h, h)
-  local attention_norm = d:norm(own .. ".attention.output.LayerNorm", h, eps)
-  local up = d:linear("matrix", own .. ".intermediate.dense", f, h)
-  local down = d:linear("matrix", own .. ".output.dense", h, f)
-  local output_norm = d:norm(own .. ".output.LayerNorm", h, eps)
-  return function(tape, x)
+  local qkv = d:group({ base .. names.query, base .. names.key, base .. names.value }, h, h)
+  local projection = d:linear("matrix", base .. names.projection, h, h)
+  local attention_norm = d:norm(base .. names.attention_norm, h, eps)
+  local up = d:linear("matrix", base .. names.up, f, h)
+  local down = d:linear("matrix", base .. names.down, h, f)
+  local output_norm = d:norm(base .. names.output_norm, h, eps)
+  local after_projection, after_output = p.projection or p.hidden, p.output or p.hidden
+  return function(tape, x, i)
+    local name = "layer " .. i
     local y = ops.linear_group(tape, x, qkv, name .. " qkv")
     y = ops.attention(tape, y, config.num_attention_heads,
       tape:dropout(p.attention, site(i, 0)), name .. " attention")
     y = ops.linear(tape, y, projection.weight, nil, name .. " projection")
     x = ops.residual_layernorm(tape, y, projection.bias, x, attention_norm,
-      tape:dropout(p.hidden, site(i, 1)), name .. " attention norm")
+      tape:dropout(after_projection, site(i, 1)), name .. " attention norm")
     y = ops.linear(tape, x, up.weight, nil, name .. " up")
-    y = ops.gelu(tape, y, up.bias, config.gelu, name .. " gelu")
+    y = ops.activation(tape, y, up.bias, config.activation, name .. " activation")
     y = ops.linear(tape, y, down.weight, nil, name .. " down")
     return ops.residual_layernorm(tape, y, down.bias, x, output_norm,
-      tape:dropout(p.hidden, site(i, 2)), name .. " output norm")
+      tape:dropout(after_output, site(i, 2)), name .. " output norm")
   end
 end
 
 --- The layers, one after another.
 -- @tparam string base prefix of the names: "bert.encoder.layer."
+-- @tparam table dropout as for `layer`
+-- @tparam[opt] table names as for `layer`; default: BERT's
 -- @treturn function (tape, x[T,H]) → [T,H]
-function M.encoder(d, config, base, dropout)
+function M.encoder(d, config, base, dropout, names)
   local layers = {}
   for i = 0, config.num_hidden_layers - 1 do
-    layers[i + 1] = layer(d, config, base, i, dropout)
+    d:at(i)
+    layers[i + 1] = M.layer(d, config, base .. i .. ".", names or BERT, dropout)
   end
   return function(tape, x)
-    for _, run in ipairs(layers) do
-      x = run(tape, x)
+    for i, run in ipairs(layers) do
+      x = run(tape, x, i - 1)
     end
     return x
   end
 end
 
 --- Dropout in the head.
+-- @tparam number depth how many layers run before the head
 -- @tparam number k 0 for the head's input, 1 for the output of its dense layer
 -- @tparam table x [B,H], on the tape
 -- @tparam string name of the result, for messages
 -- @treturn table [B,H]
-function M.head_dropout(tape, config, dropout, k, x, name)
-  return ops.dropout(tape, x, tape:dropout(dropout.pooler, site(config.num_hidden_layers, k)), name)
+function M.head_dropout(tape, depth, dropout, k, x, name)
+  return ops.dropout(tape, x, tape:dropout(dropout.pooler, site(depth, k)), name)
 end
 
 --- A head of two linear maps over the first token: dropout, dense, activation, dropout, out_proj.
 -- @tparam function activation (tape, x[B,H]) → [B,H]
 -- @treturn function (tape, x[T,H]) → logits [B,C] in f32
 function M.classification_head(d, config, dropout, activation)
-  local h = config.hidden_size
-  d:at(config.num_hidden_layers, "head")
+  local h, depth = config.hidden_size, config.num_hidden_layers
+  d:at(depth, "head")
   local dense = d:linear("head", "classifier.dense", h, h)
   local out = d:linear("head", "classifier.out_proj", config.num_labels, h)
   return function(tape, x)
     x = ops.gather(tape, x, "first token")
-    x = M.head_dropout(tape, config, dropout, 0, x, "head input")
+    x = M.head_dropout(tape, depth, dropout, 0, x, "head input")
     x = activation(tape, ops.linear(tape, x, dense.weight, dense.bias, "pooler"))
-    x = M.head_dropout(tape, config, dropout, 1, x, "pooled, dropped")
+    x = M.head_dropout(tape, depth, dropout, 1, x, "pooled, dropped")
     return ops.linear(tape, x, out.weight, out.bias, "logits")
   end
 end

@@ -45,21 +45,37 @@ local function given(value, config)
   return value
 end
 
+-- A field's name in config.json.
+local function name_of(f)
+  return f.file or f[1]
+end
+
 -- Reads a field that is one of a few words, and sets the field `as` to what the word means.
 local function read_word(config, raw, source, f)
-  local value = raw[f[1]] or f.default
+  local value = raw[name_of(f)] or f.default
   config[f[1]], config[f.as] = value, f.words[value]
   if not f.words[value] then
-    errors.raise("%s: %s is %s; supported are %s", source, f[1], show(value), f.supported)
+    errors.raise("%s: %s is %s; supported are %s", source, name_of(f), show(value), f.supported)
   end
 end
 
 local function read_number(config, raw, source, f)
-  local value = number(raw, source, f[1], f[2], given(f[3], config), given(f[4], config), f.whole)
+  local name = name_of(f)
+  local value = number(raw, source, name, f[2], given(f[3], config), given(f[4], config), f.whole)
   if f.below and value >= f.below then
-    errors.raise("%s: %s is %g, expected less than %g", source, f[1], value, f.below)
+    errors.raise("%s: %s is %g, expected less than %g", source, name, value, f.below)
   end
   config[f[1]] = value
+end
+
+local function read_field(config, raw, source, f)
+  if f.fixed then
+    config[f[1]] = f.fixed
+  elseif f.words then
+    read_word(config, raw, source, f)
+  else
+    read_number(config, raw, source, f)
+  end
 end
 
 -- The names LABEL_0, LABEL_1, …, which Transformers gives to labels without a name.
@@ -171,8 +187,7 @@ function M.check(raw, source)
   local config = { model_type = model_type, family = family, raw = raw }
   check_unsupported(raw, source)
   for _, field in ipairs(family.fields) do
-    local read = field.words and read_word or read_number
-    read(config, raw, source, field)
+    read_field(config, raw, source, field)
   end
   read_task(config, raw, source)
   if family.check then
@@ -232,7 +247,9 @@ function M.encode(config)
     out[key] = writable(value)
   end
   for _, field in ipairs(config.family.fields) do
-    out[field[1]] = config[field[1]]
+    if not field.fixed then
+      out[name_of(field)] = config[field[1]]
+    end
   end
   out.model_type, out.problem_type = config.model_type, config.problem_type
   out.num_labels, out._num_labels = nil, nil -- Transformers counts id2label

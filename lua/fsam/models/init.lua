@@ -24,6 +24,7 @@ local matching = require("fsam.models.matching")
 local numbers = require("fsam.base.numbers")
 local params = require("fsam.vector.params")
 local pieces = require("fsam.vector.pieces")
+local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
 local source_line = require("fsam.base.source_line")
 local views = require("fsam.pass.views")
@@ -40,17 +41,20 @@ local function or_default(value, default)
   return value
 end
 
--- Marks the parameters that are frozen, and those without decay. Raises where a flag means none, or
--- nothing is left to train.
+-- Marks the parameters that are frozen, and those without decay: the piece LayerNorm means all
+-- layer norms there, whatever a family calls them (sa_layer_norm), as it does in Transformers.
+-- Raises where a flag means none, or nothing is left to train.
 local function mark(list, o)
   pieces.check("--freeze", o.freeze, list)
   if not o.no_decay_implied then
     pieces.check("--no-decay", o.no_decay, list)
   end
+  local norms = registry.contains(o.no_decay or {}, "LayerNorm")
   local trains = false
   for _, parameter in ipairs(list) do
     parameter.frozen = pieces.match(parameter.name, o.freeze)
-    parameter.decay = not pieces.match(parameter.name, o.no_decay)
+    parameter.decay = not (pieces.match(parameter.name, o.no_decay)
+      or norms and parameter.kind == "norm")
     trains = trains or not parameter.frozen
   end
   if not trains then
@@ -91,6 +95,19 @@ local function with_task(config, o, source)
   end
   config_of.check_head(config, source)
   return config
+end
+
+-- A line where the checkpoint's model was made without dropout and gets some, as --dropout has it
+-- unless it is given.
+local function announce_dropout(model, o)
+  for _, names in ipairs({ { "dropout", "hidden_dropout_prob" },
+    { "attention_dropout", "attention_probs_dropout_prob" } }) do
+    local value = o[names[1]] or 0
+    if value > 0 and model.config[names[2]] == 0 then
+      table.insert(model.announcements, ("--%s is %g; the checkpoint's own is 0"):format(
+        names[1]:gsub("_", "-"), value))
+    end
+  end
 end
 
 -- Adds lines about parts that the checkpoint lacks, and about its tensors that are not used.
@@ -163,6 +180,7 @@ function M.load(o)
   initialize.fill(sealed, config, plan.fresh, o)
   model.new_head = plan.new_head
   announce(model, plan, o)
+  announce_dropout(model, o)
   return model
 end
 

@@ -1,12 +1,13 @@
 --- Flags that users of other programs will type: each is answered on purpose.
 --
--- Owns: three lists. A name of Hugging Face is answered with ours. A flag of fairseq or of the FSAM
--- fork is accepted where it asks for what happens here anyway, so that their commands work; where
--- it asks for what is not offered, the answer says what to do instead. Two more are options of
--- ours, which --help does not show. Some answers depend on the recipe's task, a row of
--- fsam.data.tasks: { title, labels (nil: scores) }. Without a task those flags are accepted with
--- any value.
+-- Owns: the answers. A name of Hugging Face is answered with ours. A flag of fairseq or of the FSAM
+-- fork is accepted where it asks for what happens here anyway, or for what has no effect, so that
+-- their commands work; where it asks for what is not offered, the answer says what to do instead.
+-- Some more are options of ours, which --help does not show. Some answers depend on the recipe's
+-- task, a row of fsam.data.tasks: { title, labels (nil: scores) }. Without a task those flags are
+-- accepted with any value. Leaves to others: the rows of fairseq's flags (options/fairseq.lua).
 local errors = require("fsam.errors")
+local fairseq = require("fsam.options.fairseq")
 local registry = require("fsam.base.registry")
 
 local M = {}
@@ -38,6 +39,8 @@ local HUGGING_FACE = {
   ["--greater-is-better"] = "--maximize-best-checkpoint-metric",
   ["--early-stopping-patience"] = "--patience",
   ["--save-steps"] = "--save-interval-updates",
+  ["--eval-steps"] = "--validate-interval-updates",
+  ["--save-total-limit"] = "--keep-last-epochs",
   ["--logging-steps"] = "--log-interval",
   ["--dataloader-num-workers"] = "--threads",
   ["--no-cuda"] = "--device cpu",
@@ -49,8 +52,15 @@ local HUGGING_FACE = {
   ["--resume-from-checkpoint"] = "the same command again: a run in --save-dir continues by itself",
 }
 
---- Declarations of two options that fairseq's commands need (form: options/init.lua).
+--- Declarations of options that fairseq's commands need (form: options/init.lua).
 M.options = {
+  { name = "skip_invalid_size_inputs_valid_test", type = "flag", hidden = true, owner = "task",
+    group = "Batches", help = "leave development samples out that are too long; the score is then "
+      .. "of the others" },
+  { name = "no_shuffle", type = "flag", hidden = true, owner = "task", group = "Batches",
+    help = "cut batches in the order of the file" },
+  { name = "curriculum", type = "integer", default = 0, min = 0, hidden = true, owner = "task",
+    group = "Batches", help = "epochs in which batches are not shuffled" },
   { name = "required_batch_size_multiple", type = "integer", default = 1, min = 1, hidden = true,
     owner = "task", group = "Batches", help = "cut batches at multiples of this" },
   { name = "maximize_best_checkpoint_metric", type = "flag", hidden = true, free = true,
@@ -58,78 +68,7 @@ M.options = {
     help = "each metric knows its direction; refused where it is the other one" },
 }
 
--- An entry of FAIRSEQ. takes: number of values (0 or 1). only: the list of values that are accepted
--- (nil: any). answer: an error sentence without its subject, the flag. `only` and `answer` may be
--- functions of the task.
-local function flag(answer)
-  return { takes = 0, answer = answer }
-end
-local function value(answer)
-  return { takes = 1, answer = answer }
-end
-local function only(...)
-  return { takes = 1, only = { ... } }
-end
-
-local PRECISION = "is not offered, since fp16 needs loss scaling; use --precision bf16 or fp32"
-
-local LOGGED = "is not offered; train.log in the run folder has a line of JSON for every update"
-
-local KEPT = "is not needed: only checkpoint_best and checkpoint_last are kept"
-
-local FAIRSEQ = {
-  -- Accepted: this happens here anyway.
-  ["--task"] = only("sentence_prediction"),
-  ["--criterion"] = only("sentence_prediction"),
-  ["--init-token"] = only("0"),
-  ["--separator-token"] = only("2"),
-  ["--num-classes"] = { takes = 1, only = function(task)
-    return task and { tostring(task.labels and #task.labels or 1) }
-  end },
-  ["--valid-subset"] = only("valid"),
-  ["--train-subset"] = only("train"),
-  ["--distributed-world-size"] = only("1"),
-  ["--ddp-backend"] = { takes = 1 },
-  ["--num-workers"] = { takes = 1 },
-  ["--required-seq-len-multiple"] = only("1"),
-  ["--fp16-no-flatten-grads"] = flag(),
-  ["--find-unused-parameters"] = flag(),
-  ["--add-prev-output-tokens"] = flag(),
-  ["--layernorm-embedding"] = flag(),
-  ["--share-all-embeddings"] = flag(),
-  ["--no-epoch-checkpoints"] = flag(),
-  ["--no-progress-bar"] = flag("is now --log-format simple"),
-  ["--reset-optimizer"] = flag(),
-  ["--reset-dataloader"] = flag(),
-  ["--reset-meters"] = flag(),
-  ["--reset-lr-scheduler"] = flag(),
-  ["--report-mcc"] = flag(),
-  ["--report-acc-and-f1"] = flag(),
-  -- Answered: this does not.
-  ["--fp16"] = flag(PRECISION),
-  ["--memory-efficient-fp16"] = flag(PRECISION),
-  ["--amp"] = flag(PRECISION),
-  ["--bf16"] = flag("is --precision bf16 here"),
-  ["--cpu"] = flag("is --device cpu here"),
-  ["--tf32"] = flag("is not offered; use --precision bf16 or fp32"),
-  ["--regression-target"] = flag(function(task)
-    return task and task.labels
-      and "belongs to tasks with scores, such as STS-B; " .. task.title .. " has classes"
-  end),
-  ["--truncate-sequence"] = flag("is --shorten-method truncate here"),
-  ["--skip-invalid-size-inputs-valid-test"] = flag("is not offered: the score would be of "
-    .. "another set; raise --max-positions, or give --shorten-method truncate"),
-  ["--user-dir"] = value("is not offered; a recipe is a Lua script and may define its own "
-    .. "optimizers (fsam.optim.define, fsam.sam.define)"),
-  ["--tensorboard-logdir"] = value(LOGGED),
-  ["--wandb-project"] = value(LOGGED),
-  ["--report-to"] = value(LOGGED),
-  ["--gradient-checkpointing"] = flag("is not offered"),
-  ["--keep-last-epochs"] = value(KEPT),
-  ["--save-total-limit"] = value(KEPT),
-}
-
--- `only` or `answer` of an entry, for a task.
+-- `only` or `text` of a row, for a task.
 local function of_task(entry, task)
   if type(entry) == "function" then
     return entry(task)
@@ -137,33 +76,68 @@ local function of_task(entry, task)
   return entry
 end
 
+local function refuse_hugging_face(name, typed)
+  local ours = HUGGING_FACE[name]
+  if ours then
+    errors.raise("%s is Hugging Face's name; here it is %s", typed, ours)
+  end
+end
+
 --- Answers a flag that the recipe does not declare.
 -- @tparam string name with dashes
 -- @tparam string typed the name in the user's spelling
 -- @tparam ?string text the value that follows, if any
 -- @tparam ?table task title, labels (nil: scores)
--- @treturn ?string "flag" (accepted), "value" (accepted with its value), nil when it is in no list
+-- @treturn ?table value (is the next word the flag's?), idle (is it to be listed as one without
+--   effect?), words (what stands in its place, a list that may be empty); nil when it is in no list
 -- @raise the answer, for a flag or a value that is not accepted
 function M.answer(name, typed, text, task)
-  local ours = HUGGING_FACE[name]
-  if ours then
-    errors.raise("%s is Hugging Face's name; here it is %s", typed, ours)
-  end
-  local known = FAIRSEQ[name]
-  if not known then
+  refuse_hugging_face(name, typed)
+  local row = fairseq.FLAGS[name]
+  if not row then
     return nil
   end
-  local answer, only_these = of_task(known.answer, task), of_task(known.only, task)
-  if answer then
-    errors.raise("%s %s", typed, answer)
-  elseif known.takes == 0 then
-    return "flag"
-  elseif not text then
+  local refusal, only = of_task(row.text, task), of_task(row.only, task)
+  if refusal then
+    errors.raise("%s %s", typed, refusal)
+  elseif row.value and not text then
     errors.raise("%s needs a value", typed)
-  elseif only_these and not registry.contains(only_these, text) then
-    errors.raise("%s %s is not offered here (%s)", typed, text, table.concat(only_these, ", "))
+  elseif only and not registry.contains(only, text) then
+    errors.raise("%s %s is not offered here (%s)", typed, text, table.concat(only, ", "))
   end
-  return "value"
+  local words = { unpack(row.words or {}) }
+  if #words > 0 and row.value then
+    words[#words + 1] = text
+  end
+  return { value = row.value, idle = row.kind == "idle", words = words }
+end
+
+--- Is a value of a declared flag one that asks for what happens without the flag?
+-- @tparam string name with dashes
+-- @tparam ?string text the value
+-- @treturn boolean then flag and value are left out
+-- @raise the answer, for a value of fairseq's that is not offered
+function M.drops(name, text)
+  local answer = (fairseq.VALUES[name] or {})[text]
+  if answer then
+    errors.raise("%s %s %s", name, text, answer)
+  end
+  return answer == false
+end
+
+--- Refuses a declared flag that nothing in use reads and whose name means something else to users
+-- of Hugging Face.
+-- @tparam string name with dashes
+-- @raise with our flag for it
+function M.misplaced(name)
+  refuse_hugging_face(name, name)
+end
+
+--- The remark about flags without effect.
+-- @tparam {string,…} flags
+-- @treturn string
+function M.remark(flags)
+  return ("without effect here: %s"):format(table.concat(flags, ", "))
 end
 
 return M

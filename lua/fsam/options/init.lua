@@ -9,16 +9,19 @@
 --   { name = "keep_ratio", type = "number", default = 0.1, above = 0, max = 1, metavar = "K",
 --     group = "Masks", help = "share of the weights that are perturbed", alias = { "keep" } }
 -- types: number, integer, string, flag, choice (choices, same = { other spelling → choice }),
--- list (of = "number" | "string", count). Bounds: min and max are inclusive, above and below
--- exclusive. `owner` names the table that holds the value. `implies` maps a choice to the values
--- that it sets for other flags, or to a function that computes these from the values of the flags
--- with one owner. `free` marks what a continued run may change. `hidden` keeps a flag out of
--- --help. The short form { rho = 0.5, eta = 0.01 } declares numbers with defaults.
+-- list (of = "number" | "integer" | "string", count), series (of = "number" | "integer": one value
+-- for each epoch, the last for all later ones; a single value stays a plain number). Bounds: min
+-- and max are inclusive, above and below exclusive. `owner` names the table that holds the value.
+-- `implies` maps a choice to the values that it sets for other flags, or to a function that
+-- computes these from the values of the flags with one owner. `free` marks what a continued run
+-- may change. `hidden` keeps a flag out of --help. The short form { rho = 0.5, eta = 0.01 }
+-- declares numbers with defaults.
 
 local public = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local foreign = require("fsam.options.foreign")
 local parsing = require("fsam.options.parser")
+local registry = require("fsam.base.registry")
 local resolve = require("fsam.options.resolve")
 local schema = require("fsam.base.schema")
 local values = require("fsam.options.values")
@@ -82,9 +85,10 @@ local function unknown(flag, typed, spellings)
 end
 
 -- The words in the form that argparse needs: names with dashes, negative numbers joined to their
--- flag. A foreign flag is dropped where we accept it; otherwise its answer is raised.
+-- flag. A foreign flag is dropped or replaced where we accept it; otherwise its answer is raised.
+-- Returns also the foreign flags that have no effect.
 local function normalise(arguments, by_flag, spellings, task)
-  local words, i = {}, 1
+  local words, idle, i = {}, {}, 1
   while i <= #arguments do
     local word = arguments[i]
     local name, value = word:match("^(%-%-[^=]+)=(.*)$")
@@ -94,11 +98,22 @@ local function normalise(arguments, by_flag, spellings, task)
       local d = by_flag[flag]
       local next_word = value == nil and arguments[i + 1] or nil
       if not d then
-        local used = foreign.answer(flag, name, value or next_word, task)
-        if not used then
+        local answer = foreign.answer(flag, name, value or next_word, task)
+        if not answer then
           unknown(flag, name, spellings)
         end
-        i = i + (used == "value" and value == nil and 1 or 0)
+        if answer.words[1] and not by_flag[answer.words[1]] then
+          errors.raise("%s is %s here", name, table.concat(answer.words, " "))
+        end
+        for _, replacement in ipairs(answer.words) do
+          words[#words + 1] = replacement
+        end
+        if answer.idle and not registry.contains(idle, flag) then
+          idle[#idle + 1] = flag
+        end
+        i = i + (answer.value and value == nil and 1 or 0)
+      elseif d.type ~= "flag" and foreign.drops(flag, value or next_word) then
+        i = i + (value == nil and 1 or 0)
       elseif next_word and d.type ~= "flag" and next_word:match("^%-[%d.]") then
         words[#words + 1] = flag .. "=" .. next_word
         i = i + 1
@@ -110,7 +125,7 @@ local function normalise(arguments, by_flag, spellings, task)
     end
     i = i + 1
   end
-  return words
+  return words, idle
 end
 
 -- A message of argparse in our words.
@@ -154,7 +169,8 @@ function M.read(arguments, spec)
       return { help = parser:get_help() }
     end
   end
-  local ok, raw = parser:pparse(normalise(arguments, by_flag, spellings, spec.task))
+  local words, idle = normalise(arguments, by_flag, spellings, spec.task)
+  local ok, raw = parser:pparse(words)
   if not ok then
     errors.raise("%s", reword(raw))
   end
@@ -169,7 +185,7 @@ function M.read(arguments, spec)
     options[p.name] = typed[p.name]
   end
   options.given, options.origin, options.owned = given, origin, owned
-  options.notes, options.spec = {}, spec
+  options.notes, options.spec = { #idle > 0 and foreign.remark(idle) or nil }, spec
   if spec.check then
     spec.check(options)
   end

@@ -64,7 +64,8 @@ local function label(d)
   if d.type == "choice" and #table.concat(d.choices, "|") <= 30 then
     return table.concat(d.choices, "|")
   end
-  return d.metavar or ({ integer = "N", number = "X", list = "A,B" })[d.type] or "NAME"
+  return d.metavar or ({ integer = "N", number = "X", list = "A,B", series = "A,B" })[d.type]
+    or "NAME"
 end
 
 local function add_flag(parser, d, profiles)

@@ -31,7 +31,7 @@ local function number(d, text, flag)
   local x = tonumber(text)
   if not x or x ~= x or math.abs(x) == math.huge then
     errors.raise("%s %s is not a number", flag, text)
-  elseif d.type == "integer" and x % 1 ~= 0 then
+  elseif (d.type == "integer" or d.of == "integer") and x % 1 ~= 0 then
     errors.raise("%s %s is not a whole number", flag, text)
   elseif not inside(d, x) then
     errors.raise("%s %s is out of range; it must be %s", flag, text, range(d))
@@ -73,7 +73,7 @@ function CONVERT.list(d, text, flag)
   local list = {}
   local inner = text:match("^%s*[%(%[](.*)[%)%]]%s*$") or text
   for item in inner:gmatch("[^,%s]+") do
-    list[#list + 1] = d.of == "number" and number(d, item, flag)
+    list[#list + 1] = (d.of == "number" or d.of == "integer") and number(d, item, flag)
       or item:gsub("^['\"](.*)['\"]$", "%1")
   end
   if not d.count and #list == 1 and list[1] == "none" then
@@ -83,6 +83,23 @@ function CONVERT.list(d, text, flag)
       d.count)
   end
   return list
+end
+
+-- One number, or a list of them.
+function CONVERT.series(d, text, flag)
+  local list = CONVERT.list(d, text, flag)
+  if #list == 0 then
+    errors.raise("%s is empty", flag)
+  end
+  return #list == 1 and list[1] or list
+end
+
+--- A series' value for an epoch.
+-- @tparam number|{number,…} series
+-- @tparam integer epoch from 1
+-- @treturn number
+function M.of_epoch(series, epoch)
+  return type(series) == "table" and series[math.min(epoch, #series)] or series
 end
 
 --- Is this the name of an option's type?
@@ -108,16 +125,16 @@ function M.convert(d, text, flag)
 end
 
 --- A value in the form in which it is typed.
--- @tparam table d declaration
+-- @tparam table _ declaration
 -- @param value nil gives the empty string
 -- @treturn string
-function M.show(d, value)
+function M.show(_, value)
   if value == nil then
     return ""
   elseif type(value) == "table" then
     local parts = {}
     for i, item in ipairs(value) do
-      parts[i] = d.of == "number" and ("%g"):format(item) or tostring(item)
+      parts[i] = type(item) == "number" and ("%.10g"):format(item) or tostring(item)
     end
     return #parts > 0 and table.concat(parts, ",") or "none"
   elseif type(value) == "number" then

@@ -91,15 +91,20 @@ function M.linear_group(tape, x, group, name)
   return y
 end
 
---- y[T,F] = gelu(x[T,F] + bias[F]); form "erf" or "tanh".
-function M.gelu(tape, x, bias, form, name)
-  local code = form == "erf" and lib.FSAM_GELU_ERF or lib.FSAM_GELU_TANH
+-- The forms of `activation`; gelu_tanh is GELU's tanh form.
+local FORMS = { gelu = lib.FSAM_GELU_ERF, gelu_tanh = lib.FSAM_GELU_TANH, relu = lib.FSAM_RELU,
+  silu = lib.FSAM_SILU, tanh = lib.FSAM_TANH }
+
+--- y[T,F] = f(x[T,F] + bias[F]).
+-- @tparam string form "gelu", "gelu_tanh", "relu", "silu" or "tanh"
+function M.activation(tape, x, bias, form, name)
+  local code = FORMS[form]
   local y = tape:tensor(x:type(), x:dims(), name)
-  check(lib.fsam_gelu_forward(y, x, value(bias), code))
+  check(lib.fsam_activation_forward(y, x, value(bias), code))
   tape:record(y, tape:wants(x) or tape:trains(bias), function(dy)
     -- The bias's gradient sums dx, which the kernel makes even where nothing below wants it.
     local dx = tape:grad(x) or tape:tensor(x:type(), x:dims(), "gradient")
-    check(lib.fsam_gelu_backward(dx, tape:weight_grad(bias), dy, x, value(bias), code))
+    check(lib.fsam_activation_backward(dx, tape:weight_grad(bias), dy, x, value(bias), code))
   end)
   return y
 end

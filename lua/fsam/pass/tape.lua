@@ -3,8 +3,12 @@
 -- backward, activations' gradients and their memory. Leaves to others: what an op computes
 -- (ops.lua), parameters' gradients (gradients.lua), what a pass is for (fsam.pass).
 local C = require("fsam.C")
+local arguments = require("fsam.base.arguments")
 local Tensor = require("fsam.base.tensor")
 local ffi = C.ffi
+
+-- A pass makes a hundred tensors, all of shapes that ops take from other tensors.
+local new_tensor, view_of = arguments.within(Tensor.new), arguments.within(Tensor.methods.view)
 
 local Tape = {}
 Tape.__index = Tape
@@ -28,7 +32,7 @@ end
 
 --- A fresh activation in the step arena, contents undefined.
 function Tape:tensor(dtype, shape, name)
-  return Tensor.new(self.arena, dtype, shape, name)
+  return new_tensor(self.arena, dtype, shape, name)
 end
 
 --- Dropout of probability p at a site (numbered by the model), or nil when there is none.
@@ -65,7 +69,7 @@ local function gradient_like(tape, x)
   local list = tape.free[size_key(x)]
   local used = list and table.remove(list)
   if used then
-    return used:view(x:dims(), 0, "gradient")
+    return view_of(used, x:dims(), 0, "gradient")
   end
   return tape:tensor(x:type(), x:dims(), "gradient")
 end

@@ -30,13 +30,29 @@ those), FSAM_TRACE=1 (tracebacks for every error), FSAM_ISA (generic, avx2, avx5
 
 local EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
+-- Leaves the other ranks. Returns the exit code: another one when a rank has failed meanwhile.
+local function leave_ranks(code)
+  local world = package.loaded["fsam.ranks.world"]
+  local failure = world and world.leave(code)
+  if failure then
+    io.stderr:write("fsam-lua: ", failure, "\n")
+    world.leave(EXIT_ERROR)
+    return EXIT_ERROR
+  end
+  return code
+end
+
 --- Prints a failure and returns the exit code that belongs to it.
 local function report(name, failure)
   if failure.text then
     io.stdout:flush()
     local prefix = failure.plain and name or "fsam-lua"
     local placed = failure.plain and rawget(failure.value, "placed")
-    io.stderr:write(placed and "" or prefix .. ": ", failure.text, "\n")
+    local text = (placed and "" or prefix .. ": ") .. failure.text
+    if package.loaded["fsam.ranks.world"] then
+      package.loaded["fsam.ranks.world"].report(text)
+    end
+    io.stderr:write(text, "\n")
   end
   return failure.value == failures.INTERRUPTED and EXIT_INTERRUPTED or EXIT_ERROR
 end
@@ -167,19 +183,42 @@ local function set_arg(argv, first)
   _G.arg = arguments
 end
 
+-- -- several processes ----------------------------------------------------------------------------
+
+-- Joins the processes that a launcher started together with this one, and sees to it that it leaves
+-- them before it ends. Returns false, and the exit code, when that fails: rank 0 has said why.
+local function join_ranks()
+  local environment = require("fsam.ranks.environment")
+  local ok, here = pcall(environment.read)
+  if not ok then
+    io.stderr:write("fsam-lua: ", tostring(here), "\n")
+    return false, EXIT_ERROR
+  elseif here.size == 1 then
+    return true
+  end
+  local world = require("fsam.ranks.world")
+  local joined, message = pcall(world.join)
+  if not joined then
+    if here.rank == 0 then
+      io.stderr:write("fsam-lua: ", tostring(message), "\n")
+    end
+    return false, EXIT_ERROR
+  end
+  local exit = os.exit
+  rawset(os, "exit", function(code, ...)
+    exit(leave_ranks(code == true and 0 or code == false and 1 or code or 0), ...)
+  end)
+  return true
+end
+
 -- -- the program ----------------------------------------------------------------------------------
 
 local function version_line(sys)
   return ("fsam-lua %s (%s, %s)"):format(sys.version, jit.version, jit.arch)
 end
 
---- Runs a command line.
--- @tparam table sys argv (the words, from 0: the program's own name), share (the folder of our
---   recipes), version, relative (search paths within the current folder), on_interrupt(value) (what
---   Ctrl-C raises; nil: nothing), is_terminal(file descriptor)
--- @treturn number exit code
-function M.main(sys)
-  modules.search_current_folder(sys.relative)
+-- What the words ask for. Returns the exit code.
+local function run(sys)
   local argv = sys.argv
   local options, problem = parse(argv)
   if not options then
@@ -214,6 +253,20 @@ function M.main(sys)
     require("fsam.program.repl").run(sys)
   end
   return status
+end
+
+--- Runs a command line.
+-- @tparam table sys argv (the words, from 0: the program's own name), share (the folder of our
+--   recipes), version, relative (search paths within the current folder), on_interrupt(value) (what
+--   Ctrl-C raises; nil: nothing), is_terminal(file descriptor)
+-- @treturn number exit code
+function M.main(sys)
+  modules.search_current_folder(sys.relative)
+  local together, code = join_ranks()
+  if not together then
+    return code
+  end
+  return leave_ranks(run(sys))
 end
 
 return M

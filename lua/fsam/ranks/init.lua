@@ -7,6 +7,8 @@
 -- choice of samples, a skipped step, the end of a run) must come from a sum, or from values that
 -- are the same on every rank, and never from one rank's own samples.
 local arguments = require("fsam.base.arguments")
+local errors = require("fsam.errors")
+local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
 
 local Ranks = {}
@@ -57,6 +59,11 @@ function Ranks:sum_numbers(list)
   return self.size == 1 and list or self.add_numbers(list)
 end
 
+--- Waits until all ranks have come here.
+function Ranks:meet()
+  self:sum_numbers({ 0 })
+end
+
 --- Is the flag true on any rank?
 -- @treturn boolean the same on every rank
 function Ranks:any(flag)
@@ -86,6 +93,53 @@ function Ranks:gather(list)
     all[own + i] = value
   end
   return self:sum_numbers(all)
+end
+
+-- The ranks' texts, in the order of ranks.
+local function gather_text(self, text)
+  local bytes, lengths, texts = { text:byte(1, -1) }, self:gather({ #text }), {}
+  local all, at = self:gather(bytes), 0
+  for rank, length in ipairs(lengths) do
+    local own = {}
+    for i = 1, length do
+      own[i] = string.char(all[at + i])
+    end
+    texts[rank], at = table.concat(own), at + length
+  end
+  return texts
+end
+
+-- The first line of one text that is not in the other at its place.
+local function first_difference(text, other)
+  local next_line = other:gmatch("[^\n]+")
+  for line in text:gmatch("[^\n]+") do
+    local its = next_line()
+    if line ~= its then
+      return line, its or "nothing"
+    end
+  end
+end
+
+--- Do all ranks hold the same values? What follows would wait for ever, or compute nonsense.
+-- @tparam table values name → text: what each rank has, under the same names
+-- @raise one line on every rank: the first value, in the order of names, that a rank has and rank 0
+--   has not
+function Ranks:agree(values)
+  if self.size == 1 then
+    return
+  end
+  local lines = {}
+  for i, name in ipairs(registry.sorted(values)) do
+    lines[i] = name .. " " .. values[name]
+  end
+  local all = gather_text(self, table.concat(lines, "\n"))
+  for rank = 1, self.size - 1 do
+    local its, ours = first_difference(all[rank + 1], all[1])
+    if its then
+      errors.raise("rank %d has %s, rank 0 has %s; start all ranks with the same program, options "
+        .. "and files", rank, its, ours)
+    end
+  end
 end
 
 --- Is a batch of a step this rank's? Each rank has every size-th batch, so that a short last step

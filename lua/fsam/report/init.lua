@@ -150,6 +150,26 @@ function Report:step(r)
   end
 end
 
+function Report:begin_epoch(epoch)
+  self.screen:begin_epoch(epoch)
+end
+
+function Report:begin_validation()
+  self.screen:begin_validation()
+end
+
+--- A validation within an epoch.
+-- @tparam table r see Loop:standing (train/loop.lua)
+function Report:validated(r)
+  self.screen:validated(r)
+  self:record("validation", {
+    epoch = r.epoch, step = r.step, dev = r.values, by_kind = r.groups, is_best = r.is_best,
+    valid_seconds = r.valid_seconds,
+  })
+end
+
+--- The end of an epoch, or of the run within it; without `values` it was not validated.
+-- @tparam table r see Loop:standing (train/loop.lua)
 function Report:epoch(r)
   self.screen:epoch(r)
   self:record("epoch", {

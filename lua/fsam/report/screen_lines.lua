@@ -113,10 +113,20 @@ function Screen:further(also, indent)
   end
 end
 
+-- These are fairseq's lines alone.
+function Screen.begin_epoch() end
+function Screen.begin_validation() end
+
+function Screen:validated(r)
+  self:line(("epoch %-3d  update %s   dev %s%s"):format(r.epoch, format.count(r.step),
+    self:values(r.values), r.is_best and "   best" or ""))
+  self:further(r.also, (" "):rep(29))
+end
+
 function Screen:epoch(r)
   self:line(("epoch %-3d  train loss %.3f   dev %s   %s%s"):format(r.epoch,
-    r.averages.loss or 0 / 0, self:values(r.values), format.duration(r.seconds),
-    r.is_best and "   best" or ""))
+    r.averages.loss or 0 / 0, r.values and self:values(r.values) or "not validated",
+    format.duration(r.seconds), r.is_best and "   best" or ""))
   self:further(r.also, (" "):rep(29))
   if r.diagnosed then
     self:line("diagnose   " .. diagnosed_steps.text(r.diagnosed))

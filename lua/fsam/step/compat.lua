@@ -264,9 +264,9 @@ function M.notes(o)
     note("the released fisher-gsam ignores --alpha and stays at 0.4; here --alpha %g holds",
       o.alpha)
   end
-  if o.update_freq > 1 then
-    note("of --update-freq %d batches the released code uses the last; here all count",
-      o.update_freq)
+  local most = type(o.update_freq) == "table" and math.max(unpack(o.update_freq)) or o.update_freq
+  if most > 1 then
+    note("of --update-freq %d batches the released code uses the last; here all count", most)
   end
   return notes
 end

@@ -14,6 +14,7 @@ local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local folder = require("fsam.formats.atomic_folder")
 local json = require("fsam.base.json")
+local lfs = require("lfs")
 local report = require("fsam.report")
 local safetensors = require("fsam.formats.safetensors")
 local standing_of = require("fsam.train.standing")
@@ -86,6 +87,7 @@ function M.environment(run)
     threads = C.lib.fsam_threads(),
     device = run.device_name,
     precision = run.precision,
+    ranks = run.ranks or 1,
   }
 end
 
@@ -97,6 +99,7 @@ local function standing(loop)
     progress = report.finite(p:state()),
     plan = loop.plan,
     optimizer = loop.optimizer:state(),
+    schedule = loop.schedule.state,
     options = options, origin = origin,
     data = { name = task.name, train = #task.train, dev = #task.dev,
       fingerprint = task.fingerprint },
@@ -108,7 +111,7 @@ end
 
 --- Writes a checkpoint of the loop's present state.
 -- @tparam string path
--- @tparam table loop options, run, progress, plan, model, task, optimizer
+-- @tparam table loop options, run, progress, plan, model, task, optimizer, schedule
 -- @raise when it cannot be written; the message says that the one before is intact
 function M.save_run(path, loop)
   loop.optimizer:prepare_evaluation()
@@ -122,6 +125,38 @@ function M.save_run(path, loop)
     end
     error(err, 0)
   end
+end
+
+--- Writes a checkpoint that equals another, by hard links to its files. Saving never writes into a
+-- file that is there, so the two stay apart.
+-- @tparam string path
+-- @tparam string from a complete checkpoint of the loop's present state
+-- @treturn boolean false where the file system has no hard links; nothing is written then
+function M.link(path, from)
+  return (pcall(folder.replace, path, function(new)
+    for _, entry in ipairs(file.entries(from)) do
+      if not entry:find("^trainer%.json") -- it comes last, by itself
+          and not lfs.link(from .. "/" .. entry, new .. "/" .. entry) then
+        errors.raise("no hard link")
+      end
+    end
+    return file.read(from .. "/trainer.json")
+  end))
+end
+
+--- Removes a checkpoint that a run wrote.
+-- @tparam string path
+-- @tparam integer step of the run when it was written
+-- @treturn boolean true when it is gone; false when something else stands there, which stays
+function M.discard(path, step)
+  if folder.resolve(path) == path then
+    local ok, trainer = pcall(M.trainer, path)
+    if not ok or trainer.step ~= step then
+      return false
+    end
+  end
+  pcall(folder.remove, path)
+  return lfs.symlinkattributes(path, "mode") == nil
 end
 
 --- The complete checkpoint to continue from for NAME, also after a crash while saving.
@@ -244,8 +279,11 @@ function M.remarks(trainer, loop)
   local lines, differ = {}, {}
   local now = M.environment(loop.run)
   for _, name in ipairs({ "version", "instruction_set", "matrix_library", "threads", "device",
-    "precision" }) do
+    "precision", "ranks" }) do
     local before = trainer.environment[name]
+    if name == "ranks" then
+      before = before or 1 -- in files of versions that knew one process only
+    end
     -- Earlier versions did not write down the matrix library.
     if before ~= now[name] and not (name == "matrix_library" and before == nil) then
       differ[#differ + 1] = ("%s %s, now %s"):format(name:gsub("_", " "), tostring(before),

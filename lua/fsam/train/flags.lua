@@ -95,7 +95,8 @@ local function optimizer_flags(optimizers, sam_types)
   return {
     chosen("optimizer", optimizers), chosen("base_optimizer"), chosen("sam_type", sam_types),
     { name = "no_decay", type = "list", default = {}, metavar = "NAMES", owner = "model",
-      help = "parameters without decay, by pieces of their names (bias,LayerNorm; none)" },
+      help = "parameters without decay, by pieces of their names (bias,LayerNorm; none); "
+        .. "LayerNorm means every layer norm" },
     { name = "preset", type = "choice", choices = { "fairseq", "hf" }, default = "fairseq",
       help = "sets --adam-form, --no-decay, --head-init and --pooler-dropout as that program does",
       implies = {
@@ -109,25 +110,40 @@ end
 
 local function rate_flags()
   return {
-    { name = "lr", type = "number", default = 1e-5, above = 0, metavar = "LR",
-      help = "peak learning rate" },
+    { name = "lr", type = "series", of = "number", default = 1e-5, above = 0, metavar = "LR",
+      help = "peak learning rate; with fixed and polynomial_decay also one for each epoch: A,B" },
     { name = "lr_scheduler", type = "choice", choices = schedule.names(),
       default = "polynomial_decay", help = "learning rate over time" },
     { name = "total_num_update", type = "integer", min = 1,
       help = "updates at which the decay ends; default: all that are planned" },
-    { name = "warmup_updates", type = "integer", min = 0,
-      help = "updates of warm-up; default: 6 % of --total-num-update" },
-    { name = "end_learning_rate", type = "number", default = 0, min = 0,
-      help = "where the decay ends" },
-    { name = "power", type = "number", default = 1, above = 0, help = "of polynomial_decay" },
-    { name = "max_epoch", type = "integer", default = 10, min = 1, free = true,
-      help = "epochs to train" },
+    { name = "max_epoch", type = "integer", default = 10, min = 0, free = true,
+      help = "epochs to train; 0: as many as --max-update needs" },
     { name = "max_update", type = "integer", min = 1, free = true,
       help = "updates to train, whatever the epochs" },
-    { name = "update_freq", type = "integer", default = 1, min = 1,
-      help = "batches per update (gradient accumulation)" },
+    { name = "update_freq", type = "series", of = "integer", default = 1, min = 1, metavar = "N",
+      help = "batches per update (gradient accumulation); A,B: of each epoch" },
     { name = "patience", type = "integer", default = 0, min = -1, free = true,
-      help = "stop after so many epochs without a better score; 0: never" },
+      help = "stop after so many validations without a better score; 0: never" },
+    { name = "stop_min_lr", type = "number", default = -1, metavar = "LR", free = true,
+      help = "stop at the end of an epoch when the rate is not above this" },
+    { name = "stop_time_hours", type = "number", default = 0, min = 0, metavar = "H", free = true,
+      help = "stop after so many hours of training; 0: never" },
+  }
+end
+
+local function validation_flags()
+  return {
+    { name = "validate_interval", type = "integer", default = 1, min = 1, free = true,
+      help = "validate at the end of every N-th epoch" },
+    { name = "validate_interval_updates", type = "integer", default = 0, min = 0, free = true,
+      help = "validate also every N updates; 0: never" },
+    { name = "validate_after_updates", type = "integer", default = 0, min = 0, free = true,
+      help = "validate only after so many updates" },
+    { name = "disable_validation", type = "flag", free = true, help = "never validate" },
+    { name = "batch_size_valid", type = "integer", min = 1, alias = { "max_sentences_valid" },
+      free = true, owner = "task", help = "--batch-size of validation" },
+    { name = "max_tokens_valid", type = "integer", min = 1, free = true, owner = "task",
+      help = "--max-tokens of validation" },
   }
 end
 
@@ -135,8 +151,23 @@ local function saving_flags(names)
   return {
     { name = "save_dir", type = "string", metavar = "FOLDER", free = true,
       help = "run folder; an unfinished run in it continues; default: a new one in runs/" },
+    { name = "save_interval", type = "integer", default = 1, min = 1, free = true,
+      help = "save at the end of every N-th epoch" },
     { name = "save_interval_updates", type = "integer", default = 0, min = 0, free = true,
-      help = "write checkpoint_last also every N updates" },
+      help = "validate and save also every N updates; 0: never" },
+    { name = "keep_last_epochs", type = "integer", default = 0, min = -1, metavar = "N",
+      free = true, help = "keep checkpointE of the last N saved epochs; -1: of all" },
+    { name = "keep_interval_updates", type = "integer", default = 0, min = -1, metavar = "N",
+      free = true, help = "keep checkpoint_E_U of the last N saves of --save-interval-updates; -1: "
+        .. "of all" },
+    { name = "keep_interval_updates_pattern", type = "integer", default = -1, min = -1,
+      metavar = "N", free = true,
+      help = "remove none of these whose update is a multiple of N; -1: nothing is exempt" },
+    { name = "keep_best_checkpoints", type = "integer", default = 0, min = -1, metavar = "N",
+      free = true, help = "keep checkpoint.best_METRIC_VALUE_U of the N best validations" },
+    { name = "no_epoch_checkpoints", type = "flag", free = true, help = "no checkpointE" },
+    { name = "no_last_checkpoints", type = "flag", free = true,
+      help = "no checkpoint_last; what stops a run then costs the updates since its best one" },
     { name = "best_checkpoint_metric", type = "string", default = names[1], metavar = "METRIC",
       help = "what makes a checkpoint the best: " .. table.concat(names, ", ") },
     { name = "no_save", type = "flag", free = true, help = "write nothing" },
@@ -150,7 +181,8 @@ end
 local function report_flags()
   return {
     { name = "log_format", type = "choice", choices = { "bar", "simple", "json", "none" },
-      default = "bar", free = true, help = "bar needs a terminal, else it is simple" },
+      same = { tqdm = "bar" }, default = "bar", free = true,
+      help = "bar needs a terminal, else it is simple" },
     { name = "log_interval", type = "integer", default = 100, min = 1, free = true,
       help = "updates between two lines of simple and json" },
     { name = "diagnose", type = "integer", default = 0, min = 0, free = true,
@@ -161,6 +193,10 @@ local function report_flags()
     { name = "tune", type = "flag", free = true,
       help = "time a GPU's algorithms for each new matrix product and keep the fastest in the run "
         .. "folder; two runs may then differ in rounding" },
+    { name = "check_ranks", type = "integer", default = 100, min = 1, free = true,
+      help = "updates between two comparisons of the ranks' weights, with several processes" },
+    { name = "rank_timeout", type = "number", default = 600, above = 0, free = true,
+      metavar = "SECONDS", help = "how long a process waits for another before it gives up" },
     { name = "threads", type = "integer", default = 0, min = 0, free = true,
       help = "processor threads; 0: OMP_NUM_THREADS, or all cores" },
   }
@@ -178,6 +214,8 @@ local function collect(metric_names, of_data)
     { "Loss", "model", loss_flags() },
     { "Batches", "task", batch_flags() },
     { "Learning rate and length", "train", rate_flags() },
+    { nil, nil, owned.of_schedules() },
+    { "Validation", "train", validation_flags() },
     { "Checkpoints", "train", saving_flags(metric_names) },
     { nil, nil, foreign.options },
     { "Reports and machine", "train", report_flags() },
@@ -202,6 +240,20 @@ local function collect(metric_names, of_data)
   return flags
 end
 
+-- A flag of a schedule that is not in use, whose name means another flag to most people.
+local function check_schedule(o)
+  for _, flag in ipairs(o.spec.flags) do
+    if o.given[flag.name] and flag.declared and flag.declared.schedule
+        and not options.in_use(o, flag) then
+      foreign.misplaced(options.flag(flag.name))
+    end
+  end
+  if type(o.lr) == "table" and not schedule.get(o.lr_scheduler).several then
+    errors.raise("--lr has %d rates, and --lr-scheduler %s takes one; fixed and polynomial_decay "
+      .. "take one for each epoch", #o.lr, o.lr_scheduler)
+  end
+end
+
 -- Checks between flags, before anything is loaded.
 local function check(row, o)
   local names = row.metrics
@@ -223,13 +275,18 @@ local function check(row, o)
       o.given.arch and "; --arch has no vocabulary for your texts" or "")
   elseif o.valid_only and not o.restore_file then
     errors.raise("--valid-only needs --restore-file, the model to validate")
+  elseif o.max_epoch == 0 and not o.max_update then
+    errors.raise("--max-epoch 0 needs --max-update, which then says how long the run is")
   elseif o.restart and not o.save_dir then
     errors.raise("--restart needs --save-dir; without it every run has a new folder")
   end
+  check_schedule(o)
   if o.fisher then
     require("fsam.mask").get(o.fisher)
   end
-  o.notes = owned.remarks(o)
+  for _, remark in ipairs(owned.remarks(o)) do
+    table.insert(o.notes, remark)
+  end
   if o.optimizer == "sam" then
     require("fsam.step").check(o, o)
   end

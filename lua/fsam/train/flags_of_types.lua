@@ -1,5 +1,5 @@
---- Flags that belong to base optimizers, sam-types, masks and the steps of sam-types, gathered from
--- their definitions.
+--- Flags that belong to base optimizers, sam-types, masks, the steps of sam-types and schedules of
+-- the learning rate, gathered from their definitions.
 --
 -- Owns: making one flag of a name that several declare (rho), whose --help shows the default that
 -- most have and then the owners of another; which definitions a command uses. Leaves to others: the
@@ -7,6 +7,7 @@
 
 local compat = require("fsam.step.compat")
 local options = require("fsam.options")
+local schedule = require("fsam.train.schedule")
 local step_options = require("fsam.step.options")
 local values = require("fsam.options.values")
 
@@ -72,6 +73,14 @@ local function definitions()
   return list
 end
 
+local function schedules()
+  local list = {}
+  for _, name in ipairs(schedule.names()) do
+    list[#list + 1] = { "schedule", name, schedule.get(name).options }
+  end
+  return list
+end
+
 --- The step's own options: those of every step, or those of steps with a sam-type.
 -- @tparam boolean sharp
 -- @treturn {table,…} declarations
@@ -85,12 +94,10 @@ function M.step_options(sharp)
   return list
 end
 
---- The flags of all definitions.
--- @tparam table taken name → true: flags of the recipe itself, which win
--- @treturn {table,…} declarations with `declared`: role → name → the definition's own declaration
-function M.collect(taken)
+-- One flag of each name that definitions declare.
+local function gather(list, taken)
   local flags, by_name = {}, {}
-  for _, definition in ipairs(definitions()) do
+  for _, definition in ipairs(list) do
     local role, name, declarations, group, masked = unpack(definition, 1, 5)
     for _, d in ipairs(options.declare(declarations or {}, { group = group })) do
       local flag = by_name[d.name]
@@ -112,14 +119,27 @@ function M.collect(taken)
   return flags
 end
 
+--- The flags of all definitions but schedules.
+-- @tparam table taken name → true: flags of the recipe itself, which win
+-- @treturn {table,…} declarations with `declared`: role → name → the definition's own declaration
+function M.collect(taken)
+  return gather(definitions(), taken)
+end
+
+--- The flags of all schedules, likewise.
+function M.of_schedules()
+  return gather(schedules(), {})
+end
+
 --- The definitions that a command uses.
--- @tparam table o optimizer, base_optimizer, sam_type
+-- @tparam table o optimizer, base_optimizer, sam_type, lr_scheduler
 -- @treturn {{role,name},…}
 function M.in_use(o)
+  local rate = { "schedule", o.lr_scheduler }
   if o.optimizer ~= "sam" then
-    return { { "base", o.optimizer } }
+    return { rate, { "base", o.optimizer } }
   end
-  local list = { { "base", o.base_optimizer }, { "sam", o.sam_type }, { "step", "sam" } }
+  local list = { rate, { "base", o.base_optimizer }, { "sam", o.sam_type }, { "step", "sam" } }
   if require("fsam.sam").get(o.sam_type).masked then
     list[#list + 1] = { "mask", "mask" }
   end
@@ -135,7 +155,8 @@ function M.remarks(o)
   local remarks = {}
   for _, flag in ipairs(o.spec.flags) do
     if o.given[flag.name] and not options.in_use(o, flag) then
-      remarks[#remarks + 1] = ("%s has no effect with %s"):format(options.flag(flag.name), active)
+      remarks[#remarks + 1] = ("%s has no effect with %s"):format(options.flag(flag.name),
+        flag.declared.schedule and o.lr_scheduler or active)
     end
   end
   return remarks

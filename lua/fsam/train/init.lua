@@ -10,6 +10,7 @@
 -- Owns: this face, and what `run` does around the loop. A recipe may use some of these and write
 -- its own loop instead.
 
+local C = require("fsam.C")
 local arguments = require("fsam.base.arguments")
 local header = require("fsam.report.header")
 local loop = require("fsam.train.loop")
@@ -17,6 +18,7 @@ local options = require("fsam.options")
 local ranks = require("fsam.ranks")
 local report = require("fsam.report")
 local schema = require("fsam.base.schema")
+local values = require("fsam.options.values")
 
 local M = {
   flags = require("fsam.train.flags"),
@@ -30,6 +32,27 @@ for name, part in pairs({ setup = "parts", open = "open" }) do
   end
 end
 
+-- Flags in which ranks may differ: they change nothing that the others wait for.
+local OWN = { device = true, threads = true, log_format = true, log_interval = true }
+
+-- What every rank must have alike before the first sum.
+local function agree(t)
+  local o, resume = t.options, t.run.resume
+  local same = {
+    version = C.ffi.string(C.lib.fsam_version()),
+    data = ("of %d and %d samples (fingerprint %s)"):format(#t.task.train, #t.task.dev,
+      t.task.fingerprint),
+    ["a checkpoint"] = resume and ("of update %d"):format(resume.trainer.step) or "never saved",
+  }
+  for _, d in ipairs(o.spec.flags) do
+    if o[d.name] ~= nil and not OWN[d.name] then
+      same[options.flag(d.name)] = values.show(d, o[d.name])
+    end
+  end
+  same["--precision"] = t.run.precision
+  t.ranks:agree(same)
+end
+
 --- Trains, or validates with --valid-only; prints the header first.
 -- @tparam table t of setup: options, ranks, run, task, model, pass, optimizer; report (default: by
 --   the options)
@@ -40,8 +63,8 @@ function M.run(t)
     -- The first rank reports and saves. The others train and validate alike, and write nothing.
     t.report = report.new({ log_format = "none" }, t.task.metrics)
     t.report.warn = function() end
-    t.run = setmetatable({ folder = false, begin = function() end }, { __index = t.run })
   end
+  agree(t)
   t.report = t.report or report.new(t.options, t.task.metrics)
   t.report:header(header.lines(t))
   for _, notes in ipairs({ t.options.notes, t.run.notes }) do
@@ -52,6 +75,10 @@ function M.run(t)
   if #t.task.skipped > 0 then
     t.report:warn(("%d training samples are longer than the limit and left out")
       :format(#t.task.skipped))
+  end
+  if (t.task.dev_skipped or 0) > 0 then
+    t.report:warn(("%d development samples are longer than the limit and left out: scores are of "
+      .. "the others"):format(t.task.dev_skipped))
   end
   return (t.options.valid_only and loop.validate or loop.run)(t)
 end
@@ -83,7 +110,8 @@ arguments.guard("fsam.train", M, {
   run = { arguments.fields({ options = OPTIONS.shape, row = optional(arguments.table),
     corpus = optional(arguments.table), tokenizer = optional(arguments.table),
     ranks = optional(ranks.shape), run = has("a run, of fsam.train.setup", { path = "function" }),
-    task = has("a task, of fsam.task.new", { batches = "table", validate = "function" }),
+    task = has("a task, of fsam.task.new", { batches = "table", validate = "function",
+      steps = "function", updates = "function" }),
     model = has("a model, of fsam.models", { params = "table" }),
     pass = has("a pass, of fsam.pass.new", { bind = "function" }),
     optimizer = has("an optimizer, of fsam.step.build", { step = "function" }),

@@ -17,7 +17,7 @@ local WARMUP_SHARE = 0.06
 -- Plain fields, as they are saved.
 local FIELDS = { "step", "epoch", "done", "epochs_done", "since_better", "skipped",
   "skipped_in_row", "first_skipped", "first_reason", "samples", "evaluations", "tokens",
-  "train_seconds", "valid_seconds", "best", "last", "top" }
+  "train_seconds", "valid_seconds", "best", "last", "top", "kept" }
 
 --- A run that has not begun, or the one that a trainer.json describes.
 -- @tparam[opt] table saved
@@ -32,6 +32,7 @@ function M.new(saved)
     samples = 0,         -- seen in updates
     evaluations = 0,     -- samples' gradients that these took: twice as many for sam
     tokens = 0, train_seconds = 0, valid_seconds = 0,
+    kept = {},           -- numbered checkpoints in the run folder (kept.lua)
   }, Progress)
   for _, field in ipairs(saved and FIELDS or {}) do
     if saved[field] ~= nil then
@@ -54,11 +55,12 @@ end
 
 --- How long the run is, and how its learning rate is planned.
 -- @tparam table o max_epoch, max_update, total_num_update, warmup_updates
--- @tparam integer steps_per_epoch
+-- @tparam table task updates(epochs)
 -- @tparam[opt] table saved plan of a continued run: its warm-up is kept
 -- @treturn table updates, total (where the decay ends), warmup
-function M.plan(o, steps_per_epoch, saved)
-  local updates = math.min(o.max_epoch * steps_per_epoch, o.max_update or math.huge)
+function M.plan(o, task, saved)
+  local updates = math.min(task:updates(o.max_epoch > 0 and o.max_epoch or math.huge),
+    o.max_update or math.huge)
   local total = o.total_num_update or updates
   local warmup = o.warmup_updates or saved and saved.warmup or math.floor(WARMUP_SHARE * total)
   return { updates = updates, total = total, warmup = math.min(warmup, o.warmup_updates or total) }
@@ -113,6 +115,29 @@ function Progress:is_judged()
   return self.last ~= nil and self.last.step == self.step
 end
 
+-- Is there nothing to judge after this update any more?
+local function is_settled(self, o)
+  return self:is_judged() or o.disable_validation or self.step < o.validate_after_updates
+end
+
+local function out_of_patience(self, o)
+  return o.patience > 0 and self.since_better >= o.patience
+end
+
+--- Must the run end after this update, wherever in its epoch that is?
+-- @tparam table o max_update, patience
+-- @treturn boolean
+function Progress:must_stop(o)
+  return o.max_update and self.step >= o.max_update or self.out_of_time or out_of_patience(self, o)
+    or false
+end
+
+--- Hours that the run has taken so far, validation included.
+-- @treturn number
+function Progress:hours()
+  return (self.train_seconds + self.valid_seconds) / 3600
+end
+
 --- Ends the epoch.
 function Progress:next_epoch()
   self.epochs_done = self.epoch
@@ -121,14 +146,20 @@ function Progress:next_epoch()
 end
 
 --- Why no update should follow, or nil.
--- @tparam table o max_epoch, max_update, patience
+-- @tparam table o max_epoch, max_update, patience, disable_validation, validate_after_updates
+-- @treturn ?string "epochs", "updates", "patience", "time" (--stop-time-hours) or "rate"
+--   (--stop-min-lr)
 function Progress:finished(o)
-  if self.epochs_done >= o.max_epoch then
+  if o.max_epoch > 0 and self.epochs_done >= o.max_epoch then
     return "epochs"
-  elseif o.max_update and self.step >= o.max_update and self:is_judged() then
+  elseif o.max_update and self.step >= o.max_update and is_settled(self, o) then
     return "updates"
-  elseif o.patience > 0 and self.since_better >= o.patience then
+  elseif out_of_patience(self, o) then
     return "patience"
+  elseif self.out_of_time and is_settled(self, o) then
+    return "time"
+  elseif self.rate_is_low then
+    return "rate"
   end
 end
 

@@ -10,6 +10,7 @@ local checkpoint = require("fsam.train.checkpoint")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local formats = require("fsam.formats")
+local kept = require("fsam.train.kept")
 local lfs = require("lfs")
 local options_of = require("fsam.options")
 local results = require("fsam.train.results")
@@ -88,9 +89,10 @@ local function finished_because(trainer, o)
   local judged = type(last) == "table" and last.step
   if trainer.stopped == "patience" and tostring(o.patience) == tostring(trainer.patience_used) then
     return ("stopped by --patience %d after %d epochs"):format(o.patience, epochs)
-  elseif epochs >= o.max_epoch then
+  elseif o.max_epoch > 0 and epochs >= o.max_epoch then
     return ("%d epochs"):format(epochs)
-  elseif o.max_update and trainer.step >= o.max_update and judged == trainer.step then
+  elseif o.max_update and trainer.step >= o.max_update
+      and (judged == trainer.step or trainer.stopped == "updates") then
     return ("%d updates"):format(trainer.step)
   end
 end
@@ -108,7 +110,7 @@ local function continue(run, o, path, name)
   local why = finished_because(trainer, o)
   -- A run that was killed before its results were written goes on, and has only these to write.
   if why and results.complete(run:path("results.json"), trainer) then
-    for _, checkpoint_name in ipairs(CHECKPOINTS) do
+    for _, checkpoint_name in ipairs(run.follows and {} or CHECKPOINTS) do
       pcall(checkpoint.finish, run:path(checkpoint_name)) -- what it needs is there already
     end
     run.finished = ("%s is finished (%s); raise --max-epoch or --max-update to go on, or give "
@@ -156,10 +158,21 @@ local function latest(run)
   end
 end
 
+-- The names of all that an earlier run may have left: OWN, and numbered checkpoints.
+local function leftovers(run)
+  local names = { unpack(OWN) }
+  for _, entry in ipairs(file.entries(run.folder)) do
+    if kept.is_name(entry) then
+      names[#names + 1] = entry
+    end
+  end
+  return names
+end
+
 -- Moves all that an earlier run wrote into the first free old-N of its folder.
 local function move_aside(run)
   local aside
-  for _, name in ipairs(OWN) do
+  for _, name in ipairs(leftovers(run)) do
     local path = run:path(name)
     if lfs.symlinkattributes(path, "mode") then
       if not aside then
@@ -182,14 +195,17 @@ end
 --- Finds out where a run writes and where it starts. Writes only a lock file, in --save-dir.
 -- @tparam table options from options.read
 -- @tparam string precision of the passes, "fp32" or "bf16"
+-- @tparam[opt] boolean follows another rank holds the folder: this one takes no lock and writes
+--   nothing
 -- @treturn table run: options, precision, folder (nil with --no-save and --valid-only), resume
 --   { path, name, trainer } or nil, finished (a sentence) or nil, begin_notes (sentences for the
 --   user, complete after `begin`), source: the path of the model and its vocabulary (checkpoint or
 --   --restore-file; nil for random weights)
 -- @raise when --restore-file does not exist; when the saved run was started with other mathematics;
 --   when a checkpoint in the folder cannot be read, or is none
-function M.open(options, precision)
-  local run = setmetatable({ options = options, precision = precision, begin_notes = {} }, Run)
+function M.open(options, precision, follows)
+  local run = setmetatable({ options = options, precision = precision, begin_notes = {},
+    follows = follows }, Run)
   if not options.no_save and not options.valid_only then
     run.folder = options.save_dir and options.save_dir:gsub("(.)/+$", "%1")
   end
@@ -197,7 +213,7 @@ function M.open(options, precision)
     local kind = file.kind(run.folder)
     if kind and kind ~= "directory" then
       errors.raise("--save-dir %s is a %s, expected a folder", run.folder, kind)
-    elseif kind then
+    elseif kind and not follows then
       lock(run)
     end
     run.was_there = kind ~= nil
@@ -207,7 +223,7 @@ function M.open(options, precision)
         continue(run, options, path, name)
       end
     end
-  elseif not options.no_save and not options.valid_only then
+  elseif not options.no_save and not options.valid_only and not follows then
     run.fresh = options.spec.name:gsub("%.lua$", "")
   end
   run.source = run.resume and run.resume.path or options.restore_file
@@ -215,6 +231,13 @@ function M.open(options, precision)
     errors.raise("--restore-file %s does not exist; it is %s", run.source, formats.KINDS)
   end
   return run
+end
+
+-- The checkpoint that the run continues from: `prepare` has put it there.
+local function find_again(run)
+  if run.resume then
+    run.resume.path = run:path(run.resume.name)
+  end
 end
 
 --- Makes the folder ready for writing: creates it, and moves aside what an earlier run left there:
@@ -241,9 +264,13 @@ function Run:begin()
   for _, name in ipairs(CHECKPOINTS) do
     checkpoint.prepare(self:path(name))
   end
-  if self.resume then
-    self.resume.path = self:path(self.resume.name) -- prepare has put it there
-  end
+  find_again(self)
+end
+
+--- On a rank that follows, once the first rank has begun: this one writes nothing.
+function Run:follow()
+  find_again(self)
+  self.folder = nil
 end
 
 return M

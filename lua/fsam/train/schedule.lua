@@ -1,116 +1,153 @@
---- Learning rates over time: a schedule is a function from the number of updates done to a rate.
+--- Learning rates over time, by name. `define` adds a schedule; the built-in ones are defined the
+-- same way, one file each in schedules/.
 --
--- Owns: the formulas. Leaves to others: how many updates are planned (progress.lua), the flags
--- (flags.lua). The step number n counts from 0, so with warm-up the first update has rate 0 where
--- the formula says so (polynomial_decay does, as in fairseq).
+--     fsam.schedule.define("halving", {
+--       options = { { name = "half_life", type = "integer", default = 100, min = 1 } },
+--       rate = function(p, s, n)            -- n: updates done
+--         return p.lr * 0.5 ^ (n / p.half_life)
+--       end,
+--     })
 --
--- Sources: fairseq's lr_scheduler folder; Transformers' get_{linear,constant}_schedule_with_warmup.
+-- A kind of schedule has
+--   options            declarations of its flags (form: options/init.lua), or nil
+--   rate(p, s, n)      the rate of the update with n updates before it
+--   begin(p, s)        checks p, and sets what s begins with (s.lr is p.lr then), or nil
+--   begin_epoch(p, s, epoch)   before an epoch's first update, or nil; epochs count from 1
+--   end_epoch(p, s, value)     after an epoch; value: the rounded metric of its validation, nil
+--                              without one; or nil
+--   ending(p)          the rate that it falls to, or nil for 0; peak(p): the largest, or nil for lr
+--   several            true: takes several rates (--lr 1e-5,5e-6)
+-- p holds its options and lr (the first rate), rates (the list of all), total (updates planned),
+-- maximize (is a larger metric better?). s holds numbers alone; it is saved with the run.
+--
+-- Owns: the register, and calling a kind in fairseq's order. Leaves to others: the formulas
+-- (schedules/), how many updates are planned (progress.lua), the flags (flags_of_types.lua).
 
 local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
+local options_of = require("fsam.options")
 local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
+local source_line = require("fsam.base.source_line")
+
+source_line.own()
 
 local M = {}
 
--- Each is built from p = { lr, warmup, total, ending, power } and gives fn(n) → lr.
-local SCHEDULES = {}
+local register = registry.new("fsam.train.schedules.", { "constant", "cosine", "fixed",
+  "inverse_sqrt", "linear", "manual", "polynomial_decay", "reduce_lr_on_plateau", "step",
+  "tri_stage", "triangular" })
 
-local function warmed(p, n)
-  return p.lr * n / p.warmup
-end
-
-function SCHEDULES.polynomial_decay(p)
-  return function(n)
-    if p.warmup > 0 and n <= p.warmup then
-      return warmed(p, n)
-    elseif n >= p.total then
-      return p.ending
-    end
-    local left = 1 - (n - p.warmup) / (p.total - p.warmup)
-    return (p.lr - p.ending) * left ^ p.power + p.ending
+--- Adds a kind of schedule, or replaces the one of that name.
+-- @tparam string name
+-- @tparam table kind see above
+-- @raise with the author's line
+function M.define(name, kind)
+  if type(kind.rate) ~= "function" then
+    source_line.fail("schedule.define(%q): rate, a function, is needed", name)
   end
-end
-
--- Transformers' name for the same with power 1. The values are equal but for a plan that is all
--- warm-up: Transformers' has ended at `total`, fairseq's is at the peak there.
-function SCHEDULES.linear(p)
-  local rate = SCHEDULES.polynomial_decay({
-    lr = p.lr, warmup = p.warmup, total = p.total, ending = p.ending, power = 1,
-  })
-  return function(n)
-    return n >= p.total and p.ending or rate(n)
-  end
-end
-
--- Half a cosine from lr to the end rate, which is then kept (fairseq would start another period).
-function SCHEDULES.cosine(p)
-  return function(n)
-    if p.warmup > 0 and n < p.warmup then
-      return p.ending + (p.lr - p.ending) * n / p.warmup
-    elseif n >= p.total then
-      return p.ending
-    end
-    local done = (n - p.warmup) / (p.total - p.warmup)
-    return p.ending + 0.5 * (p.lr - p.ending) * (1 + math.cos(math.pi * done))
-  end
-end
-
-function SCHEDULES.inverse_sqrt(p)
-  return function(n)
-    if n < p.warmup then
-      return warmed(p, n)
-    end
-    return p.lr * math.sqrt(math.max(p.warmup, 1)) / math.sqrt(math.max(n, 1))
-  end
-end
-
--- fairseq's: the warm-up starts at lr/warmup, not at 0.
-function SCHEDULES.fixed(p)
-  return function(n)
-    return n < p.warmup and p.lr * (n + 1) / p.warmup or p.lr
-  end
-end
-
--- Transformers': the warm-up starts at 0.
-function SCHEDULES.constant(p)
-  return function(n)
-    return n < p.warmup and warmed(p, n) or p.lr
-  end
+  kind.options = options_of.declare(kind.options or {}, { group = "Learning rate and length" })
+  register:define(name, kind)
 end
 
 --- The names, sorted.
 -- @treturn {string,…}
 function M.names()
-  return registry.sorted(SCHEDULES)
+  return register:names()
+end
+
+--- The kind of a name.
+-- @treturn table
+-- @raise for an unknown name
+function M.get(name)
+  return register:get(name) or errors.unknown("--lr-scheduler", name, M.names())
+end
+
+local Schedule = {}
+Schedule.__index = Schedule
+
+--- The rate of the update with n updates before it. Ask for each n once, in order.
+function Schedule:rate(n)
+  self.state.lr = self.kind.rate(self.p, self.state, n)
+  return self.state.lr
+end
+
+Schedule.__call = Schedule.rate
+
+--- Before the first update of an epoch.
+-- @tparam integer epoch from 1
+function Schedule:begin_epoch(epoch)
+  if self.kind.begin_epoch then
+    self.kind.begin_epoch(self.p, self.state, epoch)
+  end
+end
+
+--- After an epoch.
+-- @tparam ?number value the metric of its validation, rounded; nil without a validation
+function Schedule:end_epoch(value)
+  if self.kind.end_epoch then
+    self.kind.end_epoch(self.p, self.state, value)
+  end
+end
+
+-- The kind's options with their defaults; refuses others.
+local function parameters(name, kind, given)
+  local known = { "lr", "maximize", "total_num_update" }
+  for _, d in ipairs(kind.options) do
+    known[#known + 1] = d.name
+  end
+  for key in pairs(given) do
+    if not registry.contains(known, key) then
+      errors.unknown(("schedule %s: the option"):format(name), tostring(key), known)
+    end
+  end
+  local p = options_of.complete(kind.options, given)
+  p.rates = type(given.lr) == "table" and given.lr or { given.lr }
+  p.lr, p.total, p.maximize = p.rates[1], given.total_num_update, given.maximize or false
+  return p
 end
 
 --- Makes a schedule.
 -- @tparam string name one of names()
--- @tparam table options lr, total_num_update, warmup_updates, end_learning_rate (0), power (1)
--- @treturn function fn(n) → the rate of the update with n updates before it
--- @raise for an unknown name, or a warm-up longer than the plan
-function M.new(name, options)
-  if not SCHEDULES[name] then
-    errors.unknown("--lr-scheduler", name, M.names())
-  end
-  local p = {
-    lr = options.lr, total = options.total_num_update, warmup = options.warmup_updates,
-    ending = options.end_learning_rate or 0, power = options.power or 1,
-  }
-  if p.warmup > p.total then
+-- @tparam table options lr (a number, or the list of rates of the first epochs), total_num_update
+--   (updates planned), maximize (is a larger metric better?), and the kind's own
+-- @tparam[opt] table saved the `state` of the same schedule, to go on from
+-- @treturn table schedule: rate(n), begin_epoch(epoch), end_epoch(value); state, a table of
+--   numbers; peak and ending, the largest and the last rate. Called as a function it is rate(n)
+-- @raise for an unknown name or option, or values that contradict each other
+function M.new(name, options, saved)
+  local kind = M.get(name)
+  local p = parameters(name, kind, options)
+  if #p.rates > 1 and not kind.several then
+    errors.raise("--lr has %d rates, and --lr-scheduler %s takes one; fixed and polynomial_decay "
+      .. "take one for each epoch", #p.rates, name)
+  elseif p.warmup_updates and p.warmup_updates > p.total then
     errors.raise("--warmup-updates %d is more than the %d updates that are planned; lower it or "
-      .. "raise --total-num-update", p.warmup, p.total)
+      .. "raise --total-num-update", p.warmup_updates, p.total)
   end
-  return SCHEDULES[name](p)
+  local self = setmetatable({ kind = kind, p = p, state = { lr = p.lr } }, Schedule)
+  if kind.begin then
+    kind.begin(p, self.state)
+  end
+  for key, value in pairs(saved or {}) do
+    self.state[key] = value
+  end
+  self.peak = kind.peak and kind.peak(p) or math.max(unpack(p.rates))
+  self.ending = kind.ending and kind.ending(p) or 0
+  return self
 end
 
-local optional, whole = arguments.optional, schema.integer(0)
+local optional, whole, NAME = arguments.optional, schema.integer(0),
+  arguments.arg("name", schema.string)
 arguments.guard("fsam.schedule", M, {
-  names = {},
-  new = { arguments.arg("name", schema.string), arguments.fields({ lr = schema.number(),
-    total_num_update = whole, warmup_updates = whole, end_learning_rate = optional(schema.number()),
-    power = optional(schema.number()) }) },
+  names = {}, get = { NAME },
+  define = { NAME, arguments.arg("kind", arguments.table), inside = true },
+  new = { NAME, arguments.arg("options", schema.record({
+    lr = schema.either("a number or a list of numbers", schema.number(),
+      schema.list(schema.number(), 1)), total_num_update = whole,
+    maximize = optional(schema.boolean), warmup_updates = optional(whole),
+    end_learning_rate = optional(schema.number()), power = optional(schema.number()),
+  })), arguments.arg("saved", optional(arguments.table)) },
 })
 
 return M

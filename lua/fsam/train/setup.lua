@@ -17,7 +17,7 @@ local metrics = require("fsam.data.metrics")
 local models = require("fsam.models")
 local passes = require("fsam.pass")
 local problems = require("fsam.data.problems")
-local ranks = require("fsam.ranks")
+local world = require("fsam.ranks.world")
 local step = require("fsam.step")
 local tasks = require("fsam.data.task")
 local text = require("fsam.text")
@@ -40,12 +40,14 @@ end
 
 --- Opens the device, settles what `auto` means there, and finds where the run begins.
 -- @tparam table options from options.read; not changed
+-- @tparam[opt] string follows "follows": another rank writes in the run's folder, this one reads
 -- @treturn table run, see run_folder.open; device; device_name ("cpu", or what the GPU is);
 --   precision, "fp32" or "bf16": options.precision says what was asked for; notes, remarks
-function M.open(options)
+function M.open(options, follows)
   local device = devices.open(options.device)
   devices.threads(options.threads)
-  local run = folder.open(options, devices.precision(options.precision, device))
+  local run = folder.open(options, devices.precision(options.precision, device),
+    follows == "follows")
   run.device, run.device_name = device, devices.gpu(device) or "cpu"
   run.notes = remarks(options, run)
   return run
@@ -55,14 +57,20 @@ end
 local ORDER = { "ranks", "run", "corpus", "tokenizer", "model", "task", "pass", "optimizer" }
 local MAKE = {}
 
--- The processes that train together: this one alone.
-function MAKE.ranks()
-  return ranks.alone
+-- The processes that train together: those that a launcher started, or this one alone.
+function MAKE.ranks(t)
+  world.timeout(t.options.rank_timeout)
+  return world.join()
 end
 
--- Where the run writes, and whether it begins or continues.
+-- Where the run writes, and whether it begins or continues. The first rank holds the folder and
+-- puts it in order; the others read what then stands there.
 function MAKE.run(t)
-  return M.open(t.options)
+  local run = t.ranks.is_first and M.open(t.options)
+  t.ranks:meet()
+  run = run or M.open(t.options, "follows")
+  run.ranks = t.ranks.size
+  return run
 end
 
 -- Samples of text and label.

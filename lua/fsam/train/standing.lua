@@ -18,6 +18,15 @@ local score = schema.record({
   collapsed = some_text, also = schema.optional(schema.map(amounts)),
 })
 
+-- A numbered checkpoint. Its name is a folder's that may be removed: no other form is let through.
+local kept = schema.record({
+  kind = schema.one_of({ "epoch", "update", "best" }), step = count, value = some_number,
+  name = schema.where(function(name)
+    return type(name) == "string" and (name:find("^checkpoint%d+$")
+      or name:find("^checkpoint_%d+_%d+$") or name:find("^checkpoint%.best_[%w_]+_%-?[%d.]+_%d+$"))
+  end, "a checkpoint's name"),
+})
+
 local progress = schema.record({
   step = count, epoch = count, done = count, epochs_done = count, since_better = count,
   skipped = count, skipped_in_row = count,
@@ -25,7 +34,7 @@ local progress = schema.record({
   tokens = schema.optional(count), train_seconds = some_number, valid_seconds = some_number,
   first_skipped = schema.optional(count), first_reason = some_text,
   best = schema.optional(score), last = schema.optional(score), top = some_number,
-  meter = schema.optional(amounts),
+  meter = schema.optional(amounts), kept = schema.optional(schema.list(kept)),
   diagnoses = schema.optional(schema.record({ sums = schema.optional(amounts),
     counts = schema.optional(amounts) })),
 })
@@ -35,6 +44,7 @@ local TRAINER = schema.record({
   plan = schema.record({ updates = schema.number(0), total = schema.number(0),
     warmup = schema.optional(schema.number(0)) }),
   optimizer = schema.record({ applied = count }), -- the rest is its parts' own
+  schedule = schema.optional(schema.map(number)),
   options = schema.map(text),
   origin = schema.optional(schema.map(text)),
   data = schema.record({ name = some_text, train = count, dev = count, fingerprint = text }),
@@ -47,10 +57,7 @@ local TRAINER = schema.record({
 -- @tparam string name of the file, for messages
 -- @raise one line that names the member
 function M.check(trainer, name)
-  local fault = TRAINER(trainer, "")
-  if fault then
-    errors.raise("%s is damaged: %s", name, fault)
-  end
+  schema.check(trainer, TRAINER, name .. " is damaged", "")
   for _, field in ipairs({ "step", "epochs_done" }) do
     if trainer[field] ~= trainer.progress[field] then
       errors.raise("%s is damaged: %s and progress.%s differ", name, field, field)

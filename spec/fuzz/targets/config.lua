@@ -4,7 +4,8 @@ local json = require("fsam.base.json")
 local seeds = require("spec.fuzz.seeds")
 local utf8 = require("fsam.base.utf8")
 
-local NAMES = { "bert_small", "roberta_small", "electra_small" }
+local NAMES = { "bert_small", "roberta_small", "electra_small", "albert_groups",
+  "distilbert_small", "xlm_roberta_small" }
 
 return {
   parts = { { name = "config.json", kind = "document" } },
@@ -12,7 +13,9 @@ return {
   words = { "model_type", "bert", "roberta", "electra", "id2label", "label2id", "num_labels",
     "problem_type", "regression", "hidden_act", "gelu_new", "position_embedding_type", "absolute",
     "is_decoder", "pad_token_id", "vocab_size", "hidden_size", "num_attention_heads",
-    "architectures", "classifier_dropout", "layer_norm_eps", "LABEL_0" },
+    "architectures", "classifier_dropout", "albert", "num_hidden_groups", "inner_group_num",
+    "distilbert", "dim", "n_heads", "activation", "relu", "seq_classif_dropout", "xlm-roberta",
+    "layer_norm_eps", "LABEL_0" },
   seeds = function()
     local list = {}
     for i, name in ipairs(NAMES) do

@@ -22,14 +22,16 @@ return {
     "epoch", "done", "epochs_done", "since_better", "skipped", "best", "last", "top", "meter",
     "diagnoses", "values", "mcc", "accuracy", "groups", "updates", "total", "warmup", "fingerprint",
     "stopped", "patience", "patience_used", "epochs", "origin", "lr", "seed", "first_reason",
-    "first_skipped", "samples", "tokens", "train_seconds" },
+    "first_skipped", "samples", "tokens", "train_seconds", "kept", "kind", "name", "value",
+    "schedule", "base", "factor", "checkpoint1" },
   changes_files = true,
   seeds = function()
     local folder = helper.memory_dir()
     words.killed_at(4, { "--save-dir", folder .. "/run", "--save-interval-updates",
       "3" })
     local early = helper.read_file(folder .. "/run/checkpoint_last/trainer.json")
-    words.go({ "--save-dir", folder .. "/whole", "--max-epoch", "1" }, { samples = 16 })
+    words.go({ "--save-dir", folder .. "/whole", "--max-epoch", "1", "--keep-last-epochs", "1" },
+      { samples = 16 })
     local judged = helper.read_file(folder .. "/whole/checkpoint_last/trainer.json")
     helper.remove_dir(folder)
     local name = "run/checkpoint_last/trainer.json"

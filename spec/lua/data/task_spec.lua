@@ -96,6 +96,60 @@ describe("a task", function()
     assert.equal(7, #new({ max_positions = 100 }).usable)
   end)
 
+  it("leaves out development samples that are too long where the flag says so", function()
+    local task = new({ skip_invalid_size_inputs_valid_test = true }, nil,
+      { "1", "1 2 3 4 5", "2 3", "1 2 3 4 5 6" })
+    assert.equal(2, task.dev_skipped)
+    assert.same({ { 1 }, { 2, 3 } }, { task.dev[1].ids, task.dev[2].ids })
+    assert.same({ 1, 0 }, { task.dev[1].label, task.dev[2].label and 0 })
+    local result = task:validate(function(host)
+      local logits, losses = {}, {}
+      for i = 1, host.count do
+        logits[i], losses[i] = { [0] = 0, 1, 0 }, 1
+      end
+      return logits, losses
+    end)
+    assert.equal(3, result.tokens)
+    assert.is_nil(new().dev_skipped)
+    assert.has_error(function()
+      new({ skip_invalid_size_inputs_valid_test = true }, nil, { "1 2 3 4 5" })
+    end, "no development sample is left: all 1 have more than 4 tokens")
+  end)
+
+  it("cuts validation's batches by their own limits", function()
+    assert.equal(3, #new({ batch_size = 3, batch_size_valid = 1 }).dev_batches)
+    assert.equal(1, #new({ max_tokens = 4 }, nil, { "1", "2" }).dev_batches)
+    assert.equal(2, #new({ max_tokens = 4, max_tokens_valid = 1 }, nil, { "1", "2" }).dev_batches)
+  end)
+
+  it("cuts in the file's order with --no-shuffle, and shuffles after --curriculum", function()
+    local plain = new({ no_shuffle = true })
+    assert.same({ { 1, 2, 3 }, { 4, 5, 6 }, { 8 } }, plain.batches)
+    local task = new({ batch_size = 1, curriculum = 2 })
+    local function flat(epoch)
+      local list = {}
+      for i, step in ipairs(task:steps(epoch)) do
+        list[i] = step[1][1]
+      end
+      return list
+    end
+    local frozen = {}
+    for i, batch in ipairs(task.batches) do
+      frozen[i] = batch[1]
+    end
+    assert.same(frozen, flat(1))
+    assert.same(frozen, flat(2))
+    assert.are_not.same(frozen, flat(3))
+  end)
+
+  it("has as many updates as each epoch's --update-freq gives", function()
+    local task = new({ batch_size = 1, update_freq = { 4, 2 } }) -- 7 batches
+    assert.same({ 0, 2, 6, 10, 2 + 9 * 4 }, { task:updates(0), task:updates(1), task:updates(2),
+      task:updates(3), task:updates(10) })
+    assert.equal(math.huge, task:updates(math.huge))
+    assert.same({ 2, 4, 4 }, { #task:steps(1), #task:steps(2), #task:steps(3) })
+  end)
+
   it("numbers the samples of a step over its micro-batches", function()
     local task = new({ update_freq = 2 })
     assert.equal(2, task.steps_per_epoch)
@@ -257,8 +311,8 @@ describe("judging", function()
     assert.is_nil(new():validate(always_odd).also)
     assert.has_error(function()
       new(nil, nil, nil, nil, { other = dataset({ "1", "1 2 3 4 5" }) })
-    end, "other sample 2: the text has 5 tokens, the model takes 4 (1 such text); shorten it, or give "
-      .. "--shorten-method truncate")
+    end, "other sample 2: the text has 5 tokens, the model takes 4 (1 such text); shorten it, or "
+      .. "give --shorten-method truncate")
   end)
 
   it("can be stopped", function()

@@ -101,4 +101,17 @@ describe("a refresh", function()
       end)
     end
   end
+
+  it("goes on from a state that state() gave, and refuses any other in one line", function()
+    local _, optimizer = build({ fisher = "random" })
+    for _, case in ipairs({
+      { { due = 1, made = true }, "due is 1, expected true or false" },
+      { { due = true }, "made is missing, expected true or false" },
+      { { due = true, made = true, overlap = "0.5" }, 'overlap is "0.5", expected a number' },
+    }) do
+      local ok, err = pcall(optimizer.restore, optimizer, { applied = 2, masking = case[1] })
+      assert.is_false(ok)
+      assert.equal("trainer.json is damaged: optimizer.masking." .. case[2], tostring(err))
+    end
+  end)
 end)

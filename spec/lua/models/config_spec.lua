@@ -27,7 +27,7 @@ describe("config.json", function()
     assert.equal(0.1, config.classifier_dropout)
     assert.equal(2, config.type_vocab_size)
     assert.equal(0, config.pad_token_id)
-    assert.equal("erf", config.gelu)
+    assert.equal("gelu", config.activation)
     assert.same({ "LABEL_0", "LABEL_1" }, config.labels)
     assert.equal(2, config.num_labels)
     assert.equal("bert.", config.family.prefix)
@@ -36,15 +36,16 @@ describe("config.json", function()
     assert.equal(1, roberta.pad_token_id)
     assert.equal("roberta.", roberta.family.prefix)
     assert.equal(0.3, roberta.classifier_dropout)
-    assert.equal("tanh", roberta.gelu)
+    assert.equal("gelu_tanh", roberta.activation)
     for _, name in ipairs({ "gelu_accurate", "gelu_python_tanh" }) do
-      assert.equal("tanh", check(('"hidden_act": "%s"'):format(name)).gelu)
+      assert.equal("gelu_tanh", check(('"hidden_act": "%s"'):format(name)).activation)
     end
   end)
 
   it("is refused with field, value and what is possible", function()
     for fields, message in pairs({
-      ['"model_type": "gpt2"'] = 'model_type is "gpt2"; supported are bert, electra, roberta',
+      ['"model_type": "gpt2"'] = 'model_type is "gpt2"; supported are albert, bert, distilbert, '
+        .. "electra, roberta, xlm-roberta",
       ['"hidden_size": 9'] = "hidden_size 9 is not divisible by num_attention_heads 2",
       ['"hidden_size": 0'] = "hidden_size is 0, expected an integer from 1 to 65536",
       ['"num_hidden_layers": 1.5'] = "num_hidden_layers is 1.5, expected an integer from 1 to 1000",
@@ -57,7 +58,19 @@ describe("config.json", function()
       ['"hidden_dropout_prob": 1'] = "hidden_dropout_prob is 1, expected less than 1",
       ['"classifier_dropout": -1'] = "classifier_dropout is -1, expected a number from 0 to 1",
       ['"layer_norm_eps": 0'] = "layer_norm_eps is 0",
-      ['"hidden_act": "relu"'] = 'hidden_act is "relu"; supported are gelu and gelu_new',
+      ['"hidden_act": "mish"'] =
+        'hidden_act is "mish"; supported are gelu, gelu_new, relu, silu and tanh',
+      ['"model_type": "distilbert", "dim": 9, "n_layers": 1, "n_heads": 2, "hidden_dim": 4'] =
+        "dim 9 is not divisible by n_heads 2",
+      ['"model_type": "distilbert", "dim": 8, "n_layers": 1, "n_heads": 2, "hidden_dim": 4, '
+        .. '"activation": "mish"'] =
+        'activation is "mish"; supported are gelu, gelu_new, relu, silu and tanh',
+      ['"model_type": "distilbert", "dim": 8, "n_layers": 1, "n_heads": 2, "hidden_dim": 4, '
+        .. '"seq_classif_dropout": 1'] = "seq_classif_dropout is 1, expected less than 1",
+      ['"model_type": "albert", "inner_group_num": 501'] =
+        "num_hidden_layers 2 with inner_group_num 501 is more than 1000 layers",
+      ['"model_type": "albert", "num_hidden_groups": 1000, "inner_group_num": 2'] =
+        "num_hidden_groups 1000 with inner_group_num 2 is more than 1000 layers",
       ['"position_embedding_type": "relative_key"'] =
         'position_embedding_type is "relative_key"; only absolute is supported',
       ['"embedding_size": 4'] = "embedding_size is 4; it must equal hidden_size",
@@ -69,7 +82,8 @@ describe("config.json", function()
       assert.equal("config.json: " .. message, refused(fields))
     end
     assert.equal("config.json has neither model_type nor architectures, so what model it is is not "
-      .. 'known; add "model_type", one of bert, electra, roberta', refused('"model_type": null'))
+      .. 'known; add "model_type", one of albert, bert, distilbert, electra, roberta, xlm-roberta',
+      refused('"model_type": null'))
     assert.equal("config.json has no vocab_size", refused('"vocab_size": null'))
     assert.equal("config.json describes a decoder; only encoders are supported",
       refused('"is_decoder": true'))
@@ -114,19 +128,50 @@ describe("config.json", function()
 
   it("has the family of its class where it has no model_type", function()
     for class, name in pairs({ BertForMaskedLM = "bert", BertModel = "bert",
-      RobertaForSequenceClassification = "roberta", ElectraForPreTraining = "electra" }) do
+      RobertaForSequenceClassification = "roberta", ElectraForPreTraining = "electra",
+      AlbertForPreTraining = "albert", XLMRobertaModel = "xlm-roberta" }) do
       assert.equal(name, check('"model_type": null, "architectures": ["' .. class .. '"]')
         .model_type)
     end
-    assert.equal("config.json: model_type is missing; supported are bert, electra, roberta",
+    assert.equal("config.json: model_type is missing; supported are albert, bert, "
+      .. "distilbert, electra, roberta, xlm-roberta",
       refused('"model_type": null, "architectures": ["BertweetModel"]'))
   end)
 
-  it("takes the names of GELU's forms that Transformers takes", function()
-    for word, form in pairs({ gelu = "erf", gelu_python = "erf", gelu_new = "tanh",
-      gelu_fast = "tanh", gelu_accurate = "tanh", gelu_pytorch_tanh = "tanh" }) do
-      assert.equal(form, check('"hidden_act": "' .. word .. '"').gelu)
+  it("takes the names of activations that Transformers takes", function()
+    for word, form in pairs({ gelu = "gelu", gelu_python = "gelu", gelu_new = "gelu_tanh",
+      gelu_fast = "gelu_tanh", gelu_accurate = "gelu_tanh", gelu_pytorch_tanh = "gelu_tanh",
+      relu = "relu", silu = "silu", swish = "silu", tanh = "tanh" }) do
+      assert.equal(form, check('"hidden_act": "' .. word .. '"').activation)
     end
+  end)
+
+  it("has and keeps a family's own names of fields, and their defaults", function()
+    local distilbert = json.decode('{"model_type": "distilbert", "vocab_size": 100, "dim": 8, '
+      .. '"n_layers": 3, "n_heads": 2, "hidden_dim": 16, "dropout": 0.3, "activation": "relu", '
+      .. '"layer_norm_eps": 0.5, "type_vocab_size": 7}')
+    local config = config_json.check(distilbert, "config.json")
+    for field, value in pairs({ hidden_size = 8, num_hidden_layers = 3, num_attention_heads = 2,
+      intermediate_size = 16, hidden_dropout_prob = 0.3, attention_probs_dropout_prob = 0.1,
+      classifier_dropout = 0.2, hidden_act = "relu", activation = "relu", pad_token_id = 0,
+      layer_norm_eps = 1e-12, type_vocab_size = 0 }) do -- the last two are the class's own
+      assert.equal(value, config[field], field)
+    end
+    local out = json.decode(config_json.encode(config))
+    assert.equal("relu", out.activation)
+    assert.equal(0.2, out.seq_classif_dropout)
+    assert.equal(0.5, out.layer_norm_eps)
+    for _, field in ipairs({ "hidden_size", "num_hidden_layers", "hidden_act",
+      "classifier_dropout" }) do
+      assert.is_nil(out[field])
+    end
+    local albert = check('"model_type": "albert"')
+    for field, value in pairs({ hidden_dropout_prob = 0, attention_probs_dropout_prob = 0,
+      classifier_dropout = 0.1, activation = "gelu_tanh", embedding_size = 128,
+      num_hidden_groups = 1, inner_group_num = 1 }) do
+      assert.equal(value, albert[field], field)
+    end
+    assert.equal(0.1, json.decode(config_json.encode(albert)).classifier_dropout_prob)
   end)
 
   it("is written without the numbers that JSON lacks", function()

@@ -9,15 +9,21 @@ local families = require("fsam.models.families")
 local helper = require("spec.helper")
 local models = require("fsam.models")
 local ops = require("fsam.pass.ops")
+local optimizers = require("fsam.step")
 local packing = require("fsam.data.packing")
 
--- A tiny configuration of a family.
+-- A tiny configuration of a family, by the names of its own fields in config.json.
 local function raw(model_type, more)
-  local fields = { model_type = model_type, vocab_size = 20, hidden_size = 32,
-    num_hidden_layers = 2, num_attention_heads = 2, intermediate_size = 48,
-    max_position_embeddings = 20, initializer_range = 0.2 }
-  for key, value in pairs(more or {}) do
-    fields[key] = value
+  local fields, names = { model_type = model_type }, {}
+  for _, field in ipairs(families.get(model_type).fields) do
+    names[field[1]] = field.file
+  end
+  for _, from in ipairs({ { vocab_size = 20, hidden_size = 32, num_hidden_layers = 2,
+    num_attention_heads = 2, intermediate_size = 48, max_position_embeddings = 20,
+    initializer_range = 0.2 }, more or {} }) do
+    for key, value in pairs(from) do
+      fields[names[key] or key] = value
+    end
   end
   return fields
 end
@@ -77,28 +83,86 @@ describe("families", function()
   it("have the parameters of Transformers' classes, with two labels", function()
     for name, expected in pairs({
       bert_base = 109483778, roberta_base = 124647170, electra_small = 13549314,
-      electra_base = 109483778, electra_large = 335143938,
+      electra_base = 109483778, electra_large = 335143938, albert_base_v2 = 11685122,
+      albert_large_v2 = 17686018, albert_xlarge_v2 = 58728962, albert_xxlarge_v2 = 222603778,
+      distilbert_base = 66955010, distilroberta_base = 82119938, xlmr_base = 278045186,
     }) do
       assert.equal(expected, count(architectures.config(name)), name)
     end
   end)
 
   it("number each dropout of a pass once, from 0 to the head's two", function()
-    local two_in_head = { bert = false, electra = true, roberta = true }
-    for name, two in pairs(two_in_head) do
-      local model = models.new({ device = devices.open("cpu"), config = config_of.check(raw(name),
-        name), dropout = 0.1, attention_dropout = 0.1, pooler_dropout = 0.1 })
+    -- ALBERT's two layers, of one group of two, are four runs of shared weights.
+    for name, expected in pairs({
+      bert = { 0, 1, 2, 3, 4, 5, 6, 8 }, electra = { 0, 1, 2, 3, 4, 5, 6, 7, 8 },
+      roberta = { 0, 1, 2, 3, 4, 5, 6, 7, 8 }, ["xlm-roberta"] = { 0, 1, 2, 3, 4, 5, 6, 7, 8 },
+      distilbert = { 0, 1, 3, 4, 6, 8 }, albert = { 0, 1, 2, 4, 5, 7, 8, 10, 11, 14 },
+    }) do
+      local more = name == "albert" and { embedding_size = 24, inner_group_num = 2 } or nil
+      local model = models.new({ device = devices.open("cpu"), config = config_of.check(raw(name,
+        more), name), dropout = 0.1, attention_dropout = 0.1, pooler_dropout = 0.1 })
       local graph, seen = model.graph, {}
       model.graph = { forward = function(_, tape)
         local dropout = tape.dropout
         tape.dropout = function(self, p, site)
-          seen[#seen + 1] = site
-          return dropout(self, p, site)
+          local drop = dropout(self, p, site)
+          seen[#seen + 1] = drop and site
+          return drop
         end
         return graph:forward(tape)
       end }
       gradient(model, { pack(model, samples(1, 2)) })
-      assert.same(two and { 0, 1, 2, 3, 4, 5, 6, 7, 8 } or { 0, 1, 2, 3, 4, 5, 6, 8 }, seen)
+      assert.same(expected, seen, name)
+    end
+  end)
+
+  it("have no decay of any layer norm where --no-decay names LayerNorm", function()
+    for _, name in ipairs(families.names()) do
+      local model = models.new({ device = devices.open("cpu"), config = config_of.check(raw(name),
+        name), no_decay = { "bias", "LayerNorm" }, no_decay_implied = true })
+      for _, parameter in ipairs(model.params.parameters) do
+        local kept = parameter.kind == "norm" or parameter.name:find("bias$") ~= nil
+        assert.equal(not kept, parameter.decay, parameter.name)
+      end
+    end
+  end)
+
+  describe("in a step", function()
+    local MORE = { albert = { embedding_size = 24, num_hidden_layers = 3 } }
+    local OPTIONS = { rho = 0.02, fisher = "sample", keep_ratio = 0.3, mask_iter_e = 8,
+      num_samples = 2 }
+
+    -- The first and the last loss of training on four samples.
+    local function losses(name, sam_type)
+      local model = models.new({ device = devices.open("cpu"), config = config_of.check(raw(name,
+        MORE[name]), name), seed = 2, dropout = 0.05, attention_dropout = 0.05 })
+      local batch = pack(model, samples(1, 4))
+      local optimizer = optimizers.build({ params = model.params, optimizer = "sam",
+        base_optimizer = "adam", sam_type = sam_type, options = OPTIONS, seed = 1,
+        sampler = function(n, _, _, first)
+          local list = {}
+          for i = 1, n do
+            list[i] = pack(model, samples(i, i), first + i - 1)
+          end
+          return list
+        end })
+      local pass, first, last = Pass.new({ model = model, seed = 1 })
+      for n = 0, 24 do
+        local info = optimizer:step({ evaluate = pass:bind({ step = n, batches = { batch },
+          training = true }), step = n, lr = 3e-3, lr_peak = 3e-3, samples = 4, micro_batches = 1,
+          progress = n / 25, train_samples = 4 })
+        first, last = first or info.loss, info.loss
+      end
+      return first, last
+    end
+
+    for _, name in ipairs({ "albert", "distilbert", "electra", "xlm-roberta" }) do
+      for _, sam_type in ipairs({ "sam", "fisher-sam" }) do
+        it(("%s learns by %s"):format(name, sam_type), function()
+          local first, last = losses(name, sam_type)
+          assert.is_true(first > 0.3 and last < 0.2 * first, ("%g → %g"):format(first, last))
+        end)
+      end
     end
   end)
 

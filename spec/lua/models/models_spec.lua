@@ -76,7 +76,8 @@ local function check_logits(model, file, tolerance)
       flat[#flat + 1] = x
     end
   end
-  assert.is_true(difference(flat, golden, n) < tolerance)
+  local error_ = difference(flat, golden, n)
+  assert.is_true(error_ < tolerance, tostring(error_))
   local golden_losses, count = read(file, "losses")
   assert.is_true(difference(losses, golden_losses, count) < tolerance * 10)
 end
@@ -100,7 +101,16 @@ local function check_gradients(model, file, list, tolerance, zero)
   end
 end
 
-for _, name in ipairs({ "bert_small", "roberta_small", "electra_small", "electra_one_width" }) do
+-- How far bf16 may be from f32: logits, gradients. Rounding grows with the layers that run (ten in
+-- albert_groups), and at relu's corner a rounded input has the slope of the other side.
+local USUAL = { 2e-2, 5e-2 }
+local MODELS = {
+  bert_small = USUAL, bert_silu = USUAL, roberta_small = USUAL, electra_small = USUAL,
+  electra_one_width = USUAL, distilbert_small = USUAL, xlm_roberta_small = { 2e-2, 0.12 },
+  albert_groups = { 0.1, 0.1 }, albert_shared = { 5e-2, 5e-2 },
+}
+
+for name, bf16 in pairs(MODELS) do
   describe(name .. " against Transformers", function()
     for _, case in ipairs({ "one", "equal", "mixed" }) do
       local function golden()
@@ -111,8 +121,8 @@ for _, name in ipairs({ "bert_small", "roberta_small", "electra_small", "electra
         check_logits(load(name, "fp32"), golden(), 1e-5)
       end)
 
-      it("gives the logits of case " .. case .. " within 2e-2 in bf16", function()
-        check_logits(load(name, "bf16"), golden(), 2e-2)
+      it("gives the logits of case " .. case .. " in bf16", function()
+        check_logits(load(name, "bf16"), golden(), bf16[1])
       end)
 
       it("gives every gradient of case " .. case .. " within 1e-4 in f32", function()
@@ -132,10 +142,10 @@ for _, name in ipairs({ "bert_small", "roberta_small", "electra_small", "electra
         { pack(model, first), pack(model, second, { first_ordinal = 2 }) }, 1e-4)
     end)
 
-    it("keeps bf16 gradients within 5e-2", function()
+    it("keeps bf16 gradients near", function()
       local model = load(name, "bf16")
       local file = safetensors.open("spec/golden/" .. name .. "/case_mixed.safetensors")
-      check_gradients(model, file, { pack(model, samples_of(file)) }, 5e-2, 5e-3)
+      check_gradients(model, file, { pack(model, samples_of(file)) }, bf16[2], 5e-3)
     end)
   end)
 end

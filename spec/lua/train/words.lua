@@ -63,6 +63,11 @@ local function scalar(name)
   }
 end
 
+-- Weights that several ranks find equal: nothing here sums the gradients of ranks.
+local LIKE_ALL = { tensor = function()
+  return { hash = function() return { 0, 0 } end }
+end }
+
 local function new_model(path)
   local arena = devices.arena(devices.open("cpu"), "words")
   local w, momentum, count = vector(arena, "w"), vector(arena, "momentum"), scalar("count")
@@ -76,7 +81,7 @@ local function new_model(path)
     announcements = {},
     config = { model_type = "words", num_hidden_layers = 0, hidden_size = 1 },
     max_positions = 9, position_offset = 0, pad_id = 0,
-    params = { state = function()
+    params = { w = LIKE_ALL, state = function()
       return { vectors = { w, momentum }, masks = {}, scalars = { count } }
     end },
     save = function(_, folder)

@@ -16,7 +16,7 @@ local function build(d, config, dropout)
     forward = function(_, tape)
       local x = ops.gather(tape, encoder(tape, embeddings(tape)), "first token")
       x = ops.tanh(tape, ops.linear(tape, x, pooler.weight, pooler.bias, "pooler"), "pooled")
-      x = blocks.head_dropout(tape, config, dropout, 1, x, "pooled, dropped")
+      x = blocks.head_dropout(tape, config.num_hidden_layers, dropout, 1, x, "pooled, dropped")
       return ops.linear(tape, x, out.weight, out.bias, "logits")
     end,
   }
@@ -24,7 +24,7 @@ end
 
 families.define("bert", {
   class = "BertForSequenceClassification",
-  fields = blocks.fields({ pad_token_id = 0 }),
+  fields = blocks.fields({ defaults = { pad_token_id = 0 } }),
   check = function(config, source)
     blocks.check_one_width(config, source)
     blocks.check(config, source)

@@ -13,7 +13,7 @@ local function build(d, config, dropout)
   local encoder = blocks.encoder(d, config, "electra.encoder.layer.", dropout)
   -- The head's gelu is always the erf form; hidden_act is for the layers.
   local head = blocks.classification_head(d, config, dropout, function(tape, x)
-    return ops.gelu(tape, x, nil, "erf", "pooled")
+    return ops.activation(tape, x, nil, "gelu", "pooled")
   end)
   return {
     forward = function(_, tape)
@@ -28,7 +28,7 @@ end
 
 families.define("electra", {
   class = "ElectraForSequenceClassification",
-  fields = blocks.fields({ pad_token_id = 0,
+  fields = blocks.fields({ defaults = { pad_token_id = 0 },
     more = { { "embedding_size", 1, 2 ^ 16, 128, whole = true } } }),
   check = blocks.check,
   build = build,

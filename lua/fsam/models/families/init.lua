@@ -16,7 +16,7 @@
 --   bare             patterns of names that lack the prefix in files of the model without a head
 --   ignored          patterns of names in files that no classifier uses
 --   output           the matrix whose rows are the labels ("classifier.weight")
---   fresh            fields of every new configuration
+--   fresh            fields of every new configuration, by our names and not config.json's
 --   presets          --arch NAME → { layers, width, feed-forward width, heads, vocabulary size
 --                    (nil: the corpus decides), and by name further fields of its own }
 local arguments = require("fsam.base.arguments")
@@ -34,7 +34,8 @@ local NEEDED = { "vocab_size", "hidden_size", "num_hidden_layers", "max_position
   "pad_token_id", "initializer_range", "hidden_dropout_prob", "attention_probs_dropout_prob",
   "classifier_dropout" }
 
-local register = registry.new("fsam.models.families.", { "bert", "electra", "roberta" })
+local register = registry.new("fsam.models.families.",
+  { "albert", "bert", "distilbert", "electra", "roberta", "xlm-roberta" })
 
 --- Adds a family, or replaces one.
 -- @tparam string name its model_type

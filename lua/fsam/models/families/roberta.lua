@@ -27,7 +27,7 @@ end
 
 families.define("roberta", {
   class = "RobertaForSequenceClassification",
-  fields = blocks.fields({ pad_token_id = 1 }),
+  fields = blocks.fields({ defaults = { pad_token_id = 1 } }),
   check = function(config, source)
     blocks.check_one_width(config, source)
     blocks.check(config, source)
@@ -45,7 +45,9 @@ families.define("roberta", {
   output = "classifier.out_proj.weight",
   fresh = { layer_norm_eps = 1e-5, max_position_embeddings = 514, type_vocab_size = 1,
     pad_token_id = 1, bos_token_id = 0, eos_token_id = 2 },
+  -- distilroberta_base is Sanh et al.'s (2019).
   presets = {
+    distilroberta_base = { 6, 768, 3072, 12, 50265 },
     roberta_base = { 12, 768, 3072, 12, 50265 },
     roberta_large = { 24, 1024, 4096, 16, 50265 },
   },

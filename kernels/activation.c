@@ -1,8 +1,12 @@
-/* gelu.c: y[T,F] = gelu(x + b) and its gradients, with the bias of the layer before it fused in, so
- * that only x is kept for backward. With u = x + b (Hendrycks & Gimpel 2016):
- *     erf form   u Φ(u) with derivative Φ(u) + u φ(u); Φ, φ: normal distribution and density
- *     tanh form  u (1 + t) / 2, t = tanh(sqrt(2 / pi) (u + 0.044715 u^3))
- * Backward computes u again. dx may be dy. Any row strides. */
+/* activation.c: y[T,F] = f(x + b) and its gradients, with the bias of the layer before it fused in,
+ * so that only x is kept for backward. With u = x + b the forms of f are
+ *     GELU_ERF   u Φ(u) with derivative Φ(u) + u φ(u); Φ, φ: normal distribution and density
+ *     GELU_TANH  u (1 + t) / 2, t = tanh(sqrt(2 / pi) (u + 0.044715 u^3))
+ *     RELU       max(u, 0), whose derivative at 0 is 0
+ *     SILU       u s(u), s(u) = 1 / (1 + exp(-u))
+ *     TANH       tanh(u)
+ * (Hendrycks & Gimpel 2016 for the first two and SILU). Backward computes u again. dx may be dy.
+ * Any row strides. */
 #include "kernels/simd/simd_math.h"
 
 #if FSAM_PUBLIC
@@ -10,23 +14,26 @@
 static int check(const char *op, const fsam_tensor *x, const fsam_tensor *b, int form) {
   FSAM_TRY(fsam__expect(op, "x", x, -1, 2, -1, -1));
   FSAM_TRY(fsam__expect_optional(op, "b", b, FSAM_F32, 1, x->shape[1], -1));
-  if (form == FSAM_GELU_ERF || form == FSAM_GELU_TANH) return FSAM_OK;
-  return fsam__fail(FSAM_EINVAL, "%s: form %d is unknown (0: erf, 1: tanh)", op, form);
+  if (form >= FSAM_GELU_ERF && form <= FSAM_TANH) return FSAM_OK;
+  return fsam__fail(FSAM_EINVAL,
+                    "%s: form %d is unknown (0: gelu, 1: gelu's tanh form, 2: relu, 3: silu, "
+                    "4: tanh)",
+                    op, form);
 }
 
-int fsam_gelu_forward(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b, int form) {
-  FSAM_TRY(check("gelu_forward", x, b, form));
-  FSAM_TRY(fsam__expect("gelu_forward", "y", y, x->dtype, 2, x->shape[0], x->shape[1]));
-  return fsam__device_of(y)->kernels->gelu_forward(y, x, b, form);
+int fsam_activation_forward(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b, int form) {
+  FSAM_TRY(check("activation_forward", x, b, form));
+  FSAM_TRY(fsam__expect("activation_forward", "y", y, x->dtype, 2, x->shape[0], x->shape[1]));
+  return fsam__device_of(y)->kernels->activation_forward(y, x, b, form);
 }
 
-int fsam_gelu_backward(fsam_tensor *dx, fsam_tensor *db, const fsam_tensor *dy,
-                       const fsam_tensor *x, const fsam_tensor *b, int form) {
-  FSAM_TRY(check("gelu_backward", x, b, form));
-  FSAM_TRY(fsam__expect("gelu_backward", "dy", dy, x->dtype, 2, x->shape[0], x->shape[1]));
-  FSAM_TRY(fsam__expect("gelu_backward", "dx", dx, x->dtype, 2, x->shape[0], x->shape[1]));
-  FSAM_TRY(fsam__expect_optional("gelu_backward", "db", db, FSAM_F32, 1, x->shape[1], -1));
-  return fsam__device_of(dx)->kernels->gelu_backward(dx, db, dy, x, b, form);
+int fsam_activation_backward(fsam_tensor *dx, fsam_tensor *db, const fsam_tensor *dy,
+                             const fsam_tensor *x, const fsam_tensor *b, int form) {
+  FSAM_TRY(check("activation_backward", x, b, form));
+  FSAM_TRY(fsam__expect("activation_backward", "dy", dy, x->dtype, 2, x->shape[0], x->shape[1]));
+  FSAM_TRY(fsam__expect("activation_backward", "dx", dx, x->dtype, 2, x->shape[0], x->shape[1]));
+  FSAM_TRY(fsam__expect_optional("activation_backward", "db", db, FSAM_F32, 1, x->shape[1], -1));
+  return fsam__device_of(dx)->kernels->activation_backward(dx, db, dy, x, b, form);
 }
 
 #endif
@@ -69,20 +76,49 @@ FSAM_INLINE vf erf_slope_less_half(vf u) {
 #define SQRT_2_OVER_PI 0x1.988454p-1f
 #define CUBIC 0.044715f
 
-FSAM_INLINE vf gelu(int form, vf u) {
-  if (form == FSAM_GELU_ERF) return u * (0.5f + normal_cdf_less_half(u));
-  vf t = v_tanh(u * (SQRT_2_OVER_PI + SQRT_2_OVER_PI * CUBIC * (u * u)));
-  return 0.5f * u * (1.0f + t);
-}
-
-FSAM_INLINE vf gelu_derivative(int form, vf u) {
-  if (form == FSAM_GELU_ERF) return 0.5f + erf_slope_less_half(u);
+FSAM_INLINE vf gelu_tanh_derivative(vf u) {
   /* From |u| = 10 on t is 1 or -1, and u^2 must not overflow beside a factor 1 - t^2 = 0. */
   u = clamp(u, 10.0f);
   vf z = u * u;
   vf t = v_tanh(u * (SQRT_2_OVER_PI + SQRT_2_OVER_PI * CUBIC * z));
   vf inner = SQRT_2_OVER_PI + 3.0f * SQRT_2_OVER_PI * CUBIC * z;
   return 0.5f * (1.0f + t) + 0.5f * u * ((1.0f - t * t) * inner);
+}
+
+FSAM_INLINE vf logistic(vf u) { return 1.0f / (1.0f + v_exp(-u)); }
+
+FSAM_INLINE vf function(int form, vf u) {
+  switch (form) {
+    case FSAM_GELU_ERF:
+      return u * (0.5f + normal_cdf_less_half(u));
+    case FSAM_GELU_TANH:
+      return 0.5f * u * (1.0f + v_tanh(u * (SQRT_2_OVER_PI + SQRT_2_OVER_PI * CUBIC * (u * u))));
+    case FSAM_RELU:
+      return v_max(v_set(0.0f), u); /* a NaN goes through */
+    case FSAM_SILU:
+      return u * logistic(u);
+    default:
+      return v_tanh(u);
+  }
+}
+
+FSAM_INLINE vf derivative(int form, vf u) {
+  switch (form) {
+    case FSAM_GELU_ERF:
+      return 0.5f + erf_slope_less_half(u);
+    case FSAM_GELU_TANH:
+      return gelu_tanh_derivative(u);
+    case FSAM_RELU:
+      return v_select(u > 0.0f, v_set(1.0f), v_select(u <= 0.0f, v_set(0.0f), u));
+    case FSAM_SILU: {
+      vf s = logistic(u);
+      return s * (1.0f + u * (1.0f - s));
+    }
+    default: {
+      vf t = v_tanh(u);
+      return 1.0f - t * t;
+    }
+  }
 }
 
 /* -- forward ----------------------------------------------------------------------------------- */
@@ -95,26 +131,44 @@ FSAM_INLINE void forward_row(int dtype, int form, void *y, int64_t y_at, const v
                              int64_t x_at, const float *b, int64_t n) {
   for (int64_t c = 0; c < n; c += LANES) {
     vf u = v_load_act(dtype, x, x_at + c, n - c) + bias_at(b, c, n - c);
-    v_store_act(dtype, y, y_at + c, gelu(form, u), n - c);
+    v_store_act(dtype, y, y_at + c, function(form, u), n - c);
   }
 }
 
 enum { SERIAL = 1 << 13 /* elements below which one thread is faster */ };
 
-int FSAM_CPU(gelu_forward)(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b, int form) {
+/* forward_row with its form as a constant, so that the loop has no test. */
+FSAM_INLINE void forward_row_of(int dtype, int form, void *y, int64_t y_at, const void *x,
+                                int64_t x_at, const float *b, int64_t n) {
+  switch (form) {
+    case FSAM_GELU_ERF:
+      forward_row(dtype, FSAM_GELU_ERF, y, y_at, x, x_at, b, n);
+      break;
+    case FSAM_GELU_TANH:
+      forward_row(dtype, FSAM_GELU_TANH, y, y_at, x, x_at, b, n);
+      break;
+    case FSAM_RELU:
+      forward_row(dtype, FSAM_RELU, y, y_at, x, x_at, b, n);
+      break;
+    case FSAM_SILU:
+      forward_row(dtype, FSAM_SILU, y, y_at, x, x_at, b, n);
+      break;
+    default:
+      forward_row(dtype, FSAM_TANH, y, y_at, x, x_at, b, n);
+  }
+}
+
+int FSAM_CPU(activation_forward)(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b,
+                                 int form) {
   const int64_t rows = x->shape[0], n = x->shape[1], ys = y->row_stride, xs = x->row_stride;
   const float *bias = b ? b->data : NULL;
-  const bool bf16 = x->dtype == FSAM_BF16, erf_form = form == FSAM_GELU_ERF;
+  const bool bf16 = x->dtype == FSAM_BF16;
 #pragma omp parallel for schedule(static) if (rows * n > SERIAL)
   for (int64_t r = 0; r < rows; r++) {
-    if (bf16 && erf_form)
-      forward_row(FSAM_BF16, FSAM_GELU_ERF, y->data, r * ys, x->data, r * xs, bias, n);
-    else if (bf16)
-      forward_row(FSAM_BF16, FSAM_GELU_TANH, y->data, r * ys, x->data, r * xs, bias, n);
-    else if (erf_form)
-      forward_row(FSAM_F32, FSAM_GELU_ERF, y->data, r * ys, x->data, r * xs, bias, n);
+    if (bf16)
+      forward_row_of(FSAM_BF16, form, y->data, r * ys, x->data, r * xs, bias, n);
     else
-      forward_row(FSAM_F32, FSAM_GELU_TANH, y->data, r * ys, x->data, r * xs, bias, n);
+      forward_row_of(FSAM_F32, form, y->data, r * ys, x->data, r * xs, bias, n);
   }
   return FSAM_OK;
 }
@@ -143,12 +197,32 @@ FSAM_INLINE void backward_tile(int dtype, int form, const backward *a, float *su
     for (int64_t c = c0; c < c1; c += LANES) {
       int64_t n = c1 - c, at = r * dx->row_stride + c;
       vf u = v_load_act(dtype, x->data, r * x->row_stride + c, n) + bias_at(bias, c, n);
-      vf gradient =
-          v_load_act(dtype, dy->data, r * dy->row_stride + c, n) * gelu_derivative(form, u);
+      vf gradient = v_load_act(dtype, dy->data, r * dy->row_stride + c, n) * derivative(form, u);
       if (sums) v_store_n(sums + c, v_load_n(sums + c, n) + gradient, n);
       if (dx->filled) gradient += v_load_act(dtype, dx->data, at, n);
       v_store_act(dtype, dx->data, at, gradient, n);
     }
+}
+
+/* backward_tile with its form as a constant. */
+FSAM_INLINE void backward_tile_of(int dtype, int form, const backward *a, float *sums, int64_t r0,
+                                  int64_t r1, int64_t c0, int64_t c1) {
+  switch (form) {
+    case FSAM_GELU_ERF:
+      backward_tile(dtype, FSAM_GELU_ERF, a, sums, r0, r1, c0, c1);
+      break;
+    case FSAM_GELU_TANH:
+      backward_tile(dtype, FSAM_GELU_TANH, a, sums, r0, r1, c0, c1);
+      break;
+    case FSAM_RELU:
+      backward_tile(dtype, FSAM_RELU, a, sums, r0, r1, c0, c1);
+      break;
+    case FSAM_SILU:
+      backward_tile(dtype, FSAM_SILU, a, sums, r0, r1, c0, c1);
+      break;
+    default:
+      backward_tile(dtype, FSAM_TANH, a, sums, r0, r1, c0, c1);
+  }
 }
 
 /* db[n] = the sum of the rows of sums[rows, n]. */
@@ -162,11 +236,11 @@ static void add_up(fsam_tensor *db, const float *sums, int64_t rows, int64_t n) 
   }
 }
 
-int FSAM_CPU(gelu_backward)(fsam_tensor *dx, fsam_tensor *db, const fsam_tensor *dy,
-                            const fsam_tensor *x, const fsam_tensor *b, int form) {
+int FSAM_CPU(activation_backward)(fsam_tensor *dx, fsam_tensor *db, const fsam_tensor *dy,
+                                  const fsam_tensor *x, const fsam_tensor *b, int form) {
   const int64_t rows = x->shape[0], n = x->shape[1];
   const int64_t tile_rows = (rows + TILE_ROWS - 1) / TILE_ROWS;
-  const bool bf16 = x->dtype == FSAM_BF16, erf_form = form == FSAM_GELU_ERF;
+  const bool bf16 = x->dtype == FSAM_BF16;
   void *sums = NULL;
   if (db)
     FSAM_TRY(fsam__workspace(&sums, fsam__device_of(dx), (size_t)(tile_rows * n) * sizeof(float)));
@@ -177,14 +251,10 @@ int FSAM_CPU(gelu_backward)(fsam_tensor *dx, fsam_tensor *db, const fsam_tensor 
       int64_t r0 = t * TILE_ROWS, r1 = r0 + TILE_ROWS < rows ? r0 + TILE_ROWS : rows;
       int64_t c1 = c + TILE_COLUMNS < n ? c + TILE_COLUMNS : n;
       float *row = a.sums ? a.sums + t * n : NULL;
-      if (bf16 && erf_form)
-        backward_tile(FSAM_BF16, FSAM_GELU_ERF, &a, row, r0, r1, c, c1);
-      else if (bf16)
-        backward_tile(FSAM_BF16, FSAM_GELU_TANH, &a, row, r0, r1, c, c1);
-      else if (erf_form)
-        backward_tile(FSAM_F32, FSAM_GELU_ERF, &a, row, r0, r1, c, c1);
+      if (bf16)
+        backward_tile_of(FSAM_BF16, form, &a, row, r0, r1, c, c1);
       else
-        backward_tile(FSAM_F32, FSAM_GELU_TANH, &a, row, r0, r1, c, c1);
+        backward_tile_of(FSAM_F32, form, &a, row, r0, r1, c, c1);
     }
   if (db) add_up(db, a.sums, tile_rows, n);
   return FSAM_OK;

@@ -1,0 +1,195 @@
+-- Several processes under a real mpirun: N ranks are one process with N micro-batches, for every
+-- sam-type and mask policy; and whatever happens to one of them, all end soon with one line, and
+-- the same command goes on to the bytes of an uninterrupted run. (Without processes:
+-- spec/lua/ranks.)
+local ffi = require("ffi")
+local helper = require("spec.helper")
+local json = require("fsam.base.json")
+
+-- Several processes here share two cores, and a container has no user but root.
+local ENVIRONMENT = "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMP_NUM_THREADS=1 "
+  .. "OMPI_MCA_btl_vader_single_copy_mechanism=none" -- which containers forbid
+local FLAGS = "--precision fp32 --batch-size 4 --num-samples 2 --mask-iter-e 2 --log-format simple "
+  .. "--save-interval-updates 2 --max-epoch 4 --rank-timeout 2"
+
+local SWEEP = os.getenv("FSAM_SWEEP") -- as many updates for every number of ranks
+local LONGEST = 30 -- seconds from a start to the end after a fault: 8, and other work beside it
+
+local program = helper.quote(helper.build_dir() .. "/fsam-lua")
+local folder
+
+local function missing()
+  if helper.shell("command -v mpirun") ~= 0 then
+    return "mpirun is not installed"
+  elseif not helper.read_file(helper.build_dir() .. "/libfsam-mpi.so") then
+    return "this build has no MPI"
+  end
+end
+
+-- Runs a command under mpirun; nothing may take minutes, on a machine with other work either.
+local function mpirun(count, words)
+  return helper.shell(("%s timeout -s KILL 180 mpirun --oversubscribe -np %d %s %s"):format(
+    ENVIRONMENT, count, program, words))
+end
+
+local function small_run(run, flags)
+  return ("spec/faults/small_run.lua --save-dir %s/%s %s %s"):format(folder, run, FLAGS,
+    flags or "")
+end
+
+-- The bytes that a run leaves.
+local function outcome(run)
+  local found = {}
+  for _, name in ipairs({ "checkpoint_last", "checkpoint_best" }) do
+    for _, part in ipairs({ "model.safetensors", "state.safetensors" }) do
+      local path = ("%s/%s/%s/%s"):format(folder, run, name, part)
+      found[#found + 1] = assert(helper.read_file(path), path .. " is not there")
+    end
+  end
+  return found
+end
+
+-- The lines of standard error that are not MPI's own.
+local function said(text)
+  local lines = {}
+  for line in text:gmatch("[^\n]+") do
+    if line:find("^%S+%.lua: ") or line:find("^fsam%-lua: ") then
+      lines[#lines + 1] = line
+    end
+  end
+  return table.concat(lines, "\n")
+end
+
+local function worst_difference(a, b)
+  local x, y = ffi.cast("const float *", a), ffi.cast("const float *", b)
+  local worst, largest = 0, 0
+  for i = 0, #a / 4 - 1 do
+    worst, largest = math.max(worst, math.abs(x[i] - y[i])), math.max(largest, math.abs(x[i]))
+  end
+  return worst / largest
+end
+
+describe("ranks under mpirun", function()
+  local why = missing()
+  if why then
+    pending(why)
+    return
+  end
+
+  setup(function()
+    folder = helper.memory_dir()
+    assert.equal(0, (mpirun(2, small_run("whole"))))
+  end)
+
+  teardown(function()
+    helper.remove_dir(folder)
+  end)
+
+  for count, updates in pairs({ [2] = 20, [3] = SWEEP and 20 or 4, [4] = SWEEP and 20 or 4 }) do
+    it(("of %d are one process with %d micro-batches, after %d updates"):format(count, count,
+      updates), function()
+      local job = "spec/lua/ranks/job.lua " .. count .. " " .. updates .. " " .. folder .. "/"
+      for _, name in ipairs({ "one", "many" }) do
+        helper.shell("rm -rf " .. folder .. "/" .. name .. "; mkdir " .. folder .. "/" .. name)
+      end
+      assert.equal(0, (helper.shell("OMP_NUM_THREADS=1 " .. program .. " " .. job .. "one")))
+      local code, _, err = mpirun(count, job .. "many")
+      assert.equal(0, code, err)
+      local cases = 0
+      for name in io.popen("ls " .. folder .. "/one"):lines() do
+        local one = helper.read_file(folder .. "/one/" .. name)
+        local many = helper.read_file(folder .. "/many/" .. name)
+        local difference = worst_difference(one, many)
+        assert.is_true(difference < (name == "bf16" and 1e-3 or 1e-5), name .. " " .. difference)
+        cases = cases + 1
+      end
+      assert.is_true(cases >= 35)
+    end)
+  end
+
+  it("end with the same bytes every time, and one alone as without MPI", function()
+    assert.equal(0, (mpirun(2, small_run("again"))))
+    assert.same(outcome("whole"), outcome("again"))
+    assert.equal(0, (mpirun(1, small_run("one"))))
+    assert.equal(0, (helper.shell(program .. " " .. small_run("alone"))))
+    assert.same(outcome("alone"), outcome("one"))
+  end)
+
+  it("judge as one process with as many micro-batches", function()
+    assert.equal(0, (helper.shell(program .. " " .. small_run("grouped", "--update-freq 2"))))
+    local function results(run)
+      local path = ("%s/%s/results.json"):format(folder, run)
+      return json.decode(helper.read_file(path), path)
+    end
+    local one, two = results("grouped"), results("whole")
+    assert.same({ one.updates, one.samples }, { two.updates, two.samples })
+    for _, at in ipairs({ "best", "last" }) do
+      for _, name in ipairs({ "mcc", "accuracy", "f1", "loss" }) do
+        assert.near(one[at][name], two[at][name], 1e-5)
+      end
+    end
+  end)
+
+  it("go on from a run of another number of ranks, and say that bits will differ", function()
+    assert.equal(0, (mpirun(3, small_run("more", "--max-epoch 2"))))
+    local code, out, err = mpirun(2, small_run("more"))
+    assert.equal(0, code, err)
+    assert.matches("the run began with ranks 3, now 2; it continues, but not bit for bit",
+      out .. err, 1, true)
+  end)
+
+  -- What happens to a rank; what rank 0 says. Where the launcher ends all, it has no time to.
+  local FAULTS = {
+    { "kill 1 9" }, { "kill-in-pass 1 12" }, { "kill-in-save 0 7" }, { "kill 0 9" },
+    { "stop 1 9", "rank 1 has not been heard of for 2 seconds, longer than --rank-timeout allows" },
+    { "stop 0 9", "rank 0 has not been heard of for 2 seconds, longer than --rank-timeout allows" },
+    { "error 1 9", "rank_fault.lua: rank 1: rank_fault.lua: the pipes are broken" },
+    { "full 0 7", "No space left on device; the checkpoint before it is intact: " },
+    { "weights 1 3", "rank 1 has other weights than rank 0" },
+  }
+
+  for i, fault in ipairs(FAULTS) do
+    it("lose nothing: " .. fault[1], function()
+      local run = "fault-" .. i
+      local words = small_run(run, "--check-ranks 2"):match("^%S+ (.*)$")
+      local started = os.time()
+      local code, _, err = mpirun(2, "spec/faults/rank_fault.lua " .. fault[1] .. " " .. words)
+      assert.is_true(code ~= 0, err)
+      assert.is_true(os.difftime(os.time(), started) < LONGEST, "it took too long")
+      if fault[2] then
+        assert.is_truthy(said(err):find(fault[2], 1, true), err)
+      end
+      code, _, err = mpirun(2, small_run(run))
+      assert.equal(0, code, err)
+      assert.same(outcome("whole"), outcome(run))
+    end)
+  end
+
+  -- The command; the only line that is ours.
+  local REFUSED = {
+    { "mpirun --oversubscribe -np 1 %s %s --lr 0.5 : -np 1 %s %s",
+      "small_run.lua: rank 1 has --lr 1e-05, rank 0 has --lr 0.5; start all ranks with the same "
+        .. "program, options and files" },
+    { "mpirun --oversubscribe -np 2 %s %s --lrr 1",
+      "small_run.lua: --lrr is unknown; did you mean --lr? (--help lists all flags)" },
+    { "RANK=1 WORLD_SIZE=4 %s %s", "fsam-lua: the environment has a part of torchrun's variables, "
+      .. "and not LOCAL_RANK; unset them, or start all processes with torchrun" },
+    { "RANK=0 LOCAL_RANK=0 WORLD_SIZE=2 %s %s", "fsam-lua: the environment says rank 0 of 2, but "
+      .. "MPI says rank 0 of 1: start all processes with one mpirun -np 2, or srun --mpi=pmix" },
+    { "RANK=2 LOCAL_RANK=0 WORLD_SIZE=2 %s %s", "fsam-lua: RANK is 2 and LOCAL_RANK 0 in the "
+      .. "environment, but WORLD_SIZE is 2: ranks count from 0" },
+    { "RANK=a LOCAL_RANK=0 WORLD_SIZE=2 %s %s", "fsam-lua: RANK in the environment is \"a\", "
+      .. "expected a count from 0" },
+  }
+
+  for _, case in ipairs(REFUSED) do
+    it("do not begin: " .. case[2], function()
+      local run = small_run("refused")
+      local code, _, err = helper.shell(("env %s timeout -s KILL 60 "):format(ENVIRONMENT)
+        .. (case[1]:find("^mpirun") and "" or "env ") .. case[1]:format(program, run, program, run))
+      assert.is_true(code ~= 0)
+      assert.equal(case[2], said(err), err)
+      assert.is_nil(helper.read_file(folder .. "/refused/train.log"))
+    end)
+  end
+end)

@@ -1,0 +1,59 @@
+-- What launchers say in the environment about a process and its like.
+local environment = require("fsam.ranks.environment")
+
+local function read(variables)
+  return environment.read(function(name)
+    return variables[name]
+  end)
+end
+
+describe("the environment", function()
+  local RANKS = {
+    { "nothing", {}, { rank = 0, size = 1, local_rank = 0 } },
+    { "torchrun's", { RANK = "3", WORLD_SIZE = "4", LOCAL_RANK = "1" },
+      { rank = 3, size = 4, local_rank = 1, launcher = "torchrun" } },
+    { "Open MPI's", { OMPI_COMM_WORLD_RANK = "0", OMPI_COMM_WORLD_SIZE = "2",
+      OMPI_COMM_WORLD_LOCAL_RANK = "0" },
+      { rank = 0, size = 2, local_rank = 0, launcher = "mpirun" } },
+    { "MPICH's, without a local rank", { PMI_RANK = "1", PMI_SIZE = "2" },
+      { rank = 1, size = 2, local_rank = 1, launcher = "mpirun" } },
+    { "Slurm's", { SLURM_PROCID = "5", SLURM_STEP_NUM_TASKS = "8", SLURM_LOCALID = "1" },
+      { rank = 5, size = 8, local_rank = 1, launcher = "srun" } },
+    { "a batch script's of Slurm, which runs alone", { SLURM_PROCID = "0", SLURM_NTASKS = "8",
+      SLURM_LOCALID = "0" }, { rank = 0, size = 1, local_rank = 0 } },
+    { "mpirun's inside a job of Slurm", { SLURM_PROCID = "0", SLURM_STEP_NUM_TASKS = "1",
+      SLURM_LOCALID = "0", OMPI_COMM_WORLD_RANK = "1", OMPI_COMM_WORLD_SIZE = "2",
+      OMPI_COMM_WORLD_LOCAL_RANK = "1" },
+      { rank = 1, size = 2, local_rank = 1, launcher = "mpirun" } },
+    { "one of one", { RANK = "0", WORLD_SIZE = "1", LOCAL_RANK = "0" },
+      { rank = 0, size = 1, local_rank = 0, launcher = "torchrun" } },
+    { "a variable of another program's", { RANK = "general" },
+      { rank = 0, size = 1, local_rank = 0 } },
+    { "a size alone", { WORLD_SIZE = "1", RANK = "0" }, { rank = 0, size = 1, local_rank = 0 } },
+  }
+
+  for _, case in ipairs(RANKS) do
+    it("may be " .. case[1], function()
+      assert.same(case[3], read(case[2]))
+    end)
+  end
+
+  local REFUSED = {
+    { { RANK = "1", WORLD_SIZE = "4" }, "the environment has a part of torchrun's variables, and "
+      .. "not LOCAL_RANK; unset them, or start all processes with torchrun" },
+    { { WORLD_SIZE = "4", LOCAL_RANK = "0" }, "the environment has a part of torchrun's variables, "
+      .. "and not RANK; unset them, or start all processes with torchrun" },
+    { { RANK = "4", WORLD_SIZE = "4", LOCAL_RANK = "0" }, "RANK is 4 and LOCAL_RANK 0 in the "
+      .. "environment, but WORLD_SIZE is 4: ranks count from 0" },
+    { { PMI_RANK = "-1", PMI_SIZE = "4" },
+      'PMI_RANK in the environment is "-1", expected a count from 0' },
+    { { RANK = "0", WORLD_SIZE = "0", LOCAL_RANK = "0" },
+      'WORLD_SIZE in the environment is "0", expected a count from 1' },
+  }
+
+  for _, case in ipairs(REFUSED) do
+    it("is refused: " .. case[2], function()
+      assert.has_error(function() read(case[1]) end, case[2])
+    end)
+  end
+end)
