@@ -274,6 +274,19 @@ int fsam_dropout_apply(fsam_tensor *y, const fsam_tensor *x, const fsam_batch *b
  * with the pass's scale. All f32, labels i32[B]. Empty samples: loss and gradient 0. */
 int fsam_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
                        const fsam_tensor *labels, const fsam_batch *batch);
+/* The same with weights[C] of the classes (or NULL: all 1) and a share of every target spread over
+ * all classes, 0 <= smoothing < 1: losses[b] = (1 - smoothing) w_label n_label + smoothing / C ·
+ * sum_j w_j n_j, where n_j = -log softmax(logits)_j. */
+int fsam_weighted_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits,
+                                const fsam_tensor *logits, const fsam_tensor *labels,
+                                const fsam_tensor *weights, float smoothing,
+                                const fsam_batch *batch);
+/* losses[B] = the mean over C labels, each true or not by itself, of w_c (-t log p - (1 - t)
+ * log(1 - p)), where p = sigmoid(logits[B,C]), t = targets[B,C] from 0 to 1, and weights[C] is NULL
+ * for all 1. Likewise. */
+int fsam_binary_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits,
+                              const fsam_tensor *logits, const fsam_tensor *targets,
+                              const fsam_tensor *weights, const fsam_batch *batch);
 /* losses[B] = (logits[B,1] - targets[B])^2, likewise. */
 int fsam_mse(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
              const fsam_tensor *targets, const fsam_batch *batch);

@@ -1,7 +1,7 @@
 /* cross_entropy.c: losses[b] = log(sum_j exp(x_j - max)) - (x_label - max) for the row x of logits
  * of each sample, and dlogits = scale (softmax(x) - onehot(label)). Stable for any finite logits; a
  * NaN makes its own row NaN and no other. Empty samples give 0, whatever their row and label. */
-#include "kernels/simd/simd_math.h"
+#include "kernels/simd/softmax_row.h"
 
 #if FSAM_PUBLIC
 
@@ -19,33 +19,6 @@ int fsam_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_ten
 }
 
 #endif
-
-/* LANES logits from p on; `fill` in the lanes from n on. */
-FSAM_INLINE vf load_filled(const float *p, int64_t n, float fill) {
-  int32_t left = n < 0 ? 0 : n < LANES ? (int32_t)n : LANES;
-  return v_select(v_iota() < left, v_load_n(p, n), v_set(fill));
-}
-
-static float max_of(const float *x, int64_t n) {
-  vf16 largest;
-  for (int p = 0; p < PARTS; p++) largest.part[p] = v_set(-__builtin_inff());
-  for (int64_t c = 0; c < n; c += WIDE)
-    for (int p = 0; p < PARTS; p++) {
-      int64_t at = c + p * LANES;
-      largest.part[p] = v_max(largest.part[p], load_filled(x + at, n - at, -__builtin_inff()));
-    }
-  return v_max_all(largest);
-}
-
-static float sum_of_exp(const float *x, float max, int64_t n) {
-  vf16 sum = {0};
-  for (int64_t c = 0; c < n; c += WIDE)
-    for (int p = 0; p < PARTS; p++) {
-      int64_t at = c + p * LANES;
-      sum.part[p] += v_exp(load_filled(x + at, n - at, -__builtin_inff()) - max);
-    }
-  return v_sum(sum);
-}
 
 /* dx = scale (softmax(x) - onehot(label)), added when `add`. */
 static void gradient(float *dx, const float *x, float max, float sum, int32_t label, float scale,

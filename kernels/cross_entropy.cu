@@ -4,11 +4,6 @@
 
 enum { THREADS = 128 };
 
-__device__ __forceinline__ float warp_max(float x) {
-  for (int mask = WARP / 2; mask; mask /= 2) x = fmaxf(x, shuffle_xor(x, mask));
-  return x;
-}
-
 static __global__ void __launch_bounds__(THREADS)
     cross_entropy_k(float *losses, matrix<float> dlogits, matrix<const float> logits,
                     const int32_t *labels, fsam_batch batch, int columns,

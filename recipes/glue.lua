@@ -1,4 +1,5 @@
---- Fine-tunes a language model on a task of GLUE (Wang et al. 2019), by its name.
+--- Fine-tunes a language model on a task of GLUE or SuperGLUE (Wang et al. 2018, 2019), by its
+-- name.
 --
 --     fsam-lua recipes/glue.lua qnli QNLI/ --restore-file roberta.large/
 --     fsam-lua recipes/glue.lua mnli --help

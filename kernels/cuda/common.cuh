@@ -232,6 +232,12 @@ __device__ __forceinline__ float warp_sum(float x) {
   return x;
 }
 
+/* The largest over the warp, in every lane; a NaN is passed over. */
+__device__ __forceinline__ float warp_max(float x) {
+  for (int mask = WARP / 2; mask; mask /= 2) x = fmaxf(x, shuffle_xor(x, mask));
+  return x;
+}
+
 /* v[k] = the sum of all threads' v[k], in every thread: warps as trees, then warp after warp. */
 template <int N>
 __device__ __forceinline__ void block_sums(float (&v)[N]) {

@@ -285,6 +285,7 @@ describe("the guides", function()
       end
     end
     add(fsam.train.flags.spec({ name = "", usage = "", summary = "", task = "cola" }).flags)
+    add(fsam.data.own_files.flags)
     add(fsam.landscape.flags.spec({ name = "", usage = "", summary = "" }).flags)
     add(fsam.predict.flags.spec({ name = "", usage = "", summary = "" }).flags)
     for _, path in ipairs({ "lua/fsam/compare/flags.lua", "recipes/preprocess.lua" }) do

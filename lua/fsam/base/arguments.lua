@@ -208,7 +208,7 @@ local ANY, TEXT = M.arg("value", M.any), M.arg("text", schema.string)
 M.guard("fsam.errors", errors, {
   is = { ANY }, line = { TEXT }, nearest = { ANY, M.arg("list", M.table) },
   suggestion = { ANY, M.arg("list", M.table) }, new = { TEXT, M.arg("placed", M.any) },
-  line = { TEXT }, raise = { TEXT, more = true }, unknown = { TEXT, ANY, M.arg("list", M.table) },
+  raise = { TEXT, more = true }, unknown = { TEXT, ANY, M.arg("list", M.table) },
   unknown_text = { TEXT, ANY, M.arg("list", M.table) },
 })
 

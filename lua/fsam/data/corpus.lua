@@ -3,13 +3,15 @@
 --     corpus.open(row, path)           from the folder, or without one what is built in
 --     corpus.split(row, path, "test")  one split
 --
--- A corpus is { name, train = dataset, dev = dataset, vocab }. vocab is a list of word pieces in
--- the order of their ids; a corpus with one needs no pretrained model. A dataset is { samples,
--- labels, path, lines }: labels are the names of the classes, or nil; path is its file and lines
--- the samples' places in it, or nil. A sample is { text, pair, label, group }: pair is the second
--- text or nil; label is a class from 0, or a regression's number from 0 to 1; group is nil, or a
--- kind of sample whose accuracy is reported by itself. A folder of fairseq's binarised data gives
--- samples with ids in place of text and pair, and a corpus with row and dictionary (binarised).
+-- A corpus is { name, train = dataset, dev = dataset, also, vocab }. also has further datasets to
+-- judge by their names, or is nil. vocab is a list of word pieces in the order of their ids; a
+-- corpus with one needs no pretrained model. A dataset is { samples, labels, path, lines }: labels
+-- are the names of the classes, or nil; path is its file and lines the samples' places in it, or
+-- nil. A sample is { text, pair, label, group, index }: pair is the second text or nil; label is
+-- what its problem has (fsam.data.problems), a regression's number on the scale that is learned;
+-- group is nil, or a kind of sample whose accuracy is reported by itself; index is nil, or its
+-- number in a benchmark. A folder of fairseq's binarised data gives samples with ids in place of
+-- text and pair, and a corpus with row and dictionary (binarised).
 --
 -- Owns: what the columns of a file mean, by the task's row (tasks.lua), and the messages about
 -- wrong ones. Leaves to others: lines and columns (tsv.lua), binarised folders (binarised), tokens
@@ -18,7 +20,9 @@ local arguments = require("fsam.base.arguments")
 local binarised = require("fsam.data.binarised")
 local errors = require("fsam.errors")
 local files = require("fsam.base.file")
+local problems = require("fsam.data.problems")
 local schema = require("fsam.base.schema")
+local tables = require("fsam.data.tables")
 local tasks = require("fsam.data.tasks")
 local tsv = require("fsam.data.tsv")
 
@@ -55,29 +59,66 @@ local function class_reader(row)
   end, "label", either(words)
 end
 
--- The same for a regression, whose scores become numbers from 0 to 1.
+-- The same for a regression, whose scores become numbers from 0 to 1 where they have a range.
 local function score_reader(row)
   local min, max = row.scores.min, row.scores.max
+  if not min then
+    return function(text)
+      local score = tonumber(text)
+      return score and score - score == 0 and score or nil
+    end, "score", "a number"
+  end
   return function(text)
     local score = tonumber(text)
     return score and score >= min and score <= max and (score - min) / (max - min) or nil
   end, "score", ("a number from %g to %g"):format(min, max)
 end
 
+-- The rows of a file, each with the values of file.columns and its line.
+local function rows_of(file, path)
+  if file.format then
+    return tables.read(path, file.columns, file.format)
+  end
+  return tsv.read(path, #file.columns, file.header and file.columns, file.ragged)
+end
+
+-- How the texts of a row of values are found: a function (values, place) → text, second text.
+local function text_reader(row, file)
+  if row.compose then
+    return function(values, place)
+      local record = {}
+      for i, name in ipairs(file.columns) do
+        record[name] = values[i]
+      end
+      return row.compose(record, place)
+    end
+  end
+  local text, pair = tasks.place(file, row.text), row.pair and tasks.place(file, row.pair)
+  return function(values, place)
+    if file.format then -- whose values need not be texts
+      schema.check(values[text], schema.string, place, row.text)
+      schema.check(pair and values[pair] or "", schema.string, place, row.pair)
+    end
+    return values[text], pair and values[pair]
+  end
+end
+
 -- The samples of a file, one for each of its rows, and the numbers of their lines.
 local function samples_of(row, file, path)
-  local text, pair = tasks.place(file, row.text), row.pair and tasks.place(file, row.pair)
-  local label = tasks.place(file, row.label)
+  local label, texts = tasks.place(file, row.label), text_reader(row, file)
+  local index = row.index and tasks.place(file, row.index)
   local read, noun, expected = (row.labels and class_reader or score_reader)(row)
   local samples, lines = {}, {}
-  local rows = tsv.read(path, #file.columns, file.header and file.columns, file.ragged)
-  for i, fields in ipairs(rows) do
-    local sample = { text = fields[text], pair = pair and fields[pair] }
+  for i, fields in ipairs(rows_of(file, path)) do
+    local place = ("%s, line %d"):format(path, fields.line)
+    local text, pair = texts(fields, place)
+    local sample = { text = text, pair = pair, index = index and fields[index] }
     if label then
-      sample.label = read(fields[label])
+      local word = tostring(fields[label])
+      sample.label = read(word)
       if not sample.label then
-        errors.raise("%s, line %d: got the %s \"%s\", expected %s (column %d%s)", path, fields.line,
-          noun, fields[label], expected, label, file.header and "" or "; the file has no header")
+        errors.raise("%s: got the %s \"%s\", expected %s (column %d%s)", place, noun, word,
+          expected, label, (file.header or file.format) and "" or "; the file has no header")
       end
     end
     samples[i], lines[i] = sample, fields.line
@@ -126,16 +167,12 @@ function M.split(row, folder, split)
   return M.file(row, path, split)
 end
 
--- A label is a class of the row, or a number.
 local function check_label(row, split, i, label)
-  local good = type(label) == "number" and label == label
-  if row.labels then
-    good = good and label % 1 == 0 and label >= 0 and label < #row.labels
-  end
-  if not good then
-    errors.raise("%s, sample %d of %s: got the label %s, expected %s", row.title, i, split,
-      tostring(label), row.labels and ("0 to %d (%s)"):format(#row.labels - 1,
-      table.concat(row.labels, ", ")) or "a number")
+  local expected = problems.of_task(row).fault(label, row.labels and #row.labels)
+  if expected then
+    errors.raise("%s, sample %d of %s: got the label %s, expected %s%s", row.title, i, split,
+      type(label) == "table" and "{ " .. table.concat(label, ", ") .. " }" or tostring(label),
+      expected, row.labels and (" (%s)"):format(table.concat(row.labels, ", ")) or "")
   end
 end
 
@@ -164,6 +201,17 @@ function M.check(row, corpus)
   return corpus
 end
 
+-- The further splits to judge whose files are there.
+local function also_there(row, folder)
+  local also = {}
+  for _, split in ipairs(row.also or {}) do
+    if files.kind(files.bare(folder) .. "/" .. row.files[split].name) then
+      also[split] = M.split(row, folder, split)
+    end
+  end
+  return next(also) and also or nil
+end
+
 --- The corpus of a folder; without a folder, the task's built-in one.
 -- @tparam table row of tasks.lua
 -- @tparam ?string path a folder
@@ -173,7 +221,8 @@ function M.open(row, path)
   if path and binarised.recognises(path) then
     return binarised.open(row, path)
   elseif path then
-    return { name = path, train = M.split(row, path, "train"), dev = M.split(row, path, "dev") }
+    return { name = path, train = M.split(row, path, "train"), dev = M.split(row, path, "dev"),
+      also = also_there(row, path) }
   elseif not row.built_in then
     errors.raise("%s needs its data: give %s", row.title, row.data)
   end

@@ -1,163 +1,22 @@
 --- Metrics of a validation: their values, and which of two values is better.
 --
--- Owns: names, formulas, directions, and the rounding under which two checkpoints count as equal.
--- Shares and correlations are fractions (accuracy 0.969, not 96.9); the loss is in nats. Leaves to
--- others: printing (base/numbers.lua, fsam.report).
+-- Owns: names, directions, which problem has which, and the rounding under which two checkpoints
+-- count as equal. Shares and correlations are fractions (accuracy 0.969, not 96.9); the loss is in
+-- nats. Leaves to others: the formulas (data/metrics/), printing (base/numbers.lua, fsam.report).
 --
--- Sources: Matthews 1975 and Gorodkin 2004 (more than two classes); fairseq for the rounding.
+-- Source of the rounding: fairseq.
 
+local agreement = require("fsam.data.metrics.agreement")
 local arguments = require("fsam.base.arguments")
+local correlation = require("fsam.data.metrics.correlation")
 local errors = require("fsam.errors")
 local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
+local several = require("fsam.data.metrics.several")
 
 local M = {}
 
 local LN2, NAN = math.log(2), 0 / 0
-
-local function mean(list)
-  local sum = 0
-  for i = 1, #list do
-    sum = sum + list[i]
-  end
-  return sum / #list
-end
-
--- Counts of (label, prediction) pairs: joint[label][prediction], and both margins.
-local function confusion(r)
-  local joint, labels, predictions = {}, {}, {}
-  for c = 0, r.classes - 1 do
-    labels[c], predictions[c], joint[c] = 0, 0, {}
-    for d = 0, r.classes - 1 do
-      joint[c][d] = 0
-    end
-  end
-  for i, label in ipairs(r.labels) do
-    local guess = r.predictions[i]
-    joint[label][guess] = joint[label][guess] + 1
-    labels[label] = labels[label] + 1
-    predictions[guess] = predictions[guess] + 1
-  end
-  return joint, labels, predictions
-end
-
-local function accuracy(r)
-  local right = 0
-  for i, label in ipairs(r.labels) do
-    right = right + (r.predictions[i] == label and 1 or 0)
-  end
-  return right / #r.labels
-end
-
--- R_K = (c·s − Σ p_k t_k) / sqrt((s² − Σ p_k²)(s² − Σ t_k²)), and 0 where that is 0/0 (one class
--- only). s samples, c of them right; p_k predictions and t_k labels of class k.
-local function mcc(r)
-  local joint, labels, predictions = confusion(r)
-  local right, cross, pp, tt = 0, 0, 0, 0
-  for c = 0, r.classes - 1 do
-    right = right + joint[c][c]
-    cross = cross + labels[c] * predictions[c]
-    pp, tt = pp + predictions[c] ^ 2, tt + labels[c] ^ 2
-  end
-  local s = #r.labels
-  local spread = (s * s - pp) * (s * s - tt)
-  return spread == 0 and 0 or (right * s - cross) / math.sqrt(spread)
-end
-
--- Of class 1, as GLUE does for MRPC and QQP, or of the class that data with another order says.
-local function f1(r)
-  local joint, labels, predictions = confusion(r)
-  local class = r.positive or 1
-  local sum = labels[class] + predictions[class]
-  return sum == 0 and 0 or 2 * joint[class][class] / sum
-end
-
--- The values times a power of two, the largest then between 1/2 and 1 in size. Nothing is rounded.
-local function scaled(values)
-  local largest = 0
-  for _, value in ipairs(values) do
-    largest = math.max(largest, math.abs(value))
-  end
-  local _, exponent = math.frexp(largest)
-  local list = {}
-  for i, value in ipairs(values) do
-    list[i] = math.ldexp(value, -exponent)
-  end
-  return list
-end
-
--- Deviations from the mean in a unit in which no square is lost, however small or large the spread
--- is; all 0 where the values do not vary.
-local function deviations(values)
-  local list = scaled(values)
-  local first = list[1]
-  for i = 1, #list do
-    list[i] = list[i] - first
-  end
-  list = scaled(list)
-  local middle = mean(list)
-  for i = 1, #list do
-    list[i] = list[i] - middle
-  end
-  return list
-end
-
--- Is one of the values infinite or not a number?
-local function unbounded(values)
-  for _, value in ipairs(values) do
-    if value - value ~= 0 then
-      return true
-    end
-  end
-  return false
-end
-
--- 0 where a list does not vary; not a number where a value is infinite or none.
-local function correlation(a, b)
-  if unbounded(a) or unbounded(b) then
-    return NAN
-  end
-  local das, dbs = deviations(a), deviations(b)
-  local ab, aa, bb = 0, 0, 0
-  for i = 1, #das do
-    local da, db = das[i], dbs[i]
-    ab, aa, bb = ab + da * db, aa + da * da, bb + db * db
-  end
-  return aa * bb == 0 and 0 or ab / math.sqrt(aa * bb)
-end
-
--- Is one of the values not a number? Then they have no order.
-local function unordered(values)
-  for _, value in ipairs(values) do
-    if value ~= value then
-      return true
-    end
-  end
-  return false
-end
-
--- Ranks from 1; equal values share the mean of their ranks.
-local function ranks(values)
-  local order, rank = {}, {}
-  for i = 1, #values do
-    order[i] = i
-  end
-  table.sort(order, function(i, j)
-    return values[i] < values[j]
-  end)
-  local i = 1
-  while i <= #order do
-    local j = i
-    while j < #order and values[order[j + 1]] == values[order[i]] do
-      j = j + 1
-    end
-    for k = i, j do
-      rank[order[k]] = (i + j) / 2
-    end
-    i = j + 1
-  end
-  return rank
-end
 
 -- A function that rounds value × scale to so many digits. Values are compared after rounding.
 -- fairseq rounds the accuracy to 0.1 % and its loss, in bits, to 3 places. It does not have the
@@ -180,49 +39,58 @@ local function judged(compute)
   end
 end
 
+local function mean_of(one, other)
+  return function(r)
+    return (one(r) + other(r)) / 2
+  end
+end
+
+local function mean_loss(r)
+  local sum = 0
+  for i = 1, #r.losses do
+    sum = sum + r.losses[i]
+  end
+  return sum / #r.losses
+end
+
+-- By problem (fsam.data.problems), the formula; two = true where only two classes have it.
+local SINGLE, SEVERAL, SCORES = "single_label_classification", "multi_label_classification",
+  "regression"
 local METRICS = {
-  accuracy = {
-    kind = "classes", maximize = true, round = places(100, 1), compute = judged(accuracy),
-  },
-  mcc = { kind = "classes", maximize = true, round = places(1, 4), compute = judged(mcc) },
-  f1 = { kind = "two classes", maximize = true, round = places(1, 4), compute = judged(f1) },
-  pearson = {
-    kind = "regression", maximize = true, round = places(1, 4),
-    compute = function(r)
-      return correlation(r.scores, r.labels)
-    end,
-  },
-  spearman = {
-    kind = "regression", maximize = true, round = places(1, 4),
-    compute = function(r)
-      if unordered(r.scores) or unordered(r.labels) then
-        return NAN
-      end
-      return correlation(ranks(r.scores), ranks(r.labels))
-    end,
-  },
-  loss = {
-    kind = "any", maximize = false, round = places(1 / LN2, 3),
-    compute = function(r)
-      return mean(r.losses)
-    end,
-  },
+  accuracy = { round = places(100, 1), [SINGLE] = judged(agreement.accuracy),
+    [SEVERAL] = judged(several.accuracy) },
+  mcc = { round = places(1, 4), [SINGLE] = judged(agreement.mcc) },
+  f1 = { round = places(1, 4), two = true, [SINGLE] = judged(agreement.f1) },
+  f1_macro = { round = places(1, 4), [SINGLE] = judged(agreement.f1_macro),
+    [SEVERAL] = judged(several.f1_macro) },
+  -- Of one class for each sample it is the accuracy.
+  f1_micro = { round = places(1, 4), [SINGLE] = judged(agreement.accuracy),
+    [SEVERAL] = judged(several.f1_micro) },
+  pearson = { round = places(1, 4), [SCORES] = correlation.pearson },
+  spearman = { round = places(1, 4), [SCORES] = correlation.spearman },
+  acc_and_f1 = { round = places(1, 4), two = true,
+    [SINGLE] = judged(mean_of(agreement.accuracy, agreement.f1)) },
+  corr = { round = places(1, 4),
+    [SCORES] = mean_of(correlation.pearson, correlation.spearman) },
+  loss = { round = places(1 / LN2, 3), minimize = true, [SINGLE] = mean_loss,
+    [SEVERAL] = mean_loss, [SCORES] = mean_loss },
 }
 
---- The names, in the order in which files list them.
-M.names = { "mcc", "accuracy", "f1", "pearson", "spearman", "loss" }
+--- The names, in the order in which files list them. The combined scores have Transformers' names:
+-- acc_and_f1 is the mean of accuracy and f1, corr that of pearson and spearman.
+M.names = { "mcc", "accuracy", "f1", "f1_macro", "f1_micro", "acc_and_f1", "pearson", "spearman",
+  "corr", "loss" }
 
 --- The metrics that a task can have. A task's row says which of them it has, and in which order
 -- (tasks.lua).
--- @tparam ?integer classes number of classes; nil for regression
+-- @tparam string problem a name of fsam.data.problems
+-- @tparam ?integer classes number of classes
 -- @treturn {string,…}
-function M.of_task(classes)
+function M.of_task(problem, classes)
   local names = {}
   for _, name in ipairs(M.names) do
-    local kind = METRICS[name].kind
-    local fits = kind == "any" or kind == (classes and "classes" or "regression")
-      or (kind == "two classes" and classes == 2)
-    if fits then
+    local metric = METRICS[name]
+    if metric[problem] and not (metric.two and classes ~= 2) then
       names[#names + 1] = name
     end
   end
@@ -238,7 +106,7 @@ function M.check(name, names, maximize)
   if not registry.contains(names, name) then
     errors.unknown("--best-checkpoint-metric", name, names)
   end
-  if maximize and not METRICS[name].maximize then
+  if maximize and METRICS[name].minimize then
     errors.raise("--maximize-best-checkpoint-metric does not go with %s, which is better when it "
       .. "is smaller; leave the flag out", name)
   end
@@ -273,18 +141,22 @@ function M.better(name, value, best)
     return true
   end
   local a, b = M.rounded(name, value), M.rounded(name, best)
-  return METRICS[name].maximize and a >= b or not METRICS[name].maximize and a <= b
+  if METRICS[name].minimize then
+    return a <= b
+  end
+  return a >= b
 end
 
 --- Computes metrics.
 -- @tparam {string,…} names
--- @tparam table results labels; predictions (classes from 0; false: none), or scores (regression);
---   losses in nats: lists over the samples; classes: the number of classes
+-- @tparam table results labels; predictions (classes from 0, or lists of them; false: none), or
+--   scores (regression); losses in nats: lists over the samples; classes: the number of classes;
+--   problem: a name of fsam.data.problems (default: by classes)
 -- @treturn table name → value
 function M.compute(names, results)
-  local values = {}
+  local values, problem = {}, results.problem or (results.classes and SINGLE or SCORES)
   for _, name in ipairs(names) do
-    values[name] = METRICS[name].compute(results)
+    values[name] = METRICS[name][problem](results)
   end
   return values
 end
@@ -316,7 +188,8 @@ arguments.guard("fsam.metrics", M, {
     arguments.optional(NUMBER)) },
   maximizes = { METRIC },
   rounded = { METRIC, arguments.arg("value", NUMBER) }, collapsed = { LIST, LIST },
-  of_task = { arguments.arg("classes", arguments.optional(schema.integer(1))) },
+  of_task = { arguments.arg("problem", schema.one_of({ SINGLE, SEVERAL, SCORES })),
+    arguments.arg("classes", arguments.optional(schema.integer(1))) },
   check = { arguments.arg("name", schema.string), arguments.arg("names",
     schema.list(schema.string)), arguments.arg("maximize", arguments.optional(schema.boolean)) },
   compute = { arguments.arg("names", schema.list(schema.one_of(M.names))),
@@ -324,7 +197,8 @@ arguments.guard("fsam.metrics", M, {
       predictions = arguments.optional(arguments.table),
       scores = arguments.optional(arguments.table),
       classes = arguments.optional(schema.integer(1)),
-      positive = arguments.optional(schema.integer(0)) }) },
+      positive = arguments.optional(schema.integer(0)),
+      problem = arguments.optional(schema.string) }) },
 })
 
 return M

@@ -56,10 +56,15 @@ local function put_sample(batch, b, at, sample, position_offset, pad_id)
   return at
 end
 
--- Labels are class numbers (int32) or, for regression, targets (float32). A sample without a label
--- has 0. So have absent samples, which losses ignore because they have no tokens.
-local function put_label(batch, b, label)
-  if batch.targets then
+-- Labels are class numbers (int32), or targets (float32): for regression one number, and for
+-- `several` labels a row with 1 for each that the sample has. A sample without a label has 0. So
+-- have absent samples, which losses ignore because they have no tokens.
+local function put_label(batch, b, label, several)
+  if several then
+    for _, class in ipairs(label or {}) do
+      batch.targets[b * several + class] = 1
+    end
+  elseif batch.targets then
     batch.targets[b] = label or 0
   else
     batch.labels[b] = label or 0
@@ -70,20 +75,21 @@ local function new_batch(samples, ordinals, options)
   local real_tokens, longest = measure(samples)
   local tokens = round_up(real_tokens, options.token_bucket or 32)
   local capacity = round_up(#samples, options.sample_bucket or 8)
+  local has_targets = options.regression or options.several
   local batch = {
     tokens = tokens, real_tokens = real_tokens, samples = capacity, count = #samples,
     longest = longest, list = samples, options = options,
     ids = int32_array(tokens), positions = int32_array(tokens),
     token_types = int32_array(tokens), sample = int32_array(tokens),
     starts = int32_array(capacity + 1), ordinals = int32_array(capacity),
-    labels = not options.regression and int32_array(capacity) or nil,
-    targets = options.regression and float_array(capacity) or nil,
+    labels = not has_targets and int32_array(capacity) or nil,
+    targets = has_targets and float_array(capacity * (options.several or 1)) or nil,
   }
   local at = 0
   for b, sample in ipairs(samples) do
     batch.starts[b - 1] = at
     batch.ordinals[b - 1] = ordinals[b]
-    put_label(batch, b - 1, sample.label)
+    put_label(batch, b - 1, sample.label, options.several)
     at = put_sample(batch, b - 1, at, sample, options.position_offset or 0, options.pad_id)
   end
   for b = #samples, capacity do
@@ -98,16 +104,16 @@ end
 
 --- Packs samples into host arrays.
 -- @tparam {table,…} samples each with ids (table), token_types (table of 0/1, or nil for zeros),
---   label (0-based class, a number for regression, or nil)
+--   label (0-based class, a number for regression, a list of classes for several, or nil)
 -- @tparam table options pad_id; position_offset, position of a sample's first token (default 0);
 --   token_bucket (32) and sample_bucket (8): capacities are rounded up to multiples of these;
 --   first_ordinal, number of the first sample within the step (0); regression (false): labels
---   become float targets
+--   become float targets; several (nil): how many labels there are, of which a sample has any
 -- @treturn table host batch: tokens = T, real_tokens (without the tail), samples = B, count (of the
 --   samples given), longest (tokens of the longest sample); ids, positions, token_types, sample
 --   (its place from 0; −1 in the tail): int32[T]; starts: int32[B+1], the end repeated for absent
---   samples; ordinals: int32[B]; labels: int32[B], or targets: float[B]; list (the samples given)
---   and options, from which `choose` packs again
+--   samples; ordinals: int32[B]; labels: int32[B], or targets: float[B] or [B, several]; list (the
+--   samples given) and options, from which `choose` packs again
 -- @raise when there are no samples or one has no tokens
 function M.pack(samples, options)
   if #samples == 0 then
@@ -145,11 +151,13 @@ end
 local optional, whole = arguments.optional, schema.integer(0)
 local IDS = schema.list(whole, 1)
 local SAMPLE = schema.closed({ ids = IDS, token_types = optional(schema.list(whole)),
-  place = optional(schema.integer(1)), label = optional(schema.number()),
-  group = optional(arguments.any) })
+  place = optional(schema.integer(1)),
+  label = optional(schema.either("a number or a list of classes", schema.number(),
+    schema.list(whole))), group = optional(arguments.any) })
 local OPTIONS = { pad_id = whole, position_offset = optional(whole),
   token_bucket = optional(schema.integer(1)), sample_bucket = optional(schema.integer(1)),
-  first_ordinal = optional(whole), regression = optional(schema.boolean) }
+  first_ordinal = optional(whole), regression = optional(schema.boolean),
+  several = optional(schema.integer(1)) }
 
 --- The shape of a host batch (fsam.base.schema).
 M.shape = arguments.object("a host batch, of fsam.data.packing.pack",

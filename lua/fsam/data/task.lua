@@ -4,7 +4,6 @@
 -- a Fisher policy draws, and judging predictions. Leaves to others: what the task is (its row, in
 -- tasks.lua), reading samples (corpus.lua), rules of order (order.lua), packing (packing.lua).
 
-local argmax = require("fsam.base.argmax")
 local arguments = require("fsam.base.arguments")
 local bit = require("bit")
 local errors = require("fsam.errors")
@@ -12,7 +11,9 @@ local fit = require("fsam.data.fit")
 local metrics = require("fsam.data.metrics")
 local order = require("fsam.data.order")
 local packing = require("fsam.data.packing")
+local problems = require("fsam.data.problems")
 local ranks = require("fsam.ranks")
+local registry = require("fsam.base.registry")
 local sampling = require("fsam.data.sampling")
 local schema = require("fsam.base.schema")
 local values = require("fsam.options.values")
@@ -46,8 +47,8 @@ end
 
 -- Encodes a split. `longest` is what --shorten-method truncate cuts samples to, as fairseq does,
 -- at their end.
-local function encode(t, split, longest, most)
-  local dataset, samples, lengths = t.corpus[split], {}, {}
+local function encode(t, dataset, split, longest, most)
+  local samples, lengths = {}, {}
   local may_exceed = t.model.vocab_size and t.tokenizer.vocab_size > t.model.vocab_size
   for i = 1, math.min(#dataset.samples, most or math.huge) do
     local raw = dataset.samples[i]
@@ -69,7 +70,7 @@ end
 
 -- Refuses development samples that are too long for the model or for --max-positions: without them
 -- the score would be another set's.
-local function check_lengths(t, lengths, longest)
+local function check_lengths(t, dataset, split, lengths, longest)
   local first, count
   for i, length in ipairs(lengths) do
     if length > longest then
@@ -81,7 +82,7 @@ local function check_lengths(t, lengths, longest)
       and ("--max-positions allows %d, the model %d"):format(longest, t.model.max_positions)
       or ("the model takes %d"):format(longest)
     errors.raise("%s: the text has %d tokens, %s (%s); shorten it, or give --shorten-method "
-      .. "truncate", place_of(t.corpus.dev, "dev", first), lengths[first], limit,
+      .. "truncate", place_of(dataset, split, first), lengths[first], limit,
       count == 1 and "1 such text" or count .. " such texts")
   end
 end
@@ -115,25 +116,28 @@ local function fingerprint(...)
       for _, id in ipairs(sample.ids) do
         add(id)
       end
-      add(math.floor((sample.label or 0) * 1000))
+      local label = sample.label or 0
+      for _, value in ipairs(type(label) == "table" and { #label, unpack(label) } or { label }) do
+        add(math.floor(value * 1000))
+      end
     end
   end
   return bit.tohex(hash)
 end
 
 --- Encodes the data and cuts its batches.
--- @tparam table t row (labels, nil: regression; metrics), corpus (name, train and dev), tokenizer;
---   model (max_positions, position_offset, pad_id, vocab_size); options (seed, batch_size,
---   max_tokens, max_positions, shorten_method, max_train_samples, update_freq (a number, or a list
---   with one for each epoch), no_shuffle, curriculum, batch_size_valid, max_tokens_valid,
---   skip_invalid_size_inputs_valid_test,
---   required_batch_size_multiple); ranks
+-- @tparam table t row (labels, nil: regression; several; metrics), corpus (name, train, dev and
+--   also), tokenizer; model (max_positions, position_offset, pad_id, vocab_size); options (seed,
+--   batch_size, max_tokens, max_positions, shorten_method, max_train_samples, update_freq (a
+--   number, or a list with one for each epoch), no_shuffle, curriculum, batch_size_valid,
+--   max_tokens_valid, skip_invalid_size_inputs_valid_test, required_batch_size_multiple); ranks
 --   (fsam.ranks, which share the samples; default: this process alone)
--- @treturn table task: name, labels, classes (nil: regression), metrics, tokenizer, seed; train and
---   dev (lists of samples { ids, token_types, label, group }); batches and dev_batches (lists of
---   sample indices); skipped (indices of training samples that are too long); dev_skipped (how many
---   development samples were left out; nil without that flag); steps_per_epoch, of the first epoch;
---   fingerprint
+-- @treturn table task: name, labels, classes (nil: regression), problem (fsam.data.problems),
+--   metrics, tokenizer, seed; train and dev (lists of samples { ids, token_types, label, group });
+--   batches and dev_batches (lists of sample indices); also (name → the same of a further set to
+--   judge: samples, batches); skipped (indices of training samples that are too long); dev_skipped
+--   (how many development samples were left out; nil without that flag); steps_per_epoch, of the
+--   first epoch; fingerprint
 -- @raise one line when a development sample is too long, no training sample is left, or a text has
 --   a token that the model does not
 function M.new(t)
@@ -147,10 +151,9 @@ function M.new(t)
     ranks = t.ranks or ranks.alone,
   }, Task)
   self.update_freq, self.curriculum = o.update_freq or 1, o.curriculum or 0
-  self.packing = {
-    pad_id = t.model.pad_id, position_offset = t.model.position_offset,
-    regression = self.classes == nil,
-  }
+  self.problem = problems.of_task(t.row)
+  self.packing = self.problem.packing(self.classes)
+  self.packing.pad_id, self.packing.position_offset = t.model.pad_id, t.model.position_offset
   local limits = {
     seed = o.seed, max_tokens = o.max_tokens, max_sentences = o.batch_size,
     multiple = o.required_batch_size_multiple,
@@ -159,18 +162,27 @@ function M.new(t)
   }
   local lengths
   local longest = o.shorten_method == "truncate" and limits.max_positions or nil
-  self.train, lengths = encode(t, "train", longest, o.max_train_samples)
+  self.train, lengths = encode(t, t.corpus.train, "train", longest, o.max_train_samples)
   self.batches, self.skipped = order.batches(lengths, limits)
-  self.dev, lengths = encode(t, "dev", longest)
   limits.max_tokens = o.max_tokens_valid or o.max_tokens
   limits.max_sentences = o.batch_size_valid or o.batch_size
-  if o.skip_invalid_size_inputs_valid_test then
-    self.dev, lengths, self.dev_skipped = fitting(self.dev, lengths, limits)
-  else
-    check_lengths(t, lengths, limits.max_positions)
+  local function judged(dataset, split)
+    local samples, own_lengths = encode(t, dataset, split, longest)
+    local left_out
+    if o.skip_invalid_size_inputs_valid_test then
+      samples, own_lengths, left_out = fitting(samples, own_lengths, limits)
+    else
+      check_lengths(t, dataset, split, own_lengths, limits.max_positions)
+    end
+    limits.split = split
+    return samples, order.batches(own_lengths, limits), left_out
   end
-  limits.split = "dev"
-  self.dev_batches = order.batches(lengths, limits)
+  self.dev, self.dev_batches, self.dev_skipped = judged(t.corpus.dev, "dev")
+  self.also = {}
+  for name, dataset in pairs(t.corpus.also or {}) do
+    local samples, batches = judged(dataset, name)
+    self.also[name] = { samples = samples, batches = batches }
+  end
   self.usable = {}
   for _, batch in ipairs(self.batches) do
     for _, index in ipairs(batch) do
@@ -283,19 +295,13 @@ function Task:sampler()
   end
 end
 
--- The class of a sample's logits, from 0; false where they have no largest one.
-local function class_of(logits)
-  local best = argmax(logits)
-  return best and best - 1 or false
-end
-
--- Appends a batch's verdicts to a list of numbers, four for each sample: index, loss, first logit,
--- and class (-1: none).
-local function judge(list, classes, indices, logits, losses)
+-- Appends a batch's verdicts to a list of numbers, for each sample its index, loss and logits.
+local function append(list, indices, logits, losses)
   for k, index in ipairs(indices) do
-    local n = #list
-    list[n + 1], list[n + 2], list[n + 3] = index, losses[k], logits[k][1]
-    list[n + 4] = classes and class_of(logits[k]) or -1
+    list[#list + 1], list[#list + 2] = index, losses[k]
+    for _, logit in ipairs(logits[k]) do
+      list[#list + 1] = logit
+    end
   end
 end
 
@@ -316,39 +322,65 @@ local function by_group(samples, predictions)
   return next(right) and right or nil
 end
 
---- Judges a model on the development set.
--- @tparam function predict fn(host batch) → logits (a list of C numbers for each sample), losses (a
---   number for each sample)
--- @tparam[opt] function stop called after each batch; when it returns true the validation ends
--- @treturn ?table values (metric → number), groups (group → accuracy, or nil), collapsed (the name
---   of the only label that was predicted, or nil), tokens (how many were judged); nil when it was
---   stopped
-function Task:validate(predict, stop)
+-- What metrics need, from the verdicts of all ranks.
+local function results_of(self, samples, verdicts)
   local r = { labels = {}, predictions = {}, scores = {}, losses = {}, classes = self.classes,
-    positive = self.positive }
+    problem = self.problem.name, positive = self.positive }
+  local width = self.classes or 1
+  for at = 1, #verdicts, 2 + width do
+    local index = verdicts[at]
+    local logits = { unpack(verdicts, at + 2, at + 1 + width) }
+    r.labels[index], r.losses[index] = samples[index].label, verdicts[at + 1]
+    r.scores[index], r.predictions[index] = logits[1], self.problem.decide(logits)
+  end
+  return r
+end
+
+-- Judges a model on one set. Each rank judges its share. Returns what metrics need, and how many
+-- tokens were judged; nil when it was stopped.
+local function judge(self, samples, batches, predict, stop)
   local tokens, own = 0, {}
-  for i, indices in ipairs(self.dev_batches) do
+  for i, indices in ipairs(batches) do
     if self.ranks:owns(i) then
-      local host = self:pack(pick(self.dev, indices), 0)
+      local host = self:pack(pick(samples, indices), 0)
       tokens = tokens + host.real_tokens
-      judge(own, self.classes, indices, predict(host))
+      append(own, indices, predict(host))
     end
     if stop and i % self.ranks.size == 0 and stop() then
       return nil
     end
   end
   tokens = self.ranks:sum_numbers({ tokens })[1]
-  own = self.ranks:gather(own)
-  for at = 1, #own, 4 do
-    local index, class = own[at], own[at + 3]
-    r.labels[index], r.losses[index] = self.dev[index].label, own[at + 1]
-    r.scores[index] = own[at + 2]
-    r.predictions[index] = class >= 0 and class
+  return results_of(self, samples, self.ranks:gather(own)), tokens
+end
+
+--- Judges a model on the development set, and on further sets where the corpus has them.
+-- @tparam function predict fn(host batch) → logits (a list of C numbers for each sample), losses (a
+--   number for each sample)
+-- @tparam[opt] function stop called after each batch; when it returns true the validation ends
+-- @treturn ?table values (metric → number), groups (group → accuracy, or nil), collapsed (the name
+--   of the only label that was predicted, or nil), tokens (how many were judged), also (name of a
+--   further set → its values; nil without such sets); nil when it was stopped
+function Task:validate(predict, stop)
+  local r, tokens = judge(self, self.dev, self.dev_batches, predict, stop)
+  local also
+  for _, name in ipairs(r and registry.sorted(self.also) or {}) do
+    local set = self.also[name]
+    local results = judge(self, set.samples, set.batches, predict, stop)
+    if not results then
+      return nil
+    end
+    also = also or {}
+    also[name] = metrics.compute(self.metrics, results)
   end
-  local only = self.classes and metrics.collapsed(r.predictions, r.labels)
+  if not r then
+    return nil
+  end
+  local single = self.problem.name == "single_label_classification"
+  local only = single and metrics.collapsed(r.predictions, r.labels)
   return {
-    values = metrics.compute(self.metrics, r), tokens = tokens,
-    groups = self.classes and by_group(self.dev, r.predictions) or nil,
+    values = metrics.compute(self.metrics, r), tokens = tokens, also = also,
+    groups = single and by_group(self.dev, r.predictions) or nil,
     collapsed = only and self.labels[only + 1],
   }
 end

@@ -18,16 +18,23 @@
 --   files     by split: train and dev, and further ones (test). Each has a name in the folder, the
 --             names of its columns from left to right, header = true where its first line is these
 --             names, and ragged = true where rows with another number of columns are no
---             samples. Where GLUE's server wants predictions for a split, answers is the name of
+--             samples; or format, a name of data/tables.lua, whose columns are found by name.
+--             Where a benchmark's server wants predictions for a split, answers is the name of
 --             that file. binarised is what fairseq calls the split, where that is not train, valid
 --             (dev) or test. train and dev have the label's column; the samples of another split
 --             without it have no labels
 --   text, pair, label   the columns of the text, of the second text (nil: there is none), and of
 --             the label
+--   compose   in place of text and pair: function (record, place) → text, second text or nil.
+--             record has the columns' values by name, place is for messages
+--   index     the column with the samples' numbers, where the server wants these back
+--   also      further splits that a validation judges, where their files are there
 --   labels    names of the classes; their order gives the numbers, from 0
+--   several   true: a text may have any of the labels, or none
 --   words     the files' words for the classes, in the same order, where they are not these names
+--   answers   the words that a benchmark's server takes, where they are not the files' words
 --   scores    in place of labels, for a regression: { min =, max = }, the range in the files. The
---             model learns scores on the scale from 0 to 1
+--             model learns scores on the scale from 0 to 1; without min and max as they are
 --   metrics   those of a validation, in the order shown; the first is the default of
 --             --best-checkpoint-metric
 --   built_in  the corpus without DATA: { name =, generate = function() return corpus end }
@@ -36,17 +43,19 @@
 local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local metrics = require("fsam.data.metrics")
+local problems = require("fsam.data.problems")
 local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
 
 local M = {}
 
--- Those with a file of their own in data/tasks: the nine of GLUE (Wang et al. 2019).
-local rows = registry.new("fsam.data.tasks.",
-  { "cola", "mnli", "mrpc", "qnli", "qqp", "rte", "sst2", "stsb", "wnli" })
+-- Those with a file of their own in data/tasks: the nine of GLUE (Wang et al. 2019), and four of
+-- SuperGLUE (Wang et al. 2019).
+local rows = registry.new("fsam.data.tasks.", { "boolq", "cb", "cola", "mnli", "mrpc", "qnli",
+  "qqp", "rte", "sst2", "stsb", "wic", "wnli", "wsc" })
 
-local FIELDS = { "title", "data", "files", "text", "pair", "label", "labels", "words", "scores",
-  "metrics", "built_in" }
+local FIELDS = { "title", "data", "files", "text", "pair", "label", "compose", "index", "also",
+  "labels", "several", "words", "answers", "scores", "metrics", "built_in" }
 
 -- -- what a row must have -------------------------------------------------------------------------
 
@@ -95,7 +104,7 @@ end
 local function check_files(name, row)
   if type(row.files) ~= "table" or not (row.files.train and row.files.dev) then
     refuse(name, "files needs at least train and dev")
-  elseif not (row.text and row.label) then
+  elseif not ((row.text or row.compose) and row.label) then
     refuse(name, "text and label name the columns of its files that hold these")
   elseif type(row.data) ~= "string" then
     refuse(name, "data, the help text of DATA, is missing")
@@ -111,13 +120,18 @@ local function check_problem(name, row)
     refuse(name, "it needs labels (names of the classes) or scores ({ min =, max = }), one of them")
   elseif row.scores then
     local s = row.scores
-    if type(s) ~= "table" or not (tonumber(s.min) and tonumber(s.max) and s.min < s.max) then
-      refuse(name, "scores needs min and max, two numbers with min below max")
+    local plain = type(s) == "table" and s.min == nil and s.max == nil
+    if not plain and (type(s) ~= "table"
+        or not (tonumber(s.min) and tonumber(s.max) and s.min < s.max)) then
+      refuse(name, "scores needs min and max, two numbers with min below max, or neither")
     end
   elseif not is_list(row.labels) or #row.labels < 2 then
     refuse(name, "labels is a list of two names or more")
-  elseif row.words and not (is_list(row.words) and #row.words == #row.labels) then
-    refuse(name, "words needs one word for each of the %d labels", #row.labels)
+  end
+  for _, field in ipairs({ "words", "answers" }) do
+    if row[field] and not (is_list(row[field]) and #row[field] == #(row.labels or {})) then
+      refuse(name, "%s needs one word for each of the %d labels", field, #(row.labels or {}))
+    end
   end
 end
 
@@ -125,7 +139,7 @@ local function check_metrics(name, row)
   if not is_list(row.metrics) then
     refuse(name, "metrics is a list of at least one name")
   end
-  local fitting = metrics.of_task(row.labels and #row.labels)
+  local fitting = metrics.of_task(problems.of_task(row).name, row.labels and #row.labels)
   for _, metric in ipairs(row.metrics) do
     if not registry.contains(fitting, metric) then
       errors.unknown(("the task %s: the metric"):format(name), metric, fitting)
@@ -135,12 +149,12 @@ end
 
 -- -- rows -----------------------------------------------------------------------------------------
 
---- Adds a task.
--- @tparam string name one that is not taken
+--- Checks a row without adding it.
+-- @tparam string name
 -- @tparam table row see the head of this file; its title is filled in
 -- @treturn table the same row
 -- @raise one line that names the task and what is wrong with its row
-function M.define(name, row)
+function M.check(name, row)
   if type(name) ~= "string" or type(row) ~= "table" then
     errors.raise("tasks.define needs a name and a table, got %s and %s", type(name), type(row))
   end
@@ -158,7 +172,16 @@ function M.define(name, row)
   check_problem(name, row)
   check_metrics(name, row)
   row.title = row.title or name
-  rows:define(name, row, ("tasks.define(%q)"):format(name))
+  return row
+end
+
+--- Adds a task.
+-- @tparam string name one that is not taken
+-- @tparam table row see the head of this file; its title is filled in
+-- @treturn table the same row
+-- @raise as `check`
+function M.define(name, row)
+  rows:define(name, M.check(name, row), ("tasks.define(%q)"):format(name))
   return row
 end
 
@@ -178,7 +201,8 @@ end
 
 local NAME = arguments.arg("name", schema.string)
 arguments.guard("fsam.data.tasks", M, {
-  define = { NAME, arguments.arg("row", arguments.table) }, get = { NAME }, names = {},
+  define = { NAME, arguments.arg("row", arguments.table) },
+  check = { NAME, arguments.arg("row", arguments.table) }, get = { NAME }, names = {},
   place = { arguments.arg("file", schema.record({ columns = schema.list(schema.string) })),
     arguments.arg("column", schema.string) },
 })

@@ -1,19 +1,17 @@
 --- Tab-separated files as GLUE writes them: no quoting, a double quote is a character like any
 -- other.
 --
--- Owns: reading a file into rows, and the messages about malformed ones. Leaves to others: what the
--- columns mean (corpus.lua). Both line endings are accepted, and so are a byte order mark and a
--- missing last newline; blank lines are no rows. Text that is not UTF-8 is an error: a model would
--- be trained on other characters than the file's.
+-- Owns: reading a file into rows, and the messages about malformed ones. Leaves to others: the
+-- encoding (text_file.lua), what the columns mean (corpus.lua), which are wanted by name
+-- (tables.lua). Both line endings are accepted, and so are a byte order mark and a missing last
+-- newline; blank lines are no rows.
 local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
-local file = require("fsam.base.file")
 local schema = require("fsam.base.schema")
-local utf8 = require("fsam.base.utf8")
+local tables = require("fsam.data.tables")
+local text_file = require("fsam.data.text_file")
 
 local M = {}
-
-local MOST = 2 ^ 30 -- bytes of a file
 
 local function split(line)
   local fields = {}
@@ -21,21 +19,6 @@ local function split(line)
     fields[#fields + 1] = field
   end
   return fields
-end
-
--- What spreadsheets call "Unicode text" begins with one of these marks.
-local UTF16 = { ["\255\254"] = true, ["\254\255"] = true }
-
-local function check_encoding(path, text)
-  if UTF16[text:sub(1, 2)] then
-    errors.raise("%s is UTF-16, expected UTF-8; convert it (iconv -f UTF-16 -t UTF-8)", path)
-  end
-  local at = utf8.fault(text)
-  if at then
-    local _, lines = text:sub(1, at):gsub("\n", "")
-    errors.raise("%s, line %d: byte 0x%02X is not UTF-8; if the file is ISO-8859-1, convert it "
-      .. "(iconv -f ISO-8859-1 -t UTF-8)", path, lines + 1, text:byte(at))
-  end
 end
 
 local function check_header(path, fields, names)
@@ -57,20 +40,11 @@ end
 --   than 1 MB; with path and line when the header or
 --   the number of columns is another
 function M.read(path, columns, header, ragged)
-  if file.kind(path) == "directory" then
-    errors.raise("%s is a folder, expected a file", path)
-  end
-  local text = file.read(path, MOST, true):gsub("^\239\187\191", "")
-  check_encoding(path, text)
-  if text ~= "" and text:sub(-1) ~= "\n" then
-    text = text .. "\n"
-  end
-  local rows, number = {}, 0
-  for line in text:gmatch("([^\n]*)\n") do
-    number = number + 1
-    local fields = split((line:gsub("\r$", "")))
-    local fits = #fields == columns
-    local left_out = not fits and (ragged and number > 1 or not line:find("[^ \r]"))
+  local rows = {}
+  for line, number in text_file.lines(text_file.read(path)) do
+    local fields = split(line)
+    local fits = #fields == columns and (columns > 1 or line:find("[^ ]") ~= nil)
+    local left_out = not fits and (ragged and number > 1 or not line:find("[^ ]"))
     if not fits and not left_out then
       errors.raise("%s, line %d: got %d tab-separated columns, expected %d", path, number, #fields,
         columns)
@@ -83,6 +57,22 @@ function M.read(path, columns, header, ragged)
   end
   return rows
 end
+
+tables.define("tsv", { endings = { "tsv" }, read = function(path, wanted)
+  local first = text_file.lines(text_file.read(path))()
+  if not first then
+    errors.raise("%s is empty; its first line has the names of the columns", path)
+  end
+  local header, rows = split(first), {}
+  local places = tables.places(path, header, wanted)
+  for i, fields in ipairs(M.read(path, #header, header)) do
+    rows[i] = { line = fields.line }
+    for k, place in ipairs(places) do
+      rows[i][k] = fields[place]
+    end
+  end
+  return rows
+end })
 
 arguments.guard("fsam.data.tsv", M, {
   read = { arguments.arg("path", schema.string), arguments.arg("columns", schema.integer(1)),

@@ -9,10 +9,10 @@
 local errors = require("fsam.errors")
 local families = require("fsam.models.families")
 local json = require("fsam.base.json")
+local problems = require("fsam.data.problems")
+local registry = require("fsam.base.registry")
 
 local M = {}
-
-local PROBLEM_TYPES = { regression = true, single_label_classification = true }
 
 local function show(value)
   if type(value) == "string" then
@@ -142,9 +142,9 @@ local function read_task(config, raw, source)
   config.problem_type = raw.problem_type
   config.labels, config.head_fault = labels_of(raw, source)
   config.num_labels = #config.labels
-  if config.problem_type ~= nil and not PROBLEM_TYPES[config.problem_type] then
-    config.head_fault = ("problem_type is %s; supported are single_label_classification and "
-      .. "regression"):format(show(config.problem_type))
+  if config.problem_type ~= nil and not registry.contains(problems.NAMES, config.problem_type) then
+    config.head_fault = ("problem_type is %s; supported are %s"):format(show(config.problem_type),
+      table.concat(problems.NAMES, ", "))
   end
   local class = type(raw.architectures) == "table" and raw.architectures[1]
   config.architecture = type(class) == "string" and class or nil
@@ -209,15 +209,16 @@ end
 --- The same model for another task: returns a new table and leaves the given one unchanged.
 -- @tparam table config
 -- @tparam ?{string,…} labels names in order of their ids; nil: regression, one number
+-- @tparam[opt] string problem_type of fsam.data.problems; default: by the labels
 -- @treturn table config
-function M.with_labels(config, labels)
+function M.with_labels(config, labels, problem_type)
   local copy = {}
   for key, value in pairs(config) do
     copy[key] = value
   end
   copy.labels = labels or { "LABEL_0" }
   copy.num_labels = #copy.labels
-  copy.problem_type = labels and "single_label_classification" or "regression"
+  copy.problem_type = problem_type or labels and "single_label_classification" or "regression"
   copy.head_fault = nil
   return copy
 end

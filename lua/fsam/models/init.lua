@@ -107,7 +107,7 @@ end
 -- The configuration for o's labels, or for regression; unchanged when o has neither.
 local function with_task(config, o, source)
   if o.labels or o.regression then
-    return config_of.with_labels(config, o.labels)
+    return config_of.with_labels(config, o.labels, o.problem_type)
   end
   config_of.check_head(config, source)
   return config
@@ -146,10 +146,11 @@ end
 --- A model with random weights.
 -- @tparam table o device (fsam_device); arch (a name of fsam.models.architectures) with vocab_size,
 --   pad_id and max_position_embeddings where they differ from its own, or config
---   (fsam.models.config); labels (names) or regression = true (default: the configuration's); seed
---   (default 1); precision, "fp32" (default) or "bf16"; head_init, "fairseq" (default) or "hf";
---   freeze, no_decay (lists of pieces of names, fsam.vector.pieces; no_decay_implied: no_decay is a
---   preset's, which may name what the model does not have); dropout, attention_dropout,
+--   (fsam.models.config); labels (names) or regression = true (default: the configuration's);
+--   problem_type (fsam.data.problems; default: one label for each text); seed (default 1);
+--   precision, "fp32" (default) or "bf16"; head_init, "fairseq" (default) or "hf"; freeze, no_decay
+--   (lists of pieces of names, fsam.vector.pieces; no_decay_implied: no_decay is a preset's, which
+--   may name what the model does not have); dropout, attention_dropout,
 --   pooler_dropout (probabilities; default: the configuration's)
 -- @treturn table the model
 -- @raise one line for a configuration or an arch that does not exist, or a piece of a name that
@@ -231,7 +232,7 @@ end
 local optional, probability = arguments.optional, arguments.optional(schema.number(0, 1))
 local names = optional(schema.list(schema.string))
 local COMMON = { device = devices.shape, labels = names, regression = optional(schema.boolean),
-  seed = optional(schema.integer(0, 2 ^ 32 - 1)),
+  problem_type = optional(schema.string), seed = optional(schema.integer(0, 2 ^ 32 - 1)),
   precision = optional(schema.one_of({ "fp32", "bf16" })),
   head_init = optional(schema.one_of({ "fairseq", "hf" })), freeze = names, no_decay = names,
   no_decay_implied = optional(schema.boolean), dropout = probability,

@@ -5,6 +5,7 @@
 local argmax = require("fsam.base.argmax")
 local errors = require("fsam.errors")
 local fit = require("fsam.data.fit")
+local problems = require("fsam.data.problems")
 
 local M = {}
 
@@ -29,26 +30,6 @@ function Prediction:__tostring()
   return table.concat(words, "   ")
 end
 
--- Probabilities of one row of logits.
-local function softmax(logits)
-  local largest, sum, p = math.max(unpack(logits)), 0, {}
-  for c, x in ipairs(logits) do
-    p[c] = math.exp(x - largest)
-    sum = sum + p[c]
-  end
-  for c in ipairs(p) do
-    p[c] = p[c] / sum
-  end
-  return p
-end
-
---- Does a model give one number in place of classes?
--- @tparam table model of fsam.load
--- @treturn boolean
-function M.is_regression(model)
-  return model.config.problem_type == "regression" or model.config.num_labels == 1
-end
-
 --- A text, or a pair, as a sample for packing.
 -- @tparam table model of fsam.load
 -- @tparam string sentence
@@ -70,20 +51,18 @@ end
 -- @tparam table model of fsam.load
 -- @tparam {number,…} logits one for each label
 -- @treturn table logits; and label (its name), class (its number, from 1), probabilities and labels
---   (lists over the labels), or, of a regression, score. Prints as the labels with their
+--   (lists over the labels); of several labels chosen (a list of names, those of a probability over
+--   one half) in place of label and class; of a regression, score. Prints as the labels with their
 --   probabilities, or the score
 -- @raise one line when a logit is not a finite number
 function M.of(model, logits)
-  local best = argmax(logits)
-  if not best then
+  if not argmax(logits) then
     errors.raise("the model's logits are not finite numbers (%s): its weights are broken, or too "
       .. "large for the precision", table.concat(logits, ", "))
-  elseif M.is_regression(model) then
-    return setmetatable({ score = logits[1], logits = logits }, Prediction)
   end
-  local labels = model.config.labels
-  return setmetatable({ label = labels[best], class = best, probabilities = softmax(logits),
-    logits = logits, labels = labels }, Prediction)
+  local answer = problems.of_model(model.config).answer(logits, model.config.labels)
+  answer.logits = logits
+  return setmetatable(answer, Prediction)
 end
 
 return M

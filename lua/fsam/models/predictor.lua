@@ -5,50 +5,32 @@
 local Pass = require("fsam.pass")
 local arguments = require("fsam.base.arguments")
 local devices = require("fsam.base.device")
-local errors = require("fsam.errors")
 local formats = require("fsam.formats")
 local models = require("fsam.models")
 local packing = require("fsam.data.packing")
 local prediction = require("fsam.models.prediction")
+local problems = require("fsam.data.problems")
 local schema = require("fsam.base.schema")
 local text = require("fsam.text")
 
--- One text (or pair) as a host batch. label: a class, from 0; a regression's number.
+-- One text (or pair) as a host batch. label: as the model's problem has it (fsam.data.problems).
 local function pack(model, sentence, pair, label)
   local sample = prediction.sample(model, sentence, pair)
   sample.label = label
   return packing.pack({ sample }, model.packing)
 end
 
--- A regression's target.
-local function target_of(label)
-  if type(label) ~= "number" or label ~= label then
-    errors.raise("the model is a regression; it needs a number as label, got %s", tostring(label))
-  end
-  return label
-end
-
--- The class of a label's name, or of its number from 0.
-local function class_of(model, label)
-  local labels = model.config.labels
-  for i, name in ipairs(labels) do
-    if name == label or i - 1 == label then
-      return i - 1
-    end
-  end
-  errors.raise("the model has no label %s; it has %s", tostring(label), table.concat(labels, ", "))
-end
-
 --- model:gradient(text, label[, pair]): the gradient of one text's loss, without dropout: at w, or
 -- at c where the user has set it since (params:settle).
 -- @tparam string sentence
--- @param label its name, or its number from 0; a regression's number
+-- @param label its name, or its number from 0; a list of these, of a model of several labels; a
+--   regression's number
 -- @tparam[opt] string pair the second text
 -- @treturn table the gradient, a vector of its own; params.g holds it too, until the next one
 -- @treturn number the loss, in nats; a regression's squared error
 -- @raise one line with the labels when the model does not have this one
 local function gradient(model, sentence, label, pair)
-  local target = prediction.is_regression(model) and target_of(label) or class_of(model, label)
+  local target = problems.of_model(model.config).target(label, model.config.labels)
   local host = pack(model, sentence, pair, target)
   model.params:settle()
   local evaluate = model.pass:bind({ step = 0, batches = { host }, training = false })
@@ -64,7 +46,7 @@ end
 -- @raise as prediction.sample and prediction.of
 local function predict(model, sentence, pair)
   model.params:settle()
-  return prediction.of(model, model.pass:predict(pack(model, sentence, pair, 0))[1])
+  return prediction.of(model, model.pass:predict(pack(model, sentence, pair))[1])
 end
 
 local optional = arguments.optional
@@ -74,7 +56,8 @@ local MODEL = arguments.object("a model, of fsam.load",
   { tokenizer = "table", pass = "table", params = "table" })
 predict = arguments.declare("model:predict", { self = MODEL, TEXT, PAIR }, predict)
 gradient = arguments.declare("model:gradient", { self = MODEL, TEXT, arguments.arg("label",
-  schema.either("a label's name or number", schema.string, schema.number())), PAIR }, gradient)
+  schema.either("a label's name or number", schema.string, schema.number(), schema.list(
+    schema.either("a name or number", schema.string, schema.number())))), PAIR }, gradient)
 
 --- Loads a checkpoint.
 -- @tparam string path what fsam.formats opens, such as a run's folder
@@ -95,9 +78,10 @@ return arguments.declare("fsam.load", {
   local model = models.load({ source = source, device = device, seed = o.seed,
     precision = devices.precision(o.precision or "fp32", device), freeze = o.freeze })
   model.tokenizer = text.load(o.tokenizer or source)
-  model.packing = { pad_id = model.pad_id, position_offset = model.position_offset,
-    regression = prediction.is_regression(model) }
-  model.pass = Pass.new({ model = model, loss = prediction.is_regression(model) and "mse" or nil })
+  local problem = problems.of_model(model.config)
+  model.packing = problem.packing(model.config.num_labels)
+  model.packing.pad_id, model.packing.position_offset = model.pad_id, model.position_offset
+  model.pass = Pass.new({ model = model, loss = problem.loss })
   model.predict, model.gradient = predict, gradient
   return model
 end)

@@ -14,6 +14,8 @@ local Tape = require("fsam.pass.tape")
 local Tensor = require("fsam.base.tensor")
 local cuda_graphs = require("fsam.pass.cuda_graphs")
 local devices = require("fsam.base.device")
+local errors = require("fsam.errors")
+local losses_of = require("fsam.pass.losses")
 local ops = require("fsam.pass.ops")
 local packing = require("fsam.data.packing")
 local ranks = require("fsam.ranks")
@@ -45,13 +47,28 @@ local function check_into(self, request)
   end
 end
 
---- @tparam table o model; loss = "cross_entropy" (default) or "mse"; seed of dropout (default 1);
---   dropout_rng = "shared" (default: every pass of a step draws the same dropout) or "fresh"; ranks
---   (fsam.ranks; default: this process alone)
+-- What a training loss has besides the plain one: nil, or smoothing and weights.
+local function settings_of(o)
+  local weights, smoothing = o.class_weights, o.label_smoothing or 0
+  losses_of.check(o.loss or "cross_entropy", { weights = weights, smoothing = smoothing })
+  local classes = o.model.config.num_labels
+  if weights and #weights ~= classes then
+    errors.raise("the model has %d labels, class_weights has %d numbers", classes, #weights)
+  end
+  return (weights or smoothing > 0) and { weights = weights, smoothing = smoothing } or nil
+end
+
+--- @tparam table o model; loss = "cross_entropy" (default) or another of fsam.pass.losses; of
+--   passes that train: class_weights (a number for each label; default: all 1) and
+--   label_smoothing (default 0); seed of dropout (default 1); dropout_rng = "shared" (default:
+--   every pass of a step draws the same dropout) or "fresh"; ranks (fsam.ranks; default: this
+--   process alone)
 function Pass.new(o)
   return setmetatable({
     model = o.model,
     loss = o.loss or "cross_entropy",
+    kind = losses_of.get(o.loss or "cross_entropy"),
+    settings = settings_of(o),
     seed = o.seed or 1,
     ranks = o.ranks or ranks.alone,
     fresh = o.dropout_rng == "fresh",
@@ -61,7 +78,7 @@ function Pass.new(o)
   }, Pass)
 end
 
-local ints = ffi.typeof("int32_t[?]")
+local ints, floats = ffi.typeof("int32_t[?]"), ffi.typeof("float[?]")
 local LINE = 16 -- every array of a batch starts at a multiple of 64 bytes
 local CLASS = 64 -- a graph serves all lengths up to a multiple of this
 
@@ -73,14 +90,19 @@ local function longest(self, host)
   return math.min(math.ceil(host.longest / CLASS) * CLASS, host.tokens)
 end
 
--- A host batch (fsam.data.packing) on the device: fsam_batch, and the labels [B]. All arrays lie
--- side by side in one tensor and are sent at once. `pass` is an fsam_pass.
-local function to_device(self, host, pass)
-  local tokens, samples = host.tokens, host.samples
+-- A host batch (fsam.data.packing) on the device: fsam_batch, the labels [B] or [B,C], and the
+-- weights of the classes [C] where `settings` has them. All arrays lie side by side in one tensor
+-- and are sent at once. `pass` is an fsam_pass.
+local function to_device(self, host, pass, settings)
+  local tokens, samples, loss = host.tokens, host.samples, self.kind
+  local shape = { samples, loss.several and self.model.config.num_labels or nil }
+  local weights = settings and settings.weights or {}
+  local source = { pass = pass, weights = floats(math.max(1, #weights), weights) }
   local parts = {
     { "ids", tokens }, { "positions", tokens }, { "token_types", tokens }, { "sample", tokens },
-    { "starts", samples + 1 }, { "ordinals", samples },
-    { "pass", 4 }, { self.loss == "mse" and "targets" or "labels", samples },
+    { "starts", samples + 1 }, { "ordinals", samples }, { "pass", 4 },
+    { loss.labels == "f32" and "targets" or "labels", samples * (shape[2] or 1) },
+    { "weights", #weights },
   }
   local total = 0
   for _, part in ipairs(parts) do
@@ -89,7 +111,7 @@ local function to_device(self, host, pass)
   end
   local block = ints(total)
   for _, part in ipairs(parts) do
-    ffi.copy(block + part.at, part[1] == "pass" and pass or host[part[1]], part[2] * 4)
+    ffi.copy(block + part.at, source[part[1]] or host[part[1]], part[2] * 4)
   end
   local whole = Tensor.new(self.arena, "i32", { total }, "batch"):write(block)
   local device, first = ffi.new("fsam_batch"), ffi.cast("const int32_t *", whole.data)
@@ -98,9 +120,14 @@ local function to_device(self, host, pass)
   end
   device.pass = ffi.cast("const fsam_pass *", first + parts[7].at)
   device.tokens, device.samples, device.longest = tokens, samples, longest(self, host)
-  local labels = whole:view({ samples }, parts[8].at, parts[8][1])
-  labels.dtype = self.loss == "mse" and lib.FSAM_F32 or lib.FSAM_I32
-  return device, labels
+  local labels = whole:view(shape, parts[8].at, parts[8][1])
+  labels.dtype = loss.labels == "f32" and lib.FSAM_F32 or lib.FSAM_I32
+  if #weights == 0 then
+    return device, labels, settings
+  end
+  local view = whole:view({ #weights }, parts[9].at, parts[9][1])
+  view.dtype = lib.FSAM_F32
+  return device, labels, { weights = view, smoothing = settings.smoothing }
 end
 
 -- The key of a micro-batch's graphs: all that decides what work it is, and on which memory. Nil for
@@ -122,7 +149,7 @@ local function try_micro_batch(self, host, o, pass, first)
   local grads = o.gradients
   lib.fsam_arena_reset(self.arena)
   local work = self.graphs:begin(key_of(self, host, o, first))
-  local batch, labels = to_device(self, host, pass)
+  local batch, labels, settings = to_device(self, host, pass, o.training and self.settings or nil)
   local losses = Tensor.new(self.arena, "f32", { host.samples }, "losses")
   local classes = self.model.config.num_labels
   local logits = Tensor.new(self.arena, "f32", { host.samples, classes }, "logits")
@@ -130,7 +157,7 @@ local function try_micro_batch(self, host, o, pass, first)
   local done = work:piece("forward", function()
     tape = Tape.new({ arena = self.arena, batch = batch, training = o.training, grads = grads })
     local y = self.model.graph:forward(tape)
-    ops.loss(tape, self.loss, losses, y, labels)
+    ops.loss(tape, self.kind, losses, y, labels, settings)
     logits:copy(y)
   end)
   if not done then
@@ -298,7 +325,9 @@ Pass.model_shape = arguments.object("a model, of fsam.models.new or fsam.models.
 
 arguments.guard("fsam.pass", Pass, {
   new = { arguments.fields({ model = Pass.model_shape,
-    loss = optional(schema.one_of({ "cross_entropy", "mse" })), seed = optional(natural),
+    loss = optional(schema.string), seed = optional(natural),
+    class_weights = optional(schema.list(schema.number(0), 1)),
+    label_smoothing = optional(schema.number(0, 1)),
     dropout_rng = optional(schema.one_of({ "shared", "fresh" })),
     ranks = optional(ranks.shape) }) },
   bind = { self = PASS, arguments.fields({ step = natural, batches = LIST,

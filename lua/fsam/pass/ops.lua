@@ -191,14 +191,13 @@ function M.dropout(tape, x, dropout, name)
   return y
 end
 
-local LOSSES = { cross_entropy = "fsam_cross_entropy", mse = "fsam_mse" }
-
 --- Per-sample losses of logits[B,C] against labels, written to losses[B]. Seeds the backward with
 -- the gradient of their sum, times the pass's scale.
--- @tparam string kind "cross_entropy" (labels i32[B]) or "mse" (labels f32[B], C = 1)
-function M.loss(tape, kind, losses, logits, labels)
+-- @tparam table loss fsam.pass.losses
+-- @tparam ?table settings of training, or nil
+function M.loss(tape, loss, losses, logits, labels, settings)
   local dlogits = tape:wants(logits) and tape:tensor("f32", logits:dims(), "logits gradient") or nil
-  check(lib[LOSSES[kind]](losses, dlogits, logits, labels, tape.batch))
+  check(loss.compute(losses, dlogits, logits, labels, tape.batch, settings))
   if dlogits then
     tape:seed(logits, dlogits)
   end

@@ -5,6 +5,7 @@ local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local outputs = require("fsam.predict.outputs")
+local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
 local tasks = require("fsam.data.tasks")
 
@@ -12,13 +13,18 @@ local M = {}
 
 local FLAGS = {
   { name = "task", type = "choice", choices = tasks.names(), group = "Texts",
-    help = "FILE is of this task of GLUE, or its folder" },
+    help = "FILE is of this task of GLUE or SuperGLUE, or its folder" },
   { name = "split", type = "string", default = "test", group = "Texts", metavar = "NAME",
     help = "of the task: test, dev, train or another of its own" },
+  { name = "text_column", type = "string", group = "Texts", metavar = "NAME",
+    help = "column of the texts in a .csv, .tsv or .jsonl FILE; default: the one that the run was "
+      .. "trained on" },
+  { name = "text_pair_column", type = "string", group = "Texts", metavar = "NAME",
+    help = "column of the second texts, likewise" },
   { name = "out", type = "string", metavar = "FILE", group = "Answers",
     help = "where the answers go; default: the screen" },
   { name = "format", type = "choice", choices = outputs.FORMATS, group = "Answers",
-    help = "default: glue with --task and a split for GLUE's server, else tsv" },
+    help = "default: glue or superglue with --task and a split for that server, else tsv" },
   { name = "tokenizer", type = "string", metavar = "FOLDER", group = "Machine",
     help = "where the tokenizer's files are; default: beside the model" },
   { name = "batch_size", type = "integer", default = 32, min = 1, group = "Machine",
@@ -31,22 +37,32 @@ local FLAGS = {
     help = "processor threads; 0: OMP_NUM_THREADS, or all cores" },
 }
 
+local SERVERS = { glue = "GLUE's server", superglue = "SuperGLUE's server" }
+
+-- The format of a split's server, or nil.
+local function server_format(split)
+  return split and split.answers and (split.answers:find("%.jsonl$") and "superglue" or "glue")
+end
+
 -- The task's split, and whether its server's format is wanted.
 local function check_task(o)
   local row = o.task and tasks.get(o.task)
-  local split = row and row.files[o.split]
-  if not row and (o.format == "glue" or o.given.split) then
+  local split, server = row and row.files[o.split], SERVERS[o.format]
+  if not row and (server or o.given.split) then
     errors.raise("%s needs --task, which says what the columns of FILE are",
-      o.format == "glue" and "--format glue" or "--split")
+      server and "--format " .. o.format or "--split")
   elseif row and not o.file then
     errors.raise("--task %s needs FILE: %s", o.task, (row.data:gsub(";.*", "")))
+  elseif row and (o.given.text_column or o.given.text_pair_column) then
+    errors.raise("--task %s says which columns the texts are in; leave out --text-column and "
+      .. "--text-pair-column", o.task)
   elseif row and not split then
-    errors.unknown("--split", o.split, require("fsam.base.registry").sorted(row.files))
-  elseif o.format == "glue" and not split.answers then
-    errors.raise("GLUE's server takes no answers for the %s samples of %s; choose another --format",
+    errors.unknown("--split", o.split, registry.sorted(row.files))
+  elseif server and server_format(split) ~= o.format then
+    errors.raise("%s takes no answers for the %s samples of %s; choose another --format", server,
       o.split, row.title)
   end
-  o.format = o.format or (split and split.answers and "glue" or "tsv")
+  o.format = o.format or server_format(split) or "tsv"
 end
 
 local function check(o)
@@ -73,7 +89,8 @@ function M.spec(recipe)
       { name = "model", metavar = "RUN", help = "a run's folder, a checkpoint, or a Hugging Face "
         .. "folder" },
       { name = "file", metavar = "FILE", help = "texts: a line each, with a tab before the second "
-        .. "text of a pair; .jsonl: objects with text and text_pair; default: standard input" },
+        .. "text of a pair; .jsonl: objects with text and text_pair; .csv, and what a run of one's "
+        .. "own files was trained on: named columns; default: standard input" },
     },
     check = check,
   }

@@ -1,15 +1,19 @@
 --- Texts to predict for, from a file, a task's folder or standard input.
 --
 -- Owns: what a line of such a file means. Leaves to others: the columns of tasks (data/corpus.lua),
--- predicting (init.lua).
+-- which columns of one's own file are the texts (columns.lua), predicting (init.lua).
 local arguments = require("fsam.base.arguments")
 local binarised = require("fsam.data.binarised")
+local columns = require("fsam.predict.columns")
 local corpus = require("fsam.data.corpus")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local json = require("fsam.base.json")
+local own_files = require("fsam.data.own_files")
 local schema = require("fsam.base.schema")
+local tables = require("fsam.data.tables")
 local tasks = require("fsam.data.tasks")
+local text_file = require("fsam.data.text_file")
 
 local M = {}
 
@@ -39,17 +43,11 @@ end
 -- @treturn {table,…} { text, pair or nil, line }
 -- @raise one line that names file and line
 function M.lines(content, name, objects)
-  local samples, number = {}, 0
-  content = content:gsub("^\239\187\191", "")
-  if content ~= "" and content:sub(-1) ~= "\n" then
-    content = content .. "\n"
-  end
-  for line in content:gmatch("([^\n]*)\n") do
-    number = number + 1
-    line = line:gsub("\r$", "")
+  local samples = {}
+  for line, number in text_file.lines((content:gsub("^\239\187\191", ""))) do
     if line:find("%S") then
-      local place = ("%s, line %d"):format(name, number)
-      local sample = (objects and json_sample or plain_sample)(line, place)
+      local sample = (objects and json_sample or plain_sample)(line,
+        ("%s, line %d"):format(name, number))
       sample.line = number
       samples[#samples + 1] = sample
     end
@@ -60,8 +58,32 @@ function M.lines(content, name, objects)
   return samples
 end
 
+-- The samples of a file with named columns.
+local function named(path, column, pair_column)
+  local samples = {}
+  for i, row in ipairs(tables.read(path, { column, pair_column })) do
+    local place = ("%s, line %d"):format(path, row.line)
+    samples[i] = { text = own_files.text(row[1], place, column), line = row.line,
+      pair = pair_column and own_files.text(row[2], place, pair_column) }
+  end
+  return samples
+end
+
+-- The samples of a file that belongs to no task. A comma-separated file always has named columns.
+local function of_file(o)
+  local format = tables.format_of(o.file)
+  local column, pair_column
+  if format then
+    column, pair_column = columns.of(o)
+  end
+  if column or format and o.file:lower():find("%.csv$") then
+    return named(o.file, column or "text", pair_column)
+  end
+  return M.lines(text_file.read(o.file), o.file, o.file:find("%.jsonl?$") ~= nil)
+end
+
 --- The samples that the options ask for.
--- @tparam table o task, split, file (predict/flags.lua)
+-- @tparam table o model, task, split, file, text_column, text_pair_column (predict/flags.lua)
 -- @treturn {table,…} { text, pair or nil }
 -- @raise one line that names what is missing or malformed
 function M.read(o)
@@ -75,14 +97,15 @@ function M.read(o)
   elseif not o.file then
     return M.lines(file.standard_input(MOST), "standard input", false)
   end
-  return M.lines(file.read(o.file, MOST, true), o.file, o.file:find("%.jsonl?$") ~= nil)
+  return of_file(o)
 end
 
 arguments.guard("fsam.predict.inputs", M, {
   lines = { arguments.arg("content", schema.string), arguments.arg("name", schema.string),
     arguments.arg("objects", arguments.optional(schema.boolean)) },
   read = { arguments.arg("options", schema.record({ task = arguments.optional(schema.string),
-    split = arguments.optional(schema.string), file = arguments.optional(schema.string) })) },
+    split = arguments.optional(schema.string), file = arguments.optional(schema.string),
+    model = arguments.optional(schema.string) })) },
 })
 
 return M

@@ -1,12 +1,15 @@
---- Answers as files: tab-separated, JSON lines, or what GLUE's server takes.
+--- Answers as files: tab-separated, JSON lines, or what a benchmark's server takes.
 --
 -- Owns: these formats. Leaves to others: the answers (init.lua), the words of a task's classes and
 -- the range of its scores (its row, data/tasks.lua).
 --
--- tsv    a header; the label, the text or texts, and the probability of each label. A regression:
---        the score and the texts
--- jsonl  an object a line: label and probabilities by name, or score; logits
--- glue   index and prediction: the file's own words for the classes; scores on the file's scale
+-- tsv        a header; the label, the text or texts, and the probability of each label. Of several
+--            labels those of a probability over one half, with commas. A regression: the score and
+--            the texts
+-- jsonl      an object a line: label (or labels, a list) and probabilities by name, or score;
+--            logits
+-- glue       index and prediction: the file's own words for the classes; scores on its scale
+-- superglue  an object a line: idx, as in the file, and label, the server's word
 local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
@@ -14,7 +17,7 @@ local json = require("fsam.base.json")
 local schema = require("fsam.base.schema")
 local tasks = require("fsam.data.tasks")
 
-local M = { FORMATS = { "tsv", "jsonl", "glue" } }
+local M = { FORMATS = { "tsv", "jsonl", "glue", "superglue" } }
 
 -- A text as a field: tabs and line breaks, which end a field, become spaces.
 local function field(text)
@@ -32,7 +35,8 @@ local function tsv(samples, answers)
   end
   local lines = { table.concat(head, "\t") }
   for i, answer in ipairs(answers) do
-    local cells = { labels and field(answer.label) or ("%.6g"):format(answer.score),
+    local said = answer.label or answer.chosen and table.concat(answer.chosen, ",")
+    local cells = { labels and field(said) or ("%.6g"):format(answer.score),
       field(samples[i].text) }
     if pairs_there then
       cells[#cells + 1] = field(samples[i].pair or "")
@@ -45,7 +49,8 @@ local function tsv(samples, answers)
   return lines
 end
 
-local ORDER = { order = { "text", "text_pair", "label", "score", "probabilities", "logits" } }
+local ORDER = { order = { "text", "text_pair", "label", "labels", "score", "probabilities",
+  "logits" } }
 
 local function jsonl(samples, answers)
   local lines = {}
@@ -55,13 +60,14 @@ local function jsonl(samples, answers)
       probabilities[label] = answer.probabilities[c]
     end
     lines[i] = json.encode({ text = samples[i].text, text_pair = samples[i].pair,
-      label = answer.label, score = answer.score, probabilities = probabilities,
+      label = answer.label, labels = answer.chosen and json.array(answer.chosen),
+      score = answer.score, probabilities = probabilities,
       logits = json.array(answer.logits) }, ORDER)
   end
   return lines
 end
 
--- The file's word for each class of the model, by the classes' names. Names that say nothing
+-- The server's word for each class of the model, by the classes' names. Names that say nothing
 -- (LABEL_0, LABEL_1, …) stand for the task's classes in their order.
 local function words_of(row, labels)
   local place, nameless = {}, true
@@ -73,7 +79,7 @@ local function words_of(row, labels)
   end
   local words = {}
   for c, label in ipairs(labels) do
-    words[c] = (row.words or row.labels)[nameless and c or place[label]]
+    words[c] = (row.answers or row.words or row.labels)[nameless and c or place[label]]
     if not words[c] or #labels ~= #row.labels then
       errors.raise("the model's labels are %s, those of %s are %s; it was not trained for this "
         .. "task", table.concat(labels, ", "), row.title, table.concat(row.labels, ", "))
@@ -82,12 +88,31 @@ local function words_of(row, labels)
   return words
 end
 
-local function glue(_, answers, o)
-  local row = tasks.get(o.task)
-  if (row.labels == nil) ~= (answers[1].labels == nil) then
-    errors.raise("the model %s, %s %s", answers[1].labels and "has classes" or "gives a number",
+-- Refuses a model of another problem than the task's.
+local function check_problem(row, answer)
+  if answer.chosen then
+    errors.raise("the model has several labels for a text, %s %s", row.title,
+      row.labels and "has one" or "wants a number")
+  elseif (row.labels == nil) ~= (answer.labels == nil) then
+    errors.raise("the model %s, %s %s", answer.labels and "has classes" or "gives a number",
       row.title, row.labels and "has classes" or "wants a number")
   end
+end
+
+local function superglue(samples, answers, o)
+  local row = tasks.get(o.task)
+  check_problem(row, answers[1])
+  local words, lines = words_of(row, answers[1].labels), {}
+  for i, answer in ipairs(answers) do
+    lines[i] = json.encode({ idx = samples[i].index or i - 1, label = words[answer.class] },
+      { order = { "idx", "label" } })
+  end
+  return lines
+end
+
+local function glue(_, answers, o)
+  local row = tasks.get(o.task)
+  check_problem(row, answers[1])
   local words = row.labels and words_of(row, answers[1].labels)
   local lines = { "index\tprediction" }
   for i, answer in ipairs(answers) do
@@ -103,10 +128,10 @@ local function glue(_, answers, o)
   return lines
 end
 
-local WRITERS = { tsv = tsv, jsonl = jsonl, glue = glue }
+local WRITERS = { tsv = tsv, jsonl = jsonl, glue = glue, superglue = superglue }
 
 --- The text of a file of answers.
--- @tparam table o format ("tsv", "jsonl" or "glue"), and task for "glue"
+-- @tparam table o format (one of FORMATS), and task for those of a server
 -- @tparam {table,…} samples { text, pair }
 -- @tparam {table,…} answers of predict.run, one for each sample
 -- @treturn string lines, each with its end

@@ -4,9 +4,11 @@
 -- Owns: finding that comment. Leaves to others: what it says (the files), how one asks
 -- (repl.lua).
 local arguments = require("fsam.base.arguments")
+local file = require("fsam.base.file")
 
 local M = {}
 
+local MOST = 2 ^ 24 -- bytes of a source
 local ABOVE = 12 -- lines between a comment and the function that it is about, at most
 
 local OVERVIEW = [[
@@ -16,13 +18,13 @@ fsam is the library; Tab after `fsam.` lists its parts, and after a value its fi
   help(x) or ?x                  what a part, function or value is: ?fsam.sam, ?m.predict, ?w
   exit, or Ctrl-D                ends]]
 
+-- The lines of a source; none where it is gone.
 local function lines_of(path)
-  local lines, file = {}, io.open(path, "r")
-  if file then
-    for line in file:lines() do
+  local lines = {}
+  if file.kind(path) == "file" then
+    for line in file.lines(path, MOST) do
       lines[#lines + 1] = line
     end
-    file:close()
   end
   return lines
 end

@@ -8,6 +8,7 @@ local devices = require("fsam.base.device")
 local format = require("fsam.base.numbers")
 local options = require("fsam.options")
 local radius = require("fsam.sam.radius")
+local registry = require("fsam.base.registry")
 local values = require("fsam.options.values")
 
 local M = {}
@@ -70,12 +71,37 @@ local function sources(o)
   return lines
 end
 
+-- What the training loss has that a validation's has not.
+local function weighting(t)
+  local settings, parts = t.pass and t.pass.settings, {}
+  if not settings then
+    return nil
+  end
+  for i, weight in ipairs(settings.weights or {}) do
+    parts[i] = ("%s %.3g"):format(t.model.config.labels[i], weight)
+  end
+  local weights = #parts > 12 and #parts .. " classes weighted"
+    or #parts > 0 and "classes weighted " .. table.concat(parts, ", ") or nil
+  local smoothing = settings.smoothing > 0 and ("labels smoothed by %g"):format(settings.smoothing)
+  return "loss     " .. (weights or "") .. (weights and smoothing and "; " or "")
+    .. (smoothing or "") .. "; validation has neither"
+end
+
 -- Which samples the training loss covers, where it is not all of them.
 local function losses(o)
   if o.optimizer == "sam" and o.ascent_fraction < 1 then
     return ("losses   of training: those of the first pass, %g %% of each update's samples")
       :format(o.ascent_fraction * 100)
   end
+end
+
+-- ", 9,832 mismatched": the further sets that are judged.
+local function further(also)
+  local text = ""
+  for _, name in ipairs(registry.sorted(also or {})) do
+    text = ("%s, %s %s"):format(text, format.count(#also[name].samples), name)
+  end
+  return text
 end
 
 local function model_name(t)
@@ -98,8 +124,8 @@ function M.lines(t)
     ("fsam-lua %s · %s, %s · %s · seed %d"):format(C.ffi.string(C.lib.fsam_version()),
       t.model.device and devices.describe(t.model.device) or "cpu", t.run.precision, method(o),
       o.seed),
-    ("data     %s, %s train, %s dev"):format(t.task.name, format.count(#t.task.train),
-      format.count(#t.task.dev)),
+    ("data     %s, %s train, %s dev%s"):format(t.task.name, format.count(#t.task.train),
+      format.count(#t.task.dev), further(t.task.also)),
     ("model    %s, %d layers, %d wide, %s parameters"):format(model_name(t),
       config.num_hidden_layers, config.hidden_size, format.millions(t.model.count)),
   }
@@ -110,6 +136,7 @@ function M.lines(t)
   for _, line in ipairs(sources(o)) do
     lines[#lines + 1] = line
   end
+  lines[#lines + 1] = weighting(t)
   lines[#lines + 1] = losses(o)
   return lines
 end

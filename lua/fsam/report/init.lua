@@ -168,7 +168,7 @@ function Report:epoch(r)
   self.screen:epoch(r)
   self:record("epoch", {
     epoch = r.epoch, step = r.step, loss = r.averages.loss, accuracy = r.averages.accuracy,
-    dev = r.values, by_kind = r.groups, is_best = r.is_best, seconds = r.seconds,
+    dev = r.values, also = r.also, by_kind = r.groups, is_best = r.is_best, seconds = r.seconds,
     valid_seconds = r.valid_seconds, tokens_per_second = r.averages.tokens_per_second,
     diagnosed = r.diagnosed,
   })

@@ -106,6 +106,13 @@ function Screen:values(values)
   return table.concat(parts, "   ")
 end
 
+-- A line for each further set that was judged.
+function Screen:further(also, indent)
+  for _, name in ipairs(registry.sorted(also or {})) do
+    self:line(("%s%s %s"):format(indent, name, self:values(also[name])))
+  end
+end
+
 -- These are fairseq's lines alone.
 function Screen.begin_epoch() end
 function Screen.begin_validation() end
@@ -113,12 +120,14 @@ function Screen.begin_validation() end
 function Screen:validated(r)
   self:line(("epoch %-3d  update %s   dev %s%s"):format(r.epoch, format.count(r.step),
     self:values(r.values), r.is_best and "   best" or ""))
+  self:further(r.also, (" "):rep(29))
 end
 
 function Screen:epoch(r)
   self:line(("epoch %-3d  train loss %.3f   dev %s   %s%s"):format(r.epoch,
     r.averages.loss or 0 / 0, r.values and self:values(r.values) or "not validated",
     format.duration(r.seconds), r.is_best and "   best" or ""))
+  self:further(r.also, (" "):rep(29))
   if r.diagnosed then
     self:line("diagnose   " .. diagnosed_steps.text(r.diagnosed))
   end
@@ -155,6 +164,7 @@ function Screen:finish(s, m)
   local function row(label, at, path)
     self:line(("%-8s epoch %-3d  %s   %s"):format(label, at.epoch, self:values(at.values),
       path or ""):gsub("%s+$", ""))
+    self:further(at.also, (" "):rep(9))
   end
   if s.best then
     row("best", s.best, s.best_path)

@@ -10,8 +10,10 @@ local choice = require("fsam.step.choice")
 local compat = require("fsam.step.compat")
 local errors = require("fsam.errors")
 local foreign = require("fsam.options.foreign")
+local losses = require("fsam.pass.losses")
 local metrics = require("fsam.data.metrics")
 local options = require("fsam.options")
+local problems = require("fsam.data.problems")
 local owned = require("fsam.train.flags_of_types")
 local schedule = require("fsam.train.schedule")
 local schema = require("fsam.base.schema")
@@ -61,6 +63,17 @@ local function model_flags()
     { name = "precision", type = "choice", choices = { "fp32", "bf16", "auto" }, default = "auto",
       help = "of the passes; auto: bf16 where the machine multiplies it natively. Master weights "
         .. "are always fp32" },
+  }
+end
+
+local function loss_flags()
+  return {
+    { name = "label_smoothing", type = "number", default = 0, min = 0, below = 1,
+      help = "share of a target that is spread over all classes" },
+    { name = "class_weights", type = "list", metavar = "WEIGHTS",
+      help = "weights of the classes in the loss: auto (inverse frequency, mean 1), or a number "
+        .. "for each label in the order of config.json. A validation's loss has neither these nor "
+        .. "smoothing" },
   }
 end
 
@@ -194,12 +207,14 @@ end
 
 -- All declarations of a recipe, in the order of --help: { group, owner, declarations }. A group or
 -- owner that a declaration names itself wins.
-local function collect(metric_names)
+local function collect(metric_names, of_data)
   local optim, sam = require("fsam.optim"), require("fsam.sam")
   local lists = {
     { "Model", "model", model_flags() },
+    { "Data", "task", of_data or {} },
     { "Optimizer", "step", optimizer_flags({ "sam", unpack(optim.names()) }, sam.names()) },
     { nil, "step", owned.step_options(false) },
+    { "Loss", "model", loss_flags() },
     { "Batches", "task", batch_flags() },
     { "Learning rate and length", "train", rate_flags() },
     { nil, nil, owned.of_schedules() },
@@ -215,7 +230,7 @@ local function collect(metric_names)
       taken[d.name] = true
     end
   end
-  table.insert(lists, 4, { nil, nil, owned.collect(taken) }) -- with groups and owners of their own
+  table.insert(lists, 5, { nil, nil, owned.collect(taken) }) -- with groups and owners of their own
   local flags, imitating = {}, {}
   for _, list in ipairs(lists) do
     for _, d in ipairs(list[3]) do
@@ -243,7 +258,10 @@ local function check_schedule(o)
 end
 
 -- Checks between flags, before anything is loaded.
-local function check(names, o)
+local function check(row, o)
+  local names = row.metrics
+  losses.check(problems.of_task(row).loss,
+    { weights = o.class_weights, smoothing = o.label_smoothing })
   metrics.check(o.best_checkpoint_metric, names, o.maximize_best_checkpoint_metric)
   local plain = require("fsam.optim").names()
   local known = {}
@@ -287,27 +305,39 @@ local function check(names, o)
 end
 
 --- The command line of a training recipe, for options.parse.
--- @tparam table recipe name, usage, summary; task, the name of its row (fsam.data.tasks), which
---   says what DATA is and has labels and metrics, the first the default of
---   --best-checkpoint-metric; profiles (see options.read)
--- @treturn table spec, with `flags`, and `task`, the row
+-- @tparam table recipe name, usage, summary; profiles (see options.read); task, the name of its row
+--   (fsam.data.tasks), which says what DATA is and has labels and metrics, the first the default of
+--   --best-checkpoint-metric; or a table in place of the name, where flags say what the data are:
+--   flags (declarations), metrics (all that there may be), and row, a function (options) that reads
+--   the data and returns a row, such as fsam.data.own_files
+-- @treturn table spec, with `flags`, and `task`, the row, at the latest when the options are read
 function M.spec(recipe)
-  local task = tasks.get(recipe.task)
-  return {
+  local own = type(recipe.task) == "table" and recipe.task
+  local task = own or tasks.get(recipe.task)
+  local spec = {
     name = recipe.name, usage = recipe.usage, summary = recipe.summary,
-    flags = collect(task.metrics), in_use = owned.in_use, task = task,
-    positional = { name = "data", metavar = "DATA",
-      help = task.data .. (task.files and "; or fairseq's binarised folder" or "") },
-    profiles = recipe.profiles,
-    check = function(o)
-      check(task.metrics, o)
-    end,
+    flags = collect(task.metrics, own and own.flags), in_use = owned.in_use,
+    task = not own and task or nil, profiles = recipe.profiles,
+    positional = not own and { name = "data", metavar = "DATA",
+      help = task.data .. (task.files and "; or fairseq's binarised folder" or "") } or nil,
   }
+  function spec.check(o)
+    if own then
+      spec.task = own.row(o)
+      o.best_checkpoint_metric = o.given.best_checkpoint_metric and o.best_checkpoint_metric
+        or spec.task.metrics[1]
+    end
+    check(spec.task, o)
+  end
+  return spec
 end
 
 arguments.guard("fsam.train.flags", M, {
   spec = { arguments.fields({ name = schema.string, usage = arguments.optional(schema.string),
-    summary = arguments.optional(schema.string), task = schema.string,
+    summary = arguments.optional(schema.string),
+    task = schema.either("a task's name, or a table with flags, metrics and row", schema.string,
+      schema.record({ flags = arguments.table, metrics = schema.list(schema.string),
+        row = arguments.func })),
     profiles = arguments.optional(schema.list(arguments.table)) }) },
 })
 

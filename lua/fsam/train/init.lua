@@ -103,7 +103,7 @@ local has = arguments.object
 
 arguments.guard("fsam.train", M, {
   recipe = { arguments.arg("arguments", arguments.table), arguments.arg("recipe",
-    schema.record({ name = schema.string, task = schema.string })) },
+    schema.record({ name = schema.string })) },
   setup = { OPTIONS, arguments.arg("own", optional(arguments.table)) }, open = { OPTIONS },
   report = { arguments.arg("options", arguments.table),
     arguments.arg("metrics", schema.list(schema.string)), arguments.arg("out", arguments.any) },

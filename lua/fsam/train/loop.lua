@@ -13,6 +13,7 @@ local format = require("fsam.base.numbers")
 local kept = require("fsam.train.kept")
 local metrics = require("fsam.data.metrics")
 local progress = require("fsam.train.progress")
+local registry = require("fsam.base.registry")
 local results = require("fsam.train.results")
 local saver = require("fsam.train.saver")
 local schedule = require("fsam.train.schedule")
@@ -383,6 +384,13 @@ function M.validate(t)
     end
   end
   t.report:note("dev      " .. table.concat(names, "   "))
+  for _, set in ipairs(registry.sorted(result.also or {})) do
+    local parts = {}
+    for i, name in ipairs(t.task.metrics) do
+      parts[i] = ("%s %.4f"):format(name, result.also[set][name])
+    end
+    t.report:note(("%-8s %s"):format(set, table.concat(parts, "   ")))
+  end
   return { why = "valid-only", last = result }
 end
 

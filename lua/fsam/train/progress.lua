@@ -94,7 +94,7 @@ end
 function Progress:judge(metric, result)
   local value = result.values[metric]
   local score = { epoch = self.epoch, step = self.step, values = result.values,
-    groups = result.groups, collapsed = result.collapsed }
+    groups = result.groups, collapsed = result.collapsed, also = result.also }
   self.last = score
   local is_best = metrics.better(metric, value, self.best and self.best.values[metric])
   -- Patience wants more than a tie; `top` is the value that was last exceeded.

@@ -16,7 +16,7 @@ local function score(at)
     return nil
   end
   local fields = { epoch = at.epoch, step = at.step, by_kind = at.groups,
-    collapsed = at.collapsed }
+    collapsed = at.collapsed, also = at.also }
   for name, value in pairs(at.values) do
     fields[name] = value
   end
@@ -25,7 +25,7 @@ end
 
 local ORDER = { "command", "task", "seed", "finished", "best", "last", "epoch", "step" }
 for _, list in ipairs({ metrics.names,
-  { "by_kind", "updates", "skipped", "samples", "evaluations", "seconds" } }) do
+  { "by_kind", "also", "updates", "skipped", "samples", "evaluations", "seconds" } }) do
   for _, name in ipairs(list) do
     ORDER[#ORDER + 1] = name
   end

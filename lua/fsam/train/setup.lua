@@ -7,6 +7,7 @@
 -- Owns: the order in which the parts are made, and from what. Leaves to others: each part (its own
 -- room). A recipe that wants another part hands it over, or a function that makes it.
 
+local class_weights = require("fsam.data.class_weights")
 local corpora = require("fsam.data.corpus")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
@@ -15,6 +16,7 @@ local formats = require("fsam.formats")
 local metrics = require("fsam.data.metrics")
 local models = require("fsam.models")
 local passes = require("fsam.pass")
+local problems = require("fsam.data.problems")
 local world = require("fsam.ranks.world")
 local step = require("fsam.step")
 local tasks = require("fsam.data.task")
@@ -112,6 +114,7 @@ function MAKE.model(t)
   local settings = {
     device = t.run.device, precision = t.run.precision, seed = o.seed, head_init = o.head_init,
     labels = t.row.labels, regression = t.row.labels == nil, freeze = o.freeze,
+    problem_type = problems.of_task(t.row).name,
     no_decay = o.no_decay, no_decay_implied = o.origin.no_decay ~= "command line",
     dropout = o.dropout, attention_dropout = o.attention_dropout,
     pooler_dropout = o.pooler_dropout,
@@ -141,9 +144,11 @@ end
 
 -- Forward and backward.
 function MAKE.pass(t)
+  local o = t.options
   return passes.new({
-    model = t.model, loss = t.row.labels and "cross_entropy" or "mse", seed = t.options.seed,
-    dropout_rng = t.options.dropout_rng, ranks = t.ranks,
+    model = t.model, loss = problems.of_task(t.row).loss, seed = o.seed,
+    class_weights = class_weights.of(o.class_weights, t.row.labels, t.task.train),
+    label_smoothing = o.label_smoothing, dropout_rng = o.dropout_rng, ranks = t.ranks,
   })
 end
 

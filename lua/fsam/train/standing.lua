@@ -15,7 +15,7 @@ local amounts = schema.map(some_number) -- null stands for what was no number
 -- A validation's result.
 local score = schema.record({
   epoch = count, step = count, values = amounts, groups = schema.optional(amounts),
-  collapsed = some_text,
+  collapsed = some_text, also = schema.optional(schema.map(amounts)),
 })
 
 -- A numbered checkpoint. Its name is a folder's that may be removed: no other form is let through.

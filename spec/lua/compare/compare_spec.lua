@@ -308,7 +308,8 @@ describe("the report of a comparison", function()
     local runs = file.read(folder .. "/runs.csv")
     assert.equal(7, select(2, runs:gsub("\n", "")))
     assert.matches("^budget,optimizer,seed,best_epoch,best_mcc,", runs)
-    assert.matches("\nepochs,sam,2,2,0.8,,,,,,3,0.7,,,,,,yes,1200,0,100,200,1,0.02,runs/2\n", runs,
+    assert.matches("\nepochs,sam,2,2,0.8,,,,,,,,,,3,0.7,,,,,,,,,,yes,1200,0,100,200,1,0.02,"
+      .. "runs/2\n", runs,
       1, true)
     assert.matches("\nepochs,sam,mcc,best,3,0.7666666667,", file.read(folder .. "/summary.csv"), 1,
       true)

@@ -2,6 +2,8 @@
 
 local metrics = require("fsam.data.metrics")
 
+local SINGLE = "single_label_classification"
+
 local function compute(name, results)
   return metrics.compute({ name }, results)[name]
 end
@@ -104,25 +106,29 @@ end)
 
 describe("which metrics a task has", function()
   it("depends on its classes", function()
-    assert.same({ "mcc", "accuracy", "f1", "loss" }, metrics.of_task(2))
-    assert.same({ "mcc", "accuracy", "loss" }, metrics.of_task(3))
-    assert.same({ "pearson", "spearman", "loss" }, metrics.of_task(nil))
+    assert.same({ "mcc", "accuracy", "f1", "f1_macro", "f1_micro", "acc_and_f1", "loss" },
+      metrics.of_task(SINGLE, 2))
+    assert.same({ "mcc", "accuracy", "f1_macro", "f1_micro", "loss" }, metrics.of_task(SINGLE, 3))
+    assert.same({ "accuracy", "f1_macro", "f1_micro", "loss" },
+      metrics.of_task("multi_label_classification", 2))
+    assert.same({ "pearson", "spearman", "corr", "loss" }, metrics.of_task("regression"))
   end)
 
   it("is checked by name, with the nearest and the list", function()
     assert.has_error(function()
-      metrics.check("acuracy", metrics.of_task(2))
+      metrics.check("acuracy", metrics.of_task(SINGLE, 2))
     end, "--best-checkpoint-metric acuracy is unknown; did you mean accuracy? "
-      .. "(mcc, accuracy, f1, loss)")
+      .. "(mcc, accuracy, f1, f1_macro, f1_micro, acc_and_f1, loss)")
     assert.has_error(function()
-      metrics.check("pearson", metrics.of_task(2))
-    end, "--best-checkpoint-metric pearson is unknown (mcc, accuracy, f1, loss)")
+      metrics.check("pearson", metrics.of_task(SINGLE, 2))
+    end, "--best-checkpoint-metric pearson is unknown (mcc, accuracy, f1, f1_macro, f1_micro, "
+      .. "acc_and_f1, loss)")
   end)
 
   it("is checked for its direction", function()
-    metrics.check("mcc", metrics.of_task(2), true)
+    metrics.check("mcc", metrics.of_task(SINGLE, 2), true)
     assert.has_error(function()
-      metrics.check("loss", metrics.of_task(2), true)
+      metrics.check("loss", metrics.of_task(SINGLE, 2), true)
     end, "--maximize-best-checkpoint-metric does not go with loss, which is better when it is "
       .. "smaller; leave the flag out")
   end)
@@ -158,5 +164,52 @@ describe("collapse", function()
     assert.equal(1, metrics.collapsed({ 1, 1, 1 }, { 0, 1, 1 }))
     assert.is_nil(metrics.collapsed({ 1, 0, 1 }, { 0, 1, 1 }))
     assert.is_nil(metrics.collapsed({ 1, 1 }, { 1, 1 }))
+  end)
+end)
+
+describe("F1 over several classes", function()
+  -- Class 0: 2 of (2 labels, 3 predictions); class 1: 1 of (3, 2); class 2: 1 of (1, 1); class 3
+  -- is nowhere.
+  local some = { labels = { 0, 0, 1, 1, 1, 2 }, predictions = { 0, 0, 0, 1, 2, 1 }, classes = 4 }
+
+  it("is the mean over the classes that are there, or that of all samples together", function()
+    assert.near((4 / 5 + 2 / 5 + 0) / 3, compute("f1_macro", some), 1e-12)
+    assert.equal(compute("accuracy", some), compute("f1_micro", some))
+    assert.equal(0.5, compute("f1_micro", some))
+  end)
+
+  it("has combined scores", function()
+    local two = binary({ 1, 1, 1, 1, 0, 0, 0, 0 }, { 1, 1, 1, 0, 1, 1, 0, 0 })
+    assert.near((5 / 8 + 2 / 3) / 2, compute("acc_and_f1", two), 1e-12)
+    local scores = { labels = { 1, 2, 3, 4 }, scores = { 1, 2, 3, 10 } }
+    assert.near((compute("pearson", scores) + 1) / 2, compute("corr", scores), 1e-12)
+  end)
+end)
+
+describe("several labels", function()
+  local function several(labels, predictions)
+    return { labels = labels, predictions = predictions, classes = 3,
+      problem = "multi_label_classification" }
+  end
+
+  -- Class 0: 1 of (2, 1), class 1: 1 of (1, 2), class 2: neither.
+  local some = several({ { 0 }, { 0, 1 }, {} }, { { 0 }, { 1 }, { 1 } })
+
+  it("are right where all of a sample are", function()
+    assert.near(1 / 3, compute("accuracy", some), 1e-12)
+    assert.equal(1, compute("accuracy", several({ {}, { 2 } }, { {}, { 2 } })))
+  end)
+
+  it("have an F1 of all, and the mean of each label's", function()
+    assert.near(4 / 6, compute("f1_micro", some), 1e-12)
+    assert.near((2 / 3 + 2 / 3 + 0) / 3, compute("f1_macro", some), 1e-12)
+    assert.equal(0, compute("f1_micro", several({ {} }, { {} })))
+  end)
+
+  it("are not a number where a sample has no decision", function()
+    for _, name in ipairs({ "accuracy", "f1_micro", "f1_macro" }) do
+      local value = compute(name, several({ { 0 }, {} }, { { 0 }, false }))
+      assert.is_true(value ~= value)
+    end
   end)
 end)

@@ -24,14 +24,14 @@ end
 
 local TRAIN = { "1 2", "3", "4 5 6", "7", "8 9", "10", "11 12 13 14 15", "16" }
 
-local function new(options, train, dev, shared)
+local function new(options, train, dev, shared, also)
   options = options or {}
   options.seed = options.seed or 1
   options.batch_size = options.batch_size or 3
   return tasks.new({
     row = { labels = { "even", "odd" }, metrics = { "mcc", "accuracy", "f1", "loss" } },
     corpus = { name = "numbers", train = dataset(train or TRAIN),
-      dev = dataset(dev or { "1", "2", "3 4" }) },
+      dev = dataset(dev or { "1", "2", "3 4" }), also = also },
     tokenizer = tokenizer, options = options,
     model = { max_positions = 4, position_offset = 2, pad_id = 9 }, ranks = shared,
   })
@@ -293,6 +293,26 @@ describe("judging", function()
       lost = lost + (value ~= value and 1 or 0)
     end
     assert.equal(1, lost)
+  end)
+
+  it("judges further sets by the same metrics, and refuses what is too long there", function()
+    local function always_odd(host)
+      local logits, losses = {}, {}
+      for i in ipairs(host.list) do
+        logits[i], losses[i] = { 0, 1 }, 2
+      end
+      return logits, losses
+    end
+    local result = new(nil, nil, nil, nil, { other = dataset({ "1", "2", "3", "4 5", "6" }) })
+      :validate(always_odd)
+    assert.near(2 / 3, result.values.accuracy, 1e-12)
+    assert.near(3 / 5, result.also.other.accuracy, 1e-12)
+    assert.equal(2, result.also.other.loss)
+    assert.is_nil(new():validate(always_odd).also)
+    assert.has_error(function()
+      new(nil, nil, nil, nil, { other = dataset({ "1", "1 2 3 4 5" }) })
+    end, "other sample 2: the text has 5 tokens, the model takes 4 (1 such text); shorten it, or "
+      .. "give --shorten-method truncate")
   end)
 
   it("can be stopped", function()

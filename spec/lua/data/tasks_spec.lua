@@ -56,10 +56,11 @@ describe("a row", function()
 
   it("has known fields", function()
     refuses("the task toy: the field metric is unknown; did you mean metrics? (title, data, files, "
-      .. "text, pair, label, labels, words, scores, metrics, built_in)", { metric = "loss" })
+      .. "text, pair, label, compose, index, also, labels, several, words, answers, scores, "
+      .. "metrics, built_in)", { metric = "loss" })
     assert.has_error(function()
       tasks.define("toy")
-    end, "spec/lua/data/tasks_spec.lua:61: fsam.data.tasks.define: row is missing, "
+    end, "spec/lua/data/tasks_spec.lua:56: fsam.data.tasks.define: row is missing, "
       .. "expected a table")
   end)
 
@@ -92,15 +93,17 @@ describe("a row", function()
     refuses(one_of, { scores = { min = 0, max = 5 } })
     refuses("the task toy: labels is a list of two names or more", { labels = { "no" } })
     refuses("the task toy: words needs one word for each of the 3 labels", { words = { "0", "1" } })
-    refuses("the task toy: scores needs min and max, two numbers with min below max",
+    refuses("the task toy: scores needs min and max, two numbers with min below max, "
+      .. "or neither",
       { labels = false, scores = { min = 5, max = 0 } })
   end)
 
   it("has metrics that fit it", function()
     refuses("the task toy: metrics is a list of at least one name", { metrics = {} })
-    refuses("the task toy: the metric f1 is unknown (mcc, accuracy, loss)",
+    refuses("the task toy: the metric f1 is unknown (mcc, accuracy, f1_macro, f1_micro, "
+      .. "loss)",
       { metrics = { "accuracy", "f1" } })
-    refuses("the task toy: the metric accuracy is unknown (pearson, spearman, loss)",
+    refuses("the task toy: the metric accuracy is unknown (pearson, spearman, corr, loss)",
       { labels = false, scores = { min = 0, max = 5 } })
   end)
 end)

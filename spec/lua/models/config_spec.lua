@@ -124,8 +124,8 @@ describe("config.json", function()
 
   it("refuses labels only where the file's own head is wanted", function()
     for fields, message in pairs({
-      ['"problem_type": "multi_label_classification"'] = 'problem_type is '
-        .. '"multi_label_classification"; supported are single_label_classification and regression',
+      ['"problem_type": "token_classification"'] = 'problem_type is "token_classification"; '
+        .. "supported are multi_label_classification, regression, single_label_classification",
       ['"id2label": {"0": "a", "2": "b"}'] = "the ids of id2label are not 0 to 1",
       ['"id2label": {"1": "a", "2": "b"}'] = "the ids of id2label are not 0 to 1",
       ['"id2label": {"0": "a", "00": "b", "2": "c"}'] = "the ids of id2label are not 0 to 2",

@@ -33,4 +33,5 @@ require("fsam.data.tasks").define("mnli", {
   text = "sentence1", pair = "sentence2", label = "gold_label",
   labels = { "entailment", "neutral", "contradiction" },
   metrics = { "accuracy", "mcc", "loss" },
+  also = { "mismatched" },
 })

@@ -134,7 +134,10 @@ end
 -- @treturn {number,…}
 -- @raise one line when the type is neither an integer nor one that converts to f32
 function Entry:values()
-  return self:values_of(lib.fsam_file_data(mapping(self)) + self.offset)
+  local map = mapping(self)
+  local values = self:values_of(lib.fsam_file_data(map) + self.offset)
+  check(lib.fsam_file_unchanged(map))
+  return values
 end
 
 --- The same, for integers from bytes that hold them one after the other.
@@ -145,7 +148,6 @@ function Entry:values_of(bytes)
     for i = 1, self.elements do
       values[i] = tonumber(data[i - 1])
     end
-    check(lib.fsam_file_unchanged(map))
     return values
   end
   local data = ffi.new("float[?]", self.elements)

@@ -1,0 +1,47 @@
+--- The columns of a file of texts: those that the flags name, else those that the model's run was
+-- trained on.
+--
+-- Owns: finding them. Leaves to others: what a run writes down (fsam.train), reading the file
+-- (fsam.data.tables).
+local arguments = require("fsam.base.arguments")
+local file = require("fsam.base.file")
+local formats = require("fsam.formats")
+local json = require("fsam.base.json")
+local schema = require("fsam.base.schema")
+
+local M = {}
+
+local TRAINER = schema.record({ options = schema.optional(schema.record({
+  text_column = schema.optional(schema.string),
+  text_pair_column = schema.optional(schema.string),
+})) })
+
+-- The options of the run that a model comes from; an empty table where it comes from none.
+local function options_of_run(path)
+  local name = formats.vocabulary(path).where .. "/trainer.json"
+  if not file.kind(name) then
+    return {}
+  end
+  return schema.check(json.decode(file.read(name), name), TRAINER, name, "").options or {}
+end
+
+--- The columns.
+-- @tparam table o model (a path), text_column, text_pair_column (the flags' values, or nil)
+-- @treturn ?string of the text; nil where neither flags nor run name one
+-- @treturn ?string of the second text
+-- @raise one line when the run's trainer.json is damaged
+function M.of(o)
+  if o.text_column then
+    return o.text_column, o.text_pair_column
+  end
+  local run = options_of_run(o.model)
+  return run.text_column, o.text_pair_column or run.text_pair_column
+end
+
+local TEXT = schema.optional(schema.string)
+arguments.guard("fsam.predict.columns", M, {
+  of = { arguments.arg("options", schema.record({ model = schema.string, text_column = TEXT,
+    text_pair_column = TEXT })) },
+})
+
+return M

@@ -1,0 +1,47 @@
+--- Comma-separated files of one's own, as classes, as numbers and as several labels.
+local errors = require("fsam.errors")
+local own_files = require("fsam.data.own_files")
+
+local function options(path, more)
+  local o = { given = {}, restore_file = "model", train_file = path, text_column = "text",
+    label_column = "label", validation_share = 0.5, split_seed = 1 }
+  for name, value in pairs(more) do
+    o[name] = value
+  end
+  return o
+end
+
+local WAYS = { {}, { regression_target = true }, { label_separator = ";" },
+  { label_columns = { "label", "id" } }, { text_pair_column = "id" } }
+
+return {
+  parts = { { name = "train.csv", kind = "bytes" } },
+  words = { ",", '"', '""', "\n", "\r\n", "\r", '","', "text,label\n", "id,text,label\n", ";", "1",
+    "0", "-1.5e3", "nan", "0x10", "\239\187\191", "\255\254", "true" },
+  seeds = function()
+    return {
+      { ["train.csv"] = 'id,text,label\n1,"a, ""cat""",yes\n0,"two\nlines",no\n1,c,yes\n0,d,no\n' },
+      { ["train.csv"] = "\239\187\191text,label,id\r\na,1,0\r\nb,0,1\r\n\r\nc,1,1\r\nd,0,0" },
+      { ["train.csv"] = "id,text,label\n1,a,0.5\n1,b,2\n0,c,-1e3\n0,d,4\n" },
+    }
+  end,
+  run = function(_, folder)
+    local refused, accepted
+    for _, way in ipairs(WAYS) do
+      local ok, row = pcall(own_files.row, options(folder .. "/train.csv", way))
+      if ok then
+        local corpus = row.built_in.generate()
+        for _, sample in ipairs(corpus.train.samples) do
+          assert(type(sample.text) == "string" and sample.label ~= nil
+            and sample.label == sample.label, "a wrong sample")
+        end
+      elseif not errors.is(row) then
+        error(row, 0)
+      end
+      refused, accepted = not ok and row or refused, ok or accepted
+    end
+    if not accepted then
+      error(refused, 0)
+    end
+  end,
+}
