@@ -115,6 +115,7 @@ function Loop:try(bundle)
   local seconds, mb = process.used()
   local ok, err = xpcall(self.target.run, on_error, bundle, self.folder, self.state)
   local seconds_after, mb_after = process.used()
+  process.rest()
   self.shared.is_running = 0
   local shared = self.shared
   shared.executions = shared.executions + 1

@@ -30,6 +30,7 @@ local HANG, WAIT = 6, 40 -- seconds of the processor, and of the clock
 local usage = ffi.new("struct spec_fuzz_usage")
 local timer = ffi.new("struct spec_fuzz_timer")
 timer.value.seconds = HANG
+local off = ffi.new("struct spec_fuzz_timer")
 
 --- Seconds of the processor that this process has used, and the most memory it ever had, in MB.
 function M.used()
@@ -43,6 +44,12 @@ end
 function M.wind_up()
   ffi.C.setitimer(ITIMER_PROF, timer, nil)
   ffi.C.alarm(WAIT)
+end
+
+--- No limit any more, until the next wind_up.
+function M.rest()
+  ffi.C.setitimer(ITIMER_PROF, off, nil)
+  ffi.C.alarm(0)
 end
 
 --- The memory behind a file, which other processes see, and which stays when this one ends.

@@ -1,4 +1,5 @@
 --- recipes/convert.lua: weights and the tokenizer's files, there and back.
+local fsam = require("fsam")
 local helper = require("spec.helper")
 local json = require("fsam.base.json")
 local text = require("fsam.text")
@@ -33,6 +34,28 @@ describe("recipes/convert.lua", function()
     assert.equal("wrote " .. folder .. "/back/m.pt and 4 files of its tokenizer\n", out)
     assert.equal(helper.read_file(folder .. "/hf/merges.txt"),
       helper.read_file(folder .. "/back/merges.txt"))
+  end)
+
+  it("writes activations that fairseq has, and refuses others", function()
+    local from = helper.root .. "/spec/golden/roberta_small"
+    os.execute("mkdir " .. folder .. "/hf")
+    helper.write_file(folder .. "/hf/model.safetensors",
+      helper.read_file(from .. "/model.safetensors"))
+    local path = folder .. "/hf/config.json"
+    local config = json.decode(helper.read_file(from .. "/config.json"))
+    for act, back in pairs({ relu = "relu", gelu = "gelu", gelu_python_tanh = "gelu_python_tanh",
+      tanh = "tanh" }) do
+      config.hidden_act = act
+      helper.write_file(path, json.encode(config))
+      fsam.convert(folder .. "/hf", folder .. "/" .. act .. ".pt")
+      local source = fsam.formats.open(folder .. "/" .. act .. ".pt")
+      assert.equal(back, source.config.hidden_act)
+      source.tensors:close()
+    end
+    config.hidden_act = "silu"
+    helper.write_file(path, json.encode(config))
+    assert.has_error(function() fsam.convert(folder .. "/hf", folder .. "/silu.pt") end, path
+      .. ': hidden_act is "silu"; fairseq has gelu, gelu_accurate, relu and tanh')
   end)
 
   it("wants two paths", function()

@@ -14,8 +14,19 @@ local M = {}
 -- @tparam[opt] {string,…} built_in their names; a dash in a name is an underscore in its file's
 -- @treturn table with the methods define, get, names
 function M.new(prefix, built_in)
-  return setmetatable({ prefix = prefix, built_in = built_in or {}, defined = {}, places = {},
-    loading = false }, Registry)
+  return setmetatable({ prefix = prefix, built_in = built_in or {}, defined = {}, places = {} },
+    Registry)
+end
+
+local function module_of(self, name)
+  return (self.prefix or "") .. name:gsub("-", "_")
+end
+
+-- Does the built-in thing's own file run now? Until it returns, `require` keeps a mark in its place
+-- that is no module.
+local function is_loading(self, name)
+  local loaded = package.loaded[module_of(self, name)]
+  return loaded ~= nil and loaded ~= true and type(loaded) ~= "table"
 end
 
 -- A definition that runs again, and one that is typed again at the prompt, replace their former
@@ -33,7 +44,7 @@ end
 function Registry:define(name, thing, what)
   local position = source_line.users()
   local place, before = source_line.text(position), self.places[name]
-  if self:is_built_in(name) and self.loading ~= name then
+  if self:is_built_in(name) and not is_loading(self, name) then
     source_line.fail_at(position, "%s: %s is built in; choose another name", what, name)
   elseif before and not is_again(before, place) then
     source_line.fail_at(position, "%s: %s is defined already, at %s; choose another name", what,
@@ -51,10 +62,7 @@ end
 function Registry:get(name)
   for _, built_in in ipairs(self.built_in) do
     if built_in == name and not self.defined[name] then
-      local outer = self.loading
-      self.loading = name
-      require(self.prefix .. name:gsub("-", "_"))
-      self.loading = outer
+      require(module_of(self, name))
     end
   end
   return self.defined[name]

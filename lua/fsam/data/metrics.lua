@@ -116,7 +116,7 @@ end
 -- @tparam string name
 -- @treturn boolean
 function M.maximizes(name)
-  return METRICS[name].maximize
+  return not METRICS[name].minimize
 end
 
 --- The value rounded for comparison with others.

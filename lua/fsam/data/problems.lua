@@ -29,7 +29,7 @@ local rows = registry.new("fsam.data.problems.", M.NAMES)
 -- @tparam table row see the head of this file
 function M.define(name, row)
   row.name = name
-  rows:define(name, row)
+  rows:define(name, row, ("problems.define(%q)"):format(name))
 end
 
 --- The kind of a name.

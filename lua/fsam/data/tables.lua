@@ -22,7 +22,7 @@ local formats = registry.new("fsam.data.", { "csv", "jsonl", "tsv" })
 -- @tparam string name
 -- @tparam table format see the head of this file
 function M.define(name, format)
-  formats:define(name, format)
+  formats:define(name, format, ("tables.define(%q)"):format(name))
 end
 
 local function endings()

@@ -144,7 +144,8 @@ end
 -- The heads of fairseq's architectures, for files whose arguments do not give their number.
 local HEADS = { roberta = 12, roberta_base = 12, roberta_large = 16, xlm = 16 }
 
-local ACTIVATIONS = { gelu = "gelu", gelu_accurate = "gelu_new", gelu_fast = "gelu_new" }
+local ACTIVATIONS = { gelu = "gelu", gelu_accurate = "gelu_new", gelu_fast = "gelu_new",
+  relu = "relu", tanh = "tanh" }
 
 -- A function (name) → the value of an argument, in the file's args, or its cfg's model or task.
 local function arguments_of(object)
@@ -201,7 +202,7 @@ local function choices(path, argument)
     errors.raise("%s does not say encoder_attention_heads: it has no args, and no cfg with it",
       path)
   elseif not ACTIVATIONS[activation] then
-    errors.raise("%s: activation_fn is %s, supported are gelu and gelu_accurate", path,
+    errors.raise("%s: activation_fn is %s, supported are gelu, gelu_accurate, relu and tanh", path,
       objects.show(activation))
   elseif argument("encoder_normalize_before") == true then
     errors.raise("%s: encoder_normalize_before is not supported", path)

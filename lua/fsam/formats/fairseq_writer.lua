@@ -105,7 +105,8 @@ local function sort_out(tensors)
 end
 
 local FAIRSEQ_ACTIVATIONS = { gelu = "gelu", gelu_python = "gelu", gelu_new = "gelu_accurate",
-  gelu_pytorch_tanh = "gelu_accurate", gelu_fast = "gelu_accurate" }
+  gelu_python_tanh = "gelu_accurate", gelu_pytorch_tanh = "gelu_accurate",
+  gelu_accurate = "gelu_accurate", gelu_fast = "gelu_accurate", relu = "relu", tanh = "tanh" }
 
 -- What fairseq builds the model from.
 local function cfg_of(config, classes)
@@ -117,7 +118,7 @@ local function cfg_of(config, classes)
     "dropout", config.hidden_dropout_prob or 0.1,
     "attention_dropout", config.attention_probs_dropout_prob or 0.1,
     "pooler_dropout", config.classifier_dropout or 0, "activation_dropout", 0,
-    "activation_fn", FAIRSEQ_ACTIVATIONS[config.hidden_act or "gelu"] or "gelu",
+    "activation_fn", FAIRSEQ_ACTIVATIONS[config.hidden_act or "gelu"],
     "pooler_activation_fn", "tanh", "max_positions", config.max_position_embeddings - 2,
     "untie_weights_roberta", false)
   local task = objects.members("_name", classes and "sentence_prediction" or "masked_lm",
@@ -142,6 +143,10 @@ function M.write(path, source, config_text)
   elseif not tensors:find(WORDS) or not tensors:find(POSITIONS) then
     errors.raise("%s has no %s and %s: no RoBERTa by Transformers' names", source.path, WORDS,
       POSITIONS)
+  end
+  if config.hidden_act and not FAIRSEQ_ACTIVATIONS[config.hidden_act] then
+    errors.raise("%s: hidden_act is %s; fairseq has gelu, gelu_accurate, relu and tanh",
+      source.config_path, objects.show(config.hidden_act))
   end
   for _, field in ipairs({ "num_hidden_layers", "hidden_size", "intermediate_size",
     "num_attention_heads", "max_position_embeddings" }) do

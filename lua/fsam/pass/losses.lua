@@ -26,7 +26,7 @@ local rows = registry.new("fsam.pass.losses.", { "binary_cross_entropy", "cross_
 -- @tparam string name
 -- @tparam table row see the head of this file
 function M.define(name, row)
-  rows:define(name, row)
+  rows:define(name, row, ("losses.define(%q)"):format(name))
 end
 
 --- The row of a name.

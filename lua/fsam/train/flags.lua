@@ -319,7 +319,7 @@ function M.spec(recipe)
     flags = collect(task.metrics, own and own.flags), in_use = owned.in_use,
     task = not own and task or nil, profiles = recipe.profiles,
     positional = not own and { name = "data", metavar = "DATA",
-      help = task.data .. (task.files and "; or fairseq's binarised folder" or "") } or nil,
+      help = (task.data or "") .. (task.files and "; or fairseq's binarised folder" or "") } or nil,
   }
   function spec.check(o)
     if own then

@@ -47,7 +47,7 @@ function M.define(name, kind)
     source_line.fail("schedule.define(%q): rate, a function, is needed", name)
   end
   kind.options = options_of.declare(kind.options or {}, { group = "Learning rate and length" })
-  register:define(name, kind)
+  register:define(name, kind, ("schedule.define(%q)"):format(name))
 end
 
 --- The names, sorted.

@@ -34,7 +34,7 @@ local READERS = {
     inputs.read({ file = folder .. "/texts.txt" })
   end },
   { "texts.jsonl", {}, function(folder)
-    inputs.read({ file = folder .. "/texts.jsonl" })
+    inputs.read({ model = folder, file = folder .. "/texts.jsonl", text_column = "text" })
   end },
   { "trainer.json", {}, checkpoint.trainer },
   { "compare.json", {}, function(folder)

@@ -60,7 +60,7 @@ describe("a row", function()
       .. "metrics, built_in)", { metric = "loss" })
     assert.has_error(function()
       tasks.define("toy")
-    end, "spec/lua/data/tasks_spec.lua:56: fsam.data.tasks.define: row is missing, "
+    end, "spec/lua/data/tasks_spec.lua:62: fsam.data.tasks.define: row is missing, "
       .. "expected a table")
   end)
 
