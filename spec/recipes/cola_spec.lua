@@ -239,7 +239,7 @@ describe("bad input", function()
     refuses("the data folder nowhere does not exist; expected a folder with train.tsv and dev.tsv",
       { "nowhere", "--restore-file", model })
     refuses("--restore-file nowhere does not exist; it is a Hugging Face folder or a .safetensors "
-      .. "file", { "--restore-file", "nowhere" })
+      .. "file or a .pt or .bin file", { "--restore-file", "nowhere" })
   end)
 
   it("wrong columns", function()

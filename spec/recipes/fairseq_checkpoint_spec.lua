@@ -90,8 +90,8 @@ describe("a recipe on fairseq's checkpoint", function()
     local code, _, err = train()
     assert.equal(1, code)
     assert.equal("cola.lua: " .. model .. ": no tokenizer in this folder (looked for tokenizer.json"
-      .. ", vocab.txt, vocab.json with merges.txt, dict.txt with encoder.json and vocab.bpe); "
-      .. "--tokenizer takes one from another folder\n", err)
+      .. ", vocab.txt, vocab.json with merges.txt, sentencepiece.bpe.model, dict.txt with "
+      .. "encoder.json and vocab.bpe); --tokenizer takes one from another folder\n", err)
     code, _, err = train({ "--tokenizer", folder .. "/none" })
     assert.equal(1, code)
     assert.matches("^cola.lua: " .. folder:gsub("%p", "%%%0") .. "/none does not exist; give ", err)

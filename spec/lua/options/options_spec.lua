@@ -249,8 +249,6 @@ describe("the flags of a training recipe", function()
 
   it("say which have no effect", function()
     assert.same({}, recipe("--optimizer", "sgd", "--nesterov", "--momentum", "0.9").notes)
-    assert.same({ "--arch has no effect with --restore-file, which says what the model is" },
-      recipe("--arch", "tiny", "--restore-file", "m").notes)
     assert.same({ "--momentum has no effect with adam + fisher-sam" },
       recipe("--momentum", "0.9").notes)
     assert.same({ "--keep-ratio has no effect with adam" },

@@ -233,7 +233,7 @@ describe("fsam.program.complete", function()
   it("knows modules before their first use", function()
     _G.fsam = require("fsam")
     local candidates = select(2, complete("fsam.data.t"))
-    assert.same({ "task", "tasks", "tsv" }, candidates)
+    assert.same({ "tables", "task", "tasks", "text_file", "tsv" }, candidates)
     assert.equal("d", (complete("fsam.data.tsv.rea")))
   end)
 
