@@ -49,7 +49,7 @@ local function declarations()
         help = "writes NAME.json and NAME.svg" },
       { name = "device", type = "choice", choices = { "cpu", "cuda", "auto" }, default = "auto",
         help = "where to compute, always in fp32" },
-      { name = "threads", type = "integer", default = 0, min = 0,
+      { name = "threads", type = "integer", default = 0, min = 0, max = 4096,
         help = "processor threads; 0: OMP_NUM_THREADS, or all cores" },
     } },
   }

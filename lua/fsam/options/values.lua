@@ -10,14 +10,15 @@ local M = {}
 -- The permitted numbers in words: "from 0 to 1", "above 0", "at least 1", …
 local function range(d)
   if d.min and d.max then
-    return ("from %g to %g"):format(d.min, d.max)
+    return ("from %.10g to %.10g"):format(d.min, d.max)
   end
   local parts = {}
   if d.above or d.min then
-    parts[1] = d.above and ("above %g"):format(d.above) or ("at least %g"):format(d.min)
+    parts[1] = d.above and ("above %.10g"):format(d.above) or ("at least %.10g"):format(d.min)
   end
   if d.below or d.max then
-    parts[#parts + 1] = d.below and ("below %g"):format(d.below) or ("at most %g"):format(d.max)
+    parts[#parts + 1] = d.below and ("below %.10g"):format(d.below)
+      or ("at most %.10g"):format(d.max)
   end
   return table.concat(parts, " and ")
 end
@@ -27,6 +28,9 @@ local function inside(d, x)
     and (not d.above or x > d.above) and (not d.below or x < d.below)
 end
 
+-- Programs compute in f32, where smaller numbers are 0 and larger ones infinite.
+local LEAST, MOST = 2 ^ -149, 2 ^ 128 - 2 ^ 104
+
 local function number(d, text, flag)
   local x = tonumber(text)
   if not x or x ~= x or math.abs(x) == math.huge then
@@ -35,6 +39,8 @@ local function number(d, text, flag)
     errors.raise("%s %s is not a whole number", flag, text)
   elseif not inside(d, x) then
     errors.raise("%s %s is out of range; it must be %s", flag, text, range(d))
+  elseif x ~= 0 and (math.abs(x) < LEAST or math.abs(x) > MOST) then
+    errors.raise("%s %s is out of range: it is no f32 number (1.4e-45 to 3.4e38, or 0)", flag, text)
   end
   return x
 end

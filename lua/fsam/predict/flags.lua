@@ -33,7 +33,7 @@ local FLAGS = {
     group = "Machine", help = "of the passes" },
   { name = "device", type = "choice", choices = { "cpu", "cuda", "auto" }, default = "auto",
     group = "Machine", help = "where to compute" },
-  { name = "threads", type = "integer", default = 0, min = 0, group = "Machine",
+  { name = "threads", type = "integer", default = 0, min = 0, max = 4096, group = "Machine",
     help = "processor threads; 0: OMP_NUM_THREADS, or all cores" },
 }
 

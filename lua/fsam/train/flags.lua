@@ -53,10 +53,10 @@ local function model_flags()
       help = "parts of the model that are not trained, by pieces of their parameters' names. A "
         .. "piece begins where a component does, between dots and underscores (embed, bias), "
         .. "and has whole numbers: layer.1 is not layer.10" },
-    { name = "dropout", type = "number", default = 0.1, min = 0, below = 1, help = "dropout" },
-    { name = "attention_dropout", type = "number", default = 0.1, min = 0, below = 1,
+    { name = "dropout", type = "number", default = 0.1, min = 0, max = 0.9999, help = "dropout" },
+    { name = "attention_dropout", type = "number", default = 0.1, min = 0, max = 0.9999,
       help = "dropout of attention probabilities" },
-    { name = "pooler_dropout", type = "number", default = 0, min = 0, below = 1,
+    { name = "pooler_dropout", type = "number", default = 0, min = 0, max = 0.9999,
       help = "dropout in the classification head" },
     { name = "dropout_rng", type = "choice", choices = { "shared", "fresh" }, default = "shared",
       help = "both passes of a step drop the same, or each its own" },
@@ -200,7 +200,7 @@ local function report_flags()
       help = "updates between two comparisons of the ranks' weights, with several processes" },
     { name = "rank_timeout", type = "number", default = 600, above = 0, free = true,
       metavar = "SECONDS", help = "how long a process waits for another before it gives up" },
-    { name = "threads", type = "integer", default = 0, min = 0, free = true,
+    { name = "threads", type = "integer", default = 0, min = 0, max = 4096, free = true,
       help = "processor threads; 0: OMP_NUM_THREADS, or all cores" },
   }
 end
@@ -282,6 +282,9 @@ local function check(row, o)
     errors.raise("--valid-only needs --restore-file, the model to validate")
   elseif o.max_epoch == 0 and not o.max_update then
     errors.raise("--max-epoch 0 needs --max-update, which then says how long the run is")
+  elseif o.seed + o.max_epoch > 2 ^ 32 - 1 then
+    errors.raise("--seed %.0f is out of range with --max-epoch %.0f: epoch e is drawn from seed + "
+      .. "e, at most 4294967295", o.seed, o.max_epoch)
   elseif o.restart and not o.save_dir then
     errors.raise("--restart needs --save-dir; without it every run has a new folder")
   end

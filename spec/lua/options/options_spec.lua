@@ -247,6 +247,22 @@ describe("the flags of a training recipe", function()
       .. "sample)", "--fisher", "bach")
   end)
 
+  it("are numbers that every part can take", function()
+    local f32 = " is out of range: it is no f32 number (1.4e-45 to 3.4e38, or 0)"
+    recipe_refuses("--rho 1e39" .. f32, "--rho", "1e39")
+    recipe_refuses("--adam-eps 1e-50" .. f32, "--adam-eps", "1e-50")
+    recipe_refuses("--adam-betas 1e-60" .. f32, "--adam-betas", "0.9,1e-60")
+    recipe_refuses("--dropout 0.9999999 is out of range; it must be from 0 to 0.9999", "--dropout",
+      "0.9999999")
+    recipe_refuses("--threads 9007199254740992 is out of range; it must be from 0 to 4096",
+      "--threads", "9007199254740992")
+    recipe_refuses("--seed 4294967296 is out of range; it must be from 0 to 4294967295", "--seed",
+      "4294967296")
+    recipe_refuses("--seed 4294967290 is out of range with --max-epoch 6: epoch e is drawn from "
+      .. "seed + e, at most 4294967295", "--seed", "4294967290", "--max-epoch", "6")
+    assert.equal(4294967290, recipe("--seed", "4294967290", "--max-epoch", "5").seed)
+  end)
+
   it("say which have no effect", function()
     assert.same({}, recipe("--optimizer", "sgd", "--nesterov", "--momentum", "0.9").notes)
     assert.same({ "--momentum has no effect with adam + fisher-sam" },
