@@ -234,10 +234,12 @@ static const struct binding {
     {"^R", "em-inc-search-prev"}, {"^W", "ed-delete-prev-word"}, {"\\e[3~", "ed-delete-next-char"},
     {"\\e[H", "ed-move-to-beg"},  {"\\e[F", "ed-move-to-end"},   {"\\e[1~", "ed-move-to-beg"},
     {"\\e[4~", "ed-move-to-end"}, {"\\e[1;5D", "ed-prev-word"},  {"\\e[1;5C", "em-next-word"},
-    /* libedit's command line, which crashes on an open quote; and its mark, which it leaves beyond
-     * the end of a line that has become shorter. */
+    /* libedit's command line, which crashes on an open quote; its mark, which it leaves beyond the
+     * end of a line that has become shorter; and its copying of a word (M-^_), which reads the line
+     * where it lay before it grew. */
     {"\\ex", "fsam-redraw"},      {"\\eX", "fsam-redraw"},       {"^X^X", "fsam-redraw"},
     {"\\ew", "fsam-redraw"},      {"\\eW", "fsam-redraw"},       {"^@", "fsam-redraw"},
+    {"\\e^_", "fsam-redraw"},     {"\\237", "fsam-redraw"},
 };
 
 /* -- the line ---------------------------------------------------------------------------------- */

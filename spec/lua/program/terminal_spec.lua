@@ -22,6 +22,8 @@ local SESSIONS = {
   ["a window of one cell"] = { "1x1", "vt100", "\27[F\2\2\2\27b=1+1\27[C\t\8\8fsam.\t\r" },
   ["Ctrl-C on a terminal that cannot move its cursor"] = { "24x500", "dumb", "\27b\25x\3y\3" },
   ["a paste that does not end"] = { "24x80", "xterm", "\27[200~print(1)\n" },
+  ["a word that is copied while the line grows"] = { "24x80", "xterm",
+    (("a"):rep(700) .. "\27\31"):rep(4) .. "\194\159\r" },
   ["halted output"] = { "24x80", "xterm", "\19a\19\r" },
   ["bytes that are no text"] = { "24x80", "xterm", "\255\192\27[200~\200\n\255\27[201~\r" },
 }
