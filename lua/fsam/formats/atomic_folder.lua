@@ -83,10 +83,11 @@ local function is_there(path)
   return lfs.symlinkattributes(path, "mode") ~= nil
 end
 
--- The names that the save of a complete folder wrote, as a set. Runs of earlier versions have none.
-local function own_files(path, last)
+-- The names that the save of a complete folder wrote, as a set, by the list in one of its files.
+-- Runs of earlier versions have no list.
+local function own_files(last, list_at)
   local own = { [last] = true, [last .. ".guests"] = true }
-  local content = json.decode(file.read(path .. "/" .. last), path .. "/" .. last)
+  local content = json.decode(file.read(list_at), list_at)
   local list = type(content) == "table" and content.files
   for _, entry in ipairs(type(list) == "table" and list or {}) do
     own[entry] = true
@@ -96,7 +97,7 @@ end
 
 -- What a user put into a complete folder that another one replaces.
 local function guests_of(path, other, last)
-  local own, guests = own_files(path, last), {}
+  local own, guests = own_files(last, path .. "/" .. last), {}
   for _, entry in ipairs(file.entries(path)) do
     if not own[entry] and not is_there(other .. "/" .. entry) then
       guests[#guests + 1] = entry
@@ -260,22 +261,27 @@ function M.written(path, last)
 end
 
 --- Removes the files that the save of a complete folder wrote, and the folder unless a user put
--- something there.
+-- something there. With its first step it is complete no more; after a kill a second
+-- call removes the rest.
 -- @tparam string name
 -- @tparam[opt="trainer.json"] string last
 -- @raise one line with the path
 function M.remove(name, last)
   last = last or LAST
-  if file.kind(name) ~= "directory" or not is_complete(name, last) then
+  local at, part = name .. "/" .. last, name .. "/" .. last .. ".part"
+  if file.kind(name) == "directory" and is_complete(name, last) then
+    file.rename(at, part)
+  elseif file.kind(part) ~= "file" then
+    lfs.rmdir(name) -- where a kill left it empty
     return
   end
-  local own = own_files(name, last)
-  file.remove(name .. "/" .. last)
+  local own = own_files(last, part)
   for _, entry in ipairs(file.entries(name)) do
     if own[entry] then
       file.remove(name .. "/" .. entry)
     end
   end
+  file.remove(part)
   lfs.rmdir(name) -- where it is empty
 end
 

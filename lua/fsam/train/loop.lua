@@ -293,6 +293,7 @@ local function begin(self)
     self.saver:list(entry)
     self.saver:save_numbered(entry, saved.name)
   end
+  self.saver:prune()
   p.out_of_time = self.options.stop_time_hours > 0 and p:hours() > self.options.stop_time_hours
   p.rate_is_low = p.done == 0 and p.step > 0
     and self.schedule:rate(p.step) <= self.options.stop_min_lr

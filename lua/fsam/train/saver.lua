@@ -65,6 +65,16 @@ function Saver:save_numbered(entry, same)
   end
 end
 
+--- Removes the numbered checkpoints that are too many, and what a kill left of such.
+function Saver:prune()
+  local loop = self.loop
+  if loop.run.folder then
+    for _, path in ipairs(kept.prune(loop.options, loop.progress.kept, loop.run)) do
+      loop.report:warn(path .. " stays: it is not the checkpoint that this run wrote there")
+    end
+  end
+end
+
 --- Saves the run, and a numbered checkpoint where there is an entry for one; then removes those
 -- that are too many.
 -- @tparam ?table entry of kept.lua, or nil
@@ -76,11 +86,7 @@ function Saver:save_all(entry)
     self:save(last)
   end
   self:save_numbered(entry, last)
-  if loop.run.folder then
-    for _, path in ipairs(kept.prune(loop.options, loop.progress.kept, loop.run)) do
-      loop.report:warn(path .. " stays: it is not the checkpoint that this run wrote there")
-    end
-  end
+  self:prune()
 end
 
 return M

@@ -264,6 +264,27 @@ describe("replacing a folder", function()
     assert.equal(4, #entries(name))
   end)
 
+  it("is removed whole by a second call, wherever a kill ended the first", function()
+    local function write(path)
+      file.write(path .. "/model", "")
+      return ('{"files": %s}'):format(json.encode(folder.written(path)))
+    end
+    local at = 0
+    repeat
+      at = at + 1
+      folder.replace(name, write)
+      local count = fail_at(at, at)
+      local ok = pcall(folder.remove, name)
+      for operation, f in pairs(real) do
+        file[operation] = f
+      end
+      assert.is_true(ok or at == 1 or folder.resolve(name) == nil) -- nobody takes it for complete
+      folder.remove(name)
+      assert.same({}, entries(base))
+    until count[1] < at
+    assert.is_true(at > 3)
+  end)
+
   it("makes the folders above it", function()
     name = base .. "/runs/one/checkpoint"
     save(1)
