@@ -278,7 +278,7 @@ describe("replacing a folder", function()
       for operation, f in pairs(real) do
         file[operation] = f
       end
-      assert.is_true(ok or at == 1 or folder.resolve(name) == nil) -- nobody takes it for complete
+      assert.is_true(ok or at == 1 or folder.resolve(name) == nil)
       folder.remove(name)
       assert.same({}, entries(base))
     until count[1] < at
