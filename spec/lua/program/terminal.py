@@ -108,9 +108,11 @@ class Session:
     def end(self):
         """Asks for a sum and leaves; returns what went wrong, or None."""
         # The output may be halted, a paste or a search still be open, and a loop run.
-        for keys in (b"\x11", b"\x1b[201~", b"\x07", b"\x03", b"\x03"):
+        # A second Ctrl-C before the first is answered ends the program, as it should.
+        for keys, seconds in ((b"\x11", 0.05), (b"\x1b[201~", 0.05), (b"\x07", 0.05),
+                              (b"\x03", 0.5), (b"\x03", 0.05)):
             self.type(keys)
-            self.take(0.05)
+            self.take(seconds)
         answered = False
         for _ in range(8):
             self.type(b"\x01\x0b" + SUM)
