@@ -93,6 +93,13 @@ class Session:
                 return False
         return True
 
+    def rest(self, seconds):
+        """Reads for so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if not self.take(0.05):
+                time.sleep(0.01)
+
     def type(self, keys):
         """Types keys, reading meanwhile: both sides of a terminal may be full."""
         end = time.monotonic() + SECONDS
@@ -112,7 +119,7 @@ class Session:
         for keys, seconds in ((b"\x11", 0.05), (b"\x1b[201~", 0.05), (b"\x07", 0.05),
                               (b"\x03", 0.5), (b"\x03", 0.05)):
             self.type(keys)
-            self.take(seconds)
+            self.rest(seconds)
         answered = False
         for _ in range(8):
             self.type(b"\x01\x0b" + SUM)
