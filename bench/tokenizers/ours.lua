@@ -10,33 +10,21 @@ local tasks = require("fsam.data.tasks")
 local text = require("fsam.text")
 local utf8 = require("fsam.base.utf8")
 
--- The columns of tables that hold English sentences.
-local TABLES = { ["cola/train.tsv"] = { 4 }, ["rte/train.tsv"] = { 2, 3 } }
-
-local function fields_of(line)
-  local fields = {}
-  for field in (line .. "\t"):gmatch("([^\t]*)\t") do
-    fields[#fields + 1] = field
-  end
-  return fields
-end
-
 -- The sentences of CoLA and RTE, or of the built-in corpus where DATA has none.
 local function english(data)
   local texts = {}
-  for name, columns in pairs(TABLES) do
-    local path = data .. "/" .. name
-    for line in (file.kind(path) and file.read(path) or ""):gmatch("[^\n]+") do
-      local fields = fields_of(line)
-      for _, column in ipairs(columns) do
-        texts[#texts + 1] = fields[column]
-      end
+  local function add(dataset)
+    for _, sample in ipairs(dataset.samples) do
+      texts[#texts + 1], texts[#texts + 2] = sample.text, sample.pair
+    end
+  end
+  for _, name in ipairs({ "cola", "rte" }) do
+    if file.kind(data .. "/" .. name) then
+      add(corpus.split(tasks.get(name), data .. "/" .. name, "train"))
     end
   end
   if #texts == 0 then
-    for i, sample in ipairs(corpus.open(tasks.get("cola")).train) do
-      texts[i] = sample.text
-    end
+    add(corpus.open(tasks.get("cola")).train)
   end
   return texts
 end

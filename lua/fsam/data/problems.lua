@@ -24,8 +24,8 @@ M.NAMES = { "multi_label_classification", "regression", "single_label_classifica
 
 local rows = registry.new("fsam.data.problems.", M.NAMES)
 
---- Adds a kind, or replaces one.
--- @tparam string name
+--- Adds a kind.
+-- @tparam string name one that is not taken
 -- @tparam table row see the head of this file
 function M.define(name, row)
   row.name = name

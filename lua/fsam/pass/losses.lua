@@ -22,8 +22,8 @@ local M = {}
 
 local rows = registry.new("fsam.pass.losses.", { "binary_cross_entropy", "cross_entropy", "mse" })
 
---- Adds a loss, or replaces one.
--- @tparam string name
+--- Adds a loss.
+-- @tparam string name one that is not taken
 -- @tparam table row see the head of this file
 function M.define(name, row)
   rows:define(name, row, ("losses.define(%q)"):format(name))

@@ -38,7 +38,7 @@ local register = registry.new("fsam.train.schedules.", { "constant", "cosine", "
   "inverse_sqrt", "linear", "manual", "polynomial_decay", "reduce_lr_on_plateau", "step",
   "tri_stage", "triangular" })
 
---- Adds a kind of schedule, or replaces the one of that name.
+--- Adds a kind of schedule.
 -- @tparam string name
 -- @tparam table kind see above
 -- @raise with the author's line
