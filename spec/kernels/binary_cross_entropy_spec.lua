@@ -1,6 +1,5 @@
 local C = require("fsam.C")
-local file = require("fsam.base.file")
-local json = require("fsam.base.json")
+local loss_specs = require("spec.kernels.losses")
 local runner = require("spec.kernels.runner")
 local scratch = require("spec.kernels.scratch")
 local lib, check = C.lib, C.check
@@ -20,47 +19,15 @@ local function losses_of(v, case)
   return losses
 end
 
+local TARGETS = { name = "targets", type = "f32", wide = true, value = function(i)
+  return i * 7 % 3 / 2
+end }
+
 local function layer(case)
-  local B, n = #case.lengths, case.classes
-  case.inputs = {
-    { "logits", "f32", { B, n }, function(i)
-      return (i * 29 % 61) / 6 - 5
-    end },
-    { "targets", "f32", { B, n }, function(i)
-      return i * 7 % 3 / 2
-    end },
-  }
-  if case.weighted then
-    case.inputs[3] = { "weights", "f32", { n }, function(i)
-      return (i * 5 % 7) / 4
-    end }
-  end
-  case.outputs = { { "losses", "f32", { B } } }
-  case.gradients = { { "logits", "f32" } }
-  case.seeds, case.types, case.pass = {}, { "f32" }, { scale = case.scale }
-  local function call(t, batch, d)
-    return lib.fsam_binary_cross_entropy(t.losses, d, t.logits, t.targets,
-      case.weighted and t.weights or nil, batch)
-  end
-  function case.forward(t, batch)
-    return call(t, batch, nil)
-  end
-  function case.backward(t, batch)
-    return call(t, batch, t.dlogits)
-  end
-  function case.expect(v)
-    return { losses = losses_of(v, case) }
-  end
-  function case.loss(v)
-    local total = 0
-    for _, loss in ipairs(losses_of(v, case)) do
-      total = total + case.scale * loss
-    end
-    return total
-  end
-  case.tolerance = { f32 = 4e-7 }
-  case.gradient_tolerance = { f32 = 1e-6 }
-  return case
+  return loss_specs.layer(case, { of = losses_of, target = TARGETS, tolerance = 4e-7,
+    gradient_tolerance = 1e-6, compute = function(t, batch, dlogits, weights)
+      return lib.fsam_binary_cross_entropy(t.losses, dlogits, t.logits, t.targets, weights, batch)
+    end })
 end
 
 local cases = {
@@ -80,28 +47,17 @@ runner.define("binary_cross_entropy", cases, function()
   end)
 
   local function run(rows, columns, x, t, w)
-    local lengths = {}
-    for b = 1, rows do
-      lengths[b] = 1
-    end
     local losses, d = s:tensor("f32", { rows }), s:tensor("f32", { rows, columns })
     check(lib.fsam_binary_cross_entropy(losses, d, s:tensor("f32", { rows, columns }, x),
       s:tensor("f32", { rows, columns }, t), w and s:tensor("f32", { columns }, w) or nil,
-      s:batch(lengths)))
+      s:batch(loss_specs.ones(rows))))
     return losses, d
   end
 
   it("gives PyTorch's losses and gradients", function()
-    local checked = 0
-    for _, c in ipairs(json.decode(file.read("spec/golden/losses.json"), "losses.json")) do
-      if c.name == "binary_cross_entropy" then
-        local losses, d = run(c.rows, c.columns, c.logits, c.targets, c.weights)
-        assert.near_relative(c.losses, losses, 1e-6)
-        assert.near_relative(c.gradient, d, 1e-6)
-        checked = checked + 1
-      end
-    end
-    assert.equal(6, checked)
+    assert.equal(6, loss_specs.as_golden("binary_cross_entropy", function(c)
+      return run(c.rows, c.columns, c.logits, c.targets, c.weights)
+    end))
   end)
 
   it("is stable at huge logits, keeps what is almost nothing, and a NaN in its own row", function()

@@ -1,4 +1,5 @@
 local C = require("fsam.C")
+local loss_specs = require("spec.kernels.losses")
 local runner = require("spec.kernels.runner")
 local scratch = require("spec.kernels.scratch")
 local lib, check = C.lib, C.check
@@ -20,37 +21,10 @@ local function losses_of(v, case)
 end
 
 local function layer(case)
-  local B, n = #case.lengths, case.classes
-  case.inputs = {
-    { "logits", "f32", { B, n }, function(i)
-      return (i * 29 % 61) / 6 - 5
-    end },
-    { "labels", "i32", { B }, function(b)
-      return case.lengths[b] > 0 and b * 7 % n or -1
-    end },
-  }
-  case.outputs = { { "losses", "f32", { B } } }
-  case.gradients = { { "logits", "f32" } }
-  case.seeds, case.types, case.pass = {}, { "f32" }, { scale = case.scale }
-  function case.forward(t, batch)
-    return lib.fsam_cross_entropy(t.losses, nil, t.logits, t.labels, batch)
-  end
-  function case.backward(t, batch)
-    return lib.fsam_cross_entropy(t.losses, t.dlogits, t.logits, t.labels, batch)
-  end
-  function case.expect(v)
-    return { losses = losses_of(v, case) }
-  end
-  function case.loss(v)
-    local total = 0
-    for _, loss in ipairs(losses_of(v, case)) do
-      total = total + case.scale * loss
-    end
-    return total
-  end
-  case.tolerance = { f32 = 2e-7 }
-  case.gradient_tolerance = { f32 = 5e-7 }
-  return case
+  return loss_specs.layer(case, { of = losses_of, target = loss_specs.CLASSES, tolerance = 2e-7,
+    gradient_tolerance = 5e-7, compute = function(t, batch, dlogits)
+      return lib.fsam_cross_entropy(t.losses, dlogits, t.logits, t.labels, batch)
+    end })
 end
 
 local cases = {

@@ -1,6 +1,5 @@
 local C = require("fsam.C")
-local file = require("fsam.base.file")
-local json = require("fsam.base.json")
+local loss_specs = require("spec.kernels.losses")
 local runner = require("spec.kernels.runner")
 local scratch = require("spec.kernels.scratch")
 local lib, check = C.lib, C.check
@@ -29,46 +28,11 @@ local function losses_of(v, case)
 end
 
 local function layer(case)
-  local B, n = #case.lengths, case.classes
-  case.inputs = {
-    { "logits", "f32", { B, n }, function(i)
-      return (i * 29 % 61) / 6 - 5
-    end },
-    { "labels", "i32", { B }, function(b)
-      return case.lengths[b] > 0 and b * 7 % n or -1
-    end },
-  }
-  if case.weighted then
-    case.inputs[3] = { "weights", "f32", { n }, function(i)
-      return (i * 5 % 7) / 4
-    end }
-  end
-  case.outputs = { { "losses", "f32", { B } } }
-  case.gradients = { { "logits", "f32" } }
-  case.seeds, case.types, case.pass = {}, { "f32" }, { scale = case.scale }
-  local function call(t, batch, d)
-    return lib.fsam_weighted_cross_entropy(t.losses, d, t.logits, t.labels,
-      case.weighted and t.weights or nil, case.smoothing, batch)
-  end
-  function case.forward(t, batch)
-    return call(t, batch, nil)
-  end
-  function case.backward(t, batch)
-    return call(t, batch, t.dlogits)
-  end
-  function case.expect(v)
-    return { losses = losses_of(v, case) }
-  end
-  function case.loss(v)
-    local total = 0
-    for _, loss in ipairs(losses_of(v, case)) do
-      total = total + case.scale * loss
-    end
-    return total
-  end
-  case.tolerance = { f32 = 4e-7 }
-  case.gradient_tolerance = { f32 = 1e-6 }
-  return case
+  return loss_specs.layer(case, { of = losses_of, target = loss_specs.CLASSES, tolerance = 4e-7,
+    gradient_tolerance = 1e-6, compute = function(t, batch, dlogits, weights)
+      return lib.fsam_weighted_cross_entropy(t.losses, dlogits, t.logits, t.labels, weights,
+        case.smoothing, batch)
+    end })
 end
 
 local cases = {
@@ -84,16 +48,12 @@ local cases = {
 
 -- All of a case of losses.json on tensors of a scratch arena: losses, gradient (scale 1).
 local function golden(s, c)
-  local lengths = {}
-  for b = 1, c.rows do
-    lengths[b] = 1
-  end
   local logits, d = s:tensor("f32", { c.rows, c.columns }, c.logits),
     s:tensor("f32", { c.rows, c.columns })
   local losses, labels = s:tensor("f32", { c.rows }), s:tensor("i32", { c.rows }, c.targets)
   local weights = c.weights and s:tensor("f32", { c.columns }, c.weights) or nil
   check(lib.fsam_weighted_cross_entropy(losses, d, logits, labels, weights, c.smoothing,
-    s:batch(lengths)))
+    s:batch(loss_specs.ones(c.rows))))
   return losses, d
 end
 
@@ -107,16 +67,9 @@ runner.define("weighted_cross_entropy", cases, function()
   end)
 
   it("gives PyTorch's losses and gradients", function()
-    local checked = 0
-    for _, c in ipairs(json.decode(file.read("spec/golden/losses.json"), "losses.json")) do
-      if c.name == "weighted_cross_entropy" then
-        local losses, d = golden(s, c)
-        assert.near_relative(c.losses, losses, 1e-6)
-        assert.near_relative(c.gradient, d, 1e-6)
-        checked = checked + 1
-      end
-    end
-    assert.equal(12, checked)
+    assert.equal(12, loss_specs.as_golden("weighted_cross_entropy", function(c)
+      return golden(s, c)
+    end))
   end)
 
   it("charges nothing for a class that cannot be, and keeps a NaN in its own row", function()
