@@ -137,25 +137,34 @@ FSAM_INLINE void forward_row(int dtype, int form, void *y, int64_t y_at, const v
 
 enum { SERIAL = 1 << 13 /* elements below which one thread is faster */ };
 
-/* forward_row with its form as a constant, so that the loop has no test. */
+/* `call` with FORM as a constant, so that loops have no test of the form. */
+#define WITH_FORM(form, call)         \
+  switch (form) {                     \
+    case FSAM_GELU_ERF: {             \
+      enum { FORM = FSAM_GELU_ERF };  \
+      call;                           \
+    } break;                          \
+    case FSAM_GELU_TANH: {            \
+      enum { FORM = FSAM_GELU_TANH }; \
+      call;                           \
+    } break;                          \
+    case FSAM_RELU: {                 \
+      enum { FORM = FSAM_RELU };      \
+      call;                           \
+    } break;                          \
+    case FSAM_SILU: {                 \
+      enum { FORM = FSAM_SILU };      \
+      call;                           \
+    } break;                          \
+    default: {                        \
+      enum { FORM = FSAM_TANH };      \
+      call;                           \
+    }                                 \
+  }
+
 FSAM_INLINE void forward_row_of(int dtype, int form, void *y, int64_t y_at, const void *x,
                                 int64_t x_at, const float *b, int64_t n) {
-  switch (form) {
-    case FSAM_GELU_ERF:
-      forward_row(dtype, FSAM_GELU_ERF, y, y_at, x, x_at, b, n);
-      break;
-    case FSAM_GELU_TANH:
-      forward_row(dtype, FSAM_GELU_TANH, y, y_at, x, x_at, b, n);
-      break;
-    case FSAM_RELU:
-      forward_row(dtype, FSAM_RELU, y, y_at, x, x_at, b, n);
-      break;
-    case FSAM_SILU:
-      forward_row(dtype, FSAM_SILU, y, y_at, x, x_at, b, n);
-      break;
-    default:
-      forward_row(dtype, FSAM_TANH, y, y_at, x, x_at, b, n);
-  }
+  WITH_FORM(form, forward_row(dtype, FORM, y, y_at, x, x_at, b, n))
 }
 
 int FSAM_CPU(activation_forward)(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b,
@@ -204,25 +213,9 @@ FSAM_INLINE void backward_tile(int dtype, int form, const backward *a, float *su
     }
 }
 
-/* backward_tile with its form as a constant. */
 FSAM_INLINE void backward_tile_of(int dtype, int form, const backward *a, float *sums, int64_t r0,
                                   int64_t r1, int64_t c0, int64_t c1) {
-  switch (form) {
-    case FSAM_GELU_ERF:
-      backward_tile(dtype, FSAM_GELU_ERF, a, sums, r0, r1, c0, c1);
-      break;
-    case FSAM_GELU_TANH:
-      backward_tile(dtype, FSAM_GELU_TANH, a, sums, r0, r1, c0, c1);
-      break;
-    case FSAM_RELU:
-      backward_tile(dtype, FSAM_RELU, a, sums, r0, r1, c0, c1);
-      break;
-    case FSAM_SILU:
-      backward_tile(dtype, FSAM_SILU, a, sums, r0, r1, c0, c1);
-      break;
-    default:
-      backward_tile(dtype, FSAM_TANH, a, sums, r0, r1, c0, c1);
-  }
+  WITH_FORM(form, backward_tile(dtype, FORM, a, sums, r0, r1, c0, c1))
 }
 
 /* db[n] = the sum of the rows of sums[rows, n]. */

@@ -36,11 +36,7 @@ int FSAM_CPU(cross_entropy)(fsam_tensor *losses, fsam_tensor *dlogits, const fsa
                             const fsam_tensor *labels, const fsam_batch *batch) {
   const int64_t n = logits->shape[1];
   const int32_t *label = labels->data, *starts = batch->starts;
-  for (int64_t b = 0; b < batch->samples; b++)
-    if (starts[b] != starts[b + 1] && (label[b] < 0 || label[b] >= n))
-      return fsam__fail(FSAM_EINVAL,
-                        "cross_entropy: labels (%s): row %lld is %d, expected 0 to %lld",
-                        labels->name, (long long)b, label[b], (long long)n - 1);
+  FSAM_TRY(check_labels("cross_entropy", labels, batch, n));
   for (int64_t b = 0; b < batch->samples; b++) {
     const float *x = (const float *)logits->data + b * logits->row_stride;
     float *loss = (float *)losses->data + b;

@@ -1,9 +1,20 @@
-/* softmax_row.h: the largest logit of a row and the sum of exponentials below it, which every loss
- * over classes begins with. */
+/* softmax_row.h: what every loss over classes begins with: labels that are classes, the largest
+ * logit of a row, and the sum of exponentials below it. */
 #ifndef FSAM_SOFTMAX_ROW_H
 #define FSAM_SOFTMAX_ROW_H
 
 #include "kernels/simd/simd_math.h"
+
+/* Fails where a sample that has tokens has a label beside 0 … n - 1. */
+static inline int check_labels(const char *op, const fsam_tensor *labels, const fsam_batch *batch,
+                               int64_t n) {
+  const int32_t *label = labels->data, *starts = batch->starts;
+  for (int64_t b = 0; b < batch->samples; b++)
+    if (starts[b] != starts[b + 1] && (label[b] < 0 || label[b] >= n))
+      return fsam__fail(FSAM_EINVAL, "%s: labels (%s): row %lld is %d, expected 0 to %lld", op,
+                        labels->name, (long long)b, label[b], (long long)n - 1);
+  return FSAM_OK;
+}
 
 /* LANES logits from p on; `fill` in the lanes from n on. */
 FSAM_INLINE vf load_filled(const float *p, int64_t n, float fill) {
