@@ -5,9 +5,8 @@
 -- read the word's own vectors out of the model, or put the word before the sentences.)
 local schema = require("fsam.base.schema")
 local spans = require("fsam.data.spans")
+local superglue = require("fsam.data.superglue")
 
-local TEXTS = { "idx", "sentence1", "sentence2", "start1", "end1", "start2", "end2" }
-local LABELLED = { "label", unpack(TEXTS) }
 local MARKS = { "[", "]" }
 
 local whole = schema.integer(0)
@@ -16,12 +15,9 @@ local RECORD = schema.record({ sentence1 = schema.string, sentence2 = schema.str
 
 require("fsam.data.tasks").define("wic", {
   title = "WiC",
-  data = "SuperGLUE's WiC folder (train.jsonl, val.jsonl)",
-  files = {
-    train = { name = "train.jsonl", format = "jsonl", columns = LABELLED },
-    dev = { name = "val.jsonl", format = "jsonl", columns = LABELLED },
-    test = { name = "test.jsonl", format = "jsonl", columns = TEXTS, answers = "WiC.jsonl" },
-  },
+  data = superglue.data("WiC"),
+  files = superglue.files("WiC", { "idx", "sentence1", "sentence2", "start1", "end1", "start2",
+    "end2" }),
   compose = function(record, place)
     schema.check(record, RECORD, place, "")
     return spans.characters(record.sentence1, record.start1, record.end1, MARKS, place),

@@ -5,9 +5,7 @@
 -- language model's scores, which is another kind of training.)
 local schema = require("fsam.base.schema")
 local spans = require("fsam.data.spans")
-
-local TEXTS = { "idx", "text", "target" }
-local LABELLED = { "idx", "text", "target", "label" }
+local superglue = require("fsam.data.superglue")
 
 local whole = schema.integer(0)
 local RECORD = schema.record({ text = schema.string, target = schema.record({
@@ -16,12 +14,8 @@ local RECORD = schema.record({ text = schema.string, target = schema.record({
 
 require("fsam.data.tasks").define("wsc", {
   title = "WSC",
-  data = "SuperGLUE's WSC folder (train.jsonl, val.jsonl)",
-  files = {
-    train = { name = "train.jsonl", format = "jsonl", columns = LABELLED },
-    dev = { name = "val.jsonl", format = "jsonl", columns = LABELLED },
-    test = { name = "test.jsonl", format = "jsonl", columns = TEXTS, answers = "WSC.jsonl" },
-  },
+  data = superglue.data("WSC"),
+  files = superglue.files("WSC", { "idx", "text", "target" }),
   compose = function(record, place)
     schema.check(record, RECORD, place, "")
     local t, text = record.target, record.text
