@@ -24,8 +24,8 @@ local VOCABULARY = {
   dictionary = "dict.txt", -- fairseq's, with GPT-2's two files
   encoder = "encoder.json",
   encoder_merges = "vocab.bpe",
-  albert = "spiece.model",
-  xlm_roberta = "sentencepiece.bpe.model",
+  spiece = "spiece.model", -- SentencePiece's, under the two names that are in use
+  sentencepiece_bpe = "sentencepiece.bpe.model",
 }
 
 local function weights_of(path)
@@ -54,7 +54,7 @@ end
 -- @tparam string path a folder
 -- @treturn table `where` (the folder) and `files`, role → path of each file that exists; the roles
 --   are tokenizer, config, specials, added, model (config.json), pieces, ids, merges, dictionary,
---   encoder, encoder_merges, albert and xlm_roberta (SentencePiece's models)
+--   encoder, encoder_merges, spiece and sentencepiece_bpe (SentencePiece's models)
 -- @raise one line that names a file, when the system does not say whether it is there
 function M.vocabulary(path)
   local files = {}
@@ -65,13 +65,16 @@ function M.vocabulary(path)
 end
 
 --- Opens weights over a folder.
--- @tparam string path the folder, which has a config.json
+-- @tparam string path the folder
 -- @tparam string weights a .safetensors or .bin file, or an index of shards
 -- @tparam[opt] table tensors those of the file, when it is open already
 -- @treturn table a source (fsam.formats)
--- @raise one line that names what is broken
+-- @raise one line that names what is broken, or says that no config.json describes the model
 function M.source(path, weights, tensors)
   local config_path = path .. "/config.json"
+  if not file.kind(config_path) then
+    errors.raise("%s has no config.json beside it, which describes its model", weights)
+  end
   local config = json.decode(file.read(config_path), config_path, false, true)
   return { path = weights, where = path, config = config, config_path = config_path,
     tensors = tensors or open_weights(weights), vocabulary = M.vocabulary(path) }

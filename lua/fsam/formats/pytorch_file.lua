@@ -3,7 +3,6 @@
 -- Owns: the rule that the files beside it describe its model and tokenizer; only fairseq's
 -- checkpoints describe their model themselves. Leaves to others: reading all of them (pytorch/,
 -- fairseq.lua, huggingface.lua).
-local errors = require("fsam.errors")
 local fairseq = require("fsam.formats.fairseq")
 local file = require("fsam.base.file")
 local huggingface = require("fsam.formats.huggingface")
@@ -36,8 +35,6 @@ function M.open(path)
     local config, translated, text = fairseq.read(tensors)
     return { path = path, where = where, config = config, config_path = path, config_text = text,
       tensors = translated, vocabulary = huggingface.vocabulary(where) }
-  elseif not file.kind(where .. "/config.json") then
-    errors.raise("%s has no config.json beside it, which describes its model", path)
   end
   return huggingface.source(where, path, tensors)
 end

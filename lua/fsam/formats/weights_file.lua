@@ -1,6 +1,5 @@
 --- A .safetensors file by itself, or an index of its shards. Owns: the rule that the files beside
 -- it describe its model and tokenizer. Leaves to others: reading all of them (huggingface.lua).
-local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local huggingface = require("fsam.formats.huggingface")
 
@@ -24,11 +23,7 @@ end
 -- @treturn table a source (fsam.formats)
 -- @raise one line when no config.json beside it describes its model, or one of the two is broken
 function M.open(path)
-  local where = file.parent(path)
-  if not file.kind(where .. "/config.json") then
-    errors.raise("%s has no config.json beside it, which describes its model", path)
-  end
-  return huggingface.source(where, path)
+  return huggingface.source(file.parent(path), path)
 end
 
 return M

@@ -25,11 +25,11 @@ local bert = { name = "BertTokenizer", kind = "wordpiece", frame = "bert", token
 local roberta = { name = "RobertaTokenizer", kind = "bpe", frame = "roberta",
   tokens = ROBERTA_TOKENS }
 local albert = { name = "AlbertTokenizer", kind = "unigram", frame = "bert",
-  sentencepiece = "spiece.model", role = "albert",
+  sentencepiece = "spiece.model", role = "spiece",
   tokens = { bos_token = "[CLS]", eos_token = "[SEP]", unk_token = "<unk>", sep_token = "[SEP]",
     pad_token = "<pad>", cls_token = "[CLS]", mask_token = "[MASK]" } }
 local xlm_roberta = { name = "XLMRobertaTokenizer", kind = "unigram", frame = "roberta",
-  sentencepiece = "sentencepiece.bpe.model", role = "xlm_roberta", tokens = ROBERTA_TOKENS }
+  sentencepiece = "sentencepiece.bpe.model", role = "sentencepiece_bpe", tokens = ROBERTA_TOKENS }
 local gpt2 = { name = "GPT2Tokenizer", kind = "bpe", tokens = GPT2_TOKENS }
 local written = { name = "PreTrainedTokenizerFast", written = true, tokens = {} }
 local convbert = { name = "ConvBertTokenizer", kind = "wordpiece", frame = "bert", written = true,

@@ -213,14 +213,15 @@ end
 -- The class by the vocabulary's files alone.
 local function class_by_files(found)
   return found.tokenizer and classes.written or found.pieces and classes.bert
-    or found.ids and found.merges and classes.roberta or found.xlm_roberta and classes.xlm_roberta
+    or found.ids and found.merges and classes.roberta or found.sentencepiece_bpe
+    and classes.xlm_roberta
 end
 
 -- The contents of files that a copy of this tokenizer needs, as they are.
 local KEPT = { config = "tokenizer_config.json", specials = "special_tokens_map.json",
   added = "added_tokens.json", tokenizer = "tokenizer.json", pieces = "vocab.txt",
-  ids = "vocab.json", merges = "merges.txt", albert = "spiece.model",
-  xlm_roberta = "sentencepiece.bpe.model" }
+  ids = "vocab.json", merges = "merges.txt", spiece = "spiece.model",
+  sentencepiece_bpe = "sentencepiece.bpe.model" }
 
 local function kept_files(found)
   local kept = {}
@@ -312,7 +313,7 @@ function M.read(vocabulary, whole)
   local found = vocabulary.files
   local config, text = M.document(found.config, CONFIG)
   local class = class_of(config, M.document(found.model, MODEL), found) or class_by_files(found)
-  if not class and found.albert then
+  if not class and found.spiece then
     errors.raise("%s: nothing tells which class reads spiece.model; name it as tokenizer_class in "
       .. "tokenizer_config.json (AlbertTokenizer)", vocabulary.where)
   elseif not class then
