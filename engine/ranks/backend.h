@@ -11,7 +11,7 @@
 typedef struct fsam_ranks_backend {
   int abi; /* FSAM_ABI, and FSAM_VERSION: the two libraries were built together */
   const char *version;
-  int (*open)(int rank, int size, double timeout);
+  int (*open)(int rank, int size);
   /* Both replace the values by the sums over all ranks, added in the order of ranks. */
   int (*sum)(float *values, int64_t count, double timeout);
   int (*sum_numbers)(double *values, int64_t count, double timeout);

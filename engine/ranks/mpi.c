@@ -97,7 +97,7 @@ static int wait_for(MPI_Request *requests, int count, double timeout) {
 
 /* -- joining and leaving ----------------------------------------------------------------------- */
 
-static int open_job(int rank, int size, double timeout) {
+static int open_job(int rank, int size) {
   int provided, found_rank, found_size, initialized;
   TRY_MPI(MPI_Initialized(&initialized));
   if (!initialized) TRY_MPI(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided));
@@ -116,7 +116,6 @@ static int open_job(int rank, int size, double timeout) {
   job.size = size;
   job.arrived = malloc((PIECE + (size_t)size) * sizeof *job.arrived);
   job.requests = malloc(2 * (size_t)size * sizeof *job.requests);
-  (void)timeout;
   return job.arrived && job.requests
              ? 0
              : fsam__fail(FSAM_ENOMEM, "no memory for the exchange between %d ranks", size);

@@ -65,7 +65,7 @@ int fsam_ranks_open(int rank, int size) {
   if (backend || size < 2 || rank < 0 || rank >= size)
     return fsam__fail(FSAM_EINVAL, "rank %d of %d cannot be opened", rank, size);
   FSAM_TRY(open_backend(&found));
-  FSAM_TRY(found->open(rank, size, timeout));
+  FSAM_TRY(found->open(rank, size));
   backend = found;
   return rank > 0 ? close_output() : 0;
 }

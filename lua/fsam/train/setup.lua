@@ -40,14 +40,14 @@ end
 
 --- Opens the device, settles what `auto` means there, and finds where the run begins.
 -- @tparam table options from options.read; not changed
--- @tparam[opt] string follows "follows": another rank writes in the run's folder, this one reads
+-- @tparam[opt] boolean follows another rank writes in the run's folder, this one reads
 -- @treturn table run, see run_folder.open; device; device_name ("cpu", or what the GPU is);
 --   precision, "fp32" or "bf16": options.precision says what was asked for; notes, remarks
 function M.open(options, follows)
   local device = devices.open(options.device)
   devices.threads(options.threads)
   local run = folder.open(options, devices.precision(options.precision, device),
-    follows == "follows")
+    follows)
   run.device, run.device_name = device, devices.gpu(device) or "cpu"
   run.notes = remarks(options, run)
   return run
@@ -68,7 +68,7 @@ end
 function MAKE.run(t)
   local run = t.ranks.is_first and M.open(t.options)
   t.ranks:meet()
-  run = run or M.open(t.options, "follows")
+  run = run or M.open(t.options, true)
   run.ranks = t.ranks.size
   return run
 end
