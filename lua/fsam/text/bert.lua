@@ -4,6 +4,7 @@
 -- that are not UTF-8 count as U+FFFD, which clean_text removes. ASCII takes a shorter path. Leaves
 -- to others: classes of code points (unicode.lua).
 local ffi = require("ffi")
+local new_buffer = require("fsam.text.buffer")
 local unicode = require("fsam.text.unicode")
 local utf8 = require("fsam.base.utf8")
 
@@ -34,16 +35,7 @@ function M.new(config)
   }, Normalizer)
 end
 
-local capacity = 16384
-local buffer = ffi.new("uint8_t[?]", capacity)
-
-local function reserve(bytes)
-  if bytes > capacity then
-    capacity = 2 * bytes
-    buffer = ffi.new("uint8_t[?]", capacity)
-  end
-  return buffer
-end
+local reserve = new_buffer()
 
 --- First half: drop controls, unify spaces, set Chinese characters apart.
 local function clean(self, text)

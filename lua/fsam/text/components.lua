@@ -10,6 +10,7 @@ local charsmap = require("fsam.text.charsmap")
 local errors = require("fsam.errors")
 local ffi = require("ffi")
 local metaspace = require("fsam.text.metaspace")
+local new_buffer = require("fsam.text.buffer")
 local schema = require("fsam.base.schema")
 local unicode = require("fsam.text.unicode")
 local utf8 = require("fsam.base.utf8")
@@ -37,16 +38,7 @@ M.of_type = of_type
 
 -- -- normalizers ----------------------------------------------------------------------------------
 
-local capacity = 16384
-local buffer = ffi.new("uint8_t[?]", capacity)
-
-local function reserve(bytes)
-  if bytes > capacity then
-    capacity = 2 * bytes
-    buffer = ffi.new("uint8_t[?]", capacity)
-  end
-  return buffer
-end
+local reserve = new_buffer()
 
 local function lowercase(text)
   if not text:find("[\128-\255]") then
