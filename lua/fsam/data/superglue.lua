@@ -1,6 +1,9 @@
 --- What SuperGLUE's tasks have in common: JSON lines in files of the same names, and a file of
 -- answers that its server wants. Owns: these names. Leaves to others: the columns and labels of a
 -- task (data/tasks/NAME.lua).
+local arguments = require("fsam.base.arguments")
+local schema = require("fsam.base.schema")
+
 local M = {}
 
 --- The part `files` of a task's row (data/tasks.lua).
@@ -23,5 +26,10 @@ end
 function M.data(name)
   return ("SuperGLUE's %s folder (train.jsonl, val.jsonl)"):format(name)
 end
+
+local NAME = arguments.arg("name", schema.string)
+arguments.guard("fsam.data.superglue", M, {
+  files = { NAME, arguments.arg("columns", schema.list(schema.string, 1)) }, data = { NAME },
+})
 
 return M

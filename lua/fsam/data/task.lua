@@ -1,19 +1,18 @@
 --- A task at work: a corpus under a tokenizer, as batches that a pass can run.
 --
 -- Owns: encoding, the limits on length, the frozen batches and their epoch order, the samples that
--- a Fisher policy draws, and judging predictions. Leaves to others: what the task is (its row, in
--- tasks.lua), reading samples (corpus.lua), rules of order (order.lua), packing (packing.lua).
+-- a Fisher policy draws. Leaves to others: what the task is (its row, in tasks.lua), reading
+-- samples (corpus.lua), rules of order (order.lua), packing (packing.lua), judging (judging.lua).
 
 local arguments = require("fsam.base.arguments")
 local bit = require("bit")
 local errors = require("fsam.errors")
 local fit = require("fsam.data.fit")
-local metrics = require("fsam.data.metrics")
+local judging = require("fsam.data.judging")
 local order = require("fsam.data.order")
 local packing = require("fsam.data.packing")
 local problems = require("fsam.data.problems")
 local ranks = require("fsam.ranks")
-local registry = require("fsam.base.registry")
 local sampling = require("fsam.data.sampling")
 local schema = require("fsam.base.schema")
 local values = require("fsam.options.values")
@@ -216,6 +215,15 @@ function Task:pack(samples, first_ordinal)
   return pack(samples, o)
 end
 
+--- Packs the samples of a list of indices.
+-- @tparam {table,…} samples `train`, `dev`, or those of a further set
+-- @tparam {integer,…} indices
+-- @tparam integer first_ordinal as for `pack`
+-- @treturn table host batch
+function Task:batch(samples, indices, first_ordinal)
+  return self:pack(pick(samples, indices), first_ordinal)
+end
+
 -- Micro-batches of a step in an epoch, on all ranks.
 local function batches_per_step(self, epoch)
   return values.of_epoch(self.update_freq, epoch) * self.ranks.size
@@ -274,7 +282,7 @@ function Task:first(split, most)
   for _, indices in ipairs(split == "dev" and self.dev_batches or self.batches) do
     local left = { unpack(indices, 1, most - count) }
     if #left > 0 then
-      list[#list + 1] = self:pack(pick(self[split], left), count)
+      list[#list + 1] = self:batch(self[split], left, count)
       count = count + #left
     end
   end
@@ -295,94 +303,10 @@ function Task:sampler()
   end
 end
 
--- Appends a batch's verdicts to a list of numbers, for each sample its index, loss and logits.
-local function append(list, indices, logits, losses)
-  for k, index in ipairs(indices) do
-    list[#list + 1], list[#list + 2] = index, losses[k]
-    for _, logit in ipairs(logits[k]) do
-      list[#list + 1] = logit
-    end
-  end
-end
-
--- Share of right predictions by the samples' groups, or nil where they have none.
-local function by_group(samples, predictions)
-  local right, count = {}, {}
-  for i, sample in ipairs(samples) do
-    local group = sample.group
-    if group then
-      count[group] = (count[group] or 0) + 1
-      local hit = predictions[i] == sample.label and 1 or 0
-      right[group] = (right[group] or 0) + (predictions[i] and hit or 0 / 0)
-    end
-  end
-  for group, n in pairs(count) do
-    right[group] = right[group] / n
-  end
-  return next(right) and right or nil
-end
-
--- What metrics need, from the verdicts of all ranks.
-local function results_of(self, samples, verdicts)
-  local r = { labels = {}, predictions = {}, scores = {}, losses = {}, classes = self.classes,
-    problem = self.problem.name, positive = self.positive }
-  local width = self.classes or 1
-  for at = 1, #verdicts, 2 + width do
-    local index = verdicts[at]
-    local logits = { unpack(verdicts, at + 2, at + 1 + width) }
-    r.labels[index], r.losses[index] = samples[index].label, verdicts[at + 1]
-    r.scores[index], r.predictions[index] = logits[1], self.problem.decide(logits)
-  end
-  return r
-end
-
--- Judges a model on one set. Each rank judges its share. Returns what metrics need, and how many
--- tokens were judged; nil when it was stopped.
-local function judge(self, samples, batches, predict, stop)
-  local tokens, own = 0, {}
-  for i, indices in ipairs(batches) do
-    if self.ranks:owns(i) then
-      local host = self:pack(pick(samples, indices), 0)
-      tokens = tokens + host.real_tokens
-      append(own, indices, predict(host))
-    end
-    if stop and i % self.ranks.size == 0 and stop() then
-      return nil
-    end
-  end
-  tokens = self.ranks:sum_numbers({ tokens })[1]
-  return results_of(self, samples, self.ranks:gather(own)), tokens
-end
-
 --- Judges a model on the development set, and on further sets where the corpus has them.
--- @tparam function predict fn(host batch) → logits (a list of C numbers for each sample), losses (a
---   number for each sample)
--- @tparam[opt] function stop called after each batch; when it returns true the validation ends
--- @treturn ?table values (metric → number), groups (group → accuracy, or nil), collapsed (the name
---   of the only label that was predicted, or nil), tokens (how many were judged), also (name of a
---   further set → its values; nil without such sets); nil when it was stopped
+-- @tparam function predict, function stop, and what is returned: see judging.lua
 function Task:validate(predict, stop)
-  local r, tokens = judge(self, self.dev, self.dev_batches, predict, stop)
-  local also
-  for _, name in ipairs(r and registry.sorted(self.also) or {}) do
-    local set = self.also[name]
-    local results = judge(self, set.samples, set.batches, predict, stop)
-    if not results then
-      return nil
-    end
-    also = also or {}
-    also[name] = metrics.compute(self.metrics, results)
-  end
-  if not r then
-    return nil
-  end
-  local single = self.problem.name == "single_label_classification"
-  local only = single and metrics.collapsed(r.predictions, r.labels)
-  return {
-    values = metrics.compute(self.metrics, r), tokens = tokens, also = also,
-    groups = single and by_group(self.dev, r.predictions) or nil,
-    collapsed = only and self.labels[only + 1],
-  }
+  return judging.judge(self, predict, stop)
 end
 
 --- Checks that a saved run was trained on this very data.
