@@ -35,7 +35,7 @@ local function gradient(model, sentence, label, pair)
   model.params:settle()
   local evaluate = model.pass:bind({ step = 0, batches = { host }, training = false })
   local loss = evaluate({ into = model.params.g, backward = true }):mean()
-  return model.params:copy_of(model.params.g, "gradient"), loss
+  return model.params.copies:of(model.params.g, "gradient"), loss
 end
 
 --- model:predict(text[, pair]): the label of one text, at w, or at c where the user has set it

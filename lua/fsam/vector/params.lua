@@ -19,7 +19,7 @@
 --                                        grad: f32 in `into` (default g); the caller sets `filled`
 --     P:sync()                           c ← round(w) now, frozen parameters too (after loading)
 --     P:settle()                         the same, unless the user has set c since
---     P:copy_of(v, name)                 a vector of its own with the values of v
+--     P.copies:of(v, name)               a vector of its own with the values of v (copies.lua)
 --     P:memory()                         bytes by owner
 --     P.queue:report()                   what has run (queue.lua)
 --
@@ -40,6 +40,7 @@ local schema = require("fsam.base.schema")
 local Tensor = require("fsam.base.tensor")
 local cells = require("fsam.vector.cells")
 local code = require("fsam.vector.instructions")
+local copies = require("fsam.vector.copies")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local expression = require("fsam.vector.expression")
@@ -108,8 +109,7 @@ function M.new(device, specs, options)
   local all = parameters.arrange(specs)
   local self = setmetatable({ device = device, compute = compute,
     parameters = all.list, by_name = all.by_name, count = all.count, trainable = all.trainable,
-    act = all.act, total = all.total, vector_count = 0, spare_vectors = {}, names = {}, views = {},
-    tracing = false,
+    act = all.act, total = all.total, vector_count = 0, names = {}, views = {}, tracing = false,
     named = { vectors = {}, masks = {}, scalars = {} },
     layout = parameters.layout(device, all, compute == "bf16"),
     parameter_arena = devices.arena(device, "parameters"),
@@ -120,6 +120,9 @@ function M.new(device, specs, options)
   self.w = new_vector(self, self.parameter_arena, "w", true)
   self.c = new_working_copy(self)
   self.g = new_vector(self, self.state_arena, "g", false)
+  self.copies = copies.new(self, function(name)
+    return new_vector(self, self.state_arena, name, false)
+  end)
   self.names.w, self.names.c, self.names.g = self.w, self.c, self.g
   self.named.vectors[1] = self.w
   return self
@@ -214,32 +217,6 @@ function Params:settle()
   if not users or c.number < w.number then
     self:sync()
   end
-end
-
--- Gives a vector's memory back when the vector is collected, since the arena gives none back.
-local function return_when_collected(self, vector, raw)
-  local keeper = newproxy(true)
-  getmetatable(keeper).__gc = function()
-    table.insert(self.spare_vectors, raw)
-  end
-  rawset(vector, "keeper", keeper)
-end
-
---- A vector of its own with the values that another has now, for a user to keep.
--- @tparam table vector a vector of this model
--- @tparam string name in messages
--- @treturn table a vector; no checkpoint has it
-function Params:copy_of(vector, name)
-  self.queue:commit()
-  if #self.spare_vectors == 0 then
-    collectgarbage()
-  end
-  local raw = table.remove(self.spare_vectors)
-  local copy = raw and storage.new(self, name, code.F32, false, raw, raw.data)
-    or new_vector(self, self.state_arena, name, false)
-  return_when_collected(self, copy, copy.raw)
-  copy.raw:copy(vector.raw)
-  return copy
 end
 
 -- -- values without a name ------------------------------------------------------------------------
