@@ -1,6 +1,6 @@
 --- A register of things defined by name. Each built-in one has a file, which is loaded when its
 -- name is first looked up. A name stands for one thing: what a run was trained with must not depend
--- on which of two files was read last. Owns: the names, and two helpers for lists of names. Leaves
+-- on which of two files was read last. Owns: the names, and helpers for lists. Leaves
 -- to others: what a registered thing is and whether it is a good one.
 local source_line = require("fsam.base.source_line")
 
@@ -94,6 +94,19 @@ function M.contains(list, value)
     end
   end
   return false
+end
+
+--- Do two lists have the same elements in the same order?
+-- @tparam table a
+-- @tparam table b
+-- @treturn boolean
+function M.same(a, b)
+  for i = 1, math.max(#a, #b) do
+    if a[i] ~= b[i] then
+      return false
+    end
+  end
+  return true
 end
 
 --- The keys of a table, sorted.

@@ -5,6 +5,7 @@
 -- the names (fsam.models.families), the tensors (fsam.formats).
 local errors = require("fsam.errors")
 local header = require("fsam.formats.safetensors.header")
+local registry = require("fsam.base.registry")
 
 local M = {}
 
@@ -53,15 +54,6 @@ local function survey(tensors, family)
   end
   add_aliases(tensors, family, found)
   return found, ignored
-end
-
-local function same_shape(a, b)
-  for i = 1, math.max(#a, #b) do
-    if a[i] ~= b[i] then
-      return false
-    end
-  end
-  return true
 end
 
 -- Is the file's head for the number of labels in its configuration, and the model's for another
@@ -115,7 +107,7 @@ local function check_all(tensors, found, wanted)
   end
   for _, parameter in ipairs(wanted) do
     local entry = found[parameter.name]
-    if not same_shape(entry.shape, parameter.shape) then
+    if not registry.same(entry.shape, parameter.shape) then
       errors.raise("%s: tensor %s is %s, config.json asks for %s", tensors.path,
         header.printable(entry.name), header.shape_text(entry.shape),
         header.shape_text(parameter.shape))

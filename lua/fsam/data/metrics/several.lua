@@ -3,22 +3,15 @@
 -- Owns: the formulas. Each takes the results of a validation (data/metrics.lua): labels and
 -- predictions, lists of lists of classes from 0 in ascending order, and classes, how many there
 -- are. Sources: scikit-learn's accuracy and F1 of indicator matrices.
-local M = {}
+local registry = require("fsam.base.registry")
 
-local function equal(a, b)
-  for i = 1, math.max(#a, #b) do
-    if a[i] ~= b[i] then
-      return false
-    end
-  end
-  return true
-end
+local M = {}
 
 --- Share of samples all of whose labels are right.
 function M.accuracy(r)
   local right = 0
   for i, label in ipairs(r.labels) do
-    right = right + (equal(label, r.predictions[i]) and 1 or 0)
+    right = right + (registry.same(label, r.predictions[i]) and 1 or 0)
   end
   return right / #r.labels
 end
