@@ -107,6 +107,11 @@ static inline void store16(void *p, uint4 value) {
   *(uint4 *)p = value;
 }
 
+static inline float exp2_fast(float x) {
+  const float y = exp2f(x);
+  return y < 1.17549435e-38f ? 0 : y;
+}
+
 static inline uint32_t simt_bf16(float x) {
   uint32_t bits;
   memcpy(&bits, &x, sizeof bits);
