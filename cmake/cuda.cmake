@@ -31,7 +31,7 @@ if(NOT FSAM_CUDA STREQUAL OFF)
     find_library(CUBLASLT_LIBRARY cublasLt HINTS ${cuda_libraries})
   endif()
   if(NVCC AND CUDA_INCLUDE AND CUDART_LIBRARY AND CUBLASLT_LIBRARY)
-    file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/cuda)
+    file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/cuda/keep) # the machine code, for scripts/ptx-report
     foreach(source IN LISTS FSAM_CUDA_SOURCES FSAM_CUDA_ENGINE)
       get_filename_component(name ${source} NAME_WE)
       set(object ${CMAKE_BINARY_DIR}/cuda/${name}.o)
@@ -41,6 +41,7 @@ if(NOT FSAM_CUDA STREQUAL OFF)
                 ${NVCC} -std=c++17 -O3 -I${CMAKE_SOURCE_DIR} -I${FSAM_GENERATED}
                 -c -o ${object} ${source} -Werror all-warnings
                 -DFSAM_VERSION=\"${PROJECT_VERSION}\" --resource-usage
+                --keep --keep-dir ${CMAKE_BINARY_DIR}/cuda/keep
                 -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-fno-exceptions
                 -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90
                 -gencode arch=compute_90,code=compute_90 VERBATIM)
