@@ -432,10 +432,10 @@ int fsam_path_remove(const char *path);
 
 /* -- ranks ------------------------------------------------------------------------------------- */
 
-/* The processes that train one model together, as MPI connects them. The first four
- * are collectives: every rank calls them, in the same order. A rank that does not come within the
- * time limit fails the others' call with FSAM_EINTERNAL, which names it; so does what another rank
- * reports, on rank 0.
+/* The processes that train one model together, as MPI connects them. Opening, leaving, sums and
+ * ranges are collectives: every rank calls them, in the same order. A rank that does not come
+ * within the time limit fails the others' call with FSAM_EINTERNAL, which names it; so does what
+ * another rank reports, on rank 0.
  *
  * Joins the others as rank `rank` (from 0) of `size` (2 or more), once in the life of a process; on
  * all ranks but 0 standard output goes nowhere from then on. FSAM_ENODEV: this build has no MPI;
@@ -445,6 +445,13 @@ int fsam_ranks_open(int rank, int size);
 int fsam_ranks_sum(fsam_tensor *t);
 /* The same for a few numbers in host memory, equally many on every rank. */
 int fsam_ranks_sum_numbers(double *values, int64_t count);
+/* A sum of which each rank gets a range: `starts` are as many element offsets as there are ranks,
+ * and one. Afterwards rank r's elements from starts[r] to starts[r + 1] are the sums; what is in the
+ * rest of its tensor is unspecified. t: dense f32. */
+int fsam_ranks_reduce_scatter(fsam_tensor *t, const int64_t *starts);
+/* The way back: every rank gets from rank r the elements from starts[r] to starts[r + 1]. t: dense,
+ * of any type. */
+int fsam_ranks_all_gather(fsam_tensor *t, const int64_t *starts);
 /* Leaves: the process may end. */
 int fsam_ranks_leave(void);
 /* How long the others may take to arrive, in seconds; at first 600. */
