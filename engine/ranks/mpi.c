@@ -1,10 +1,10 @@
 /* mpi.c: the ranks of an MPI job, in a library of its own (libfsam-mpi.so).
  *
  * Every rank gets its range of the values from all others and adds them in the order of ranks
- * (reduce_scatter); where all want the sums, it sends its range to all (all_gather). So each element
- * is added by one rank, in one order, and two runs end with the same bits; MPI_Allreduce promises no
- * order. Every rank waits for every other one directly, so that the one that does not come can be
- * named.
+ * (reduce_scatter); where all want the sums, it sends its range to all (all_gather). So each
+ * element is added by one rank, in one order, and two runs end with the same bits; MPI_Allreduce
+ * promises no order. Every rank waits for every other one directly, so that the one that does not
+ * come can be named.
  *
  * Owns: these exchanges, their time limit, and the words of other ranks that reach rank 0. Leaves
  * to others: starting processes and carrying bytes (MPI), what is summed (fsam.ranks). */

@@ -133,15 +133,21 @@ int fsam_ranks_reduce_scatter(fsam_tensor *t, const int64_t *starts) {
   return give_back(t, values, rc);
 }
 
+int fsam__ranks_gather(void *items, const int64_t *starts, int64_t width) {
+  FSAM_TRY(check_open());
+  int64_t *offsets = malloc(((size_t)ranks + 1) * sizeof *offsets);
+  if (!offsets) return fsam__fail(FSAM_ENOMEM, "no memory for the ranges of %d ranks", ranks);
+  for (int r = 0; r <= ranks; r++) offsets[r] = starts[r] * width;
+  const int rc = backend->all_gather(items, offsets, timeout);
+  free(offsets);
+  return rc;
+}
+
 int fsam_ranks_all_gather(fsam_tensor *t, const int64_t *starts) {
   void *bytes;
   FSAM_TRY(borrow(t, "ranks_all_gather", &bytes));
-  int64_t *offsets = malloc(((size_t)ranks + 1) * sizeof *offsets);
-  int rc = offsets ? check_starts("ranks_all_gather", t, starts)
-                   : fsam__fail(FSAM_ENOMEM, "no memory for the ranges of %d ranks", ranks);
-  for (int r = 0; rc == 0 && r <= ranks; r++) offsets[r] = starts[r] * fsam__dtype_bytes(t->dtype);
-  if (rc == 0) rc = backend->all_gather(bytes, offsets, timeout);
-  free(offsets);
+  int rc = check_starts("ranks_all_gather", t, starts);
+  if (rc == 0) rc = fsam__ranks_gather(bytes, starts, fsam__dtype_bytes(t->dtype));
   return give_back(t, bytes, rc);
 }
 

@@ -89,18 +89,22 @@ describe("ranks under mpirun", function()
     it(("of %d are one process with %d micro-batches, after %d updates"):format(count, count,
       updates), function()
       local job = "spec/lua/ranks/job.lua " .. count .. " " .. updates .. " " .. folder .. "/"
-      for _, name in ipairs({ "one", "many" }) do
+      for _, name in ipairs({ "one", "many", "shared" }) do
         helper.shell("rm -rf " .. folder .. "/" .. name .. "; mkdir " .. folder .. "/" .. name)
       end
       assert.equal(0, (helper.shell("OMP_NUM_THREADS=1 " .. program .. " " .. job .. "one")))
-      local code, _, err = mpirun(count, job .. "many")
-      assert.equal(0, code, err)
+      for _, name in ipairs({ "many", count < 4 and "shared shared" or nil }) do
+        local code, _, err = mpirun(count, job .. name)
+        assert.equal(0, code, err)
+      end
       local cases = 0
       for name in io.popen("ls " .. folder .. "/one"):lines() do
         local one = helper.read_file(folder .. "/one/" .. name)
         local many = helper.read_file(folder .. "/many/" .. name)
         local difference = worst_difference(one, many)
         assert.is_true(difference < (name == "bf16" and 1e-3 or 1e-5), name .. " " .. difference)
+        local same = count == 4 or many == helper.read_file(folder .. "/shared/" .. name)
+        assert.is_true(same, name .. " ends with other bytes where each rank holds a share")
         cases = cases + 1
       end
       assert.is_true(cases >= 35)
