@@ -209,8 +209,8 @@ describe("ranks under mpirun", function()
     { "mpirun --oversubscribe -np 2 %s %s --lrr 1",
       "small_run.lua: --lrr is unknown; did you mean --lr? (--help lists all flags)" },
     { "mpirun --oversubscribe -np 2 %s %s --shard-state --m-sharpness 2", "small_run.lua: "
-      .. "--shard-state does not go with --m-sharpness: each process needs all of its own gradient, "
-      .. "and holds only a share" },
+      .. "--shard-state does not go with --m-sharpness: each process needs all of its own "
+      .. "gradient, and holds only a share" },
     { "mpirun --oversubscribe -np 2 %s %s --shard-state --rank-sharpness local", "small_run.lua: "
       .. "--shard-state does not go with --rank-sharpness local: each process needs all of its own "
       .. "gradient, and holds only a share" },
