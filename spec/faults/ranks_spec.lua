@@ -218,6 +218,11 @@ describe("ranks under mpirun", function()
       .. "and not LOCAL_RANK; unset them, or start all processes with torchrun" },
     { "RANK=0 LOCAL_RANK=0 WORLD_SIZE=2 %s %s", "fsam-lua: the environment says rank 0 of 2, but "
       .. "MPI says rank 0 of 1: start all processes with one mpirun -np 2, or srun --mpi=pmix" },
+    { "SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=2 SLURM_LOCALID=0 %s %s", "fsam-lua: the environment "
+      .. "says rank 0 of 2, but MPI says rank 0 of 1: start all processes with one mpirun -np 2, "
+      .. "or srun --mpi=pmix" },
+    { "PMI_RANK=0 PMI_SIZE=3 %s %s", "fsam-lua: the environment says rank 0 of 3, but MPI says "
+      .. "rank 0 of 1: start all processes with one mpirun -np 3, or srun --mpi=pmix" },
     { "RANK=2 LOCAL_RANK=0 WORLD_SIZE=2 %s %s", "fsam-lua: RANK is 2 and LOCAL_RANK 0 in the "
       .. "environment, but WORLD_SIZE is 2: ranks count from 0" },
     { "RANK=a LOCAL_RANK=0 WORLD_SIZE=2 %s %s", "fsam-lua: RANK in the environment is \"a\", "
