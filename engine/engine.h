@@ -142,6 +142,9 @@ static inline int64_t fsam__elements(const fsam_tensor *t) {
   return t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3];
 }
 
+/* Between the ranks of a job: every rank gets from rank r the items from starts[r] to starts[r +
+ * 1], each of `width` bytes (ranks/ranks.c). */
+int fsam__ranks_gather(void *items, const int64_t *starts, int64_t width);
 static inline int64_t fsam__dtype_bytes(int dtype) { return dtype == FSAM_BF16 ? 2 : 4; }
 
 #ifdef __cplusplus

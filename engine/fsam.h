@@ -304,6 +304,13 @@ int fsam_layout_new(fsam_layout **out, fsam_device *device, int parameters, cons
                     const int64_t *count, const int32_t *layer, const uint8_t *frozen,
                     int64_t total, int64_t act);
 void fsam_layout_free(fsam_layout *layout);
+/* Cuts the layout into shares of whole blocks, one for each of `ranks` processes that train
+ * together, and leaves this one with share `rank`: sweeps run over its blocks, in vectors and masks
+ * of which it holds no other elements. A program then is a collective: the ranks exchange their
+ * partial sums, and go on with the same results as of the whole. The working copy stays whole; a
+ * program writes this share of it. starts: ranks + 1 numbers, set to where each share begins, in
+ * elements (multiples of 64). FSAM_EINVAL on a GPU. */
+int fsam_layout_share(fsam_layout *layout, int rank, int ranks, int64_t *starts);
 
 /* A vector program is a linear list of instructions (engine/program.def says what each does and
  * what its fields mean). Stages of scalar arithmetic alternate with sweeps over the model's memory;
@@ -347,7 +354,8 @@ const fsam_op *fsam_program_op(int op);
 
 /* What a program runs on; every array has the length that its fsam_program_size says. */
 typedef struct fsam_binding {
-  void *const *bound;    /* f32[total], a mask's bits (u64[total / 64]) or the working copy */
+  void *const *bound;    /* f32[total], a mask's bits (u64[total / 64]) or the working copy. Of
+                          * vectors in shares: where element 0 would be */
   const double *numbers; /* host memory */
   double *const *cells;  /* device memory: one scalar, or a row (f64[parameters]) */
 } fsam_binding;
@@ -432,10 +440,10 @@ int fsam_path_remove(const char *path);
 
 /* -- ranks ------------------------------------------------------------------------------------- */
 
-/* The processes that train one model together, as MPI connects them. The first four
- * are collectives: every rank calls them, in the same order. A rank that does not come within the
- * time limit fails the others' call with FSAM_EINTERNAL, which names it; so does what another rank
- * reports, on rank 0.
+/* The processes that train one model together, as MPI connects them. Opening, leaving, sums and
+ * ranges are collectives: every rank calls them, in the same order. A rank that does not come
+ * within the time limit fails the others' call with FSAM_EINTERNAL, which names it; so does what
+ * another rank reports, on rank 0.
  *
  * Joins the others as rank `rank` (from 0) of `size` (2 or more), once in the life of a process; on
  * all ranks but 0 standard output goes nowhere from then on. FSAM_ENODEV: this build has no MPI;
@@ -445,6 +453,13 @@ int fsam_ranks_open(int rank, int size);
 int fsam_ranks_sum(fsam_tensor *t);
 /* The same for a few numbers in host memory, equally many on every rank. */
 int fsam_ranks_sum_numbers(double *values, int64_t count);
+/* A sum of which each rank gets a range: `starts` are one more element offsets than there are
+ * ranks. Afterwards rank r's elements from starts[r] to starts[r + 1] are the sums; what is in the
+ * rest of its tensor is unspecified. t: dense f32. */
+int fsam_ranks_reduce_scatter(fsam_tensor *t, const int64_t *starts);
+/* The way back: every rank gets from rank r the elements from starts[r] to starts[r + 1]. t: dense,
+ * of any type. */
+int fsam_ranks_all_gather(fsam_tensor *t, const int64_t *starts);
 /* Leaves: the process may end. */
 int fsam_ranks_leave(void);
 /* How long the others may take to arrive, in seconds; at first 600. */

@@ -15,6 +15,7 @@
 static const char library_name[] = "libfsam-mpi.so";
 
 static const fsam_ranks_backend *backend; /* NULL until fsam_ranks_open */
+static int ranks; /* how many; 0 until then */
 static double timeout = 600;
 
 /* The path of the backend's library: beside the library that this function is in. */
@@ -67,6 +68,7 @@ int fsam_ranks_open(int rank, int size) {
   FSAM_TRY(open_backend(&found));
   FSAM_TRY(found->open(rank, size));
   backend = found;
+  ranks = size;
   return rank > 0 ? close_output() : 0;
 }
 
@@ -76,23 +78,77 @@ static int check_open(void) {
   return backend ? 0 : fsam__fail(FSAM_EINVAL, "this process has no other ranks");
 }
 
-int fsam_ranks_sum(fsam_tensor *t) {
+/* The bytes of a dense tensor, in memory that the backend may work in: the tensor's own on
+ * processors, else a copy. */
+static int borrow(fsam_tensor *t, const char *op, void **out) {
   FSAM_TRY(check_open());
   FSAM_TRY(fsam_tensor_check(t));
-  FSAM_TRY(fsam__expect_dense("ranks_sum", "tensor", t));
-  if (t->dtype != FSAM_F32)
-    return fsam__fail(FSAM_EINVAL, "ranks_sum: %s is not f32", t->name);
-  const int64_t count = fsam__elements(t);
-  if (strcmp(fsam_device_name(fsam__device_of(t)), "cpu") == 0)
-    return backend->sum((float *)t->data, count, timeout);
-  float *host = malloc((size_t)count * sizeof *host);
-  if (!host)
-    return fsam__fail(FSAM_ENOMEM, "no memory for %lld numbers of %s", (long long)count, t->name);
-  int rc = fsam_tensor_read(t, host, count);
-  if (rc == 0) rc = backend->sum(host, count, timeout);
-  if (rc == 0) rc = fsam_tensor_write(t, host, count);
-  free(host);
+  FSAM_TRY(fsam__expect_dense(op, "tensor", t));
+  const int64_t bytes = fsam__elements(t) * fsam__dtype_bytes(t->dtype);
+  *out = t->data;
+  if (strcmp(fsam_device_name(fsam__device_of(t)), "cpu") == 0) return 0;
+  *out = malloc((size_t)bytes);
+  if (!*out)
+    return fsam__fail(FSAM_ENOMEM, "no memory for %lld bytes of %s", (long long)bytes, t->name);
+  const int rc = fsam_tensor_read(t, *out, fsam__elements(t));
+  if (rc) free(*out);
   return rc;
+}
+
+/* Ends a loan, with the values in the tensor when all went well (rc 0). */
+static int give_back(fsam_tensor *t, void *values, int rc) {
+  if (values == t->data) return rc;
+  if (rc == 0) rc = fsam_tensor_write(t, values, fsam__elements(t));
+  free(values);
+  return rc;
+}
+
+static int expect_f32(const char *op, const fsam_tensor *t) {
+  return t->dtype == FSAM_F32 ? 0 : fsam__fail(FSAM_EINVAL, "%s: %s is not f32", op, t->name);
+}
+
+int fsam_ranks_sum(fsam_tensor *t) {
+  void *values;
+  FSAM_TRY(borrow(t, "ranks_sum", &values));
+  int rc = expect_f32("ranks_sum", t);
+  if (rc == 0) rc = backend->sum(values, fsam__elements(t), timeout);
+  return give_back(t, values, rc);
+}
+
+/* size + 1 offsets into the tensor, none before the one in front of it. */
+static int check_starts(const char *op, const fsam_tensor *t, const int64_t *starts) {
+  bool ordered = starts[0] >= 0 && starts[ranks] <= fsam__elements(t);
+  for (int r = 0; r < ranks; r++) ordered = ordered && starts[r] <= starts[r + 1];
+  return ordered ? 0
+                 : fsam__fail(FSAM_EINVAL, "%s: the ranks' ranges are not in order within %s", op,
+                              t->name);
+}
+
+int fsam_ranks_reduce_scatter(fsam_tensor *t, const int64_t *starts) {
+  void *values;
+  FSAM_TRY(borrow(t, "ranks_reduce_scatter", &values));
+  int rc = expect_f32("ranks_reduce_scatter", t);
+  if (rc == 0) rc = check_starts("ranks_reduce_scatter", t, starts);
+  if (rc == 0) rc = backend->reduce_scatter(values, starts, timeout);
+  return give_back(t, values, rc);
+}
+
+int fsam__ranks_gather(void *items, const int64_t *starts, int64_t width) {
+  FSAM_TRY(check_open());
+  int64_t *offsets = malloc(((size_t)ranks + 1) * sizeof *offsets);
+  if (!offsets) return fsam__fail(FSAM_ENOMEM, "no memory for the ranges of %d ranks", ranks);
+  for (int r = 0; r <= ranks; r++) offsets[r] = starts[r] * width;
+  const int rc = backend->all_gather(items, offsets, timeout);
+  free(offsets);
+  return rc;
+}
+
+int fsam_ranks_all_gather(fsam_tensor *t, const int64_t *starts) {
+  void *bytes;
+  FSAM_TRY(borrow(t, "ranks_all_gather", &bytes));
+  int rc = check_starts("ranks_all_gather", t, starts);
+  if (rc == 0) rc = fsam__ranks_gather(bytes, starts, fsam__dtype_bytes(t->dtype));
+  return give_back(t, bytes, rc);
 }
 
 int fsam_ranks_sum_numbers(double *values, int64_t count) {

@@ -21,10 +21,13 @@ local M = {}
 --   add(tensor)        replaces an f32 tensor by the sum of the ranks' tensors; each element is
 --                      added in the order of ranks
 --   add_numbers(list)  returns a new list, the sums of the ranks' equally long lists of numbers
+--   reduce_scatter(tensor, starts)   of the sum, each rank gets its own range only
+--   all_gather(tensor, starts)       every rank gets each rank's range (engine/fsam.h)
 -- @treturn table ranks: rank, size, is_first, and the methods below
 function M.new(o)
   return setmetatable({ rank = o.rank, size = o.size, is_first = o.rank == 0, add = o.add,
-    add_numbers = o.add_numbers }, Ranks)
+    add_numbers = o.add_numbers, reduce_scatter = o.reduce_scatter,
+    all_gather = o.all_gather }, Ranks)
 end
 
 --- The shape of ranks (fsam.base.schema).
@@ -32,7 +35,9 @@ M.shape = arguments.object("ranks, of fsam.ranks.new", { rank = "number", size =
 
 arguments.guard("fsam.ranks", M, {
   new = { arguments.fields({ rank = schema.integer(0), size = schema.integer(1),
-    add = arguments.optional(arguments.func), add_numbers = arguments.optional(arguments.func) }) },
+    add = arguments.optional(arguments.func), add_numbers = arguments.optional(arguments.func),
+    reduce_scatter = arguments.optional(arguments.func),
+    all_gather = arguments.optional(arguments.func) }) },
 })
 
 --- One process alone: every sum is its own value.
@@ -40,15 +45,20 @@ M.alone = M.new({ rank = 0, size = 1 })
 
 --- Sums a vector of the model over ranks, in place. To the vector language this is a write like a
 -- pass's: sets that are queued for transient vectors run first, and expressions that were built
--- before keep the old value.
+-- before keep the old value. Where each rank holds a share of the vectors (fsam.vector.share), the
+-- gradient of a pass comes to the vector only by this, also when one rank makes the sum alone.
 -- @tparam table vector fsam.vector: g, or another that is not persistent
 function Ranks:sum(vector)
-  if self.size == 1 then
+  local params = vector.params
+  if self.size == 1 and not params.share then
     return
   end
-  local params = vector.params
   params:flush()
-  self.add(vector.raw)
+  if params.share then
+    params.share:receive(vector, self.size == 1)
+  else
+    self.add(vector.raw)
+  end
   params:touch(vector)
 end
 

@@ -28,6 +28,14 @@ local function add(tensor)
   check(lib.fsam_ranks_sum(tensor))
 end
 
+local function reduce_scatter(tensor, starts)
+  check(lib.fsam_ranks_reduce_scatter(tensor, starts))
+end
+
+local function all_gather(tensor, starts)
+  check(lib.fsam_ranks_all_gather(tensor, starts))
+end
+
 --- Joins the other processes; alone, does nothing. A second call gives the same ranks.
 -- @treturn table fsam.ranks
 -- @raise one line when the environment is wrong, or MPI is absent or counts otherwise
@@ -39,7 +47,7 @@ function M.join()
     else
       check(lib.fsam_ranks_open(here.rank, here.size))
       joined = ranks.new({ rank = here.rank, size = here.size, add = add,
-        add_numbers = add_numbers })
+        add_numbers = add_numbers, reduce_scatter = reduce_scatter, all_gather = all_gather })
     end
   end
   return joined

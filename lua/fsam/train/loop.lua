@@ -31,7 +31,10 @@ local clock = C.lib.fsam_clock
 -- Ends the run when the ranks' weights are not the same any more: each would train a model of its
 -- own.
 function Loop:compare_weights()
-  local hashes = self.ranks:gather(self.model.params.w:tensor():hash()) -- two numbers of each
+  local params = self.model.params
+  -- Of w each rank may have a share only; c is whole everywhere. Two numbers of each rank.
+  local hashes = self.ranks:gather(params.share and params.share:hash(params.c:tensor())
+    or params.w:tensor():hash())
   for i = 3, #hashes, 2 do
     if hashes[i] ~= hashes[1] or hashes[i + 1] ~= hashes[2] then
       errors.raise("after update %d rank %d has other weights than rank 0: a machine computes "
