@@ -3,8 +3,8 @@
     python3 make.py MODEL BATCH OUT
 
 MODEL: bert-6-384, roberta-base or roberta-large. BATCH: cola (32 sentences as long as CoLA's),
-8x128 or 8x512. Writes OUT/MODEL (a Hugging Face folder) and OUT/BATCH-MODEL.json, a list of batches,
-each a list of {"ids", "label"}; what is there stays.
+8x128 or 8x512. Writes OUT/MODEL (a Hugging Face folder) and OUT/BATCH-MODEL.json, a list of
+batches, each a list of {"ids", "label"}; what is there stays.
 """
 import json
 import os
@@ -15,8 +15,8 @@ import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, RobertaConfig
 
 # Tokens of 32 sentences: between 5 and 24, 11.4 on average, as in CoLA.
-COLA = [9, 12, 7, 14, 10, 8, 17, 11, 6, 13, 9, 24, 10, 8, 12, 15, 7, 11, 9, 19, 10, 13, 5, 12, 8, 16,
-        11, 9, 14, 10, 7, 19]
+COLA = [9, 12, 7, 14, 10, 8, 17, 11, 6, 13, 9, 24, 10, 8, 12, 15, 7, 11, 9, 19, 10, 13, 5, 12, 8,
+        16, 11, 9, 14, 10, 7, 19]
 BATCHES = 8
 
 

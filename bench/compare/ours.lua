@@ -9,7 +9,12 @@ local fsam = require("fsam")
 local C = require("fsam.C")
 local files = require("fsam.base.file")
 local json = require("fsam.base.json")
-local lib, check = C.lib, C.check
+local ffi, lib, check = C.ffi, C.lib, C.check
+
+ffi.cdef([[
+struct bench_usage { long times[4], peak, rest[13]; };
+int getrusage(int who, struct bench_usage *usage);
+]])
 
 local folder, path, optimizer, precision = arg[1], arg[2], arg[3], arg[4]
 local steps = tonumber(arg[5])
@@ -20,7 +25,9 @@ local device = fsam.device.open("cpu")
 local compute = precision == "bf16" and "bf16" or "f32"
 
 local function emit(result)
-  result.peak = tonumber(files.read("/proc/self/status", 2 ^ 20):match("VmHWM:%s*(%d+)")) / 1024
+  local usage = ffi.new("struct bench_usage")
+  ffi.C.getrusage(0, usage)
+  result.peak = tonumber(usage.peak) / 1024
   print(json.encode(result))
 end
 

@@ -1,11 +1,11 @@
-"""The peer's side of bench/compare: PyTorch and Transformers on the same weights and batches, padded
-to each batch's longest, SDPA attention.
+"""The peer's side of bench/compare: PyTorch and Transformers on the same weights and batches,
+padded to each batch's longest, SDPA attention.
 
     python3 peer.py FOLDER BATCHES.json OPTIMIZER PRECISION STEPS THREADS ORDER COMPILE
 
 OPTIMIZER: adam (fused AdamW), sam or fisher-sam (foreach, mask by topk; see ours.lua). PRECISION:
-fp32, or bf16 (autocast). ORDER: training, or sorted (the same sentences sorted by length before they
-are cut into batches). COMPILE: eager or compile. Prints one JSON object as ours.lua does.
+fp32, or bf16 (autocast). ORDER: training, or sorted (the same sentences sorted by length before
+they are cut into batches). COMPILE: eager or compile. Prints one JSON object as ours.lua does.
 """
 import contextlib
 import json
