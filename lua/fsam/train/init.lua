@@ -34,7 +34,7 @@ end
 
 -- Flags in which ranks may differ: they change nothing that the others wait for.
 local OWN = { device = true, threads = true, log_format = true, log_interval = true,
-  profile = true }
+  profile = true, profile_trace = true }
 
 -- What every rank must have alike before the first sum.
 local function agree(t)
@@ -82,10 +82,11 @@ function M.run(t)
       .. "the others"):format(t.task.dev_skipped))
   end
   local run = t.options.valid_only and loop.validate or loop.run
-  if not t.options.profile or not t.ranks.is_first then
+  local file = t.options.profile_trace
+  if not (t.options.profile or file) or not t.ranks.is_first then
     return run(t)
   end
-  t.profile = require("fsam.profile").new({ device = t.model.device, file = t.options.profile })
+  t.profile = require("fsam.profile").new({ device = t.model.device, file = file })
   t.profile:watch({ pass = t.pass, optimizer = t.optimizer, task = t.task })
   local finished = run(t)
   print(t.profile:finish())
