@@ -1,7 +1,7 @@
 /* device.c: opening and closing devices. Owns: the CPU device, instruction sets, the slots of
  * vendor libraries. Leaves to others: threads (threads.c); the CUDA half, behind one door,
  * fsam__device_open_cuda (cuda/device_cuda.c), which opens it only when asked for. */
-#define _GNU_SOURCE /* MAP_ANONYMOUS */
+#define _GNU_SOURCE /* MAP_ANONYMOUS, madvise */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +79,19 @@ double fsam_clock(void) {
 #define LARGE ((size_t)1 << 20)
 #endif
 enum { HEAD = 256 }; /* bytes before a block; they hold the length of its mapping, or 0 */
+enum { HUGE_PAGE = 2 << 20 };
+
+/* New pages. A mapping of several huge pages asks for such: a model's first step touches gigabytes,
+ * and the system takes longer to hand them out by 4 kB than the step computes. Blocks that are
+ * never used still take no memory. */
+static char *map_pages(size_t bytes) {
+  char *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) return NULL;
+#ifdef MADV_HUGEPAGE
+  if (bytes >= 4 * (size_t)HUGE_PAGE) (void)madvise(base, bytes, MADV_HUGEPAGE);
+#endif
+  return base;
+}
 
 static void *cpu_alloc(fsam_device *device, size_t bytes) {
   (void)device;
@@ -87,8 +100,8 @@ static void *cpu_alloc(fsam_device *device, size_t bytes) {
   const bool mapped = whole >= LARGE;
   char *base;
   if (mapped) {
-    base = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base == MAP_FAILED) return NULL;
+    base = map_pages(whole);
+    if (!base) return NULL;
   } else {
     base = aligned_alloc(256, whole);
     if (!base) return NULL;

@@ -374,6 +374,29 @@ int fsam_program_select(uint64_t *mask, const fsam_program *program, fsam_layout
 int fsam_mask_count(double *counts, fsam_layout *layout, const uint64_t *a, const uint64_t *b);
 /* kernels end */
 
+/* -- profile ----------------------------------------------------------------------------------- */
+
+/* One call of a kernel. Bytes are those of its tensors, or of a program's vectors in each of its
+ * sweeps, each once; shapes are those of its first four tensors, 0 where one is NULL. */
+typedef struct fsam_profile_call {
+  double start, seconds; /* of fsam_clock */
+  double bytes;
+  int64_t rows[4], columns[4];
+  int64_t pairs;  /* of tokens of one sample, in a call with a batch: the sum of squared lengths */
+  int32_t kernel; /* fsam_profile_kernel */
+} fsam_profile_call;
+
+/* From begin to end the device's kernels write down their calls; a kernel that another one calls is
+ * part of that. FSAM_EINVAL on a GPU, or while a profile runs. */
+int fsam_profile_begin(fsam_device *device);
+void fsam_profile_end(fsam_device *device);
+/* The calls since the last take, in their order, valid until the next kernel; returns how many. */
+int64_t fsam_profile_take(const fsam_profile_call **calls);
+/* How many calls there was no room for, since no take came for long. */
+int64_t fsam_profile_lost(void);
+/* The name of a kernel, NULL past the last. */
+const char *fsam_profile_kernel(int kernel);
+
 /* -- files ------------------------------------------------------------------------------------- */
 
 typedef struct fsam_file fsam_file; /* a file mapped for reading */

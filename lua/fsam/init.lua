@@ -10,6 +10,7 @@ local MODULES = {
   formats = "formats", json = "base.json", landscape = "landscape", load = "models.predictor",
   mask = "mask", metrics = "data.metrics", models = "models", ops = "pass.ops", optim = "optim",
   options = "options", params = "vector.params", pass = "pass", predict = "predict",
+  profile = "profile",
   ranks = "ranks", sam = "sam",
   schedule = "train.schedule", show = "program.show", step = "step", tape = "pass.tape",
   task = "data.task", tensor = "base.tensor", text = "text", train = "train", vector = "vector",

@@ -191,6 +191,11 @@ local function report_flags()
     { name = "diagnose", type = "integer", default = 0, min = 0, free = true,
       help = "look closer at every N-th update: loss at w + e, agreement and noise of gradients, "
         .. "mask; 0: never. Training does not change" },
+    { name = "profile", type = "flag", free = true,
+      help = "on the CPU: at the end a table of where the time went, by pass and kernel. Training "
+        .. "does not change" },
+    { name = "profile_trace", type = "string", metavar = "FILE", free = true,
+      help = "the same, and a trace in FILE for ui.perfetto.dev or chrome://tracing" },
     { name = "device", type = "choice", choices = { "cpu", "cuda", "auto" }, default = "auto",
       free = true, help = "where to compute" },
     { name = "tune", type = "flag", free = true,

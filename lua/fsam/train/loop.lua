@@ -339,6 +339,9 @@ function M.run(t)
     session = 0, session_seconds = 0, was_interrupted = false, ranks = t.ranks,
   }, Loop)
   self.saver = saver.new(self)
+  if t.profile then
+    t.profile:watch({ saver = self.saver })
+  end
   self.schedule = schedule_of(self, saved)
   begin(self)
   C.lib.fsam_interrupt_catch(1)
