@@ -31,9 +31,54 @@ describe("recipes/convert.lua", function()
     assert.same({ 0, 4, 5, 2 }, (text.load(folder .. "/hf"):encode("aba")))
     code, out = helper.fsam_lua({ "recipes/convert.lua", folder .. "/hf", folder .. "/back/m.pt" })
     assert.equal(0, code)
-    assert.equal("wrote " .. folder .. "/back/m.pt and 4 files of its tokenizer\n", out)
+    assert.equal("wrote " .. folder .. "/back/m.pt and 7 files of its tokenizer\n", out)
     assert.equal(helper.read_file(folder .. "/hf/merges.txt"),
       helper.read_file(folder .. "/back/merges.txt"))
+    -- fairseq's own files: GPT-2's numbers are 64 and 65 for a and b, 256 for the first merge.
+    assert.equal("256 0\n64 0\n65 0\n", helper.read_file(folder .. "/back/dict.txt"))
+    local encoder = json.decode(helper.read_file(folder .. "/back/encoder.json"))
+    assert.equal(64, encoder.a)
+    assert.equal(256, encoder.ab)
+    assert.equal(257, encoder["<|endoftext|>"])
+    os.execute(("cd %s && mkdir only && cd back && cp dict.txt encoder.json vocab.bpe m.pt ../only")
+      :format(folder))
+    assert.same({ 0, 4, 5, 2 }, (text.load(folder .. "/only/m.pt"):encode("aba")))
+  end)
+
+  it("gives GPT-2's own numbers to the pieces, from the merges alone", function()
+    local data = helper.data_dir("gpt2_bpe")
+    if not data then
+      pending("no ../shared/data")
+      return
+    end
+    os.execute(("cd %s && mkdir a b && cp %s/* a"):format(folder, data))
+    helper.write_file(folder .. "/a/model.pt", "")
+    local tokenizer = text.load(folder .. "/a/model.pt")
+    assert.equal(3, (text.save_fairseq(tokenizer, folder .. "/b")))
+    for _, name in ipairs({ "encoder.json", "vocab.bpe", "dict.txt" }) do
+      local was, is = helper.read_file(folder .. "/a/" .. name),
+        helper.read_file(folder .. "/b/" .. name)
+      if name == "dict.txt" then -- how often each came in the training is nowhere to be had
+        was, is = was:gsub(" %d+\n", " 0\n"), is
+      end
+      assert.same(name:find("json") and json.decode(was) or was,
+        name:find("json") and json.decode(is) or is)
+    end
+  end)
+
+  it("says why there is no dict.txt, and still converts", function()
+    local from = helper.root .. "/spec/golden/roberta_small"
+    os.execute(("mkdir %s/hf && cp %s/config.json %s/model.safetensors %s/hf"):format(folder, from,
+      from, folder))
+    helper.write_file(folder .. "/hf/vocab.json", '{"a":0,"<s>":1,"</s>":2,"<pad>":3,"<unk>":4,'
+      .. '"<mask>":5}')
+    helper.write_file(folder .. "/hf/merges.txt", "#version: 0.2\n")
+    local code, out = helper.fsam_lua({ "recipes/convert.lua", folder .. "/hf",
+      folder .. "/pt/m.pt" })
+    assert.equal(0, code)
+    assert.matches("^no dict.txt beside it: id 0 of the tokenizer is \"a\", fairseq's is <s>\n",
+      out)
+    assert.matches("wrote .*m.pt and 2 files of its tokenizer\n$", out)
   end)
 
   it("writes activations that fairseq has, and refuses others", function()
