@@ -140,6 +140,25 @@ describe("recipes/convert.lua", function()
       helper.read_file(folder .. "/back/model.safetensors"))
   end)
 
+  it("names a field of the length that the task has", function()
+    local from = helper.root .. "/spec/golden/roberta_small"
+    local source = fsam.formats.open(from)
+    local objects = require("fsam.formats.pytorch.objects")
+    local find = source.tensors.find
+    source.tensors.find = function(self, name) -- a model without a classifier
+      return not name:find("^classifier") and find(self, name) or nil
+    end
+    require("fsam.formats.fairseq_writer").write(folder .. "/m.pt", source, "{}")
+    source.tensors:close()
+    local tensors = require("fsam.formats.pytorch").open(folder .. "/m.pt")
+    local task = objects.field(objects.field(tensors.object, "cfg"), "task")
+    assert.equal("masked_lm", objects.field(task, "_name"))
+    assert.equal(source.config.max_position_embeddings - 2,
+      objects.field(task, "tokens_per_sample"))
+    assert.is_nil(objects.field(task, "max_positions"))
+    tensors:close()
+  end)
+
   it("wants two paths", function()
     local code, _, err = helper.fsam_lua({ "recipes/convert.lua", "a" })
     assert.equal(1, code)
