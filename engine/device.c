@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "engine/engine.h"
 
@@ -134,12 +135,26 @@ static int cpu_copy(fsam_device *device, void *to, const void *from, size_t byte
   return FSAM_OK;
 }
 
+/* Where the system does not know how (Linux before 5.14), pages come one by one as ever. */
+static void cpu_prepare(void *p, size_t bytes) {
+#ifdef MADV_POPULATE_WRITE
+  static size_t page;
+  if (!page) page = (size_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t first = ((uintptr_t)p + page - 1) / page * page;
+  const uintptr_t end = ((uintptr_t)p + bytes) / page * page;
+  if (end > first) madvise((void *)first, end - first, MADV_POPULATE_WRITE);
+#else
+  (void)p, (void)bytes;
+#endif
+}
+
 static const fsam_memory cpu_memory = {.alloc = cpu_alloc,
                                        .free = cpu_free,
                                        .zero = cpu_zero,
                                        .copy_in = cpu_copy,
                                        .copy_out = cpu_copy,
-                                       .clean = true};
+                                       .clean = true,
+                                       .prepare = cpu_prepare};
 
 static int open_cpu(fsam_device **out) {
   fsam_device *d = calloc(1, sizeof *d);

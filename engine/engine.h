@@ -62,6 +62,9 @@ typedef struct fsam_memory {
   void (*left)(fsam_device *device, size_t *left, size_t *total); /* bytes of the GPU's memory */
   void (*close)(fsam_device *device); /* called last, when all memory has been freed */
   bool clean;                         /* memory from alloc is all zero */
+  /* NULL where the host cannot write the memory itself. Says that all of it will be written soon:
+   * its pages are made ready at once, which takes less time than a fault for each. */
+  void (*prepare)(void *p, size_t bytes);
 } fsam_memory;
 
 /* How a device records work instead of doing it, and runs it later (fsam_graph_… of fsam.h). */
