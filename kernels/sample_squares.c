@@ -1,5 +1,6 @@
-/* sample_squares.c: Σ_b g_b² for the weight and bias of a linear map, where g_b is the gradient that
- * sample b alone gives them: dw[N,K] = Σ_b (Σ_{t in b} dy_t x_t^T)², db[N] = Σ_b (Σ_{t in b} dy_t)².
+/* sample_squares.c: the sum over the samples b of g_b squared, for the weight and bias of a linear
+ * map, where g_b is the gradient that sample b alone gives them, a sum over its tokens t:
+ *     dw[N,K] = sum_b (sum_t dy_t x_t^T)^2        db[N] = sum_b (sum_t dy_t)^2
  * (The same for layer norms and embeddings: layernorm.c, embedding.c. Who asks: fsam.pass.)
  *
  * A sample's gradient is as large as the weight, and here it never reaches memory: a tile of it
@@ -155,9 +156,11 @@ FSAM_INLINE void square_slice(int dtype, fsam_tensor *db, const fsam_tensor *dy,
     total[i] = db->filled ? v_load_n(out + i * LANES, n - i * LANES) : v_set(0.0f);
   for (int64_t b = 0; b < c->samples; b++) {
     vf sum[SLICE / LANES] = {0};
-    for (int64_t t = first_row(c, b); t < first_row(c, b + 1); t++)
+    for (int64_t t = first_row(c, b); t < first_row(c, b + 1); t++) {
+      const int64_t at = t * dy->row_stride + first;
       for (int i = 0; i < SLICE / LANES; i++)
-        sum[i] += v_load_act(dtype, dy->data, t * dy->row_stride + first + i * LANES, n - i * LANES);
+        sum[i] += v_load_act(dtype, dy->data, at + i * LANES, n - i * LANES);
+    }
     for (int i = 0; i < SLICE / LANES; i++) total[i] += sum[i] * sum[i];
   }
   for (int i = 0; i < SLICE / LANES; i++) v_store_n(out + i * LANES, total[i], n - i * LANES);

@@ -134,8 +134,8 @@ local function to_device(self, host, pass, settings)
 end
 
 -- The key of a micro-batch's graphs: all that decides what work it is, and on which memory. Nil for
--- a pass that skips parameters, or of squares: graphs hold the work of all gradients, so such a pass
--- runs plainly.
+-- a pass that skips parameters, or of squares: graphs hold the work of all gradients, so such a
+-- pass runs plainly.
 local function key_of(self, host, o, first)
   local grads = o.gradients
   if o.squares or grads and next(grads.skip) then
@@ -219,9 +219,9 @@ function Pass:run(list, o)
   return result
 end
 
--- Can this pass give Σ_b g_b²? Not without kernels for it, nor where weights are read several times
--- in a pass: then a sample's gradient is a sum that is never in one place. A forward of the smallest
--- batch tells, once.
+-- Can this pass give Σ_b g_b²? Not without kernels for it, nor where weights are read several
+-- times in a pass: then a sample's gradient is a sum that is never in one place. A forward of the
+-- smallest batch tells, once.
 local function gives_squares(self, list, gradients)
   if self.squares == nil then
     self.squares = lib.fsam_squares_possible(self.model.device) == 1
@@ -289,9 +289,9 @@ end
 --     alone       true: over this rank's samples alone, and nothing is summed. Without it a pass is
 --                 over the samples of all ranks: gradient, losses and choice are theirs together
 --     batches     other micro-batches than the step's, the same on every rank; each runs them alone
---     squares     true: `into` gets Σ_b g_b² instead, the sum over the samples of the square, element
---                 by element, of the gradient of a sample's own loss. With backward; the result is
---                 nil, and nothing has run, where that cannot be (Pass.can_square)
+--     squares     true: `into` gets Σ_b g_b² instead, the sum over the samples of the square,
+--                 element by element, of the gradient of a sample's own loss. With backward; the
+--                 result is nil, and nothing has run, where that cannot be (Pass.can_square)
 --     draw        which dropout it has: the `draw` of an earlier pass of the step, whose dropout it
 --                 repeats. Without it the pass draws like the others ("shared") or anew ("fresh")
 --

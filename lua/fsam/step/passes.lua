@@ -63,9 +63,9 @@ local function squares_at_once(self, request, what)
   return result
 end
 
---- Σ_b g_b², element by element, over samples b: the squares of the gradients of their own losses,
--- at whatever c holds. In one pass where that can be (fsam.pass: `squares`), else in a pass for each
--- sample, which gives the same within rounding.
+--- Σ_b g_b², element by element, over samples b: the squares of the gradients of their own
+-- losses, at whatever c holds. In one pass where that can be (fsam.pass: `squares`), else in a
+-- pass for each sample, which gives the same within rounding.
 -- @tparam table request batches, a list of batches of one sample each, the same on every rank, or
 --   N, how many samples the step has: then it is over these; into, a vector that the passes write;
 --   sum, the name of a scratch vector that is made where each sample has a pass
