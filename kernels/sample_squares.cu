@@ -1,6 +1,6 @@
-/* sample_squares.cu: the place of the CUDA twins of the kernels that sum the squares of the samples'
- * gradients (sample_squares.c, layernorm.c, embedding.c). There are none: squares_possible says so,
- * and fsam.pass leaves such passes to its callers, who run the samples one by one. */
+/* sample_squares.cu: the place of the CUDA twins of the kernels that add the squares of single
+ * samples' gradients (sample_squares.c, layernorm.c, embedding.c). There are none: squares_possible
+ * says so, and fsam.pass leaves such passes to its callers, who run the samples one by one. */
 #include "kernels/cuda/common.cuh"
 
 static int absent(void) {

@@ -21,7 +21,7 @@ local packing = require("fsam.data.packing")
 local ranks = require("fsam.ranks")
 local ffi, lib = C.ffi, C.lib
 
-local choose_places = arguments.within(packing.choose)
+local choose_places, pack = arguments.within(packing.choose), arguments.within(packing.pack)
 
 local Pass = {}
 Pass.__index = Pass
@@ -219,28 +219,29 @@ function Pass:run(list, o)
   return result
 end
 
--- Can this pass give Σ_b g_b²? Not without kernels for it, nor where weights are read several
--- times in a pass: then a sample's gradient is a sum that is never in one place. A forward of the
--- smallest batch tells, once.
-local function gives_squares(self, list, gradients)
+-- Does the model read some weight several times in a pass? A forward of one token tells.
+local function repeats_weights(self, gradients)
+  local model, kind = self.model, self.kind
+  local host = pack({ { ids = { model.pad_id } } }, { pad_id = model.pad_id,
+    position_offset = model.position_offset, several = kind.several and model.config.num_labels,
+    regression = kind.labels == "f32" and not kind.several or nil })
+  lib.fsam_arena_reset(self.arena)
+  gradients:begin()
+  local tape = Tape.new({ arena = self.arena, grads = gradients, squares = true,
+    batch = to_device(self, host, ffi.new("fsam_pass"), nil) })
+  model.graph:forward(tape)
+  return tape.repeated ~= nil
+end
+
+-- Can this pass give Σ_b g_b²? Not without kernels for it, nor where a weight is read several
+-- times: then a sample's gradient is a sum that is never in one place. Ranks agree about it.
+local function gives_squares(self, gradients)
   if self.squares == nil then
+    self.model.params:flush()
     self.squares = lib.fsam_squares_possible(self.model.device) == 1
-    local smallest = list[1]
-    for _, host in ipairs(list) do
-      smallest = host.tokens < smallest.tokens and host or smallest
-    end
-    if self.squares and smallest then
-      lib.fsam_arena_reset(self.arena)
-      gradients:begin()
-      local tape = Tape.new({ arena = self.arena, grads = gradients, squares = true,
-        batch = to_device(self, smallest, ffi.new("fsam_pass"), nil) })
-      self.model.graph:forward(tape)
-      self.squares = not tape.repeated
-    elseif not smallest then
-      self.squares = nil -- this rank has no samples here; the others may find out
-    end
+      and not repeats_weights(self, gradients)
   end
-  return self.squares ~= false
+  return self.squares
 end
 
 -- The gradient views of a vector, made once and numbered.
@@ -309,7 +310,7 @@ function Pass:bind(o)
       list = choose(list, request.choice)
     end
     local gradients = request.backward and gradients_of(self, request.into) or nil
-    if request.squares and not gives_squares(self, list, gradients) then
+    if request.squares and not gives_squares(self, gradients) then
       return nil
     end
     if gradients then
