@@ -150,7 +150,7 @@ describe("a pass of squares", function()
     compare(model, singles(model, class), { class_weights = { 1, 2, 0.5 }, label_smoothing = 0.1 })
   end)
 
-  it("has zeros for what is frozen or skipped, and the rest as it is without", function()
+  it("has zeros for what is frozen or skipped, beside the same rest", function()
     local frozen = new_model("bert", { freeze = { "layer.0.attention.self.key", "embeddings" } })
     local got = compare(frozen, singles(frozen, class))
     local model = new_model("bert")
