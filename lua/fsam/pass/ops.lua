@@ -14,7 +14,7 @@ end
 
 -- dweight[N,K] and dbias[N] of a linear map, where they are wanted.
 local function weight_backward(tape, weight, bias, dy, x)
-  local dw, db = tape:weight_grad(weight), tape:weight_grad(bias)
+  local dw, db = tape:weight_grad(weight, true), tape:weight_grad(bias, true)
   if not (dw or db) then
     return
   elseif tape.squares then
@@ -105,7 +105,7 @@ local FORMS = { gelu = lib.FSAM_GELU_ERF, gelu_tanh = lib.FSAM_GELU_TANH, relu =
 -- The squares of a bias whose gradient sums dx. `dx` may hold another use's gradient of x; then
 -- dx is computed again, alone.
 local function bias_squares(tape, bias, dx, dy, x, code)
-  local db = tape:weight_grad(bias)
+  local db = tape:weight_grad(bias, true)
   if not db then
     return
   elseif dx.filled == 1 then
@@ -157,9 +157,9 @@ function M.residual_layernorm(tape, x, bias, residual, norm, dropout, name)
   tape:record(y, wanted, function(dy)
     local backward = tape.squares and lib.fsam_layernorm_backward_squares
       or lib.fsam_layernorm_backward
-    check(backward(tape:grad(x), tape:grad(residual), tape:weight_grad(bias),
-      tape:weight_grad(gamma), tape:weight_grad(beta), dy, z, stats, gamma.value, tape.batch,
-      dropout))
+    check(backward(tape:grad(x), tape:grad(residual), tape:weight_grad(bias, true),
+      tape:weight_grad(gamma, true), tape:weight_grad(beta, true), dy, z, stats, gamma.value,
+      tape.batch, dropout))
   end)
   return y
 end
@@ -178,9 +178,9 @@ function M.embedding(tape, tables, norm, dropout, name)
   tape:record(y, tape:trains(word, position, token_type, gamma, beta), function(dy)
     local backward = tape.squares and lib.fsam_embedding_backward_squares
       or lib.fsam_embedding_backward
-    check(backward(tape:weight_grad(word), tape:weight_grad(position),
-      tape:weight_grad(token_type), tape:weight_grad(gamma), tape:weight_grad(beta), dy, z, stats,
-      gamma.value, tape.batch, dropout))
+    check(backward(tape:weight_grad(word, true), tape:weight_grad(position, true),
+      tape:weight_grad(token_type, true), tape:weight_grad(gamma, true),
+      tape:weight_grad(beta, true), dy, z, stats, gamma.value, tape.batch, dropout))
   end)
   return y
 end

@@ -5,6 +5,7 @@
 local C = require("fsam.C")
 local arguments = require("fsam.base.arguments")
 local Tensor = require("fsam.base.tensor")
+local errors = require("fsam.errors")
 local ffi = C.ffi
 
 -- A pass makes a hundred tensors, all of shapes that ops take from other tensors.
@@ -105,7 +106,13 @@ end
 
 --- The gradient of a parameter's view, for the kernel that writes it next; nil when it is frozen or
 -- skipped in this pass.
-function Tape:weight_grad(view)
+-- @tparam[opt] boolean squares true of an op that squares samples' gradients where it should
+-- @raise where the tape wants squares and the op has none
+function Tape:weight_grad(view, squares)
+  if self.squares and not squares and view then
+    errors.raise("the op that reads %s cannot square single samples' gradients (fsam.pass.ops)",
+      view.parameters[1].name)
+  end
   return view and self.grads:write(view)
 end
 

@@ -1,6 +1,7 @@
 -- A pass of squares, Σ_b g_b² over the samples b, against a pass for each sample: in every family,
 -- for every kind of label, with part of the model frozen or skipped, and as steps use it.
 local Pass = require("fsam.pass")
+local Tape = require("fsam.pass.tape")
 local bert = require("spec.lua.small_bert")
 local config_of = require("fsam.models.config")
 local devices = require("fsam.base.device")
@@ -215,6 +216,15 @@ describe("a pass of squares", function()
     assert.equal(3, values(model.params, model.params.g)["classifier.bias"][1])
     assert.is_false(Pass.can_square(evaluate))
     assert.is_false(Pass.can_square(function() end))
+  end)
+
+  it("refuses an op that would leave a plain gradient in it", function()
+    local model = new_model("bert")
+    local tape = Tape.new({ squares = true, grads = {} })
+    assert.has_error(function()
+      tape:weight_grad(model.weights:get("classifier.bias"))
+    end, "the op that reads classifier.bias cannot square single samples' gradients "
+      .. "(fsam.pass.ops)")
   end)
 end)
 
