@@ -222,7 +222,7 @@ describe("a pass of squares", function()
     local model = new_model("bert")
     local tape = Tape.new({ squares = true, grads = {} })
     assert.has_error(function()
-      tape:weight_grad(model.weights:get("classifier.bias"))
+      tape:weight_grad((model.weights:get("classifier.bias")))
     end, "the op that reads classifier.bias cannot square single samples' gradients "
       .. "(fsam.pass.ops)")
   end)
