@@ -35,7 +35,7 @@ enum {
   FSAM_EINTERNAL = -6 /* a library below us failed */
 };
 
-enum { FSAM_ABI = 3 };
+enum { FSAM_ABI = 4 };
 
 int fsam_abi(void);
 const char *fsam_version(void);
@@ -290,6 +290,28 @@ int fsam_binary_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits,
 /* losses[B] = (logits[B,1] - targets[B])^2, likewise. */
 int fsam_mse(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
              const fsam_tensor *targets, const fsam_batch *batch);
+
+/* -- squares of the samples' gradients: Σ_b g_b² -----------------------------------------------
+ * As the backward functions of these names, but a parameter's gradient output is, element by
+ * element, the sum over the samples of the square of what sample b alone gives it; what a sample
+ * gives in several of its rows is added before it is squared. dx and dresidual are as ever. 1 where
+ * the device has these kernels (the CPU); without them the others fail with FSAM_ENODEV. */
+int fsam_squares_possible(fsam_device *device);
+/* dw[N,K], db[N]; either may be NULL. Rows are the batch's tokens, or with per_sample one a sample.
+ * Without dw, x is not looked at. */
+int fsam_linear_backward_squares(fsam_tensor *dw, fsam_tensor *db, const fsam_tensor *dy,
+                                 const fsam_tensor *x, const fsam_batch *batch, int per_sample);
+int fsam_layernorm_backward_squares(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db,
+                                    fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
+                                    const fsam_tensor *z, const fsam_tensor *stats,
+                                    const fsam_tensor *gamma, const fsam_batch *batch,
+                                    const fsam_dropout *dropout);
+int fsam_embedding_backward_squares(fsam_tensor *dword, fsam_tensor *dposition,
+                                    fsam_tensor *dtoken_type, fsam_tensor *dgamma,
+                                    fsam_tensor *dbeta, const fsam_tensor *dy,
+                                    const fsam_tensor *z, const fsam_tensor *stats,
+                                    const fsam_tensor *gamma, const fsam_batch *batch,
+                                    const fsam_dropout *dropout);
 
 /* kernels end */
 
