@@ -13,7 +13,7 @@ set_source_files_properties(kernels/vendor/nvrtc_cuda.c PROPERTIES
 
 # The CUDA half: libfsam-cuda.so, which libfsam.so opens when a script asks for a GPU. Compiling it
 # takes longer than all else, so that a plain build makes it only with FSAM_CUDA=ON; with AUTO it is
-# the target fsam-cuda. It has code for FSAM_CUDA_ARCHS, and PTX for GPUs later than the last. CUDA's runtime is
+# the target fsam-cuda. It has code for FSAM_CUDA_ARCHS, and PTX for later GPUs. CUDA's runtime is
 # linked in; the driver is opened at the first use.
 file(GLOB FSAM_CUDA_SOURCES CONFIGURE_DEPENDS kernels/*.cu kernels/*/*.cu)
 file(GLOB FSAM_CUDA_ENGINE CONFIGURE_DEPENDS engine/cuda/*.cu)

@@ -57,7 +57,7 @@ void fsam_arena_reset(fsam_arena *a) {
   a->block_count = 0;
   a->live = 0;
   for (int i = 0; i < a->chunk_count; i++) a->chunks[i].used = 0;
-  if (a->chunk_count < 2 || a->device->capture) return; /* a recording cannot move memory */
+  if (a->chunk_count < 2 || a->device->capture) return; /* a capture cannot move memory */
   int64_t total = 0;
   a->device->moves++;
   for (int i = 0; i < a->chunk_count; i++) {

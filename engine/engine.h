@@ -32,7 +32,7 @@ int fsam__workspace(void **out, fsam_device *device, size_t bytes);
 int fsam__device_slot(void ***slot, fsam_device *device, void (*free_kept)(void *kept));
 
 /* Gives memory of the device back. While the device records, the memory is kept until the end of
- * the recording: freeing waits for the device, which would break the recording. NULL is fine. */
+ * the capture: freeing waits for the device, which would break the capture. NULL is fine. */
 void fsam__give(fsam_device *device, void *p);
 
 /* Fails where a thread block asks for more shared memory than the GPU has for one. */
@@ -88,7 +88,7 @@ struct fsam_device {
   const fsam_memory *memory;
   const fsam_graphs *graphs; /* NULL where nothing can be recorded */
   void *capture;             /* of graphs->begin, while work is recorded; else NULL */
-  struct fsam_late *late;    /* what to free when the recording ends (late.c) */
+  struct fsam_late *late;    /* what to free when the capture ends (late.c) */
   int64_t moves;             /* how often memory was moved that a graph may name */
   struct fsam_slot *slots;   /* fsam__device_slot */
   void *workspace;           /* workspace.c */

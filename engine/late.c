@@ -1,7 +1,7 @@
-/* late.c: freeing what cannot be freed at once. A GPU that records its work refuses to free memory or
- * to wait, and such a call ends the recording; but Lua's collector, and whoever drops an arena, may
- * come at any time. What they free then is kept in a list until the recording has ended. Leaves to
- * others: what freeing means (the device's fsam_memory and fsam_graphs). */
+/* late.c: freeing what cannot be freed at once. A GPU that records its work refuses to free memory
+ * or to wait, and such a call ends the capture. But Lua's collector may come at any time, and a
+ * script may drop a model. What is freed then is kept in a list until the capture has ended. Leaves
+ * to others: what freeing means (the device's fsam_memory and fsam_graphs). */
 #include <stdlib.h>
 
 #include "engine/engine.h"
@@ -18,7 +18,7 @@ void fsam__late(fsam_device *d, void (*release)(fsam_device *, void *), void *p)
     return;
   }
   fsam_late *l = malloc(sizeof *l);
-  if (!l) return; /* it is lost: freeing it here would lose the recording too */
+  if (!l) return; /* it is lost: freeing it here would lose the capture too */
   *l = (fsam_late){release, p, d->late};
   d->late = l;
 }

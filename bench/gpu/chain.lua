@@ -1,6 +1,6 @@
---- What the graphs of recorded passes look like, and what recording and launching them takes. A pass
--- should be a chain: each kernel waits for the one before. A library may start its kernels early,
--- or beside others: then this says how often.
+--- What the graphs of recorded passes look like, and what recording and launching them takes. A
+-- pass should be a chain, each kernel waiting for the one before. A library may start its kernels
+-- early, or beside others: then this says how often.
 --
 --     fsam-lua bench/gpu/chain.lua arch=roberta_large shape=cola [check=1]
 package.path = (arg[0]:match("^(.*)/[^/]*$") or ".") .. "/?.lua;" .. package.path

@@ -1,6 +1,7 @@
---- Compiles for one GPU architecture, without a GPU, the vector programs that bench/gpu and the specs
--- of recorded passes run, into the cache of compiled programs ($XDG_CACHE_HOME/fsam-lua): a rented
--- GPU then waits for no compiler. The programs are found by running the same work, tiny, on the CPU.
+--- Compiles for one GPU architecture, without a GPU, the vector programs that bench/gpu and the
+-- specs of recorded passes run, into the cache of compiled programs ($XDG_CACHE_HOME/fsam-lua): a
+-- rented GPU then waits for no compiler. The programs are found by running the same work, tiny, on
+-- the CPU.
 -- bench/gpu/pack calls it.
 --
 --     fsam-lua bench/gpu/cubins.lua ARCH            such as 90
@@ -16,9 +17,9 @@ assert(programs.nvrtc())
 
 -- Runs one of this folder's scripts with these settings.
 local function script(name, ...)
-  arg = { [0] = here .. name .. ".lua", "check=1", "out=/dev/null", "part=cubins", ... }
+  _G.arg = { [0] = here .. name .. ".lua", "check=1", "out=/dev/null", "part=cubins", ... }
   package.loaded.measure = nil
-  dofile(arg[0])
+  dofile(here .. name .. ".lua")
 end
 
 local first, count = programs.record(function()

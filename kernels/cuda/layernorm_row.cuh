@@ -34,8 +34,8 @@ struct statistics {
 };
 
 /* Of the block's row, of which each thread holds `left` columns (at most 8). Two sums, the second
- * of squares about the mean: the shorter formula cancels. The root is the machine's estimate and one
- * step of Newton's method, in f32: in f64 it would take each thread as long as all the rest. */
+ * of squares about the mean: the shorter formula cancels. The root is the machine's estimate and
+ * one step of Newton's method, in f32: in f64 it would take each thread as long as all the rest. */
 __device__ __forceinline__ statistics row_statistics(const float z[OCTET], int64_t left,
                                                      int64_t columns, double eps) {
   float sum[1] = {0}, squares[1] = {0};

@@ -63,7 +63,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *out) {
   for (cudaStream_t other : simt_streams()) {
     if (other == s || other->capture != *out) continue;
     for (int leaf : other->leaves)
-      if (!joined(**out, s->leaves, leaf)) simt_break(s, "a stream did not come back to the capture");
+      if (!joined(**out, s->leaves, leaf))
+        simt_break(s, "a stream did not come back to the capture");
     other->capture = NULL;
     other->leaves.clear();
   }

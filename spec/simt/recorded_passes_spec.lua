@@ -90,8 +90,8 @@ describe("passes on " .. (on_gpu and "a GPU" or "the shim"), function()
     assert.is_true(counts.replayed > counts.plain)
   end)
 
-  -- The losses of steps are those of the CPU, about: another order of a sum flips a bit of a mask or
-  -- a sign now and then, and the two ways part slowly.
+  -- The losses of steps are those of the CPU, about: another order of a sum flips a bit of a mask
+  -- or a sign now and then, and the two ways part slowly.
   local function follow(o, steps)
     local _, losses = run(o, steps)
     helper.on_device(nil, function()

@@ -150,7 +150,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
   return cudaSuccess;
 }
 
-/* A wait for an event of a recording takes the stream into that recording. */
+/* A wait for an event of a capture takes the stream into that capture. */
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {
   if (e->capture) {
     if (s->capture && s->capture != e->capture)
@@ -201,7 +201,7 @@ extern "C" const fsam_cuda_half fsam_cuda;
 #pragma GCC visibility push(default)
 extern "C" {
 
-/* The device of device.cu on this runtime, as it is. */
+/* The device of device.cu on this runtime. */
 int fsam_simt_open_lazy(fsam_device **out) { return fsam_cuda.open(out); }
 
 /* The same, named "simt". */
@@ -248,7 +248,7 @@ const char *fsam_simt_call(fsam_device *device, const char *name, void *p) {
   return error == cudaSuccess ? "" : cudaGetErrorString(error);
 }
 
-/* Two streams that part and meet again, in a recording: three nodes, of which two stand side by
+/* Two streams that part and meet again, in a capture: three nodes, of which two stand side by
  * side. `p` has 64 bytes for each. */
 int fsam_simt_fork(fsam_device *device, char *p) {
   const cudaStream_t s = (cudaStream_t)device->stream;

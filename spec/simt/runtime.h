@@ -23,14 +23,14 @@ struct task {
 struct fake_stream {
   std::deque<task> tasks;
   cudaGraph_t capture;     /* the graph that is being recorded */
-  bool origin;             /* the recording began here; else it came by an event */
+  bool origin;             /* the capture began here; else it came by an event */
   std::vector<int> leaves; /* nodes that the next one waits for */
 };
 
 struct fake_event {
   cudaStream_t stream; /* of the last mark */
   int64_t marked, happened;
-  cudaGraph_t capture; /* marked in a recording: of this graph, after these nodes */
+  cudaGraph_t capture; /* marked in a capture: of this graph, after these nodes */
   std::vector<int> leaves;
 };
 
@@ -43,11 +43,11 @@ cudaError_t simt_record(cudaStream_t stream, const std::function<int()> &work);
 /* All streams. */
 const std::vector<cudaStream_t> &simt_streams();
 
-/* Is any stream recording? Then the call that asks is one that CUDA refuses, and that recording is
+/* Is any stream recording? Then the call that asks is one that CUDA refuses, and that capture is
  * lost. `what` names the call. */
 bool simt_refuses(const char *what);
 
-/* Makes the recording of the stream fail, and says why. */
+/* Makes the capture of the stream fail, and says why. */
 cudaError_t simt_break(cudaStream_t stream, const char *why);
 
 /* Is [p, p + bytes) usable: memory of the fake GPU that was not freed, or none of its? */

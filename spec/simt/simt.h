@@ -4,8 +4,8 @@
  * at a function of their warp. So a kernel that lacks a barrier reads memory before it is written,
  * and reads something else when the threads run in descending order. The shim also finds: shared
  * memory read before it was written (poison, NaN in every type), written out of bounds (guards) or
- * larger than the GPU has; threads that wait for others that never come; misaligned
- * accesses of any size; addresses outside any memory. Each makes the launch fail in one line. The shim does not
+ * larger than the GPU has; threads that wait for others that never come; misaligned accesses of any
+ * size; addresses outside any memory. Each makes the launch fail in one line. The shim does not
  * imitate warps in lockstep, caches or time. */
 #ifndef FSAM_SIMT_H
 #define FSAM_SIMT_H

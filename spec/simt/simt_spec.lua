@@ -97,9 +97,9 @@ describe("simt", function()
         C.lib.fsam_device_close(out[0])
         assert.equal(fits[arch] or false, rc == 0)
         if rc < 0 then
-          assert.equal(("last_block_k: this size needs %.1f KB of shared memory in a block, the GPU "
-            .. "(Lazy GPU, 0 GB, compute capability %.1f) has %.1f KB; use the device cpu or a "
-            .. "smaller head"):format(name == "roomy" and 100 or 164, arch / 10,
+          assert.equal(("last_block_k: this size needs %.1f KB of shared memory in a block, the "
+            .. "GPU (Lazy GPU, 0 GB, compute capability %.1f) has %.1f KB; use the device cpu or "
+            .. "a smaller head"):format(name == "roomy" and 100 or 164, arch / 10,
               arch == 80 and 163 or 99), message)
         end
       end

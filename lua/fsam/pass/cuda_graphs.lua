@@ -1,15 +1,15 @@
 --- CUDA graphs of passes. A graph is recorded work that a GPU runs with one launch. A micro-batch
 -- of a new shape runs plainly, the second of that shape is recorded, and later ones run from their
 -- graphs, one for each piece. What cannot be recorded runs plainly, and is tried again later a few
--- times. Owns: which shapes are known, and when graphs are made, used and given up. Leaves to others: what a pass does (fsam.pass), how the device records
--- (engine/graph.c).
+-- times. Owns: which shapes are known, and when graphs are made, used and given up. Leaves to
+-- others: what a pass does (fsam.pass), how the device records (engine/graph.c).
 local C = require("fsam.C")
 local ffi, lib, check = C.ffi, C.lib, C.check
 
 local M = {}
 
 local MOST = 256 -- shapes whose graphs are kept
-local TRIES = 3 -- recordings of a shape that may fail before it is given up
+local TRIES = 3 -- captures of a shape that may fail before it is given up
 
 local Graphs = {}
 Graphs.__index = Graphs
@@ -20,7 +20,8 @@ Graphs.__index = Graphs
 --   the one before (unchained); `refusal`: why recording failed the last time it did, or nil
 function M.new(device)
   return setmetatable({ device = device, possible = lib.fsam_graph_possible(device) == 1,
-    shapes = {}, clock = 0, counts = { plain = 0, recorded = 0, replayed = 0, unchained = 0 } }, Graphs)
+    shapes = {}, clock = 0,
+    counts = { plain = 0, recorded = 0, replayed = 0, unchained = 0 } }, Graphs)
 end
 
 local function drop(shape)
@@ -89,7 +90,7 @@ function Graphs:begin(key)
 end
 
 -- A graph of what `queue` queues; nil and the reason when that cannot be recorded. The collector
--- rests meanwhile: what it frees, and the waits that this takes, would end the recording.
+-- rests meanwhile: what it frees, and the waits that this takes, would end the capture.
 local function capture(device, queue)
   local out, running = ffi.new("fsam_graph *[1]"), collectgarbage("isrunning")
   collectgarbage("stop")
@@ -107,7 +108,7 @@ local function capture(device, queue)
   return nil, tostring(err or ffi.string(lib.fsam_error()))
 end
 
--- A recording failed. The cause may be gone the next time: memory has grown, or a product is tuned.
+-- A capture failed. The cause may be gone the next time: memory has grown, or a product is tuned.
 -- So the shape runs plainly for a while, longer each time, and after some failures for ever.
 local function fail(self, reason)
   local shape, owner = self.shape, self.owner
@@ -117,7 +118,7 @@ local function fail(self, reason)
   shape.refused = shape.failures >= TRIES
   owner.refusal = reason
   if shape.refused and owner.line == nil then
-    owner.line = ("some passes run without a CUDA graph, and slower: %d recordings failed: %s")
+    owner.line = ("some passes run without a CUDA graph, and slower: %d captures failed: %s")
       :format(TRIES, reason)
   end
 end
