@@ -112,7 +112,8 @@ describe("scripts/gpu-check", function()
   -- A machine whose nvidia-smi does this.
   local function gpu_check(smi, arguments, environment)
     helper.write_file(place .. "/nvidia-smi", "#!/bin/sh\n" .. smi .. "\n")
-    return helper.shell(("chmod +x %s/nvidia-smi && env %s PATH=%s:$PATH FSAM_BUILD=%s/build OUT=%s "
+    return helper.shell(("chmod +x %s/nvidia-smi && "
+      .. "env %s PATH=%s:$PATH FSAM_BUILD=%s/build OUT=%s "
       .. "scripts/gpu-check %s"):format(place, environment or "", place, place, place, arguments))
   end
 
