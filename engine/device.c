@@ -215,7 +215,7 @@ static void free_slots(fsam_device *d) {
 void fsam_device_close(fsam_device *d) {
   if (!d || --d->refs > 0) return;
   free_slots(d);
-  if (d->workspace) d->memory->free(d, d->workspace);
+  fsam__give(d, d->workspace);
   if (d->memory->close) d->memory->close(d);
   free(d);
 }

@@ -143,6 +143,10 @@ int fsam_graph_end(fsam_graph **out, fsam_device *device);
 /* Queues the recorded work. FSAM_ESTALE when memory has moved since. */
 int fsam_graph_run(fsam_graph *graph);
 int fsam_graph_stale(const fsam_graph *graph);
+/* What was recorded: how many nodes; how many dependencies there are beyond those of a chain, in
+ * which each node waits for the one before; how many dependencies are not plain waits. A pass is a
+ * chain: {n, 0, 0}. */
+int fsam_graph_shape(const fsam_graph *graph, int64_t counts[3]);
 void fsam_graph_free(fsam_graph *graph); /* NULL is fine */
 
 /* -- batches and dropout ----------------------------------------------------------------------- */

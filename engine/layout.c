@@ -134,7 +134,7 @@ void fsam_layout_free(fsam_layout *l) {
   free(l->count);
   free(l->layer);
   free(l->workspace);
-  if (l->on_device) l->device->memory->free(l->device, l->on_device);
+  fsam__give(l->device, l->on_device);
   fsam_device_close(l->device);
   free(l);
 }

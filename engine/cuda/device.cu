@@ -109,8 +109,12 @@ void *take(fsam_device *, size_t bytes) {
   return NULL;
 }
 
-/* cudaFree waits for the device, so that nothing that runs can still use the memory. */
-void give(fsam_device *, void *p) { cudaFree(p); }
+/* What is queued may still use the memory; whether cudaFree itself waits is not promised. */
+void give(fsam_device *device, void *p) {
+  cudaStreamSynchronize(of(device)->work);
+  cudaStreamSynchronize(of(device)->copies);
+  cudaFree(p);
+}
 
 int zero(fsam_device *device, void *p, size_t bytes) {
   if (bytes) CUDA_TRY("filling with zeros", cudaMemsetAsync(p, 0, bytes, of(device)->work));
@@ -199,9 +203,10 @@ void close_read(early_read *r) {
 int take_read(gpu *g, early_read **out, size_t bytes) {
   for (early_read **at = &g->free_reads; *at; at = &(*at)->next) {
     if ((*at)->capacity < bytes) continue;
+    FSAM_TRY(wait_for(&(*at)->buffer));
     *out = *at;
     *at = (*at)->next;
-    return wait_for(&(*out)->buffer);
+    return FSAM_OK;
   }
   early_read *r = (early_read *)calloc(1, sizeof *r);
   if (!r) return fsam__fail(FSAM_ENOMEM, "cuda: no memory to begin a read");
@@ -252,6 +257,7 @@ int read_end(fsam_device *device, void *ticket, void *to) {
   gpu *g = of(device);
   early_read *r = (early_read *)ticket;
   int rc = FSAM_OK;
+  if (to) FSAM_TRY(fsam__not_recording(device, "wait for a read"));
   if (to) {
     rc = wait_for(&r->buffer);
     if (rc == FSAM_OK) memcpy(to, r->buffer.memory, r->bytes);
@@ -385,6 +391,8 @@ int look_at(gpu *g) {
                       properties.name, properties.major, properties.minor, OLDEST);
   snprintf(g->device.text, sizeof g->device.text, "%.48s, %.0f GB", properties.name,
            (double)properties.totalGlobalMem / 1e9);
+  g->device.arch = 10 * properties.major + properties.minor;
+  g->device.shared = properties.sharedMemPerBlockOptin;
   return FSAM_OK;
 }
 

@@ -95,6 +95,7 @@ static int launch(const fsam_device *device, const char *name, void (*kernel)(P.
                   int threads, size_t shared, A... arguments) {
   cudaError_t error = cudaSuccess;
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return FSAM_OK;
+  FSAM_TRY(fsam__check_shared(device, name, shared));
   if (shared > 48 << 10) /* beyond this a kernel must say so */
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
   cudaLaunchConfig_t config = {};

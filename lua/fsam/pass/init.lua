@@ -360,6 +360,12 @@ function Pass:predict(host)
   return result:logits(), result:losses()
 end
 
+--- What a user should know about how the passes run: a line, once, when some of them can never run
+-- from CUDA graphs; else nil.
+function Pass:remark()
+  return self.graphs:remark()
+end
+
 --- Live and peak bytes of the step arena.
 function Pass:memory()
   return devices.usage(self.arena)
@@ -384,6 +390,7 @@ arguments.guard("fsam.pass", Pass, {
   can_square = { arguments.arg("evaluate", arguments.func) },
   predict = { self = PASS, arguments.arg("batch", packing.shape) },
   memory = { self = PASS },
+  remark = { self = PASS },
   run = { self = PASS, arguments.arg("batches", LIST), arguments.fields({
     training = optional(schema.boolean),
     key = schema.closed({ seed = natural, step = natural, draw = natural }),

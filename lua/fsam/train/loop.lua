@@ -73,6 +73,14 @@ function Loop:update(batches, steps)
   return r
 end
 
+-- Warns once of passes that run slower than they could.
+function Loop:check_passes()
+  local line = self.pass.remark and self.pass:remark()
+  if line then
+    self.report:warn(line)
+  end
+end
+
 -- Warns of a step that changed nothing; too many of them in a row end the run.
 function Loop:check_skipped(r)
   local p = self.progress
@@ -209,6 +217,7 @@ function Loop:epoch()
     local r = self:update(steps[p.done + 1], #steps)
     self.report:step(r)
     self:check_skipped(r)
+    self:check_passes()
     if self.ranks.size > 1 and p.step % o.check_ranks == 0 then
       self:compare_weights()
     end
