@@ -66,7 +66,8 @@ local function read(header, data)
       local at = type(d) == "table" and d.data_offsets
       local size = at and SIZES[d.dtype]
       local shape = size and type(d.shape) == "table" and d.shape
-      if not shape or elements_of(shape) < 0 or type(at) ~= "table" or type(at[1]) ~= "number" or type(at[2]) ~= "number"
+      if not shape or elements_of(shape) < 0 or type(at) ~= "table"
+        or type(at[1]) ~= "number" or type(at[2]) ~= "number"
         or elements_of(shape) * size ~= at[2] - at[1] or at[1] < 0 or at[2] > #data then
         return nil
       end
