@@ -1,7 +1,7 @@
 /* main.c: the program fsam-lua. Owns: the Lua state, finding the Lua files, that the standard
- * streams are there, how Ctrl-C reaches running Lua, and the last words of a crash. Leaves to
- * others: everything a user would call behaviour (options, scripts, errors, the REPL), which is Lua
- * (lua/fsam/program). The only C file that includes lua.h. */
+ * streams are there, how Ctrl-C reaches running Lua, safe loops over tables, and the last words of
+ * a crash. Leaves to others: everything a user would call behaviour (options, scripts, errors, the
+ * REPL), which is Lua (lua/fsam/program). The only C file that includes lua.h. */
 #define _DEFAULT_SOURCE /* sigaltstack */
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -241,6 +241,41 @@ static int set_paths(lua_State *L, int sys) {
   return 0;
 }
 
+/* -- loops over tables ------------------------------------------------------------------------- */
+
+/* LuaJIT compiles `next`, and with it loops over `pairs`. The snapshot of March 2022 that Debian 12
+ * has can cut the pointer to a table's entry to 32 bits there, when it must exchange two registers:
+ * a crash, in any such loop, once in many. These two do the same and are never compiled. */
+static int next_entry(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 2);
+  if (lua_next(L, 1)) return 2;
+  lua_pushnil(L);
+  return 1;
+}
+
+static int all_entries(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, 1);
+  lua_pushnil(L);
+  return 3;
+}
+
+/* The releases that roll have other names, and the repair. */
+static void walk_without_compiling(lua_State *L) {
+  lua_getglobal(L, "jit");
+  lua_getfield(L, -1, "version");
+  if (!strcmp(lua_tostring(L, -1), "LuaJIT 2.1.0-beta3")) {
+    lua_pushcfunction(L, next_entry);
+    lua_pushvalue(L, -1);
+    lua_setglobal(L, "next");
+    lua_pushcclosure(L, all_entries, 1);
+    lua_setglobal(L, "pairs");
+  }
+  lua_pop(L, 2);
+}
+
 /* -- the program ------------------------------------------------------------------------------- */
 
 typedef struct command_line {
@@ -256,6 +291,7 @@ static int protected_main(lua_State *L) {
   lua_gc(L, LUA_GCSTOP, 0); /* nothing to collect while the libraries load */
   luaL_openlibs(L);
   lua_gc(L, LUA_GCRESTART, -1);
+  walk_without_compiling(L);
 
   lua_createtable(L, 0, 8);
   int sys = lua_gettop(L);
