@@ -7,6 +7,7 @@
 local failures = require("fsam.program.failure")
 local lfs = require("lfs")
 local modules = require("fsam.program.modules")
+local source_line = require("fsam.base.source_line")
 
 local M = {}
 
@@ -275,10 +276,12 @@ end
 --- Runs a command line.
 -- @tparam table sys argv (the words, from 0: the program's own name), share (the folder of our
 --   recipes), version, relative (search paths within the current folder), on_interrupt(value) (what
---   Ctrl-C and other signals that end a program raise; nil: nothing), is_terminal(file descriptor)
+--   Ctrl-C and other signals that end a program raise; nil: nothing), is_terminal(file descriptor),
+--   thread (the main one)
 -- @treturn number exit code
 function M.main(sys)
   modules.search_current_folder(sys.relative)
+  source_line.set_main_thread(sys.thread)
   local together, code = join_ranks()
   if not together then
     return code
