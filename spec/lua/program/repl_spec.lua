@@ -96,7 +96,7 @@ describe("the REPL", function()
       ["s = ('x'):rep(1e8) while true do s = s .. s end"] = "not enough memory (ulimit -v",
       ["function f() return 1 + f() end f()"] = "stack overflow",
       ["x = setmetatable({}, { __index = function(t, k) return t[k] end }).x"] = "stack overflow",
-      ["error(setmetatable({}, { __tostring = function(t) error(t) end }))"] = "error in error",
+      ["error(setmetatable({}, { __tostring = function(t) error(t) end }))"] = "__tostring fails",
     }) do
       local code, out, err = helper.shell(("ulimit -v 600000; %s -i"):format(
         helper.quote(helper.build_dir() .. "/fsam-lua")), source .. "\n41471 + 41472\n")
