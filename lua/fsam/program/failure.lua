@@ -48,7 +48,8 @@ local function failure_of(value, overflow)
     local made
     made, text = pcall(tostring, value)
     if not made then
-      text = "an error whose own __tostring fails" .. (type(text) == "string" and ": " .. text or "")
+      text = "an error whose own __tostring fails"
+        .. (type(text) == "string" and ": " .. text or "")
     end
     if os.getenv("FSAM_TRACE") == "1" then
       text = traceback(text, 2)
