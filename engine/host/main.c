@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -366,7 +367,16 @@ static int open_standard_streams(void) {
   return 0;
 }
 
+/* A program that starts others of ours, and waits for them, sets this for them: they end with it, as
+ * by SIGTERM, whatever ends it. */
+static void end_with_parent(void) {
+  if (!getenv("FSAM_ENDS_WITH_PARENT")) return;
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  unsetenv("FSAM_ENDS_WITH_PARENT");
+}
+
 int main(int argc, char **argv) {
+  end_with_parent();
   if (open_standard_streams() < 0) return EXIT_FAILURE; /* and there is nowhere to say why */
   limit_spinning();
   if (!make_stacks_large_enough()) {

@@ -54,6 +54,33 @@ describe("a signal that announces an end", function()
   end)
 end)
 
+describe("a program that another of ours waits for", function()
+  it("ends with it, whatever ends that one", function()
+    local program = helper.build_dir() .. "/fsam-lua"
+    local pid = folder .. "/child.pid"
+    helper.write_file(folder .. "/child.lua", ([[
+      local file = io.open("/proc/self/stat")
+      local out = io.open(%q, "w")
+      out:write(file:read("*n"))
+      out:close()
+      while true do end]]):format(pid))
+    local parent = helper.write_file(folder .. "/parent.lua",
+      ("os.execute(%q)"):format(("FSAM_ENDS_WITH_PARENT=1 exec %s %s/child.lua"):format(program,
+        folder)))
+    for _, name in ipairs({ "KILL", "TERM" }) do
+      os.remove(pid)
+      local _, out = helper.shell(([[
+        %s %s 2>/dev/null & parent=$!
+        for i in $(seq 100); do [ -s %s ] && break; sleep 0.1; done
+        child=$(cat %s); kill -%s $parent; wait $parent 2>/dev/null
+        for i in $(seq 100); do kill -0 $child 2>/dev/null || break; sleep 0.1; done
+        kill -9 $child 2>/dev/null && echo lives || echo gone]]):format(helper.quote(program),
+        parent, pid, pid, name))
+      assert.equal("gone\n", out, name)
+    end
+  end)
+end)
+
 describe("in one line the program says", function()
   it("that the stack is used up, where, and goes on at the prompt", function()
     local CASES = {
