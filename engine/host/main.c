@@ -367,8 +367,8 @@ static int open_standard_streams(void) {
   return 0;
 }
 
-/* A program that starts others of ours, and waits for them, sets this for them: they end with it, as
- * by SIGTERM, whatever ends it. */
+/* A program that starts others of ours, and waits for them, sets this for them: they end with it,
+ * as by SIGTERM, whatever ends it. */
 static void end_with_parent(void) {
   if (!getenv("FSAM_ENDS_WITH_PARENT")) return;
   prctl(PR_SET_PDEATHSIG, SIGTERM);

@@ -225,8 +225,8 @@ local function join_ranks(sys)
     return true
   elseif reads_standard_input(sys.argv) then
     if here.rank == 0 then
-      io.stderr:write(("fsam-lua: %s started %d processes, and standard input is for one: start the "
-        .. "REPL alone, or name a script\n"):format(here.launcher, here.size))
+      io.stderr:write(("fsam-lua: %s started %d processes, and standard input is for one: start "
+        .. "the REPL alone, or name a script\n"):format(here.launcher, here.size))
     end
     return false, EXIT_USAGE
   end
