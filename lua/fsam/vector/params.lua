@@ -159,9 +159,17 @@ local function named(self, name, class, list, make)
   return found
 end
 
---- The persistent vector of this name (a moment, …); zero when it is new.
+--- The persistent vector of this name (a moment, …); zero when it is new. The state of a type or
+-- optimizer has its name in front: "sam.ema".
+-- @raise where the name is new and that of some such state without what stands in front
 function Params:vector(name)
   return named(self, name, code.F32, self.named.vectors, function()
+    for _, other in ipairs(self.named.vectors) do
+      if other.name:match("^[^.]+%.(.+)$") == name then
+        source_line.fail("there is no vector %s, but a state %s: params:vector(%q)", name,
+          other.name, other.name)
+      end
+    end
     return new_vector(self, self.state_arena, name, true)
   end)
 end
