@@ -93,7 +93,7 @@ describe("a profile", function()
     end
   end)
 
-  it("shows a mask's pass as it is without a profile: squares at once", function()
+  it("shows that a mask takes the squares of all its samples in one pass", function()
     local t, report = profiled("fisher-sam")
     local c, rows, samples = t.model.config, 32, 8 -- of 10 tokens and 2: batches are padded
     local h = c.hidden_size
