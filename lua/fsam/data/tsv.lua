@@ -62,8 +62,9 @@ function M.read(path, columns, header, ragged)
     local fits = #fields == columns and (columns > 1 or line:find("[^ ]") ~= nil)
     local left_out = not fits and (ragged and number > 1 or not line:find("[^ ]"))
     if not fits and not left_out then
-      errors.raise("%s, line %d: got %d tab-separated columns, expected %d%s", path, number, #fields,
-        columns, header and number == 1 and (" (%s)"):format(table.concat(header, ", ")) or "")
+      local names = header and number == 1 and " (" .. table.concat(header, ", ") .. ")" or ""
+      errors.raise("%s, line %d: got %d tab-separated columns, expected %d%s", path, number,
+        #fields, columns, names)
     elseif header and number == 1 then
       order = order_of(path, fields, header)
     elseif fits then
