@@ -144,17 +144,29 @@ local function number_of(word)
   return number and number - number == 0 and number or nil
 end
 
+-- Numbers with a comma would be as many classes, or are several labels: only the user knows.
+local function refuse_commas(read, i, word)
+  errors.raise("%s: column %s has %s; write numbers with a point, give --label-separator , for "
+    .. "several labels, or --problem-type %s for classes of these names", read.place(i),
+    read.columns[read.first], word, SINGLE)
+end
+
 -- What the labels of the training file look like.
 local function looks(read)
-  local numbers, fraction = true, false
+  local numbers, fraction, comma = true, false, nil
   for i, row in ipairs(read.rows) do
     local value = row[read.first]
     if type(value) == "table" then
       return SEVERAL
     end
     local word = word_of(value, read.place(i), read.columns[read.first])
-    numbers = numbers and number_of(word) ~= nil
+    local with_comma = word:find("^%s*[+-]?%d+,%d+%s*$") ~= nil
+    comma = comma or with_comma and i
+    numbers = numbers and (with_comma or number_of(word) ~= nil)
     fraction = fraction or numbers and word:find("[.eE]") ~= nil
+  end
+  if numbers and comma then
+    refuse_commas(read, comma, read.rows[comma][read.first])
   end
   return numbers and fraction and SCORES or SINGLE
 end

@@ -21,36 +21,54 @@ local function split(line)
   return fields
 end
 
-local function check_header(path, fields, names)
+-- Where a header of the right length has each of the names; nil when that is their own order.
+local function order_of(path, fields, names)
+  local place, order, own = {}, {}, true
+  for i, field in ipairs(fields) do
+    place[field] = i
+  end
   for i, name in ipairs(names) do
-    if fields[i] ~= name then
+    if not place[name] then
       errors.raise("%s, line 1: got the header \"%s\" for column %d, expected \"%s\"", path,
         fields[i], i, name)
     end
+    order[i], own = place[name], own and place[name] == i
   end
+  return not own and order or nil
+end
+
+local function in_order(fields, order)
+  local sorted = {}
+  for i, place in ipairs(order) do
+    sorted[i] = fields[place]
+  end
+  return sorted
 end
 
 --- Reads a file of rows that all have the same number of columns.
 -- @tparam string path
 -- @tparam integer columns expected in every row, the header's included
--- @tparam[opt] {string,…} header names that the first line must have; that line is no row then
+-- @tparam[opt] {string,…} header names that the first line must have, in any order; that line is
+--   no row then, and the rows' fields are in the order of `header`
 -- @tparam[opt] boolean ragged rows with another number of columns are left out
 -- @treturn {{string,…,line=integer},…} rows of fields with their line number, from 1
 -- @raise one line with the path when the file cannot be read, has more than 1 GB, or a line of more
 --   than 1 MB; with path and line when the header or
 --   the number of columns is another
 function M.read(path, columns, header, ragged)
-  local rows = {}
+  local rows, order = {}, nil
   for line, number in text_file.lines(text_file.read(path)) do
     local fields = split(line)
     local fits = #fields == columns and (columns > 1 or line:find("[^ ]") ~= nil)
     local left_out = not fits and (ragged and number > 1 or not line:find("[^ ]"))
     if not fits and not left_out then
-      errors.raise("%s, line %d: got %d tab-separated columns, expected %d", path, number, #fields,
-        columns)
+      local names = header and number == 1 and " (" .. table.concat(header, ", ") .. ")" or ""
+      errors.raise("%s, line %d: got %d tab-separated columns, expected %d%s", path, number,
+        #fields, columns, names)
     elseif header and number == 1 then
-      check_header(path, fields, header)
+      order = order_of(path, fields, header)
     elseif fits then
+      fields = order and in_order(fields, order) or fields
       fields.line = number
       rows[#rows + 1] = fields
     end

@@ -5,7 +5,8 @@
 -- (their declarations). docs/from-fairseq.md is the same list for readers.
 --
 -- A row is one of
---   same      it asks for what happens here anyway; `only` has the values for which that is so
+--   same      it asks for what happens here anyway; `only` has the values for which that is so,
+--             `why` what a message about others adds
 --   idle      nothing here corresponds to it, and results do not depend on it: it is listed once
 --   as        it is put as other words of ours
 --   refused   it asks for what is not done; the text is the error without its subject, the flag
@@ -13,8 +14,8 @@
 local M = {}
 
 -- Rows. `value`: the flag takes one.
-local function same(only)
-  return { kind = "same", value = only ~= nil, only = only ~= "any" and only or nil }
+local function same(only, why)
+  return { kind = "same", value = only ~= nil, only = only ~= "any" and only or nil, why = why }
 end
 local FLAG = same()
 local ANY = same("any")
@@ -37,14 +38,16 @@ local SHAPE = "is not offered: --restore-file says what the model is, or --arch 
 local EVERY = "is not offered: the score would be of another set than the whole development set"
 local OPTIMIZER = "belongs to an optimizer that is not offered; see --optimizer in --help"
 local PRUNING = "is not offered; the whole model is trained"
+local FRAMED = "the checkpoint's tokenizer says which tokens stand before, between and behind "
+  .. "texts; leave the flag out"
 local AVERAGE = "is not offered: no average of the weights is kept"
 
 M.FLAGS = {
   -- Task and data.
   ["--task"] = same({ "sentence_prediction" }),
   ["--criterion"] = same({ "sentence_prediction" }),
-  ["--init-token"] = same({ "0" }),
-  ["--separator-token"] = same({ "2" }),
+  ["--init-token"] = same({ "0" }, FRAMED),
+  ["--separator-token"] = same({ "2" }, FRAMED),
   ["--num-classes"] = same(function(task)
     if task and (task.labels or task.scores) then -- of one's own data the labels are read later
       return { tostring(task.labels and #task.labels or 1) }

@@ -103,13 +103,31 @@ function M.answer(name, typed, text, task)
   elseif row.value and not text then
     errors.raise("%s needs a value", typed)
   elseif only and not registry.contains(only, text) then
-    errors.raise("%s %s is not offered here (%s)", typed, text, table.concat(only, ", "))
+    errors.raise("%s %s is not offered here (%s)%s", typed, text, table.concat(only, ", "),
+      row.why and ": " .. row.why or "")
   end
   local words = { unpack(row.words or {}) }
   if #words > 0 and row.value then
     words[#words + 1] = text
   end
   return { value = row.value, idle = row.kind == "idle", words = words }
+end
+
+--- The full names for which an abbreviation may stand: argparse, which fairseq's commands are read
+-- by, takes the beginning of a name where only one begins so.
+-- @tparam string flag with dashes
+-- @tparam {string,…} spellings the recipe's own flags
+-- @treturn {string,…} in alphabetical order
+function M.completions(flag, spellings)
+  local set = {}
+  for _, names in ipairs({ spellings, registry.sorted(fairseq.FLAGS) }) do
+    for _, name in ipairs(names) do
+      if name:sub(1, #flag) == flag then
+        set[name] = true
+      end
+    end
+  end
+  return registry.sorted(set)
 end
 
 --- Is a value of a declared flag one that asks for what happens without the flag?

@@ -79,7 +79,16 @@ local function index(flags)
   return by_flag, spellings
 end
 
+local SHOWN = 6 -- names that a line has room for
+
 local function unknown(flag, typed, spellings)
+  local full = foreign.completions(flag, spellings)
+  if #full == 1 then
+    errors.raise("%s is the beginning of %s; write the whole name", typed, full[1])
+  elseif #full > 1 then
+    errors.raise("%s is the beginning of %s%s; write the whole name", typed,
+      table.concat(full, ", ", 1, math.min(#full, SHOWN)), #full > SHOWN and " and others" or "")
+  end
   errors.raise("%s is unknown%s (--help lists all flags)", typed,
     errors.suggestion(flag, spellings))
 end

@@ -53,9 +53,10 @@ local function model_flags()
       help = "parts of the model that are not trained, by pieces of their parameters' names. A "
         .. "piece begins where a component does, between dots and underscores (embed, bias), "
         .. "and has whole numbers: layer.1 is not layer.10" },
-    { name = "dropout", type = "number", default = 0.1, min = 0, max = 0.9999, help = "dropout" },
+    { name = "dropout", type = "number", default = 0.1, min = 0, max = 0.9999,
+      help = "dropout, as fairseq decides it: a checkpoint's own hidden_dropout_prob has no say" },
     { name = "attention_dropout", type = "number", default = 0.1, min = 0, max = 0.9999,
-      help = "dropout of attention probabilities" },
+      help = "dropout of attention probabilities, whatever a checkpoint's own is" },
     { name = "pooler_dropout", type = "number", default = 0, min = 0, max = 0.9999,
       help = "dropout in the classification head" },
     { name = "dropout_rng", type = "choice", choices = { "shared", "fresh" }, default = "shared",

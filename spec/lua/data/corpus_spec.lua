@@ -77,8 +77,8 @@ describe("CoLA's corpus", function()
     assert.equal(folder .. "/train.tsv, line 2: got 2 tab-separated columns, expected 4",
       message_of(read, folder))
     write("test.tsv", "sentence\nBill whistled.\n")
-    assert.equal(folder .. "/test.tsv, line 1: got 1 tab-separated columns, expected 2",
-      message_of(split, folder, "test"))
+    assert.equal(folder .. "/test.tsv, line 1: got 1 tab-separated columns, expected 2 (index, "
+      .. "sentence)", message_of(split, folder, "test"))
   end)
 
   it("takes blank lines for no rows", function()

@@ -155,6 +155,26 @@ describe("GLUE's", function()
     end)
   end
 
+  it("columns are found by their names where a header has another order", function()
+    helper.write_file(folder .. "/train.tsv", line("label", "sentence2", "index", "sentence1")
+      .. line("entailment", "B", "0", "A"))
+    assert.same({ { text = "A", pair = "B", label = 0 } },
+      corpus.split(tasks.get("rte"), folder, "train").samples)
+    for head, message in pairs({
+      [line("sentence1", "sentence2", "label")] =
+        "got 3 tab-separated columns, expected 4 (index, sentence1, sentence2, label)",
+      [line("label", "sentence2", "sentence2", "sentence1")] =
+        'got the header "label" for column 1, expected "index"',
+      [line("index", "sentence1", "sentence_2", "label")] =
+        'got the header "sentence_2" for column 3, expected "sentence2"',
+    }) do
+      helper.write_file(folder .. "/train.tsv", head .. line("0", "A", "B", "entailment"))
+      assert.has_error(function()
+        corpus.split(tasks.get("rte"), folder, "train")
+      end, folder .. "/train.tsv, line 1: " .. message)
+    end
+  end)
+
   it("torn rows are dropped only where the task says so", function()
     helper.write_file(folder .. "/train.tsv", NLI .. line("0", "A", "B", "entailment") .. "torn\n")
     assert.has_error(function()

@@ -145,6 +145,19 @@ describe("one's own files", function()
     assert.not_same(one, parts(2))
   end)
 
+  it("are asked about where numbers have a comma in place of the point", function()
+    local file = { "a.csv", "text;label\na;1\nb;0,5\nc;2\nd;0,5\n" }
+    refuses("a.csv, line 3: column label has 0,5; write numbers with a point, give "
+      .. "--label-separator , for several labels, or --problem-type single_label_classification "
+      .. "for classes of these names", file)
+    assert.same({ "0,5", "1", "2" }, (task(file, nil, { validation_share = 0.5,
+      problem_type = "single_label_classification" })).labels)
+    assert.same({ "0", "1", "2", "5" }, (task(file, nil, { validation_share = 0.5,
+      label_separator = "," })).labels)
+    assert.same({ "0,5", "x" }, (task({ "a.csv", "text;label\na;x\nb;0,5\n" }, nil,
+      { validation_share = 0.5 })).labels)
+  end)
+
   it("are refused in one line", function()
     local two = { "a.csv", "text,label\na,yes\nb,no\n" }
     local function csv(text)

@@ -34,6 +34,12 @@ local WELL = {
     { { "two\r\nlines", "yes", line = 2 }, { "", "no", line = 5 }, { "x", "no", line = 6 } } },
   { "a.CSV", "text,label\rmac,1\r5\" tall,2\r",
     { { "mac", "1", line = 2 }, { '5" tall', "2", line = 3 } } },
+  -- What spreadsheets write where a comma is the decimal point.
+  { "a.csv", 'id;text;label\n1;a, b;0,5\n2;"c; ""d""";1\n',
+    { { "a, b", "0,5", line = 2 }, { 'c; "d"', "1", line = 3 } } },
+  { "a.csv", '"text";"label"\r\n"a, b";"yes"\r\n', { { "a, b", "yes", line = 2 } } },
+  { "a.csv", "text\tlabel\na, b; c\tyes\n", { { "a, b; c", "yes", line = 2 } } },
+  { "a.csv", '"text","label; 0 or 1",label\na;b,x,y\n', { { "a;b", "y", line = 2 } } },
   { "a.csv", 'text,label\n"",""\n",",b\n', { { "", "", line = 2 }, { ",", "b", line = 3 } } },
   { "a.tsv", "text\tlabel\n\"a\tyes\n\nb, c\tno",
     { { '"a', "yes", line = 2 }, { "b, c", "no", line = 4 } } },
@@ -56,10 +62,16 @@ local ILL = {
     .. "columns: label, txt)" },
   { "a.csv", "text,text,label\n", "a.csv, line 1: two columns are called text; rename one of "
     .. "them" },
-  { "a.csv", "text;label\na;b\n", "a.csv: its only column is text;label; columns are separated by "
-    .. "commas here, not by ;" },
-  { "a.csv", "text\tlabel\na\tb\n", "a.csv: its only column is text?label; columns are separated "
-    .. "by commas here, not by tabs (call the file .tsv)" },
+  { "a.csv", "text|label\na|b\n", "a.csv: its only column is text|label; columns are separated by "
+    .. "commas, semicolons or tabs here, not by |" },
+  { "a.csv", "txt;label\na;b\n", "a.csv has no column text; did you mean txt? (its columns: txt, "
+    .. "label)" },
+  { "a.csv", "text;label\na;b\nc;d;e\n", "a.csv, line 3: got 3 columns, expected 2 (text, "
+    .. "label); a text with a semicolon stands in quotes" },
+  { "a.csv", "text,label,;text;label;\n", "a.csv, line 1: the columns can be read with a comma "
+    .. "between them and with a semicolon; put names that hold one in quotes" },
+  { "a.csv", '"text;label\na;b\n', "a.csv, line 1: the quote that opens column 1 is never closed; "
+    .. "close it, or double it if it is part of the text" },
   { "a.csv", "text,label\na,b\nc, d,e\n", "a.csv, line 3: got 3 columns, expected 2 (text, "
     .. "label); a text with a comma stands in quotes" },
   { "a.csv", "text,label\n\n\"a\nb\",c\n\"d,e\n", "a.csv, line 5: the quote that opens column 1 "

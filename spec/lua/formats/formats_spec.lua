@@ -53,6 +53,8 @@ describe("formats.open", function()
       assert.same({ "a", "b", "c" }, source.tensors.names)
       assert.same({ 2 }, source.tensors:get("b"):values())
     end
+    helper.write_file(folder .. "/pytorch_model.bin", "older weights, which are not looked at")
+    assert.equal(folder .. "/model.safetensors", formats.open(folder).path)
     assert(os.rename(folder .. "/model.safetensors", folder .. "/1.safetensors"))
     helper.write_file(folder .. "/model.safetensors.index.json",
       json.encode({ weight_map = { a = "1.safetensors", b = "1.safetensors",

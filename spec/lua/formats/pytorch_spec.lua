@@ -13,6 +13,7 @@ local objects = require("fsam.formats.pytorch.objects")
 local packing = require("fsam.data.packing")
 local pytorch = require("fsam.formats.pytorch")
 local safetensors = require("fsam.formats.safetensors")
+local writer = require("fsam.formats.pytorch.writer")
 
 local GOLDEN = "spec/golden/pytorch/"
 
@@ -192,6 +193,37 @@ describe("a checkpoint as a model", function()
       { pad_id = model.pad_id, position_offset = model.position_offset }))
     return { rows[1][1], rows[1][2], rows[2][1], rows[2][2] }, model
   end
+
+  -- What the versions of fairseq keep beside the weights, and where their arguments are.
+  it("is the same wherever its arguments are, with an optimizer's state or without", function()
+    local from = pytorch.open(GOLDEN .. "fairseq_old.pt")
+    local weights, members = objects.dict(), objects.members
+    for _, name in ipairs(from.names) do
+      objects.set(weights, name, from:get(name))
+    end
+    local arguments = { "arch", "roberta_base", "encoder_layers", 1, "encoder_embed_dim", 64,
+      "encoder_ffn_embed_dim", 96, "encoder_attention_heads", 2, "dropout", 0.2 }
+    local history = objects.sequence("list", { members("optimizer_name", "FairseqAdam",
+      "lr_scheduler_state", members("best", 0.5), "num_updates", 7) })
+    local state = members("state", members("0", members("step", 7, "exp_avg",
+      from:get(from.names[1]))), "loss_scale", 128)
+    local expected = logits_of(GOLDEN .. "fairseq_old.pt")
+    for _, file in ipairs({
+      members("args", members(unpack(arguments)), "model", weights),
+      members("args", json.null, "cfg", members("_name", json.null, "model",
+        members(unpack(arguments)), "task", members("_name", "sentence_prediction")), "model",
+        weights, "criterion", json.null, "optimizer_history", history, "task_state", members(),
+        "extra_state", members("epoch", 3), "last_optimizer_state", state),
+      members("last_optimizer_state", state, "cfg", members("model", members("_name",
+        "roberta_base", unpack(arguments, 3))), "model", weights),
+    }) do
+      writer.write(folder .. "/a.pt", file)
+      local logits, model = logits_of(folder .. "/a.pt")
+      assert.same(expected, logits)
+      assert.same({}, model.announcements)
+      assert.equal(0.2, model.config.hidden_dropout_prob)
+    end
+  end)
 
   it("of fairseq's old names has the logits of the same Hugging Face folder", function()
     local logits, model = logits_of(GOLDEN .. "fairseq_old.pt")

@@ -112,6 +112,20 @@ describe("a row", function()
       { "--activation-fn relu", "--activation-fn relu is not offered here (gelu)" },
       { "--distributed-world-size 8", "--distributed-world-size 8 is not offered here (1)" },
       { "--init-token", "--init-token needs a value" },
+      { "--init-token 101", "--init-token 101 is not offered here (0): the checkpoint's tokenizer "
+        .. "says which tokens stand before, between and behind texts; leave the flag out" },
+      { "--separator_token 102", "--separator_token 102 is not offered here (2): the "
+        .. "checkpoint's tokenizer says which tokens stand before, between and behind texts; leave "
+        .. "the flag out" },
+      -- argparse completes these.
+      { "--max-tok 100", "--max-tok is the beginning of --max-tokens, --max-tokens-valid; write "
+        .. "the whole name" },
+      { "--total_num 100", "--total_num is the beginning of --total-num-update; write the whole "
+        .. "name" },
+      { "--init-t 0", "--init-t is the beginning of --init-token; write the whole name" },
+      { "--adam-e=1e-6", "--adam-e is the beginning of --adam-eps; write the whole name" },
+      { "--lr-sch x", "--lr-sch is the beginning of --lr-scheduler, --lr-schedulers; write the "
+        .. "whole name" },
       { "--optimizer nag", "--optimizer nag is not offered; --optimizer sgd --nesterov --momentum "
         .. "0.99 is the nearest" },
       { "--lr-scheduler pass_through", "--lr-scheduler pass_through is not offered: no optimizer "

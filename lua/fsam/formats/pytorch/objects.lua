@@ -71,11 +71,10 @@ function M.field(value, name)
   if M.kind(dict) == "tuple" then -- (dict of attributes, slots)
     dict = dict[1]
   end
-  local found = M.kind(dict) == "dict" and dict.map[name]
-  if found == nil or found == json.null then
+  if M.kind(dict) ~= "dict" or dict.map[name] == json.null then
     return nil
   end
-  return found
+  return dict.map[name]
 end
 
 --- A value in words, for messages.
