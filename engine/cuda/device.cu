@@ -24,6 +24,8 @@ extern "C" {
 #undef FSAM_KERNEL
 }
 
+extern const struct fsam_gpu_ranks fsam__nccl; /* ranks/nccl.cu */
+
 namespace {
 
 enum { BUFFERS = 4, OLDEST = 8 /* compute capability, major: bf16 on the matrix unit */ };
@@ -123,7 +125,8 @@ void left(fsam_device *, size_t *bytes, size_t *total) {
 
 /* -- copies ------------------------------------------------------------------------------------ */
 
-int wait_for(pinned_buffer *p) {
+int wait_for(gpu *g, pinned_buffer *p) {
+  if (p->busy && g->device.before_wait) FSAM_TRY(g->device.before_wait(&g->device));
   if (p->busy) CUDA_TRY("waiting for a copy", cudaEventSynchronize(p->done));
   p->busy = false;
   return FSAM_OK;
@@ -143,7 +146,7 @@ int copy_in(fsam_device *device, void *to, const void *from, size_t bytes) {
       FSAM_TRY(mark(&g->in[g->at], g->work));
       g->at = (g->at + 1) % BUFFERS;
       g->used = 0;
-      FSAM_TRY(wait_for(&g->in[g->at]));
+      FSAM_TRY(wait_for(g, &g->in[g->at]));
     }
     n = bytes - done < BUFFER_BYTES - g->used ? bytes - done : BUFFER_BYTES - g->used;
     unsigned char *pinned = g->in[g->at].memory + g->used;
@@ -170,7 +173,7 @@ int copy_out(fsam_device *device, void *to, const void *from, size_t bytes) {
     }
     if (i == 0) continue;
     const size_t n = i < count ? BUFFER_BYTES : bytes - (i - 1) * BUFFER_BYTES;
-    FSAM_TRY(wait_for(&g->out[(i - 1) % 2]));
+    FSAM_TRY(wait_for(g, &g->out[(i - 1) % 2]));
     memcpy((char *)to + (i - 1) * BUFFER_BYTES, g->out[(i - 1) % 2].memory, n);
   }
   return check_fault(g);
@@ -201,7 +204,7 @@ int take_read(gpu *g, early_read **out, size_t bytes) {
     if ((*at)->capacity < bytes) continue;
     *out = *at;
     *at = (*at)->next;
-    return wait_for(&(*out)->buffer);
+    return wait_for(g, &(*out)->buffer);
   }
   early_read *r = (early_read *)calloc(1, sizeof *r);
   if (!r) return fsam__fail(FSAM_ENOMEM, "cuda: no memory to begin a read");
@@ -253,7 +256,7 @@ int read_end(fsam_device *device, void *ticket, void *to) {
   early_read *r = (early_read *)ticket;
   int rc = FSAM_OK;
   if (to) {
-    rc = wait_for(&r->buffer);
+    rc = wait_for(g, &r->buffer);
     if (rc == FSAM_OK) memcpy(to, r->buffer.memory, r->bytes);
     if (rc == FSAM_OK) rc = check_fault(g);
   }
@@ -326,6 +329,7 @@ struct traced<Name, int (*)(A...), function> {
     for (fsam_device *d : homes)
       if (d) home = d;
     if (!home) return FSAM_OK;
+    if (home->before_wait) FSAM_TRY(home->before_wait(home));
     const cudaError_t error = cudaStreamSynchronize(of(home)->work);
     if (error == cudaSuccess) return check_fault(of(home));
     line l = {};
@@ -371,10 +375,10 @@ const fsam_memory memory = {take,     give,  zero, copy_in,   copy_out, read_beg
                             read_end, reuse, left, close_gpu, false};
 
 /* Fails where the GPU is too old or cannot be used; sets its text. */
-int look_at(gpu *g) {
+int look_at(gpu *g, int number) {
   cudaDeviceProp properties;
-  cudaError_t error = cudaSetDevice(0);
-  if (error == cudaSuccess) error = cudaGetDeviceProperties(&properties, 0);
+  cudaError_t error = cudaSetDevice(number);
+  if (error == cudaSuccess) error = cudaGetDeviceProperties(&properties, number);
   if (error != cudaSuccess)
     return fsam__fail(FSAM_ENODEV, "device cuda: the GPU cannot be used: %s; use the device cpu",
                       cudaGetErrorString(error));
@@ -388,8 +392,8 @@ int look_at(gpu *g) {
   return FSAM_OK;
 }
 
-int set_up(gpu *g) {
-  FSAM_TRY(look_at(g));
+int set_up(gpu *g, int number) {
+  FSAM_TRY(look_at(g, number));
   CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->work, cudaStreamNonBlocking));
   CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->copies, cudaStreamNonBlocking));
   CUDA_TRY("an event", cudaEventCreateWithFlags(&g->copied, cudaEventDisableTiming));
@@ -402,15 +406,16 @@ int set_up(gpu *g) {
   return g->device.kernels->device_check(&g->device);
 }
 
-int open_gpu(fsam_device **out) {
+int open_gpu(fsam_device **out, int number) {
   gpu *g = (gpu *)calloc(1, sizeof *g);
   if (!g) return fsam__fail(FSAM_ENOMEM, "device cuda: no memory");
   snprintf(g->device.name, sizeof g->device.name, "cuda");
   g->device.memory = &memory;
   g->device.kernels = is_synchronous() ? &synchronous : &plain;
   g->device.graphs = records() ? &fsam__cuda_graphs : NULL;
+  g->device.ranks = &fsam__nccl;
   g->device.refs = 1;
-  const int rc = set_up(g);
+  const int rc = set_up(g, number);
   if (rc < 0) {
     close_gpu(&g->device);
     free(g);

@@ -16,7 +16,12 @@
 
 #define CUDART_VERSION 13000
 
-enum cudaError_t { cudaSuccess, cudaErrorMemoryAllocation, cudaErrorStreamCapture };
+enum cudaError_t {
+  cudaSuccess,
+  cudaErrorMemoryAllocation,
+  cudaErrorStreamCapture,
+  cudaErrorNotReady
+};
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost };
 enum { cudaStreamNonBlocking, cudaEventDisableTiming, cudaHostAllocDefault, cudaHostAllocMapped };
 
@@ -57,6 +62,13 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventQuery(cudaEvent_t event); /* does the work before it that waits for no rank */
+cudaError_t cudaStreamQuery(cudaStream_t stream);
+
+/* Puts off work that may have to wait for other processes: attempt(context) is called until it
+ * returns true. */
+extern "C" cudaError_t fsam_simt_attempt(cudaStream_t stream, bool (*attempt)(void *context),
+                                         void *context);
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);

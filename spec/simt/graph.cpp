@@ -23,7 +23,8 @@ int end(fsam_device *device, void *g, void **recorded) {
   return FSAM_OK;
 }
 
-int run(fsam_device *, void *recorded) {
+int run(fsam_device *device, void *recorded) {
+  FSAM_TRY(simt_catch_up(device));
   for (const std::function<int()> &work : *(graph *)recorded) FSAM_TRY(work());
   return FSAM_OK;
 }
@@ -34,7 +35,10 @@ const fsam_graphs simt_graphs = {begin, end, run, free_graph};
 
 int simt_do(const fsam_device *device, const std::function<int()> &work) {
   graph *g = (graph *)device->capture;
-  if (!g) return work();
+  if (!g) {
+    FSAM_TRY(simt_catch_up(device));
+    return work();
+  }
   g->push_back(work);
   return FSAM_OK;
 }

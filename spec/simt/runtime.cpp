@@ -6,11 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { MAX_STREAMS = 16 };
 static const size_t TOTAL = 256 << 20; /* bytes of the fake GPU */
 
-enum task_kind { COPY, SET, RECORD, WAIT };
+enum task_kind { COPY, SET, RECORD, WAIT, ATTEMPT };
 
 struct task {
   task_kind kind;
@@ -20,6 +21,7 @@ struct task {
   int value;
   cudaEvent_t event;
   int64_t number; /* which record of the event */
+  bool (*attempt)(void *context); /* context: `to` */
 };
 
 /* A recorded task; nodes form a chain. */
@@ -57,14 +59,18 @@ static size_t taken;
 
 /* -- doing the work ---------------------------------------------------------------------------- */
 
-static void step(cudaStream_t s);
+static bool step(cudaStream_t s);
 
-static void run_until(cudaEvent_t e, int64_t number) {
-  while (e->happened < number) step(e->stream);
+/* False where the next thing to do has to wait for another process. */
+static bool try_until(cudaEvent_t e, int64_t number) {
+  while (e->happened < number)
+    if (!step(e->stream)) return false;
+  return true;
 }
 
-static void step(cudaStream_t s) {
-  const task t = s->tasks[s->done++];
+static bool step(cudaStream_t s) {
+  const task t = s->tasks[s->done];
+  bool finished = true;
   switch (t.kind) {
     case COPY:
       memcpy(t.to, t.from, t.bytes);
@@ -76,13 +82,28 @@ static void step(cudaStream_t s) {
       t.event->happened = t.number;
       break;
     case WAIT:
-      run_until(t.event, t.number);
+      finished = try_until(t.event, t.number);
+      break;
+    case ATTEMPT:
+      finished = t.attempt(t.to);
       break;
   }
+  s->done += finished;
+  return finished;
+}
+
+static void leave_the_processor() {
+  const struct timespec moment = {0, 50000};
+  nanosleep(&moment, NULL);
+}
+
+static void run_until(cudaEvent_t e, int64_t number) {
+  while (!try_until(e, number)) leave_the_processor();
 }
 
 static void run_all(cudaStream_t s) {
-  while (s->done < s->count) step(s);
+  while (s->done < s->count)
+    if (!step(s)) leave_the_processor();
 }
 
 /* As on a GPU, recorded work does not see events from outside its graph. */
@@ -112,6 +133,7 @@ cudaError_t cudaGetLastError() { return cudaSuccess; }
 const char *cudaGetErrorString(cudaError_t error) {
   return error == cudaSuccess                 ? "no error"
          : error == cudaErrorMemoryAllocation ? "out of memory"
+         : error == cudaErrorNotReady         ? "not ready"
                                               : "the capture failed";
 }
 
@@ -194,7 +216,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-  return put_off(stream, {WAIT, NULL, NULL, 0, 0, event, event->recorded});
+  return put_off(stream, {WAIT, NULL, NULL, 0, 0, event, event->recorded, NULL});
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned) {
@@ -209,7 +231,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->stream = stream;
-  return put_off(stream, {RECORD, NULL, NULL, 0, 0, event, ++event->recorded});
+  return put_off(stream, {RECORD, NULL, NULL, 0, 0, event, ++event->recorded, NULL});
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
@@ -217,13 +239,29 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return cudaSuccess;
 }
 
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  return try_until(event, event->recorded) ? cudaSuccess : cudaErrorNotReady;
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  while (stream->done < stream->count)
+    if (!step(stream)) return cudaErrorNotReady;
+  return cudaSuccess;
+}
+
+#pragma GCC visibility push(default)
+cudaError_t fsam_simt_attempt(cudaStream_t stream, bool (*attempt)(void *context), void *context) {
+  return put_off(stream, {ATTEMPT, context, NULL, 0, 0, NULL, 0, attempt});
+}
+#pragma GCC visibility pop
+
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
-  return put_off(stream, {COPY, to, from, bytes, 0, NULL, 0});
+  return put_off(stream, {COPY, to, from, bytes, 0, NULL, 0, NULL});
 }
 
 cudaError_t cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t stream) {
-  return put_off(stream, {SET, p, NULL, bytes, value, NULL, 0});
+  return put_off(stream, {SET, p, NULL, bytes, value, NULL, 0, NULL});
 }
 
 /* -- recording --------------------------------------------------------------------------------- */
@@ -273,5 +311,5 @@ extern "C" const fsam_cuda_half fsam_cuda;
 
 #pragma GCC visibility push(default)
 /* The device of device.cu, on this runtime. Use no kernels on it: they would run at once. */
-extern "C" int fsam_simt_open_lazy(fsam_device **out) { return fsam_cuda.open(out); }
+extern "C" int fsam_simt_open_lazy(fsam_device **out) { return fsam_cuda.open(out, 0); }
 #pragma GCC visibility pop

@@ -386,12 +386,14 @@ int zero(fsam_device *device, void *p, size_t bytes) {
 
 int copy_in(fsam_device *device, void *to, const void *from, size_t bytes) {
   FSAM_TRY(fsam__not_recording(device, "copy to the GPU"));
+  FSAM_TRY(simt_catch_up(device));
   memcpy(to, from, bytes);
   return FSAM_OK;
 }
 
 int copy_out(fsam_device *device, void *to, const void *from, size_t bytes) {
   FSAM_TRY(fsam__not_recording(device, "read from the GPU"));
+  FSAM_TRY(simt_catch_up(device));
   memcpy(to, from, bytes);
   const int found = *device->fault;
   *device->fault = 0;

@@ -175,6 +175,9 @@ int simt_launch(const char *name, dim3 grid, int threads, size_t shared, void (*
 int simt_do(const fsam_device *device, const std::function<int()> &work);
 extern const fsam_graphs simt_graphs;
 
+/* Does what the device's stream was given and put off: sums over ranks (ranks.cpp). */
+int simt_catch_up(const fsam_device *device);
+
 template <typename... P, typename... A>
 static int launch(const fsam_device *device, const char *name, void (*kernel)(P...), dim3 grid,
                   int threads, size_t shared, A... arguments) {

@@ -82,8 +82,8 @@ function Graphs:begin(key)
   return setmetatable({ owner = self, shape = shape, mode = mode }, Work)
 end
 
--- Records what `queue` queues, and runs it. Returns false when that cannot be recorded: then
--- nothing has run, and the shape is given up.
+-- Records what `queue` queues. Returns false when that cannot be recorded: then the shape is given
+-- up.
 local function record(self, name, queue)
   local device, out = self.owner.device, ffi.new("fsam_graph *[1]")
   check(lib.fsam_graph_begin(device))
@@ -96,7 +96,6 @@ local function record(self, name, queue)
   end
   local graph = ffi.gc(out[0], lib.fsam_graph_free)
   self.shape.graphs[name] = graph
-  check(lib.fsam_graph_run(graph))
   return true
 end
 
@@ -105,12 +104,31 @@ end
 -- @tparam function queue queues the piece's kernels on the device
 -- @treturn boolean false: recording failed, and the micro-batch must begin again
 function Work:piece(name, queue)
-  if self.mode == "plain" then
-    queue()
-  elseif self.mode == "recorded" then
-    return record(self, name, queue)
-  else
-    check(lib.fsam_graph_run(self.shape.graphs[name]))
+  return self:pieces(name, 1, queue, function() end)
+end
+
+--- Does several pieces. Each is a graph of its own, so that other work can be queued between them.
+-- All are recorded before the first runs: where recording fails, nothing has.
+-- @tparam string name of all together
+-- @tparam integer count
+-- @tparam function queue queue(n) queues piece n
+-- @tparam function after after(n) is called when piece n has been queued
+-- @treturn boolean false: recording failed, and the micro-batch must begin again
+function Work:pieces(name, count, queue, after)
+  if self.mode == "recorded" then
+    for n = 1, count do
+      if not record(self, name .. n, function() queue(n) end) then
+        return false
+      end
+    end
+  end
+  for n = 1, count do
+    if self.mode == "plain" then
+      queue(n)
+    else
+      check(lib.fsam_graph_run(self.shape.graphs[name .. n]))
+    end
+    after(n)
   end
   return true
 end

@@ -21,10 +21,13 @@ local M = {}
 --   add(tensor)        replaces an f32 tensor by the sum of the ranks' tensors; each element is
 --                      added in the order of ranks
 --   add_numbers(list)  returns a new list, the sums of the ranks' equally long lists of numbers
+--   parts              nil, or how a tensor is summed in parts beside other work of a GPU:
+--                      possible(device) → boolean, which is asked before any sum;
+--                      add(tensor, first, count); finish(tensor)
 -- @treturn table ranks: rank, size, is_first, and the methods below
 function M.new(o)
   return setmetatable({ rank = o.rank, size = o.size, is_first = o.rank == 0, add = o.add,
-    add_numbers = o.add_numbers }, Ranks)
+    add_numbers = o.add_numbers, parts = o.parts }, Ranks)
 end
 
 --- The shape of ranks (fsam.base.schema).
@@ -32,7 +35,8 @@ M.shape = arguments.object("ranks, of fsam.ranks.new", { rank = "number", size =
 
 arguments.guard("fsam.ranks", M, {
   new = { arguments.fields({ rank = schema.integer(0), size = schema.integer(1),
-    add = arguments.optional(arguments.func), add_numbers = arguments.optional(arguments.func) }) },
+    add = arguments.optional(arguments.func), add_numbers = arguments.optional(arguments.func),
+    parts = arguments.optional(arguments.table) }) },
 })
 
 --- One process alone: every sum is its own value.
@@ -42,14 +46,43 @@ M.alone = M.new({ rank = 0, size = 1 })
 -- pass's: sets that are queued for transient vectors run first, and expressions that were built
 -- before keep the old value.
 -- @tparam table vector fsam.vector: g, or another that is not persistent
-function Ranks:sum(vector)
+-- @tparam[opt] table parcels where `sums_in_parts`: the list of `send`, for what is not sent yet
+function Ranks:sum(vector, parcels)
   if self.size == 1 then
     return
   end
   local params = vector.params
   params:flush()
-  self.add(vector.raw)
+  self:sums_in_parts(vector)
+  if parcels then
+    repeat
+      local sent = self:send(vector, parcels)
+    until not sent
+    self.parts.finish(vector.raw)
+  else
+    self.add(vector.raw)
+  end
   params:touch(vector)
+end
+
+--- Can a vector be summed in parts, beside the work of a pass that still writes the others?
+function Ranks:sums_in_parts(vector)
+  return self.size > 1 and self.parts ~= nil and self.parts.possible(vector.params.device)
+end
+
+--- Begins to sum the next part of a vector, whose values are final.
+-- @tparam table vector where `sums_in_parts`
+-- @tparam table parcels a list of { first, count } of elements, the same on every rank; `sent`:
+--   how many of them were sent in this pass
+-- @treturn boolean false when there was none left
+function Ranks:send(vector, parcels)
+  local parcel = parcels[parcels.sent + 1]
+  if not parcel then
+    return false
+  end
+  self.parts.add(vector.raw, parcel.first, parcel.count)
+  parcels.sent = parcels.sent + 1
+  return true
 end
 
 --- Sums plain numbers over ranks.
