@@ -446,7 +446,8 @@ int fsam_path_remove(const char *path);
  * FSAM_EINVAL: MPI counts otherwise. */
 int fsam_ranks_open(int rank, int size);
 /* The same without MPI: NCCL joins the ranks' GPUs, which meet at `address` (HOST:PORT), a place on
- * rank 0's machine; NCCL_COMM_ID in the environment overrides it. */
+ * rank 0's machine; NCCL_COMM_ID in the environment overrides it. `size` may be 1: NCCL then sums
+ * one rank's values, a trial of it on a machine with one GPU. */
 int fsam_ranks_open_gpus(int rank, int size, fsam_device *gpu, const char *address);
 /* Joins the ranks' GPUs by NCCL too, once: each gives the device that it trains on. Returns 1 when
  * tensors on it are summed by NCCL from then on; 0 when not every rank has a GPU and NCCL: sums go

@@ -77,7 +77,7 @@ int fsam_ranks_open(int rank, int size) {
 }
 
 int fsam_ranks_open_gpus(int rank, int size, fsam_device *gpu, const char *address) {
-  if (backend || gpus || size < 2 || rank < 0 || rank >= size)
+  if (backend || gpus || size < 1 || rank < 0 || rank >= size)
     return fsam__fail(FSAM_EINVAL, "rank %d of %d cannot be opened", rank, size);
   if (!gpu->ranks) return fsam__fail(FSAM_ENODEV, "the device %s joins no ranks", gpu->name);
   FSAM_TRY(gpu->ranks->open(rank, size, NULL, address, timeout));

@@ -24,7 +24,7 @@ ffi.cdef("int getpid(void); int kill(int pid, int signal); "
   .. "int fsam_simt_open_rank(fsam_device **out);")
 
 local parts, folder = tonumber(arg[1]), arg[2]
-local EACH, UPDATES = 4, 5
+local EACH, UPDATES = 4, 4
 local PARCEL = 500 -- elements
 
 local CASES = {
@@ -34,6 +34,10 @@ local CASES = {
     options = { momentum = 0, beta = 0.5, gamma = 0.5 } } },
   { name = "bf16", o = { optimizer = "adam", precision = "bf16", options = { adam_eps = 1e-2 } } },
 }
+
+if arg[3] then
+  CASES = { CASES[1] } -- a fault strikes there
+end
 
 local Ranks = getmetatable(alone).__index
 local early, sums = 0, 0
