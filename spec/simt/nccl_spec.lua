@@ -188,7 +188,7 @@ describe("NCCL between ranks", function()
       .. "same program, options and files\n", first.err)
     local _, second = torchrun("error")
     assert.equal(1, second.code)
-    assert.equal("nccl_alone.lua: rank 1: the pipes are broken\n", second.err)
+    assert.equal("rank 1: nccl_alone.lua: the pipes are broken\n", second.err)
   end)
 
   it("give up when one of them stops", function()
