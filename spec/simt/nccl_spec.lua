@@ -91,12 +91,21 @@ describe("NCCL between ranks", function()
     end
   end
 
+  local one
+
+  -- One process builds the vector programs, which all jobs then find in the build folder.
+  setup(function()
+    if has_mpi() then
+      local _, outcome = run_into("one", 1)
+      one = outcome
+    end
+  end)
+
   it("are one process with two micro-batches, also from graphs", function()
     if not has_mpi() then
       pending("there is no MPI")
       return
     end
-    local _, one = run_into("one", 1)
     local out, two = run_into("two", 2)
     for case, most in pairs({ ["fisher-sam"] = 1e-5, esam = 1e-5, bf16 = 5e-3 }) do
       local x, y = ffi.cast("const float *", one(case)), ffi.cast("const float *", two(case))
@@ -113,7 +122,7 @@ describe("NCCL between ranks", function()
   end)
 
   local FAULTS = {
-    { "kill 1" },
+    { "kill 1", "signal 9" },
     { "stop 1", "rank 1 has not been heard of for 2 seconds, longer than --rank-timeout allows" },
     { "part 1", "rank_job.lua: NCCL: invalid usage" },
   }
@@ -129,10 +138,8 @@ describe("NCCL between ranks", function()
       local code, _, err = job(2, place .. " " .. fault[1])
       assert.is_true(code ~= 0 and code ~= 137, err)
       assert.is_true(os.difftime(os.time(), started) < LONGEST, "it took too long")
-      if fault[2] then
-        assert.is_truthy(err:find(fault[2], 1, true), err)
-        assert.equal(1, select(2, err:gsub("rank_job%.lua: ", "")), err)
-      end
+      assert.is_truthy(err:find(fault[2], 1, true), err)
+      assert.is_true(select(2, err:gsub("rank_job%.lua: ", "")) <= 1, err)
     end)
   end
 
