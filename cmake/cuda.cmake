@@ -13,7 +13,7 @@ set_source_files_properties(kernels/vendor/nvrtc_cuda.c PROPERTIES
 
 # The CUDA half: libfsam-cuda.so, which libfsam.so opens when a script asks for a GPU. Compiling it
 # takes longer than all else, so that a plain build makes it only with FSAM_CUDA=ON; with AUTO it is
-# the target fsam-cuda. It has code for sm_80 and sm_90, and PTX for later GPUs. CUDA's runtime is
+# the target fsam-cuda. It has code for FSAM_CUDA_ARCHS, and PTX for later GPUs. CUDA's runtime is
 # linked in; the driver is opened at the first use.
 file(GLOB FSAM_CUDA_SOURCES CONFIGURE_DEPENDS kernels/*.cu kernels/*/*.cu)
 file(GLOB FSAM_CUDA_ENGINE CONFIGURE_DEPENDS engine/cuda/*.cu engine/ranks/*.cu)
@@ -31,7 +31,16 @@ if(NOT FSAM_CUDA STREQUAL OFF)
     find_library(CUBLASLT_LIBRARY cublasLt HINTS ${cuda_libraries})
   endif()
   if(NVCC AND CUDA_INCLUDE AND CUDART_LIBRARY AND CUBLASLT_LIBRARY)
-    file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/cuda)
+    file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/cuda/keep) # the machine code, for scripts/ptx-report
+    set(code)
+    foreach(arch IN LISTS FSAM_CUDA_ARCHS)
+      list(APPEND code -gencode arch=compute_${arch},code=sm_${arch})
+    endforeach()
+    list(GET FSAM_CUDA_ARCHS -1 newest)
+    list(APPEND code -gencode arch=compute_${newest},code=compute_${newest})
+    if(FSAM_WERROR) # nvcc hands this to the compiler of the host, whose warnings differ
+      list(APPEND code -Werror all-warnings)
+    endif()
     foreach(source IN LISTS FSAM_CUDA_SOURCES FSAM_CUDA_ENGINE)
       get_filename_component(name ${source} NAME_WE)
       set(object ${CMAKE_BINARY_DIR}/cuda/${name}.o)
@@ -39,11 +48,11 @@ if(NOT FSAM_CUDA STREQUAL OFF)
         DEPENDS ${source} ${FSAM_CUDA_HEADERS} ${FSAM_PUBLIC_KERNELS}
         COMMAND sh -c "log=$1; shift; \"$@\" >$log 2>&1 || { cat $log; exit 1; }" sh ${object}.log
                 ${NVCC} -std=c++17 -O3 -I${CMAKE_SOURCE_DIR} -I${FSAM_GENERATED}
-                -c -o ${object} ${source} -Werror all-warnings
+                -c -o ${object} ${source}
                 -DFSAM_VERSION=\"${PROJECT_VERSION}\" --resource-usage
+                --keep --keep-dir ${CMAKE_BINARY_DIR}/cuda/keep
                 -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-fno-exceptions
-                -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90
-                -gencode arch=compute_90,code=compute_90 VERBATIM)
+                ${code} VERBATIM)
       list(APPEND FSAM_CUDA_OBJECTS ${object})
     endforeach()
     add_custom_target(cuda-kernels DEPENDS ${FSAM_CUDA_OBJECTS})

@@ -20,9 +20,11 @@ if(CMAKE_CXX_COMPILER)
   target_compile_definitions(fsam-simt PRIVATE FSAM_SIMT=1 FSAM_VERSION="${PROJECT_VERSION}")
   # engine/cuda itself, on a runtime that puts all work off until the host waits (runtime.cpp).
   set_source_files_properties(${FSAM_CUDA_ENGINE} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
-  target_sources(fsam-simt PRIVATE spec/simt/runtime.cpp spec/simt/ranks.cpp ${FSAM_CUDA_ENGINE})
+  target_sources(fsam-simt PRIVATE spec/simt/runtime.cpp spec/simt/memory.cpp spec/simt/ranks.cpp
+    ${FSAM_CUDA_ENGINE})
   target_compile_options(fsam-simt PRIVATE -O2 -Wall -Wextra -Wno-unknown-pragmas
     -ffp-contract=off -fno-exceptions -fno-strict-aliasing
+    -fsanitize=alignment -fsanitize-undefined-trap-on-error
     $<$<BOOL:${FSAM_AUTO_VAR_INIT}>:-ftrivial-auto-var-init=pattern>
     $<$<BOOL:${FSAM_WERROR}>:-Werror>)
   target_link_libraries(fsam-simt PRIVATE fsam ${CMAKE_DL_LIBS})

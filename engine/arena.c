@@ -39,7 +39,7 @@ int fsam_arena_new(fsam_arena **out, fsam_device *device, const char *name) {
 
 void fsam_arena_free(fsam_arena *a) {
   if (!a) return;
-  for (int i = 0; i < a->chunk_count; i++) a->device->memory->free(a->device, a->chunks[i].base);
+  for (int i = 0; i < a->chunk_count; i++) fsam__give(a->device, a->chunks[i].base);
   free(a->chunks);
   free(a->serials);
   fsam_device_close(a->device);
@@ -57,22 +57,24 @@ void fsam_arena_reset(fsam_arena *a) {
   a->block_count = 0;
   a->live = 0;
   for (int i = 0; i < a->chunk_count; i++) a->chunks[i].used = 0;
-  if (a->chunk_count < 2) return;
+  if (a->chunk_count < 2 || a->device->capture) return; /* a capture cannot move memory */
   int64_t total = 0;
   a->device->moves++;
   for (int i = 0; i < a->chunk_count; i++) {
     total += a->chunks[i].bytes;
-    a->device->memory->free(a->device, a->chunks[i].base);
+    fsam__give(a->device, a->chunks[i].base);
   }
   a->chunk_count = 0;
   char *base = a->device->memory->alloc(a->device, (size_t)total);
   if (base) a->chunks[a->chunk_count++] = (chunk){base, total, 0, 0};
 }
 
-/* The last chunk with room for `bytes`, or a new one; -1 without memory. */
+/* The last chunk with room for `bytes`, or a new one; -1 without memory, or while the device
+ * records, which refuses new memory. */
 static int chunk_for(fsam_arena *a, int64_t bytes) {
   int last = a->chunk_count - 1;
   if (last >= 0 && a->chunks[last].used + bytes <= a->chunks[last].bytes) return last;
+  if (a->device->capture) return -1;
   int64_t want = last >= 0 ? a->chunks[last].bytes : FIRST_CHUNK;
   if (want < bytes) want = bytes;
   chunk *grown = realloc(a->chunks, (size_t)(a->chunk_count + 1) * sizeof *grown);
@@ -139,6 +141,7 @@ int fsam_tensor_new(fsam_tensor *out, fsam_arena *a, int dtype, int rank, const 
   bool fresh = false;
   t.data = push(a, bytes ? bytes : 1, &t.slot, &t.serial, &fresh);
   char left[64];
+  if (!t.data) FSAM_TRY(fsam__not_recording(a->device, "take more memory"));
   if (!t.data)
     return fsam__fail(FSAM_ENOMEM, "%s arena: no memory for %s (%.1f MB; %.1f MB are in use%s)",
                       a->name, t.name, (double)bytes / 1e6, (double)a->live / 1e6,

@@ -74,3 +74,12 @@ int fsam__check_pass(const char *op, const fsam_batch *batch) {
   if (!batch || batch->pass) return FSAM_OK; /* fsam__check_batch reports a missing batch */
   return fsam__fail(FSAM_EINVAL, "%s: batch has no pass", op);
 }
+
+int fsam__check_shared(const fsam_device *device, const char *kernel, size_t bytes) {
+  if (bytes <= device->shared) return FSAM_OK;
+  return fsam__fail(FSAM_EINVAL,
+                    "%s: this size needs %.1f KB of shared memory in a block, the GPU (%s, compute "
+                    "capability %d.%d) has %.1f KB; use the device cpu or a smaller head",
+                    kernel, (double)bytes / 1024, device->text, device->arch / 10,
+                    device->arch % 10, (double)device->shared / 1024);
+}

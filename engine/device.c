@@ -1,13 +1,14 @@
 /* device.c: opening and closing devices. Owns: the CPU device, instruction sets, the slots of
  * vendor libraries. Leaves to others: threads (threads.c); the CUDA half, behind one door,
  * fsam__device_open_cuda (cuda/device_cuda.c), which opens it only when asked for. */
-#define _GNU_SOURCE /* MAP_ANONYMOUS */
+#define _GNU_SOURCE /* MAP_ANONYMOUS, madvise */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "engine/engine.h"
 
@@ -79,6 +80,19 @@ double fsam_clock(void) {
 #define LARGE ((size_t)1 << 20)
 #endif
 enum { HEAD = 256 }; /* bytes before a block; they hold the length of its mapping, or 0 */
+enum { HUGE_PAGE = 2 << 20 };
+
+/* New pages. A mapping of several huge pages asks for such: a model's first step touches gigabytes,
+ * and the system takes longer to hand them out by 4 kB than the step computes. Blocks that are
+ * never used still take no memory. */
+static char *map_pages(size_t bytes) {
+  char *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) return NULL;
+#ifdef MADV_HUGEPAGE
+  if (bytes >= 4 * (size_t)HUGE_PAGE) (void)madvise(base, bytes, MADV_HUGEPAGE);
+#endif
+  return base;
+}
 
 static void *cpu_alloc(fsam_device *device, size_t bytes) {
   (void)device;
@@ -87,8 +101,8 @@ static void *cpu_alloc(fsam_device *device, size_t bytes) {
   const bool mapped = whole >= LARGE;
   char *base;
   if (mapped) {
-    base = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (base == MAP_FAILED) return NULL;
+    base = map_pages(whole);
+    if (!base) return NULL;
   } else {
     base = aligned_alloc(256, whole);
     if (!base) return NULL;
@@ -121,12 +135,26 @@ static int cpu_copy(fsam_device *device, void *to, const void *from, size_t byte
   return FSAM_OK;
 }
 
+/* Where the system does not know how (Linux before 5.14), pages come one by one as ever. */
+static void cpu_prepare(void *p, size_t bytes) {
+#ifdef MADV_POPULATE_WRITE
+  static size_t page;
+  if (!page) page = (size_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t first = ((uintptr_t)p + page - 1) / page * page;
+  const uintptr_t end = ((uintptr_t)p + bytes) / page * page;
+  if (end > first) madvise((void *)first, end - first, MADV_POPULATE_WRITE);
+#else
+  (void)p, (void)bytes;
+#endif
+}
+
 static const fsam_memory cpu_memory = {.alloc = cpu_alloc,
                                        .free = cpu_free,
                                        .zero = cpu_zero,
                                        .copy_in = cpu_copy,
                                        .copy_out = cpu_copy,
-                                       .clean = true};
+                                       .clean = true,
+                                       .prepare = cpu_prepare};
 
 static int open_cpu(fsam_device **out) {
   fsam_device *d = calloc(1, sizeof *d);
@@ -190,7 +218,7 @@ static void free_slots(fsam_device *d) {
 void fsam_device_close(fsam_device *d) {
   if (!d || --d->refs > 0) return;
   free_slots(d);
-  if (d->workspace) d->memory->free(d, d->workspace);
+  fsam__give(d, d->workspace);
   if (d->memory->close) d->memory->close(d);
   free(d);
 }

@@ -31,6 +31,13 @@ int fsam__workspace(void **out, fsam_device *device, size_t bytes);
  * unless the pointer is still NULL. FSAM_ENOMEM. */
 int fsam__device_slot(void ***slot, fsam_device *device, void (*free_kept)(void *kept));
 
+/* Gives memory of the device back. While the device records, the memory is kept until the end of
+ * the capture: freeing waits for the device, which would break the capture. NULL is fine. */
+void fsam__give(fsam_device *device, void *p);
+
+/* Fails where a thread block asks for more shared memory than the GPU has for one. */
+int fsam__check_shared(const fsam_device *device, const char *kernel, size_t bytes);
+
 /* Fails while the device's work is being recorded: "cannot `what` …". */
 int fsam__not_recording(const fsam_device *device, const char *what);
 
@@ -62,6 +69,9 @@ typedef struct fsam_memory {
   void (*left)(fsam_device *device, size_t *left, size_t *total); /* bytes of the GPU's memory */
   void (*close)(fsam_device *device); /* called last, when all memory has been freed */
   bool clean;                         /* memory from alloc is all zero */
+  /* NULL where the host cannot write the memory itself. Says that all of it will be written soon:
+   * its pages are made ready at once, which takes less time than a fault for each. */
+  void (*prepare)(void *p, size_t bytes);
 } fsam_memory;
 
 /* How a device records work instead of doing it, and runs it later (fsam_graph_… of fsam.h). */
@@ -71,6 +81,7 @@ typedef struct fsam_graphs {
   int (*end)(fsam_device *device, void *capture, void **recorded);
   int (*run)(fsam_device *device, void *recorded);
   void (*free)(fsam_device *device, void *recorded);
+  int (*shape)(const void *recorded, int64_t counts[3]); /* as fsam_graph_shape */
 } fsam_graphs;
 
 struct fsam_device {
@@ -80,13 +91,16 @@ struct fsam_device {
   const fsam_memory *memory;
   const fsam_graphs *graphs; /* NULL where nothing can be recorded */
   void *capture;             /* of graphs->begin, while work is recorded; else NULL */
+  struct fsam_late *late;    /* what to free when the capture ends (late.c) */
   int64_t moves;             /* how often memory was moved that a graph may name */
   struct fsam_slot *slots;   /* fsam__device_slot */
   void *workspace;           /* workspace.c */
   size_t workspace_bytes;
   void *stream;   /* a GPU's queue of launches (cudaStream_t) */
+  int arch;       /* a GPU's compute capability: 90 is 9.0 */
+  size_t shared;  /* bytes of shared memory that a thread block of a GPU may ask for */
   const struct fsam_gpu_ranks *ranks; /* how several GPUs sum (ranks/backend.h); NULL: not at all */
-  int (*before_wait)(fsam_device *); /* NULL, or what the host does before it waits for it */
+  int (*before_wait)(fsam_device *);  /* NULL, or what the host does before it waits for it */
   int32_t *fault; /* a GPU's word for what its kernels find wrong, in its memory; 0: nothing */
   int refs;       /* what keeps it open: its opener, arenas, layouts, graphs, readbacks */
 };
@@ -98,6 +112,10 @@ enum {
 #include "engine/faults.def"
 #undef FSAM_FAULT
 };
+
+/* late.c: frees p now, or, while the device records, when fsam_graph_end has ended that. */
+void fsam__late(fsam_device *device, void (*release)(fsam_device *device, void *p), void *p);
+void fsam__late_end(fsam_device *device);
 
 /* threads.c: finds out how many threads a parallel region really gets, once, and holds to it.
  * Before the first kernel. */
@@ -144,6 +162,9 @@ static inline int64_t fsam__elements(const fsam_tensor *t) {
   return t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3];
 }
 
+/* Between the ranks of a job: every rank gets from rank r the items from starts[r] to starts[r +
+ * 1], each of `width` bytes (ranks/ranks.c). */
+int fsam__ranks_gather(void *items, const int64_t *starts, int64_t width);
 static inline int64_t fsam__dtype_bytes(int dtype) { return dtype == FSAM_BF16 ? 2 : 4; }
 
 #ifdef __cplusplus

@@ -35,7 +35,7 @@ enum {
   FSAM_EINTERNAL = -6 /* a library below us failed */
 };
 
-enum { FSAM_ABI = 3 };
+enum { FSAM_ABI = 4 };
 
 int fsam_abi(void);
 const char *fsam_version(void);
@@ -147,6 +147,10 @@ int fsam_graph_end(fsam_graph **out, fsam_device *device);
 /* Queues the recorded work. FSAM_ESTALE when memory has moved since. */
 int fsam_graph_run(fsam_graph *graph);
 int fsam_graph_stale(const fsam_graph *graph);
+/* What was recorded: how many nodes; how many dependencies there are beyond those of a chain, in
+ * which each node waits for the one before; how many dependencies are not plain waits. A pass is a
+ * chain: {n, 0, 0}. */
+int fsam_graph_shape(const fsam_graph *graph, int64_t counts[3]);
 void fsam_graph_free(fsam_graph *graph); /* NULL is fine */
 
 /* -- batches and dropout ----------------------------------------------------------------------- */
@@ -295,6 +299,28 @@ int fsam_binary_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits,
 int fsam_mse(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
              const fsam_tensor *targets, const fsam_batch *batch);
 
+/* -- squares of the samples' gradients: Σ_b g_b² -----------------------------------------------
+ * As the backward functions of these names, but a parameter's gradient output is, element by
+ * element, the sum over the samples of the square of what sample b alone gives it; what a sample
+ * gives in several of its rows is added before it is squared. dx and dresidual are as ever. 1 where
+ * the device has these kernels (the CPU); without them the others fail with FSAM_ENODEV. */
+int fsam_squares_possible(fsam_device *device);
+/* dw[N,K], db[N]; either may be NULL. Rows are the batch's tokens, or with per_sample one a sample.
+ * Without dw, x is not looked at. */
+int fsam_linear_backward_squares(fsam_tensor *dw, fsam_tensor *db, const fsam_tensor *dy,
+                                 const fsam_tensor *x, const fsam_batch *batch, int per_sample);
+int fsam_layernorm_backward_squares(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db,
+                                    fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
+                                    const fsam_tensor *z, const fsam_tensor *stats,
+                                    const fsam_tensor *gamma, const fsam_batch *batch,
+                                    const fsam_dropout *dropout);
+int fsam_embedding_backward_squares(fsam_tensor *dword, fsam_tensor *dposition,
+                                    fsam_tensor *dtoken_type, fsam_tensor *dgamma,
+                                    fsam_tensor *dbeta, const fsam_tensor *dy,
+                                    const fsam_tensor *z, const fsam_tensor *stats,
+                                    const fsam_tensor *gamma, const fsam_batch *batch,
+                                    const fsam_dropout *dropout);
+
 /* kernels end */
 
 /* -- the model as one vector: layouts, programs, selection ------------------------------------- */
@@ -308,6 +334,13 @@ int fsam_layout_new(fsam_layout **out, fsam_device *device, int parameters, cons
                     const int64_t *count, const int32_t *layer, const uint8_t *frozen,
                     int64_t total, int64_t act);
 void fsam_layout_free(fsam_layout *layout);
+/* Cuts the layout into shares of whole blocks, one for each of `ranks` processes that train
+ * together, and leaves this one with share `rank`: sweeps run over its blocks, in vectors and masks
+ * of which it holds no other elements. A program then is a collective: the ranks exchange their
+ * partial sums, and go on with the same results as of the whole. The working copy stays whole; a
+ * program writes this share of it. starts: ranks + 1 numbers, set to where each share begins, in
+ * elements (multiples of 64). FSAM_EINVAL on a GPU. */
+int fsam_layout_share(fsam_layout *layout, int rank, int ranks, int64_t *starts);
 
 /* A vector program is a linear list of instructions (engine/program.def says what each does and
  * what its fields mean). Stages of scalar arithmetic alternate with sweeps over the model's memory;
@@ -351,7 +384,8 @@ const fsam_op *fsam_program_op(int op);
 
 /* What a program runs on; every array has the length that its fsam_program_size says. */
 typedef struct fsam_binding {
-  void *const *bound;    /* f32[total], a mask's bits (u64[total / 64]) or the working copy */
+  void *const *bound;    /* f32[total], a mask's bits (u64[total / 64]) or the working copy. Of
+                          * vectors in shares: where element 0 would be */
   const double *numbers; /* host memory */
   double *const *cells;  /* device memory: one scalar, or a row (f64[parameters]) */
 } fsam_binding;
@@ -369,6 +403,29 @@ int fsam_program_select(uint64_t *mask, const fsam_program *program, fsam_layout
 /* counts[parameter] = how many bits are set in a, and in b too unless it is NULL. */
 int fsam_mask_count(double *counts, fsam_layout *layout, const uint64_t *a, const uint64_t *b);
 /* kernels end */
+
+/* -- profile ----------------------------------------------------------------------------------- */
+
+/* One call of a kernel. Bytes are those of its tensors, or of a program's vectors in each of its
+ * sweeps, each once; shapes are those of its first four tensors, 0 where one is NULL. */
+typedef struct fsam_profile_call {
+  double start, seconds; /* of fsam_clock */
+  double bytes;
+  int64_t rows[4], columns[4];
+  int64_t pairs;  /* of tokens of one sample, in a call with a batch: the sum of squared lengths */
+  int32_t kernel; /* fsam_profile_kernel */
+} fsam_profile_call;
+
+/* From begin to end the device's kernels write down their calls; a kernel that another one calls is
+ * part of that. FSAM_EINVAL on a GPU, or while a profile runs. */
+int fsam_profile_begin(fsam_device *device);
+void fsam_profile_end(fsam_device *device);
+/* The calls since the last take, in their order, valid until the next kernel; returns how many. */
+int64_t fsam_profile_take(const fsam_profile_call **calls);
+/* How many calls there was no room for, since no take came for long. */
+int64_t fsam_profile_lost(void);
+/* The name of a kernel, NULL past the last. */
+const char *fsam_profile_kernel(int kernel);
 
 /* -- files ------------------------------------------------------------------------------------- */
 
@@ -437,9 +494,10 @@ int fsam_path_remove(const char *path);
 /* -- ranks ------------------------------------------------------------------------------------- */
 
 /* The processes that train one model together, as MPI connects them, or NCCL, or both: then NCCL
- * sums what lies on GPUs. Opening, use, sums and leaving are collectives: every rank calls them, in
- * the same order. A rank that does not come within the time limit fails the others' call with
- * FSAM_EINTERNAL, which names it where there is MPI; so does what another rank reports, on rank 0.
+ * sums what lies on GPUs. Opening, use, leaving, sums and ranges are collectives: every rank calls
+ * them, in the same order. A rank that does not come within the time limit fails the others' call
+ * with FSAM_EINTERNAL, which names it where there is MPI; so does what another rank reports, on
+ * rank 0.
  *
  * Joins the others as rank `rank` (from 0) of `size` (2 or more), once in the life of a process; on
  * all ranks but 0 standard output goes nowhere from then on. FSAM_ENODEV: this build has no MPI;
@@ -462,6 +520,13 @@ int fsam_ranks_sum_part(fsam_tensor *t, int64_t first, int64_t count);
 int fsam_ranks_sum_end(fsam_tensor *t);
 /* The same for a few numbers in host memory, equally many on every rank. */
 int fsam_ranks_sum_numbers(double *values, int64_t count);
+/* A sum of which each rank gets a range: `starts` are one more element offsets than there are
+ * ranks. Afterwards rank r's elements from starts[r] to starts[r + 1] are the sums; what is in the
+ * rest of its tensor is unspecified. t: dense f32. */
+int fsam_ranks_reduce_scatter(fsam_tensor *t, const int64_t *starts);
+/* The way back: every rank gets from rank r the elements from starts[r] to starts[r + 1]. t: dense,
+ * of any type. */
+int fsam_ranks_all_gather(fsam_tensor *t, const int64_t *starts);
 /* Leaves: the process may end. */
 int fsam_ranks_leave(void);
 /* How long the others may take to arrive, in seconds; at first 600. */

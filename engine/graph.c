@@ -22,26 +22,33 @@ int fsam_graph_begin(fsam_device *d) {
   if (d->capture) return fsam__fail(FSAM_EINVAL, "graph: the device is recording already");
   /* The wait for reads under way must not become part of the graph. */
   if (d->memory->reuse) d->memory->reuse(d);
-  return d->graphs->begin(d, &d->capture);
+  FSAM_TRY(d->graphs->begin(d, &d->capture));
+  d->refs++; /* nothing that is dropped meanwhile may close the device */
+  return FSAM_OK;
 }
 
 int fsam_graph_end(fsam_graph **out, fsam_device *d) {
   if (!d->capture) return fsam__fail(FSAM_EINVAL, "graph: the device is not recording");
   fsam_graph *g = out ? calloc(1, sizeof *g) : NULL;
   void *capture = d->capture;
+  const int64_t moves = d->moves;
   d->capture = NULL;
   const int rc = d->graphs->end(d, capture, g ? &g->recorded : NULL);
-  if (!out) return FSAM_OK; /* what was dropped may have failed */
-  if (!g) return fsam__fail(FSAM_ENOMEM, "graph: no memory");
-  if (rc < 0) {
+  fsam__late_end(d);
+  if (!g || rc < 0) {
     free(g);
-    return rc;
+    fsam_device_close(d); /* begin's hold on it */
+    if (!out) return FSAM_OK; /* what was dropped may have failed */
+    return rc < 0 ? rc : fsam__fail(FSAM_ENOMEM, "graph: no memory");
   }
-  g->device = d;
-  g->moves = d->moves;
-  d->refs++;
+  g->device = d; /* begin's hold becomes the graph's */
+  g->moves = moves;
   *out = g;
   return FSAM_OK;
+}
+
+int fsam_graph_shape(const fsam_graph *g, int64_t counts[3]) {
+  return g->device->graphs->shape(g->recorded, counts);
 }
 
 int fsam_graph_stale(const fsam_graph *g) { return g->moves != g->device->moves; }
@@ -53,11 +60,15 @@ int fsam_graph_run(fsam_graph *g) {
   return g->device->graphs->run(g->device, g->recorded);
 }
 
-void fsam_graph_free(fsam_graph *g) {
-  if (!g) return;
-  g->device->graphs->free(g->device, g->recorded);
-  fsam_device_close(g->device);
+static void free_now(fsam_device *d, void *graph) {
+  fsam_graph *g = graph;
+  d->graphs->free(d, g->recorded);
   free(g);
+  fsam_device_close(d);
+}
+
+void fsam_graph_free(fsam_graph *g) {
+  if (g) fsam__late(g->device, free_now, g);
 }
 
 int fsam__not_recording(const fsam_device *d, const char *what) {

@@ -54,7 +54,7 @@ static void cut_blocks(fsam_layout *l, const uint8_t *frozen) {
   for (int32_t span = 0; span < spans; span++)
     for (int64_t place = 0; place < l->span_blocks[span]; place++)
       l->blocks[n++].slot = place * spans + span;
-  l->first_block[l->parameters] = l->block_count = n;
+  l->first_block[l->parameters] = l->block_count = l->end = n;
   l->first_span[l->parameters] = spans;
 }
 
@@ -91,8 +91,41 @@ int fsam_layout_new(fsam_layout **out, fsam_device *device, int parameters, cons
   return FSAM_OK;
 }
 
+int fsam_layout_share(fsam_layout *l, int rank, int ranks, int64_t *starts) {
+  if (layout_is_shared(l) || rank < 0 || rank >= ranks)
+    return fsam__fail(FSAM_EINVAL, "layout: share %d of %d", rank, ranks);
+  if (strcmp(fsam_device_name(l->device), "cpu") != 0)
+    return fsam__fail(FSAM_EINVAL,
+                      "--shard-state works on processors only, not on %s; leave it out, or give "
+                      "--device cpu",
+                      fsam_device_name(l->device));
+  l->share_blocks = calloc((size_t)ranks + 1, sizeof *l->share_blocks);
+  l->share_starts = calloc((size_t)ranks + 1, sizeof *l->share_starts);
+  if (!l->share_blocks || !l->share_starts)
+    return fsam__fail(FSAM_ENOMEM, "layout: no memory for %d shares", ranks);
+  int64_t at = 0;
+  for (int r = 1; r < ranks; r++) {
+    while (at < l->block_count && l->blocks[at].offset < l->total / ranks * r) at++;
+    l->share_blocks[r] = at;
+    l->share_starts[r] = at < l->block_count ? l->blocks[at].offset : l->total;
+    if (l->share_starts[r] <= l->share_starts[r - 1] || l->share_starts[r] == l->total)
+      return fsam__fail(FSAM_EINVAL,
+                        "--shard-state: the model is too small for %d shares; leave it out", ranks);
+  }
+  l->share_blocks[ranks] = l->block_count;
+  l->share_starts[ranks] = l->total;
+  l->share = rank;
+  l->ranks = ranks;
+  l->first = l->share_blocks[rank];
+  l->end = l->share_blocks[rank + 1];
+  memcpy(starts, l->share_starts, ((size_t)ranks + 1) * sizeof *starts);
+  return FSAM_OK;
+}
+
 void fsam_layout_free(fsam_layout *l) {
   if (!l) return;
+  free(l->share_blocks);
+  free(l->share_starts);
   free(l->blocks);
   free(l->first_block);
   free(l->first_span);
@@ -101,7 +134,7 @@ void fsam_layout_free(fsam_layout *l) {
   free(l->count);
   free(l->layer);
   free(l->workspace);
-  if (l->on_device) l->device->memory->free(l->device, l->on_device);
+  fsam__give(l->device, l->on_device);
   fsam_device_close(l->device);
   free(l);
 }

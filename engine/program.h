@@ -82,6 +82,10 @@ struct fsam_layout {
   int parameters, layers;
   int64_t total, act; /* elements with padding; the working copy rounds the first `act` */
   int64_t block_count;
+  int64_t first, end;      /* the blocks that sweeps of this process run over: all, or its share */
+  int64_t *share_blocks;   /* [ranks + 1]: where each rank's share begins, in blocks; NULL: whole */
+  int64_t *share_starts;   /* the same in elements */
+  int share, ranks;        /* this process's, of how many */
   layout_block *blocks;    /* of the parameters that are not frozen, in order */
   int64_t *first_block;    /* [parameters + 1] */
   int32_t *first_span;     /* [parameters + 1] */
@@ -107,6 +111,9 @@ struct fsam_program {
   program_stage *stages; /* the last one may have no sweep (vectors == end) */
   const void *compiled;  /* the device's kernels for it, which outlive it; NULL: interpreted */
 };
+
+/* Does each rank hold a share of the vectors? */
+static inline bool layout_is_shared(const fsam_layout *l) { return l->share_blocks != NULL; }
 
 /* The layout's scratch memory, at least `count` doubles. NULL without memory. */
 double *fsam__layout_workspace(fsam_layout *layout, int64_t count);

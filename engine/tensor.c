@@ -154,6 +154,9 @@ void fsam_readback_free(fsam_readback *r) {
   free(r);
 }
 
+/* Below this many bytes a few faults cost less than asking. */
+enum { LARGE_COPY = 1 << 20 };
+
 int fsam_tensor_copy(fsam_tensor *to, const fsam_tensor *from) {
   FSAM_TRY(fsam_tensor_check(from));
   FSAM_TRY(check_count("copy", to, fsam__elements(from)));
@@ -161,7 +164,11 @@ int fsam_tensor_copy(fsam_tensor *to, const fsam_tensor *from) {
   if ((to->dtype == FSAM_I32) != (from->dtype == FSAM_I32))
     return fsam__fail(FSAM_EINVAL, "copy: %s and %s differ in type (i32 and float)", to->name,
                       from->name);
-  return fsam__device_of(to)->kernels->cast(to, from);
+  const fsam_device *d = fsam__device_of(to);
+  const int64_t bytes = fsam__elements(to) * fsam__dtype_bytes(to->dtype);
+  if (d->memory->prepare && bytes >= LARGE_COPY)
+    d->memory->prepare(to->data, (size_t)bytes);
+  return d->kernels->cast(to, from);
 }
 
 int fsam_tensor_fill(fsam_tensor *t, double value) {

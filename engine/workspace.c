@@ -6,7 +6,8 @@
 
 int fsam__workspace(void **out, fsam_device *d, size_t bytes) {
   if (bytes > d->workspace_bytes) {
-    if (d->workspace) d->memory->free(d, d->workspace);
+    FSAM_TRY(fsam__not_recording(d, "enlarge the workspace"));
+    fsam__give(d, d->workspace);
     d->moves++;
     d->workspace_bytes = 0;
     d->workspace = d->memory->alloc(d, bytes);

@@ -18,6 +18,21 @@ __device__ __forceinline__ float gelu_tanh_derivative(float u) {
   return 0.5f * (1 + t) + 0.5f * u * ((1 - t * t) * inner);
 }
 
+/* P(u) + u p(u), of the normal distribution P and its density p. One exponential serves
+ * both: P(-a) = exp(-a²/2) M(a), and M is a polynomial of 1 / (1 + 0.28 a), found as the one whose
+ * largest error times the exponential is least: 9.3e-9. */
+__device__ __forceinline__ float gelu_erf_derivative(float u) {
+  const float a = fabsf(u), t = __fdividef(1, 1 + 0.28f * a);
+  float m = -0.10580687f;
+  m = m * t + 0.38986847f;
+  m = m * t - 0.23698457f;
+  m = m * t + 0.26890305f;
+  m = m * t + 0.06749957f;
+  m = m * t + 0.11652033f;
+  const float part = expf(-0.5f * a * a) * (m * t - a * INVERSE_SQRT_2_PI);
+  return u < 0 ? part : 1 - part;
+}
+
 __device__ __forceinline__ float logistic(float u) { return 1 / (1 + expf(-u)); }
 
 template <int FORM>
@@ -40,7 +55,7 @@ template <int FORM>
 __device__ __forceinline__ float derivative(float u) {
   switch (FORM) {
     case FSAM_GELU_ERF:
-      return 0.5f * (1 + erff(u * SQRT_HALF)) + u * INVERSE_SQRT_2_PI * expf(-0.5f * u * u);
+      return gelu_erf_derivative(u);
     case FSAM_GELU_TANH:
       return gelu_tanh_derivative(u);
     case FSAM_RELU:

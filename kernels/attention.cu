@@ -7,24 +7,35 @@
  * Backward computes P again from lse, in one launch with two kinds of block: one has 64 queries and
  * sums their dq over the keys, the other has 64 keys and sums their dk and dv over the queries. So
  * scores are computed twice, but each sum has one owner: no atomics, the same bits always. The
- * second kind works on the transpose of everything.
+ * second kind works on the transpose of everything. What a query's softmax adds to the gradient of
+ * all its scores, delta = the sum of dout · out, is a small launch before.
  *
- * At the lengths of sentences it is bound by launching and by latency: a block loads its few tiles
- * into shared memory once. A warp has 16 rows; columns beyond the sample are skipped, 8 at a time.
- * bf16 goes through the matrix unit, f32 through plain multiplications (tiles.cuh). Dropout is
- * drawn once per tile, as bits in shared memory. */
+ * A warp has 16 rows; columns beyond the sample are skipped, 8 at a time. Where no sample is longer
+ * than 32, a block is one warp: four would wait for each other and mostly have nothing to do, and
+ * a block of four takes the room of others. Both give the same bits.
+ *
+ * bf16 goes through the matrix unit, f32 through plain multiplications (tiles.cuh). What surrounds
+ * the products costs more than they do, so it is kept short: powers of two with the scale folded
+ * in, masks in the last tile alone, dropout drawn once per tile as bits that a lane reads by the
+ * word. */
 #include "kernels/cuda/drop.cuh"
 #include "kernels/cuda/samples.cuh"
 #include "kernels/vendor/cudnn_attention.cuh"
 #include "kernels/cuda/tiles.cuh"
 
-enum { WARPS = 4, THREADS = WARPS * WARP, ROWS = WARPS * WARP_ROWS, MAX_HEAD = 128 };
+enum { MAX_HEAD = 128, SHORT = 32 /* tokens of a sample that one warp's tile holds */ };
 
-/* Columns of a tile: fewer for wide heads and in f32, whose sums and loops need more registers. */
-template <typename T, int D>
-struct tile_columns {
-  static constexpr int count = D > 64 || sizeof(T) == 4 ? 32 : 64;
+/* What a block of so many warps works on, and in how many columns of a tile: fewer for wide heads
+ * and in f32, whose sums and loops need more registers, and for one warp, which has short samples.
+ */
+template <typename T, int D, int WARPS>
+struct shape_of {
+  static constexpr int threads = WARPS * WARP, rows = WARPS * WARP_ROWS,
+                       columns = WARPS == 1 || D > 64 || sizeof(T) == 4 ? SHORT : 64,
+                       stride = tile_row<T, D>::stride;
 };
+
+static constexpr float LOG2_E = 1.44269504f;
 
 struct task {
   fsam_batch batch;
@@ -32,6 +43,8 @@ struct task {
   int heads, d; /* d columns of a head */
   float scale;  /* 1 / sqrt(d) */
   bool wide;
+  /* e^(scale x) as a power of two: 2^(scale2() x) */
+  __device__ __forceinline__ float scale2() const { return scale * LOG2_E; }
 };
 
 /* Writes zeros to the rows of the tail, unless t is added to. All blocks of the grid's extra sample
@@ -40,33 +53,44 @@ template <typename T>
 __device__ __forceinline__ void clear_tail(const matrix<T> &t, int64_t columns, const task &a) {
   const int64_t first = a.batch.starts[a.batch.samples] + blockIdx.y, rows = a.batch.tokens;
   if (t.add || first < 0) return;
-  const int64_t step = (int64_t)gridDim.x * THREADS;
+  const int64_t step = (int64_t)gridDim.x * blockDim.x;
   for (int64_t row = first; row < rows; row += gridDim.y)
-    for (int64_t c = (int64_t)blockIdx.x * THREADS + threadIdx.x; c < columns; c += step)
+    for (int64_t c = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; c < columns; c += step)
       *t.at(row, c) = from_float<T>(0);
 }
 
 /* -- dropout of one tile ----------------------------------------------------------------------- */
 
-/* kept[queries][keys / 8]: a bit for each element that is not dropped. Octets beyond the sample's n
- * queries and keys are not drawn. */
+/* kept[queries][keys / 8]: a bit for each element that is not dropped, 0 beyond the sample's n
+ * queries and keys. */
 __device__ __forceinline__ void draw_tile(uint8_t *kept, const task &a, int sample, int head,
                                           int query, int queries, int key, int keys, int n) {
   const drop_site site = drop_site_in(a.site, &a.batch);
   if (!site.threshold) return;
   const uint32_t ordinal = (uint32_t)a.batch.ordinals[sample];
-  for (int i = (int)threadIdx.x; i < queries * keys / OCTET; i += THREADS) {
+  for (int i = (int)threadIdx.x; i < queries * keys / OCTET; i += (int)blockDim.x) {
     const int row = query + i / (keys / OCTET), octet = key / OCTET + i % (keys / OCTET);
+    uint32_t bits = 0;
     if (row < n && octet * OCTET < n)
-      kept[i] =
-          (uint8_t)kept_octet(site, ordinal, (uint32_t)row, (uint32_t)head << 16 | (uint32_t)octet);
+      bits = kept_octet(site, ordinal, (uint32_t)row, (uint32_t)head << 16 | (uint32_t)octet);
+    kept[i] = (uint8_t)bits;
   }
 }
 
-/* Is the element not dropped? `keys` is the width of the tile. */
-__device__ __forceinline__ bool is_kept(const uint8_t *kept, const task &a, int query, int key,
-                                        int keys) {
-  return !a.site.threshold || (kept[query * (keys / OCTET) + key / OCTET] >> key % OCTET & 1);
+/* The bits of a query's row of a tile that belong to this lane: of its columns in fragment j, at
+ * 8 (j % 4) and 8 (j % 4) + 1 of word j / 4. */
+template <int N>
+__device__ __forceinline__ void kept_words(uint32_t (&bits)[N / 4], const uint8_t *kept,
+                                           const task &a, int query) {
+#pragma unroll
+  for (int w = 0; w < N / 4; w++)
+    bits[w] = a.site.threshold
+                  ? *(const uint32_t *)(kept + query * N + 4 * w) >> fragment_column(0)
+                  : 0xffffffffu;
+}
+template <int N>
+__device__ __forceinline__ bool is_kept(const uint32_t (&bits)[N], int j, int column) {
+  return bits[j / 4] >> (j % 4 * OCTET + column) & 1;
 }
 
 /* -- forward ----------------------------------------------------------------------------------- */
@@ -80,63 +104,69 @@ struct forward_arguments {
   int32_t *fault;
 };
 
-template <typename T, int D>
-struct forward_memory {
-  static constexpr int columns = tile_columns<T, D>::count, stride = tile_row<T, D>::stride;
-  static constexpr size_t bytes =
-      (ROWS + 2 * columns) * stride * sizeof(T) + ROWS * columns / OCTET;
+template <typename T, int D, int WARPS>
+struct forward_memory : shape_of<T, D, WARPS> {
+  using shape = shape_of<T, D, WARPS>;
+  static constexpr size_t bytes = (shape::rows + 2 * shape::columns) * shape::stride * sizeof(T) +
+                                  shape::rows * shape::columns / OCTET;
 };
 
 /* A warp's sums so far; each lane has two rows. */
 template <int D>
 struct softmax_state {
   fragment out[D / 8];
-  float top[2], total[2]; /* total: the lane's own columns */
+  float top[2], total[2]; /* top: of the scores before scaling; total: the lane's own columns */
 };
 
-/* One update of the online softmax: scores s of a tile become dropout(e^(s - top)), and the sums so
- * far are scaled to the new largest score, top. */
+/* One update of the online softmax: scores s of a tile, `live` columns of it, become
+ * dropout(e^(scale (s - top))), and the sums so far are scaled to the new largest score, top. */
 template <int D, int N>
 __device__ __forceinline__ void softmax_update(fragment (&s)[N], softmax_state<D> &state,
                                                const task &a, const uint8_t *kept, int warp_row,
                                                int live) {
-#pragma unroll
-  for (int half = 0; half < 2; half++) {
-    float top = -INFINITY;
+  const float scale = a.scale2();
+  if (live < 8 * N) {
 #pragma unroll
     for (int j = 0; j < N; j++)
 #pragma unroll
-      for (int i = 2 * half; i < 2 * half + 2; i++) {
-        const bool is_key = 8 * j + fragment_column(i) < live;
-        s[j].v[i] = is_key ? s[j].v[i] * a.scale : -INFINITY;
-        top = fmaxf(top, s[j].v[i]);
-      }
-    top = fmaxf(state.top[half], row_max(top));
-    const float factor = expf(state.top[half] - top);
+      for (int i = 0; i < 4; i++)
+        if (8 * j + fragment_column(i) >= live) s[j].v[i] = -INFINITY;
+  }
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    float top = state.top[half];
+#pragma unroll
+    for (int j = 0; j < N; j++) top = fmaxf(top, fmaxf(s[j].v[2 * half], s[j].v[2 * half + 1]));
+    top = row_max(top);
+    const float shift = top * scale, factor = exp2_fast(state.top[half] * scale - shift);
     state.top[half] = top;
     state.total[half] *= factor;
 #pragma unroll
     for (int j = 0; j < D / 8; j++)
 #pragma unroll
       for (int i = 2 * half; i < 2 * half + 2; i++) state.out[j].v[i] *= factor;
+    uint32_t bits[N / 4];
+    kept_words<N>(bits, kept, a, warp_row + fragment_row(2 * half));
 #pragma unroll
     for (int j = 0; j < N; j++)
 #pragma unroll
-      for (int i = 2 * half; i < 2 * half + 2; i++) {
-        const int key = 8 * j + fragment_column(i);
-        const float p = key < live ? expf(s[j].v[i] - top) : 0;
+      for (int c = 0; c < 2; c++) {
+        const float p = exp2_fast(s[j].v[2 * half + c] * scale - shift);
         state.total[half] += p;
-        s[j].v[i] = key < live && is_kept(kept, a, warp_row + fragment_row(i), key, 8 * N) ? p : 0;
+        s[j].v[2 * half + c] = is_kept(bits, j, c) ? p : 0;
       }
   }
 }
 
 /* Block (tile of queries, head, sample). The grid has one extra sample, whose blocks zero the tail.
  */
-template <typename T, int D>
-static __global__ void __launch_bounds__(THREADS, 3) attention_forward_k(forward_arguments<T> f) {
+template <typename T, int D, int WARPS>
+static __global__ void __launch_bounds__(WARPS *WARP, 12 / WARPS)
+    attention_forward_k(forward_arguments<T> f) {
   FSAM_DYNAMIC_SHARED(memory);
-  constexpr int COLUMNS = tile_columns<T, D>::count, STRIDE = tile_row<T, D>::stride;
+  using shape = shape_of<T, D, WARPS>;
+  constexpr int THREADS = shape::threads, ROWS = shape::rows, COLUMNS = shape::columns,
+                STRIDE = shape::stride;
   T *q = (T *)memory, *k = q + ROWS * STRIDE, *v = k + COLUMNS * STRIDE;
   uint8_t *kept = (uint8_t *)(v + COLUMNS * STRIDE);
   const task &a = f.a;
@@ -176,7 +206,7 @@ static __global__ void __launch_bounds__(THREADS, 3) attention_forward_k(forward
     const int row = fragment_row(2 * half);
     factor[half] = a.site.keep / total;
     if (lane_id() % 4 == 0 && row < rows)
-      *f.lse.at(s.start + first + warp_row + row, head) = state.top[half] + logf(total);
+      *f.lse.at(s.start + first + warp_row + row, head) = state.top[half] * a.scale + logf(total);
   }
   store_rows<T, D>(f.out, s.start + first + warp_row, rows, column, a.d, state.out, factor);
 }
@@ -188,74 +218,125 @@ struct backward_arguments {
   task a;
   matrix<T> dqkv;
   matrix<const T> dout, out, qkv;
-  matrix<const float> lse;
+  matrix<const float> lse, delta;
   int32_t *fault;
 };
 
-/* x and x2 hold the block's own rows, y and y2 the tile's; lse and delta belong to the queries. */
+/* delta[row, head] = the sum of dout · out over the head's columns; D / 8 lanes to a head of a row.
+ */
 template <typename T, int D>
-struct backward_memory {
-  static constexpr int columns = tile_columns<T, D>::count, stride = tile_row<T, D>::stride;
-  static constexpr size_t bytes =
-      2 * (ROWS + columns) * stride * sizeof(T) + 2 * ROWS * sizeof(float) + ROWS * columns / OCTET;
+static __global__ void attention_delta_k(backward_arguments<T> b, matrix<float> delta) {
+  constexpr int LANES = D / OCTET;
+  const int64_t at = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / LANES;
+  const int64_t row = at / b.a.heads, head = at % b.a.heads;
+  const int octet = lane_id() % LANES * OCTET;
+  float sum = 0;
+  if (row < b.a.batch.tokens) {
+    const int64_t column = head * b.a.d + octet;
+    float x[OCTET], y[OCTET];
+    load8(x, b.dout.at(row, column), b.a.d - octet, b.a.wide);
+    load8(y, b.out.at(row, column), b.a.d - octet, b.a.wide);
+    for (int i = 0; i < OCTET; i++) sum += x[i] * y[i];
+  }
+  for (int mask = LANES / 2; mask; mask /= 2) sum += shuffle_xor(sum, mask);
+  if (row < b.a.batch.tokens && octet == 0) *delta.at(row, head) = sum;
+}
+
+/* x and x2 hold the block's own rows, y and y2 the tile's; lse and delta belong to the queries. */
+template <typename T, int D, int WARPS>
+struct backward_memory : shape_of<T, D, WARPS> {
+  using shape = shape_of<T, D, WARPS>;
+  static constexpr int queries = shape::rows > shape::columns ? shape::rows : shape::columns;
+  static constexpr size_t bytes = 2 * (shape::rows + shape::columns) * shape::stride * sizeof(T) +
+                                  2 * queries * sizeof(float) +
+                                  shape::rows * shape::columns / OCTET;
 };
 
-/* lse[i] and delta[i] = the sum of dout · out, for `count` queries of a head from row `first` of
- * the batch on, `live` of them; four lanes to a query. */
+/* lse[i], times log2(e), and delta[i] of `count` queries of a head from row `first` of the batch
+ * on, `live` of them. */
 template <typename T>
 __device__ __forceinline__ void load_terms(float *lse, float *delta, const backward_arguments<T> &b,
                                            int64_t first, int live, int count, int head) {
-  const int64_t column = (int64_t)head * b.a.d;
-  for (int i = (int)threadIdx.x / 4; i < count; i += THREADS / 4) {
-    float sum = 0;
-    if (i < live)
-      for (int c = lane_id() % 4; c < b.a.d; c += 4)
-        sum += to_float(*b.dout.at(first + i, column + c)) *
-               to_float(*b.out.at(first + i, column + c));
-    sum = row_sum(sum);
-    if (lane_id() % 4) continue;
-    delta[i] = sum;
-    lse[i] = i < live ? *b.lse.at(first + i, head) : 0;
+  for (int i = (int)threadIdx.x; i < count; i += (int)blockDim.x) {
+    lse[i] = i < live ? *b.lse.at(first + i, head) * LOG2_E : 0;
+    delta[i] = i < live ? *b.delta.at(first + i, head) : 0;
   }
 }
 
+/* One element of softmax_backward: a score and dp become dropout(P) and the score's gradient. */
+__device__ __forceinline__ void element_backward(float &s, float &dp, const task &a, float lse,
+                                                 float delta, bool keep) {
+  const float p = exp2_fast(s * a.scale2() - lse);
+  dp = p * ((keep ? dp * a.site.keep : 0) - delta);
+  s = keep ? p : 0;
+}
+
 /* Scores s and products dp = dout v^T of a tile become dropout(P) (without the factor `keep`) and
- * the gradient of the scores (without the factor 1 / sqrt(d)). OWN_KEYS: rows are keys, columns
- * queries. */
-template <bool OWN_KEYS, int N>
+ * the gradient of the scores (without the factor 1 / sqrt(d)); both 0 beyond `columns`. Rows are
+ * queries, columns keys. */
+template <int N>
 __device__ __forceinline__ void softmax_backward(fragment (&s)[N], fragment (&dp)[N], const task &a,
                                                  const float *lse, const float *delta,
-                                                 const uint8_t *kept, int warp_row, int rows,
-                                                 int columns) {
+                                                 const uint8_t *kept, int warp_row) {
+#pragma unroll
+  for (int half = 0; half < 2; half++) {
+    const int query = warp_row + fragment_row(2 * half);
+    const float l = lse[query], d = delta[query];
+    uint32_t bits[N / 4];
+    kept_words<N>(bits, kept, a, query);
+#pragma unroll
+    for (int j = 0; j < N; j++)
+#pragma unroll
+      for (int c = 0; c < 2; c++)
+        element_backward(s[j].v[2 * half + c], dp[j].v[2 * half + c], a, l, d,
+                         is_kept(bits, j, c));
+  }
+}
+
+/* The same where rows are keys, of which the block has ROWS, and columns queries: a lane's two keys
+ * are 8 apart, bits of neighbouring bytes. */
+template <int ROWS, int N>
+__device__ __forceinline__ void softmax_backward_keys(fragment (&s)[N], fragment (&dp)[N],
+                                                      const task &a, const float *lse,
+                                                      const float *delta, const uint8_t *kept,
+                                                      int warp_row) {
 #pragma unroll
   for (int j = 0; j < N; j++)
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const int row = fragment_row(i), column = 8 * j + fragment_column(i);
-      float p = 0, ds = 0;
-      if (row < rows && column < columns) {
-        const int query = OWN_KEYS ? column : warp_row + row,
-                  key = OWN_KEYS ? warp_row + row : column;
-        p = expf(s[j].v[i] * a.scale - lse[query]);
-        const bool keep = is_kept(kept, a, query, key, OWN_KEYS ? (int)ROWS : 8 * N);
-        ds = p * ((keep ? dp[j].v[i] * a.site.keep : 0) - delta[query]);
-        p = keep ? p : 0;
-      }
-      s[j].v[i] = p;
-      dp[j].v[i] = ds;
+    for (int c = 0; c < 2; c++) {
+      const int query = 8 * j + fragment_column(c);
+      const uint8_t *row = kept + query * (ROWS / OCTET) + warp_row / OCTET;
+      const uint32_t bits =
+          a.site.threshold ? (uint32_t) * (const uint16_t *)row >> fragment_row(0) : 0x101u;
+#pragma unroll
+      for (int half = 0; half < 2; half++)
+        element_backward(s[j].v[2 * half + c], dp[j].v[2 * half + c], a, lse[query], delta[query],
+                         bits >> (OCTET * half) & 1);
     }
 }
 
+/* Zeros in the columns from `live` on. */
+template <int N>
+__device__ __forceinline__ void clear_columns(fragment (&s)[N], int live) {
+#pragma unroll
+  for (int j = 0; j < N; j++)
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+      if (8 * j + fragment_column(i) >= live) s[j].v[i] = 0;
+}
+
 /* The work of one block: dq of its queries, or dk and dv of its keys. */
-template <typename T, int D, bool OWN_KEYS>
+template <typename T, int D, int WARPS, bool OWN_KEYS>
 __device__ __forceinline__ void backward_block(const backward_arguments<T> &b,
                                                unsigned char *memory, int sample, int head,
                                                int first, row_range s) {
-  constexpr int COLUMNS = tile_columns<T, D>::count, STRIDE = tile_row<T, D>::stride;
+  using shape = shape_of<T, D, WARPS>;
+  constexpr int THREADS = shape::threads, ROWS = shape::rows, COLUMNS = shape::columns,
+                STRIDE = shape::stride, QUERIES = backward_memory<T, D, WARPS>::queries;
   const task &a = b.a;
   T *x = (T *)memory, *x2 = x + ROWS * STRIDE, *y = x2 + ROWS * STRIDE, *y2 = y + COLUMNS * STRIDE;
-  float *lse = (float *)(y2 + COLUMNS * STRIDE), *delta = lse + ROWS;
-  uint8_t *kept = (uint8_t *)(delta + ROWS);
+  float *lse = (float *)(y2 + COLUMNS * STRIDE), *delta = lse + QUERIES;
+  uint8_t *kept = (uint8_t *)(delta + QUERIES);
   const int64_t hidden = (int64_t)a.heads * a.d, q_at = (int64_t)head * a.d;
   const int64_t k_at = hidden + q_at, v_at = 2 * hidden + q_at;
   const int warp_row = warp_id() * WARP_ROWS, rows = s.n - first - warp_row;
@@ -285,7 +366,14 @@ __device__ __forceinline__ void backward_block(const backward_arguments<T> &b,
     fragment p[COLUMNS / 8] = {}, dp[COLUMNS / 8] = {};
     multiply_transposed<D>(p, x + warp_row * STRIDE, y, blocks);
     multiply_transposed<D>(dp, x2 + warp_row * STRIDE, y2, blocks);
-    softmax_backward<OWN_KEYS>(p, dp, a, lse, delta, kept, warp_row, rows, live);
+    if constexpr (OWN_KEYS)
+      softmax_backward_keys<ROWS>(p, dp, a, lse, delta, kept, warp_row);
+    else
+      softmax_backward(p, dp, a, lse, delta, kept, warp_row);
+    if (live < COLUMNS) {
+      clear_columns(p, live);
+      clear_columns(dp, live);
+    }
     multiply<D>(sum, dp, y, blocks);
     if constexpr (OWN_KEYS) multiply<D>(sum2, p, y2, blocks);
   }
@@ -298,9 +386,11 @@ __device__ __forceinline__ void backward_block(const backward_arguments<T> &b,
 
 /* Block (tile of queries or, in the second half, of keys; head; sample). The grid has one extra
  * sample, whose blocks zero the tail. */
-template <typename T, int D>
-static __global__ void __launch_bounds__(THREADS) attention_backward_k(backward_arguments<T> b) {
+template <typename T, int D, int WARPS>
+static __global__ void __launch_bounds__(WARPS *WARP)
+    attention_backward_k(backward_arguments<T> b) {
   FSAM_DYNAMIC_SHARED(memory);
+  constexpr int ROWS = shape_of<T, D, WARPS>::rows;
   const int sample = (int)blockIdx.z, tiles = (int)gridDim.x / 2, tile = (int)blockIdx.x % tiles;
   if (sample == b.a.batch.samples) {
     clear_tail(b.dqkv, 3 * (int64_t)b.a.heads * b.a.d, b.a);
@@ -309,9 +399,9 @@ static __global__ void __launch_bounds__(THREADS) attention_backward_k(backward_
   const row_range s = rows_of_sample(b.a.batch, sample, b.fault);
   if (tile * ROWS >= s.n) return;
   if ((int)blockIdx.x < tiles)
-    backward_block<T, D, false>(b, memory, sample, (int)blockIdx.y, tile * ROWS, s);
+    backward_block<T, D, WARPS, false>(b, memory, sample, (int)blockIdx.y, tile * ROWS, s);
   else
-    backward_block<T, D, true>(b, memory, sample, (int)blockIdx.y, tile * ROWS, s);
+    backward_block<T, D, WARPS, true>(b, memory, sample, (int)blockIdx.y, tile * ROWS, s);
 }
 
 /* -- launching --------------------------------------------------------------------------------- */
@@ -334,16 +424,22 @@ static int check_head(const char *op, const task &a) {
                     (int)MAX_HEAD);
 }
 
-/* Tiles of the longest sample; at least one, so that there are blocks to zero the tail. */
-static unsigned tiles_of(const fsam_batch *batch) {
-  return batch->longest ? (unsigned)divide_up(batch->longest, ROWS) : 1;
+/* Blocks: tiles of `rows` of the longest sample, at least one, so that there are blocks to zero the
+ * tail; heads; samples and the tail. */
+static dim3 grid_of(const task &a, int rows) {
+  const unsigned tiles = a.batch.longest ? (unsigned)divide_up(a.batch.longest, rows) : 1;
+  return dim3(tiles, (unsigned)a.heads, (unsigned)a.batch.samples + 1);
 }
 
+template <typename T, int D, int WARPS>
+static int forward(const fsam_device *device, const forward_arguments<T> &f) {
+  using memory = forward_memory<T, D, WARPS>;
+  return FSAM_LAUNCH(device, (attention_forward_k<T, D, WARPS>), grid_of(f.a, memory::rows),
+                     memory::threads, memory::bytes, f);
+}
 template <typename T, int D>
 static int forward(const fsam_device *device, const forward_arguments<T> &f) {
-  const dim3 grid(tiles_of(&f.a.batch), (unsigned)f.a.heads, (unsigned)f.a.batch.samples + 1);
-  return FSAM_LAUNCH(device, (attention_forward_k<T, D>), grid, THREADS,
-                     (forward_memory<T, D>::bytes), f);
+  return f.a.batch.longest <= SHORT ? forward<T, D, 1>(device, f) : forward<T, D, 4>(device, f);
 }
 
 template <typename T>
@@ -366,24 +462,37 @@ int attention_forward_cuda(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor
                                  : forward<float>(out, lse, qkv, a);
 }
 
-template <typename T, int D>
+template <typename T, int D, int WARPS>
 static int backward(const fsam_device *device, const backward_arguments<T> &b) {
-  const dim3 grid(2 * tiles_of(&b.a.batch), (unsigned)b.a.heads, (unsigned)b.a.batch.samples + 1);
-  return FSAM_LAUNCH(device, (attention_backward_k<T, D>), grid, THREADS,
-                     (backward_memory<T, D>::bytes), b);
+  using memory = backward_memory<T, D, WARPS>;
+  dim3 grid = grid_of(b.a, memory::rows);
+  grid.x *= 2; /* tiles of queries and of keys */
+  return FSAM_LAUNCH(device, (attention_backward_k<T, D, WARPS>), grid, memory::threads,
+                     memory::bytes, b);
+}
+template <typename T, int D>
+static int backward(fsam_device *device, backward_arguments<T> b) {
+  const int64_t heads = b.a.heads, lanes = b.a.batch.tokens * heads * (D / OCTET);
+  void *delta;
+  FSAM_TRY(fsam__workspace(&delta, device, (size_t)(b.a.batch.tokens * heads) * sizeof(float)));
+  b.delta = {(const float *)delta, heads, false};
+  FSAM_TRY(FSAM_LAUNCH(device, (attention_delta_k<T, D>), dim3((unsigned)divide_up(lanes, 256)),
+                       256, 0, b, (matrix<float>{(float *)delta, heads, false})));
+  return b.a.batch.longest <= SHORT ? backward<T, D, 1>(device, b) : backward<T, D, 4>(device, b);
 }
 
 template <typename T>
 static int backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tensor *out,
                     const fsam_tensor *lse, const fsam_tensor *qkv, task a) {
   fsam_device *device = fsam__device_of(dqkv);
-  a.wide = heads_wide(a, qkv, dout);
+  a.wide = heads_wide(a, qkv, dout, out);
   const backward_arguments<T> b = {a,
                                    matrix_of<T>(dqkv),
                                    matrix_of<const T>(dout),
                                    matrix_of<const T>(out),
                                    matrix_of<const T>(qkv),
                                    matrix_of<const float>(lse),
+                                   {},
                                    device->fault};
   if (a.d <= 32) return backward<T, 32>(device, b);
   return a.d <= 64 ? backward<T, 64>(device, b) : backward<T, 128>(device, b);

@@ -34,12 +34,12 @@ int fsam_embedding_forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats,
                                                         gamma, beta, eps, batch, dropout);
 }
 
-int fsam_embedding_backward(fsam_tensor *dword, fsam_tensor *dposition, fsam_tensor *dtoken_type,
-                            fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
-                            const fsam_tensor *z, const fsam_tensor *stats,
-                            const fsam_tensor *gamma, const fsam_batch *batch,
-                            const fsam_dropout *dropout) {
-  const char *op = "embedding_backward";
+/* Of both kinds of backward. */
+static int check_backward(const char *op, const fsam_tensor *dword, const fsam_tensor *dposition,
+                          const fsam_tensor *dtoken_type, const fsam_tensor *dgamma,
+                          const fsam_tensor *dbeta, const fsam_tensor *dy, const fsam_tensor *z,
+                          const fsam_tensor *stats, const fsam_tensor *gamma,
+                          const fsam_batch *batch, const fsam_dropout *dropout) {
   FSAM_TRY(fsam__check_dropout(op, dropout, batch));
   FSAM_TRY(fsam__check_batch(op, batch));
   FSAM_TRY(fsam__expect(op, "z", z, -1, 2, batch->tokens, -1));
@@ -54,8 +54,29 @@ int fsam_embedding_backward(fsam_tensor *dword, fsam_tensor *dposition, fsam_ten
   FSAM_TRY(fsam__expect_optional(op, "dtoken_type", dtoken_type, FSAM_F32, 2, -1, n));
   FSAM_TRY(fsam__expect_dense(op, "dtoken_type", dtoken_type));
   FSAM_TRY(fsam__expect_optional(op, "dgamma", dgamma, FSAM_F32, 1, n, -1));
-  FSAM_TRY(fsam__expect_optional(op, "dbeta", dbeta, FSAM_F32, 1, n, -1));
+  return fsam__expect_optional(op, "dbeta", dbeta, FSAM_F32, 1, n, -1);
+}
+
+int fsam_embedding_backward(fsam_tensor *dword, fsam_tensor *dposition, fsam_tensor *dtoken_type,
+                            fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
+                            const fsam_tensor *z, const fsam_tensor *stats,
+                            const fsam_tensor *gamma, const fsam_batch *batch,
+                            const fsam_dropout *dropout) {
+  FSAM_TRY(check_backward("embedding_backward", dword, dposition, dtoken_type, dgamma, dbeta, dy, z,
+                          stats, gamma, batch, dropout));
   return fsam__device_of(dy)->kernels->embedding_backward(
+      dword, dposition, dtoken_type, dgamma, dbeta, dy, z, stats, gamma, batch, dropout);
+}
+
+int fsam_embedding_backward_squares(fsam_tensor *dword, fsam_tensor *dposition,
+                                    fsam_tensor *dtoken_type, fsam_tensor *dgamma,
+                                    fsam_tensor *dbeta, const fsam_tensor *dy,
+                                    const fsam_tensor *z, const fsam_tensor *stats,
+                                    const fsam_tensor *gamma, const fsam_batch *batch,
+                                    const fsam_dropout *dropout) {
+  FSAM_TRY(check_backward("embedding_backward_squares", dword, dposition, dtoken_type, dgamma,
+                          dbeta, dy, z, stats, gamma, batch, dropout));
+  return fsam__device_of(dy)->kernels->embedding_backward_squares(
       dword, dposition, dtoken_type, dgamma, dbeta, dy, z, stats, gamma, batch, dropout);
 }
 
@@ -202,15 +223,84 @@ static void scatter(fsam_tensor *table, const int32_t *indices, const fsam_batch
   }
 }
 
+/* Adds to row indices[t] of the table the square of what each sample gives it, for the columns
+ * first … end - 1. A sample that has an index several times gives the sum of its tokens' rows; the
+ * first of them fetches the others'. */
+static void scatter_squares(fsam_tensor *table, const int32_t *indices, const fsam_batch *batch,
+                            const float *dz, int64_t stride, int64_t first, int64_t end) {
+  for (int64_t b = 0; b < batch->samples; b++)
+    for (int64_t t = batch->starts[b], stop = batch->starts[b + 1]; t < stop; t++) {
+      int64_t before = batch->starts[b];
+      while (indices[before] != indices[t]) before++;
+      if (before < t) continue;
+      float *row = (float *)table->data + indices[t] * table->shape[1];
+      for (int64_t c = first; c < end; c += DROP_BATCH) {
+        const int64_t left = end - c < DROP_BATCH ? end - c : DROP_BATCH;
+        float sum[DROP_BATCH];
+        memcpy(sum, dz + t * stride + c, (size_t)left * sizeof *sum);
+        for (int64_t i = t + 1; i < stop; i++)
+          if (indices[i] == indices[t])
+            for (int64_t k = 0; k < left; k++) sum[k] += dz[i * stride + c + k];
+        for (int64_t k = 0; k < left; k++) row[c + k] += sum[k] * sum[k];
+      }
+    }
+}
+
 static void backward_table(fsam_tensor *table, const int32_t *indices, const fsam_batch *batch,
-                           const float *dz, int64_t stride) {
+                           const float *dz, int64_t stride, bool squares) {
   if (!table) return;
   if (!table->filled) zero_table(table);
   const int64_t n = table->shape[1], threads = omp_get_max_threads();
   const int64_t width = (n + threads * WIDE - 1) / (threads * WIDE) * WIDE;
 #pragma omp parallel for schedule(static) if (batch->tokens * n > SERIAL)
-  for (int64_t c = 0; c < n; c += width)
-    scatter(table, indices, batch, dz, stride, c, c + width < n ? c + width : n);
+  for (int64_t c = 0; c < n; c += width) {
+    const int64_t end = c + width < n ? c + width : n;
+    if (squares)
+      scatter_squares(table, indices, batch, dz, stride, c, end);
+    else
+      scatter(table, indices, batch, dz, stride, c, end);
+  }
+}
+
+typedef struct gradients {
+  fsam_tensor *word, *position, *token_type, *gamma, *beta;
+} gradients;
+
+/* Of the tables and the norm, or of the squares of the samples' shares where blocks are samples. */
+static int run_backward(const char *op, const gradients *d, const backward *a, row_blocks blocks) {
+  const fsam_batch *batch = a->batch;
+  const int64_t rows = a->z->shape[0], n = a->z->shape[1];
+  FSAM_TRY(check_rows(op, "ids", batch->ids, rows, d->word));
+  FSAM_TRY(check_rows(op, "positions", batch->positions, rows, d->position));
+  FSAM_TRY(check_rows(op, "token_types", batch->token_types, rows, d->token_type));
+  const bool bf16 = a->z->dtype == FSAM_BF16, squares = blocks.starts != NULL;
+  const int64_t step = 2 * blocks.stride; /* a block's sums for dgamma and dbeta */
+  void *workspace;
+  FSAM_TRY(fsam__workspace(&workspace, fsam__device_of(a->z),
+                           (size_t)(blocks.count * step + rows * blocks.stride) * sizeof(float)));
+  float *sums = workspace, *dz = sums + blocks.count * step;
+#pragma omp parallel for schedule(static) if (rows * n > SERIAL)
+  for (int64_t block = 0; block < blocks.count; block++) {
+    float *own = sums + block * step;
+    memset(own, 0, (size_t)step * sizeof *own);
+    const int64_t end = row_blocks_first(&blocks, block + 1);
+    for (int64_t r = row_blocks_first(&blocks, block); r < end; r++) {
+      int32_t sample = batch->sample[r];
+      float *row = dz + r * blocks.stride;
+      if (sample < 0)
+        memset(row, 0, (size_t)blocks.stride * sizeof *row);
+      else if (bf16)
+        backward_row(FSAM_BF16, a, r, sample, row, own, blocks.stride);
+      else
+        backward_row(FSAM_F32, a, r, sample, row, own, blocks.stride);
+    }
+  }
+  row_blocks_sum(d->gamma, blocks, sums, step, n);
+  row_blocks_sum(d->beta, blocks, sums + blocks.stride, step, n);
+  backward_table(d->word, batch->ids, batch, dz, blocks.stride, squares);
+  backward_table(d->position, batch->positions, batch, dz, blocks.stride, squares);
+  backward_table(d->token_type, batch->token_types, batch, dz, blocks.stride, squares);
+  return FSAM_OK;
 }
 
 int FSAM_CPU(embedding_backward)(fsam_tensor *dword, fsam_tensor *dposition,
@@ -218,39 +308,19 @@ int FSAM_CPU(embedding_backward)(fsam_tensor *dword, fsam_tensor *dposition,
                                  const fsam_tensor *dy, const fsam_tensor *z,
                                  const fsam_tensor *stats, const fsam_tensor *gamma,
                                  const fsam_batch *batch, const fsam_dropout *dropout) {
-  const drop_site site = drop_site_in(drop_site_of(dropout), batch);
-  const backward a = {dy, z, stats, gamma, batch, site};
-  const char *op = "embedding_backward";
-  const int64_t rows = z->shape[0], n = z->shape[1];
-  FSAM_TRY(check_rows(op, "ids", batch->ids, rows, dword));
-  FSAM_TRY(check_rows(op, "positions", batch->positions, rows, dposition));
-  FSAM_TRY(check_rows(op, "token_types", batch->token_types, rows, dtoken_type));
-  const bool bf16 = z->dtype == FSAM_BF16;
-  const row_blocks blocks = row_blocks_of(rows, n);
-  const int64_t step = 2 * blocks.stride; /* a block's sums for dgamma and dbeta */
-  void *workspace;
-  FSAM_TRY(fsam__workspace(&workspace, fsam__device_of(z),
-                           (size_t)(blocks.count * step + rows * blocks.stride) * sizeof(float)));
-  float *sums = workspace, *dz = sums + blocks.count * step;
-#pragma omp parallel for schedule(static) if (rows * n > SERIAL)
-  for (int64_t block = 0; block < blocks.count; block++) {
-    float *own = sums + block * step;
-    memset(own, 0, (size_t)step * sizeof *own);
-    for (int64_t r = block * blocks.rows; r < rows && r < (block + 1) * blocks.rows; r++) {
-      int32_t sample = batch->sample[r];
-      float *row = dz + r * blocks.stride;
-      if (sample < 0)
-        memset(row, 0, (size_t)blocks.stride * sizeof *row);
-      else if (bf16)
-        backward_row(FSAM_BF16, &a, r, sample, row, own, blocks.stride);
-      else
-        backward_row(FSAM_F32, &a, r, sample, row, own, blocks.stride);
-    }
-  }
-  row_blocks_sum(dgamma, blocks, sums, step, n);
-  row_blocks_sum(dbeta, blocks, sums + blocks.stride, step, n);
-  backward_table(dword, batch->ids, batch, dz, blocks.stride);
-  backward_table(dposition, batch->positions, batch, dz, blocks.stride);
-  backward_table(dtoken_type, batch->token_types, batch, dz, blocks.stride);
-  return FSAM_OK;
+  const gradients d = {dword, dposition, dtoken_type, dgamma, dbeta};
+  const backward a = {dy, z, stats, gamma, batch, drop_site_in(drop_site_of(dropout), batch)};
+  return run_backward("embedding_backward", &d, &a, row_blocks_of(z->shape[0], z->shape[1]));
+}
+
+int FSAM_CPU(embedding_backward_squares)(fsam_tensor *dword, fsam_tensor *dposition,
+                                         fsam_tensor *dtoken_type, fsam_tensor *dgamma,
+                                         fsam_tensor *dbeta, const fsam_tensor *dy,
+                                         const fsam_tensor *z, const fsam_tensor *stats,
+                                         const fsam_tensor *gamma, const fsam_batch *batch,
+                                         const fsam_dropout *dropout) {
+  const gradients d = {dword, dposition, dtoken_type, dgamma, dbeta};
+  const backward a = {dy, z, stats, gamma, batch, drop_site_in(drop_site_of(dropout), batch)};
+  return run_backward("embedding_backward_squares", &d, &a,
+                      row_blocks_of_samples(batch, z->shape[1]));
 }

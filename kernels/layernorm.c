@@ -3,6 +3,8 @@
  * stored z, which is rounded where activations are bf16. z and stats[T,2] (mean, 1 / deviation) are
  * kept for backward, which draws the dropout bits again.
  *
+ * The _squares form of backward sums within each sample and adds the squares of these sums.
+ *
  * z may be x or the residual; dx or dresidual may be dy. Rows of the tail are not dropped forward
  * and get zeros backward. */
 #include <omp.h>
@@ -38,12 +40,12 @@ int fsam_layernorm_forward(fsam_tensor *y, fsam_tensor *z, fsam_tensor *stats, c
                                                         eps, batch, dropout);
 }
 
-int fsam_layernorm_backward(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db,
-                            fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
-                            const fsam_tensor *z, const fsam_tensor *stats,
-                            const fsam_tensor *gamma, const fsam_batch *batch,
-                            const fsam_dropout *dropout) {
-  const char *op = "layernorm_backward";
+/* Of both kinds of backward. */
+static int check_backward(const char *op, const fsam_tensor *dx, const fsam_tensor *dresidual,
+                          const fsam_tensor *db, const fsam_tensor *dgamma,
+                          const fsam_tensor *dbeta, const fsam_tensor *dy, const fsam_tensor *z,
+                          const fsam_tensor *stats, const fsam_tensor *gamma,
+                          const fsam_batch *batch, const fsam_dropout *dropout) {
   FSAM_TRY(check(op, z, stats, gamma, batch, dropout));
   const int type = z->dtype;
   const int64_t rows = z->shape[0], n = z->shape[1];
@@ -52,9 +54,29 @@ int fsam_layernorm_backward(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor
   FSAM_TRY(fsam__expect_optional(op, "dresidual", dresidual, type, 2, rows, n));
   FSAM_TRY(fsam__expect_optional(op, "db", db, FSAM_F32, 1, n, -1));
   FSAM_TRY(fsam__expect_optional(op, "dgamma", dgamma, FSAM_F32, 1, n, -1));
-  FSAM_TRY(fsam__expect_optional(op, "dbeta", dbeta, FSAM_F32, 1, n, -1));
+  return fsam__expect_optional(op, "dbeta", dbeta, FSAM_F32, 1, n, -1);
+}
+
+int fsam_layernorm_backward(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db,
+                            fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
+                            const fsam_tensor *z, const fsam_tensor *stats,
+                            const fsam_tensor *gamma, const fsam_batch *batch,
+                            const fsam_dropout *dropout) {
+  FSAM_TRY(check_backward("layernorm_backward", dx, dresidual, db, dgamma, dbeta, dy, z, stats,
+                          gamma, batch, dropout));
   return fsam__device_of(dy)->kernels->layernorm_backward(dx, dresidual, db, dgamma, dbeta, dy, z,
                                                           stats, gamma, batch, dropout);
+}
+
+int fsam_layernorm_backward_squares(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db,
+                                    fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
+                                    const fsam_tensor *z, const fsam_tensor *stats,
+                                    const fsam_tensor *gamma, const fsam_batch *batch,
+                                    const fsam_dropout *dropout) {
+  FSAM_TRY(check_backward("layernorm_backward_squares", dx, dresidual, db, dgamma, dbeta, dy, z,
+                          stats, gamma, batch, dropout));
+  return fsam__device_of(dy)->kernels->layernorm_backward_squares(
+      dx, dresidual, db, dgamma, dbeta, dy, z, stats, gamma, batch, dropout);
 }
 
 #endif
@@ -176,16 +198,12 @@ FSAM_INLINE void backward_row(int dtype, const backward *a, int64_t r, float *dz
   spread_row(dtype, a, r, dz, sums, n, sample);
 }
 
-int FSAM_CPU(layernorm_backward)(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db,
-                                 fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
-                                 const fsam_tensor *z, const fsam_tensor *stats,
-                                 const fsam_tensor *gamma, const fsam_batch *batch,
-                                 const fsam_dropout *dropout) {
-  const drop_site site = drop_site_in(drop_site_of(dropout), batch);
-  const backward a = {dx, dresidual, dy, z, stats, gamma, batch, site};
+/* Sums of the rows' shares by blocks: the gradients of db, dgamma, dbeta, or their squares. */
+static int run_backward(const backward *a, fsam_tensor *db, fsam_tensor *dgamma, fsam_tensor *dbeta,
+                        row_blocks blocks) {
+  const fsam_tensor *z = a->z;
   const int64_t rows = z->shape[0], n = z->shape[1];
   const bool bf16 = z->dtype == FSAM_BF16;
-  const row_blocks blocks = row_blocks_of(rows, n);
   const int64_t step = 3 * blocks.stride; /* a block's sums for db, dgamma, dbeta */
   void *workspace;
   FSAM_TRY(fsam__workspace(
@@ -196,15 +214,36 @@ int FSAM_CPU(layernorm_backward)(fsam_tensor *dx, fsam_tensor *dresidual, fsam_t
   for (int64_t block = 0; block < blocks.count; block++) {
     float *own = sums + block * step, *dz = scratch + omp_get_thread_num() * blocks.stride;
     memset(own, 0, (size_t)step * sizeof *own);
-    for (int64_t r = block * blocks.rows; r < rows && r < (block + 1) * blocks.rows; r++) {
+    const int64_t end = row_blocks_first(&blocks, block + 1);
+    for (int64_t r = row_blocks_first(&blocks, block); r < end; r++) {
       if (bf16)
-        backward_row(FSAM_BF16, &a, r, dz, own, blocks.stride);
+        backward_row(FSAM_BF16, a, r, dz, own, blocks.stride);
       else
-        backward_row(FSAM_F32, &a, r, dz, own, blocks.stride);
+        backward_row(FSAM_F32, a, r, dz, own, blocks.stride);
     }
   }
   row_blocks_sum(db, blocks, sums, step, n);
   row_blocks_sum(dgamma, blocks, sums + blocks.stride, step, n);
   row_blocks_sum(dbeta, blocks, sums + 2 * blocks.stride, step, n);
   return FSAM_OK;
+}
+
+int FSAM_CPU(layernorm_backward)(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db,
+                                 fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
+                                 const fsam_tensor *z, const fsam_tensor *stats,
+                                 const fsam_tensor *gamma, const fsam_batch *batch,
+                                 const fsam_dropout *dropout) {
+  const drop_site site = drop_site_in(drop_site_of(dropout), batch);
+  const backward a = {dx, dresidual, dy, z, stats, gamma, batch, site};
+  return run_backward(&a, db, dgamma, dbeta, row_blocks_of(z->shape[0], z->shape[1]));
+}
+
+int FSAM_CPU(layernorm_backward_squares)(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db,
+                                         fsam_tensor *dgamma, fsam_tensor *dbeta,
+                                         const fsam_tensor *dy, const fsam_tensor *z,
+                                         const fsam_tensor *stats, const fsam_tensor *gamma,
+                                         const fsam_batch *batch, const fsam_dropout *dropout) {
+  const drop_site site = drop_site_in(drop_site_of(dropout), batch);
+  const backward a = {dx, dresidual, dy, z, stats, gamma, batch, site};
+  return run_backward(&a, db, dgamma, dbeta, row_blocks_of_samples(batch, z->shape[1]));
 }

@@ -20,8 +20,8 @@ end
 -- Weights and configuration.
 local source = fsam.convert(from, to)
 
--- The tokenizer's files: unchanged, beside a .pt. Into a Hugging Face folder fairseq's go as those
--- that Transformers reads.
+-- The tokenizer's files: unchanged, and beside a .pt also as fairseq reads them. Into a Hugging
+-- Face folder fairseq's go as those that Transformers reads.
 local folder = to:find("%.pt/*$") and (to:match("^(.*)/[^/]+/*$") or ".") or to
 local files = source.vocabulary.files
 local copied = 0
@@ -29,6 +29,18 @@ if folder == to and files.encoder and files.dictionary and not (files.tokenizer 
   fsam.text.load(source):save(to)
 else
   copied = fsam.formats.copy_vocabulary(source.vocabulary, folder)
+end
+local has_own = files.tokenizer or files.ids or files.pieces
+if folder ~= to and has_own and not (files.encoder and files.dictionary) then
+  local loaded, tokenizer = pcall(fsam.text.load, source)
+  local written, reason = 0, tokenizer
+  if loaded then
+    written, reason = fsam.text.save_fairseq(tokenizer, folder)
+  end
+  copied = copied + written
+  if reason then
+    print("no dict.txt beside it: " .. tostring(reason))
+  end
 end
 print("wrote " .. to .. (copied > 0 and " and " .. copied .. " files of its tokenizer"
   or ""))

@@ -32,8 +32,10 @@ end
 --- The model of the settings: random weights, two labels.
 function M.model(s)
   local architectures = require("fsam.models.architectures")
-  local config = architectures.config(s.arch, s.check and { num_hidden_layers = 2,
-    hidden_size = 64, intermediate_size = 128, num_attention_heads = 2, vocab_size = 1000 } or nil)
+  local changes = s.check and { num_hidden_layers = 2, hidden_size = 64, intermediate_size = 128,
+    num_attention_heads = 2, vocab_size = 1000 } or {}
+  changes.attention_probs_dropout_prob = tonumber(s.attention_dropout)
+  local config = architectures.config(s.arch, changes)
   return require("fsam.models").new({ config = config, device = s.device, seed = 1,
     labels = { "a", "b" }, precision = s.precision or "bf16" })
 end

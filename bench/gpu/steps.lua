@@ -2,7 +2,8 @@
 -- peak memory, and what making a mask takes. Called by bench/gpu/run.
 --
 --     fsam-lua bench/gpu/steps.lua out=FILE part=NAME arch=roberta_large shape=cola precision=bf16
---         [turn=1] [tune=1] [mode=WORDS] [optimizers=adam,sam] [device=cpu check=1]
+--         [turn=1] [tune=1] [mode=WORDS] [optimizers=adam,sam] [rounds=10] [attention_dropout=0]
+--         [device=cpu check=1]
 --
 -- mode: what the report calls these steps, where they are not taken as by default.
 --
@@ -18,7 +19,8 @@ local lib, check = C.lib, C.check
 
 local s = measure.settings()
 local wait = measure.waiter(s.device)
-local WARM, ROUNDS, MOST = 4, s.shape == "cola" and 10 or 12, 12 -- rounds; MOST seconds of them
+local WARM, MOST = 4, 12 -- rounds before; the most seconds of those that count
+local ROUNDS = tonumber(s.rounds) or s.shape == "cola" and 10 or 12
 if s.check then
   WARM, ROUNDS = 1, 1
 end

@@ -111,8 +111,18 @@ void *take(fsam_device *, size_t bytes) {
   return NULL;
 }
 
-/* cudaFree waits for the device, so that nothing that runs can still use the memory. */
-void give(fsam_device *, void *p) { cudaFree(p); }
+/* Waits for all that is queued, and for the other ranks that this waits for, or gives them up. */
+void drain(gpu *g) {
+  if (g->device.before_wait) g->device.before_wait(&g->device);
+  if (g->work) cudaStreamSynchronize(g->work);
+  if (g->copies) cudaStreamSynchronize(g->copies);
+}
+
+/* What is queued may still use the memory; whether cudaFree itself waits is not promised. */
+void give(fsam_device *device, void *p) {
+  drain(of(device));
+  cudaFree(p);
+}
 
 int zero(fsam_device *device, void *p, size_t bytes) {
   if (bytes) CUDA_TRY("filling with zeros", cudaMemsetAsync(p, 0, bytes, of(device)->work));
@@ -202,9 +212,10 @@ void close_read(early_read *r) {
 int take_read(gpu *g, early_read **out, size_t bytes) {
   for (early_read **at = &g->free_reads; *at; at = &(*at)->next) {
     if ((*at)->capacity < bytes) continue;
+    FSAM_TRY(wait_for(g, &(*at)->buffer));
     *out = *at;
     *at = (*at)->next;
-    return wait_for(g, &(*out)->buffer);
+    return FSAM_OK;
   }
   early_read *r = (early_read *)calloc(1, sizeof *r);
   if (!r) return fsam__fail(FSAM_ENOMEM, "cuda: no memory to begin a read");
@@ -255,6 +266,7 @@ int read_end(fsam_device *device, void *ticket, void *to) {
   gpu *g = of(device);
   early_read *r = (early_read *)ticket;
   int rc = FSAM_OK;
+  if (to) FSAM_TRY(fsam__not_recording(device, "wait for a read"));
   if (to) {
     rc = wait_for(g, &r->buffer);
     if (rc == FSAM_OK) memcpy(to, r->buffer.memory, r->bytes);
@@ -357,8 +369,7 @@ const fsam_kernels synchronous = {
 
 void close_gpu(fsam_device *device) {
   gpu *g = of(device);
-  if (g->work) cudaStreamSynchronize(g->work);
-  if (g->copies) cudaStreamSynchronize(g->copies);
+  drain(g);
   for (early_read *r = g->free_reads, *next; r; r = next) {
     next = r->next;
     close_read(r);
@@ -372,7 +383,7 @@ void close_gpu(fsam_device *device) {
 }
 
 const fsam_memory memory = {take,     give,  zero, copy_in,   copy_out, read_begin,
-                            read_end, reuse, left, close_gpu, false};
+                            read_end, reuse, left, close_gpu, false, NULL};
 
 /* Fails where the GPU is too old or cannot be used; sets its text. */
 int look_at(gpu *g, int number) {
@@ -389,6 +400,8 @@ int look_at(gpu *g, int number) {
                       properties.name, properties.major, properties.minor, OLDEST);
   snprintf(g->device.text, sizeof g->device.text, "%.48s, %.0f GB", properties.name,
            (double)properties.totalGlobalMem / 1e9);
+  g->device.arch = 10 * properties.major + properties.minor;
+  g->device.shared = properties.sharedMemPerBlockOptin;
   return FSAM_OK;
 }
 

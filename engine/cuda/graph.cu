@@ -2,6 +2,7 @@
 #include "engine/cuda/device.cuh"
 
 #include <stdlib.h>
+#include <string.h>
 
 namespace {
 
@@ -13,10 +14,11 @@ struct captured {
 
 cudaStream_t stream_of(const fsam_device *device) { return (cudaStream_t)device->stream; }
 
-/* Waits for the GPU, which may still run the graph. */
+/* Waits for the GPU, which may still run the graph: not to be called while the device records. */
 void free_captured(fsam_device *device, void *handle) {
   captured *r = (captured *)handle;
   if (r->exec) {
+    if (device->before_wait) device->before_wait(device);
     cudaStreamSynchronize(stream_of(device));
     cudaGraphExecDestroy(r->exec);
   }
@@ -55,6 +57,38 @@ int run(fsam_device *device, void *handle) {
   return FSAM_OK;
 }
 
+/* The dependencies of a graph; since CUDA 13 one call tells what each of them is. */
+cudaError_t edges_of(cudaGraph_t graph, cudaGraphNode_t *from, cudaGraphNode_t *to,
+                     cudaGraphEdgeData *data, size_t *count) {
+#if CUDART_VERSION >= 13000
+  return cudaGraphGetEdges(graph, from, to, data, count);
+#else
+  return cudaGraphGetEdges_v2(graph, from, to, data, count);
+#endif
+}
+
+/* A kernel that its library lets start before the one ahead of it has ended has another kind of
+ * dependency, and so has one that runs beside others. */
+int shape(const void *handle, int64_t counts[3]) {
+  const cudaGraph_t graph = ((const captured *)handle)->graph;
+  size_t nodes = 0, edges = 0;
+  CUDA_TRY("looking at a graph", cudaGraphGetNodes(graph, NULL, &nodes));
+  CUDA_TRY("looking at a graph", edges_of(graph, NULL, NULL, NULL, &edges));
+  cudaGraphNode_t *ends = (cudaGraphNode_t *)calloc(2 * edges + 1, sizeof *ends);
+  cudaGraphEdgeData *data = (cudaGraphEdgeData *)calloc(edges + 1, sizeof *data);
+  cudaError_t error = cudaErrorMemoryAllocation;
+  if (ends && data) error = edges_of(graph, ends, ends + edges, data, &edges);
+  const cudaGraphEdgeData plain = {};
+  counts[0] = (int64_t)nodes;
+  counts[1] = (int64_t)edges - (nodes ? (int64_t)nodes - 1 : 0);
+  counts[2] = 0;
+  for (size_t i = 0; error == cudaSuccess && i < edges; i++)
+    counts[2] += memcmp(&data[i], &plain, sizeof plain) != 0;
+  free(ends);
+  free(data);
+  return error == cudaSuccess ? FSAM_OK : fsam__cuda_failed("looking at a graph", error);
+}
+
 }  // namespace
 
-const fsam_graphs fsam__cuda_graphs = {begin, end, run, free_captured};
+const fsam_graphs fsam__cuda_graphs = {begin, end, run, free_captured, shape};

@@ -121,24 +121,41 @@ int fsam_file_read_f32(float *out, const fsam_file *file, const char *type, int6
   return fsam_file_unchanged(file);
 }
 
-/* Copies `count` elements to a tensor in pieces that stay in the cache, where each is looked at and
- * perhaps converted on its way: the tensor may be on another device. `piece` holds PIECE floats. */
-enum { PIECE = 16384 };
+/* A tensor is filled in pieces that stay in the cache, where each is looked at and perhaps
+ * converted on its way. `piece` holds PIECE floats. */
+enum { PIECE = 1 << 16 };
 
-static int read_pieces(fsam_tensor *t, fsam_file *file, const uint8_t *from,
-                       const stored_type *type, float *piece) {
+/* For memory that the host writes: a piece of the same type goes there at once, another through
+ * `piece`, which f64 would overflow but for coming in halves. */
+static int fetch_piece(void *to, int to_type, fsam_file *file, int64_t offset,
+                       const stored_type *type, int64_t n, float *piece) {
+  void *fetched = type->dtype == to_type ? to : piece;
+  FSAM_TRY(fsam__file_fetch(file, fetched, offset, n * type->width));
+  if (type->endless) file->not_finite += type->endless(fetched, n);
+  if (fetched != to) type->convert(to, fetched, n);
+  return FSAM_OK;
+}
+
+static int read_pieces(fsam_tensor *t, fsam_file *file, int64_t offset, const stored_type *type,
+                       float *piece) {
   fsam_device *d = fsam__device_of(t);
   const int64_t count = fsam__elements(t), width = fsam__dtype_bytes(t->dtype);
-  for (int64_t done = 0; done < count; done += PIECE) {
-    const int64_t n = count - done < PIECE ? count - done : PIECE;
-    const void *source = from + done * type->width;
+  const int64_t most = type->width > 4 ? PIECE / 2 : PIECE;
+  for (int64_t done = 0; done < count; done += most) {
+    const int64_t n = count - done < most ? count - done : most, at = offset + done * type->width;
+    uint8_t *to = (uint8_t *)t->data + done * width;
+    if (d->memory->prepare) {
+      d->memory->prepare(to, (size_t)(n * width));
+      FSAM_TRY(fetch_piece(to, t->dtype, file, at, type, n, piece));
+      continue;
+    }
+    const void *source = file->data + at;
     if (type->endless) file->not_finite += type->endless(source, n);
     if (type->dtype != t->dtype) {
       type->convert(piece, source, n);
       source = piece;
     }
-    FSAM_TRY(
-        d->memory->copy_in(d, (uint8_t *)t->data + done * width, source, (size_t)(n * width)));
+    FSAM_TRY(d->memory->copy_in(d, to, source, (size_t)(n * width)));
   }
   return fsam_file_unchanged(file);
 }
@@ -155,7 +172,7 @@ int fsam_file_read_tensor(fsam_tensor *t, fsam_file *file, const char *type, int
   if (!count) return FSAM_OK;
   float *piece = same ? NULL : malloc(PIECE * sizeof *piece);
   if (!same && !piece) return fsam__fail(FSAM_ENOMEM, "no memory to convert %s", t->name);
-  int rc = read_pieces(t, file, file->data + offset, from, piece);
+  int rc = read_pieces(t, file, offset, from, piece);
   free(piece);
   return rc;
 }

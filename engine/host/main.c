@@ -1,7 +1,7 @@
 /* main.c: the program fsam-lua. Owns: the Lua state, finding the Lua files, that the standard
- * streams are there, how Ctrl-C reaches running Lua, and the last words of a crash. Leaves to
- * others: everything a user would call behaviour (options, scripts, errors, the REPL), which is Lua
- * (lua/fsam/program). The only C file that includes lua.h. */
+ * streams are there, how Ctrl-C reaches running Lua, safe loops over tables, and the last words of
+ * a crash. Leaves to others: everything a user would call behaviour (options, scripts, errors, the
+ * REPL), which is Lua (lua/fsam/program). The only C file that includes lua.h. */
 #define _DEFAULT_SOURCE /* sigaltstack */
 #include <fcntl.h>
 #include <lauxlib.h>
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -104,11 +105,40 @@ static void last_words(const char *words) {
   }
 }
 
+static const char used_up[] =
+    "the stack is used up; functions that call each other without end, or a limit that is too low "
+    "(ulimit -s 131072)\n";
+
+static void on_second_crash(int number) {
+  (void)number;
+  last_words("fsam-lua: ");
+  last_words(used_up);
+  _exit(EXIT_FAILURE);
+}
+
+/* Begins the last line with the innermost line of Lua. The state may be halfway through something,
+ * in which case this crashes and on_second_crash speaks. */
+static void say_place(void) {
+  const struct sigaction action = {.sa_handler = on_second_crash,
+                                   .sa_flags = SA_ONSTACK | SA_NODEFER};
+  sigaction(SIGSEGV, &action, NULL);
+  sigaction(SIGBUS, &action, NULL);
+  char place[LUA_IDSIZE + 32] = "fsam-lua: ";
+  lua_Debug ar;
+  for (int level = 0; lua_getstack(running, level, &ar); level++) {
+    if (!lua_getinfo(running, "Sl", &ar) || ar.currentline < 1) continue;
+    snprintf(place, sizeof place, "%s:%d: ", ar.short_src, ar.currentline);
+    break;
+  }
+  last_words(place);
+}
+
 static void on_crash(int number, siginfo_t *info, void *context) {
   (void)context;
   const uintptr_t address = (uintptr_t)info->si_addr;
   if (number == SIGSEGV && address < stack_top && stack_top - address < stack_bytes + (1 << 20)) {
-    last_words("fsam-lua: the stack is used up; raise its limit (ulimit -s 65536)\n");
+    say_place();
+    last_words(used_up);
     _exit(EXIT_FAILURE);
   }
   last_words(number == SIGBUS
@@ -241,6 +271,41 @@ static int set_paths(lua_State *L, int sys) {
   return 0;
 }
 
+/* -- loops over tables ------------------------------------------------------------------------- */
+
+/* LuaJIT compiles `next`, and with it loops over `pairs`. The snapshot of March 2022 that Debian 12
+ * has can cut the pointer to a table's entry to 32 bits there, when it must exchange two registers:
+ * a crash, in any such loop, once in many. These two do the same and are never compiled. */
+static int next_entry(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 2);
+  if (lua_next(L, 1)) return 2;
+  lua_pushnil(L);
+  return 1;
+}
+
+static int all_entries(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_pushvalue(L, 1);
+  lua_pushnil(L);
+  return 3;
+}
+
+/* The releases that roll have other names, and the repair. */
+static void walk_without_compiling(lua_State *L) {
+  lua_getglobal(L, "jit");
+  lua_getfield(L, -1, "version");
+  if (!strcmp(lua_tostring(L, -1), "LuaJIT 2.1.0-beta3")) {
+    lua_pushcfunction(L, next_entry);
+    lua_pushvalue(L, -1);
+    lua_setglobal(L, "next");
+    lua_pushcclosure(L, all_entries, 1);
+    lua_setglobal(L, "pairs");
+  }
+  lua_pop(L, 2);
+}
+
 /* -- the program ------------------------------------------------------------------------------- */
 
 typedef struct command_line {
@@ -250,12 +315,13 @@ typedef struct command_line {
 } command_line;
 
 /* require("fsam.program.command_line").main(sys) with sys = {argv, share, version, relative,
- * on_interrupt, is_terminal}. */
+ * on_interrupt, is_terminal, thread}. */
 static int protected_main(lua_State *L) {
   command_line *line = lua_touserdata(L, 1);
   lua_gc(L, LUA_GCSTOP, 0); /* nothing to collect while the libraries load */
   luaL_openlibs(L);
   lua_gc(L, LUA_GCRESTART, -1);
+  walk_without_compiling(L);
 
   lua_createtable(L, 0, 8);
   int sys = lua_gettop(L);
@@ -271,6 +337,8 @@ static int protected_main(lua_State *L) {
   lua_setfield(L, sys, "on_interrupt");
   lua_pushcfunction(L, is_terminal);
   lua_setfield(L, sys, "is_terminal");
+  lua_pushthread(L);
+  lua_setfield(L, sys, "thread");
   set_relative_paths_apart(L, sys);
   set_paths(L, sys);
 
@@ -291,8 +359,10 @@ static void limit_spinning(void) {
   if (!getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", "300", 0);
 }
 
-/* The matrix library and deep Lua need some hundred KB; below NO_STACK nothing runs. */
-enum { LEAST_STACK = 1 << 20, NO_STACK = 256 << 10 };
+/* The matrix library and deep Lua need some hundred KB; below NO_STACK nothing runs. With LUA_STACK
+ * a function that calls itself through string.gsub and the like, which keep 8 KB a call on the C
+ * stack, meets Lua's own limit first: that is an error, and not the end. */
+enum { LEAST_STACK = 1 << 20, NO_STACK = 256 << 10, LUA_STACK = 128 << 20 };
 
 /* Does OpenMP take its threads' stacks from this text, "64", "64k" or "16M", and are they small? */
 static bool is_small_stack(const char *text) {
@@ -318,9 +388,11 @@ static bool make_stacks_large_enough(void) {
   const char *asked = getenv("OMP_STACKSIZE");
   if (!asked) asked = getenv("GOMP_STACKSIZE");
   if (asked ? is_small_stack(asked) : small) setenv("OMP_STACKSIZE", "2M", 1);
-  if (!small) return true;
-  limit.rlim_cur = limit.rlim_max < 8 * LEAST_STACK ? limit.rlim_max : 8 * LEAST_STACK;
-  return setrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur >= NO_STACK;
+  if (!asked && known && limit.rlim_cur == LUA_STACK) /* of a program of ours that started this */
+    setenv("OMP_STACKSIZE", "8M", 1);
+  if (!known || limit.rlim_cur >= LUA_STACK) return true; /* RLIM_INFINITY is the largest */
+  limit.rlim_cur = limit.rlim_max < LUA_STACK ? limit.rlim_max : LUA_STACK;
+  return (setrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur >= NO_STACK) || !small;
 }
 
 /* Opens the standard streams that are closed on /dev/null. Otherwise the next file to be opened, a
@@ -331,7 +403,16 @@ static int open_standard_streams(void) {
   return 0;
 }
 
+/* A program that starts others of ours, and waits for them, sets this for them: they end with it,
+ * as by SIGTERM, whatever ends it. */
+static void end_with_parent(void) {
+  if (!getenv("FSAM_ENDS_WITH_PARENT")) return;
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  unsetenv("FSAM_ENDS_WITH_PARENT");
+}
+
 int main(int argc, char **argv) {
+  end_with_parent();
   if (open_standard_streams() < 0) return EXIT_FAILURE; /* and there is nowhere to say why */
   limit_spinning();
   if (!make_stacks_large_enough()) {

@@ -84,6 +84,7 @@ static int map_opened(fsam_file **out, int fd, const char *path) {
   if (!file) return fsam__fail(FSAM_ENOMEM, "cannot read %s: no memory", path);
   strcpy(file->path, path);
   file->size = info.st_size;
+  file->fd = fd;
   file->before = info;
   if (file->size > 0) { /* mmap refuses a length of 0 */
     void *p = mmap(NULL, (size_t)file->size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -104,8 +105,23 @@ int fsam_file_map(fsam_file **out, const char *path) {
   int fd = fsam__open(path, O_RDONLY | O_NONBLOCK, 0); /* opening a pipe must not wait */
   if (fd < 0) return fsam__fail_errno("open", path);
   int rc = map_opened(out, fd, path);
-  close(fd);
+  if (rc) close(fd);
   return rc;
+}
+
+int fsam__file_fetch(fsam_file *file, void *to, int64_t offset, int64_t bytes) {
+  for (int64_t done = 0; done < bytes;) {
+    ssize_t n = pread(file->fd, (char *)to + done, (size_t)(bytes - done), offset + done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fsam__fail_errno("read", file->path);
+    if (n == 0) { /* its end has come nearer */
+      memset((char *)to + done, 0, (size_t)(bytes - done));
+      file->changed = 1;
+      break;
+    }
+    done += n;
+  }
+  return FSAM_OK;
 }
 
 /* Whole pages, outwards: their neighbours are as easily had again. */
@@ -123,6 +139,7 @@ void fsam_file_unmap(fsam_file *file) {
       break;
     }
   if (file->data) munmap(file->data, (size_t)file->size);
+  close(file->fd);
   free(file);
 }
 

@@ -10,6 +10,7 @@
 struct fsam_file {
   uint8_t *data; /* NULL when the file is empty */
   int64_t size;
+  int fd;                        /* of the file, for fsam__file_fetch */
   int64_t not_finite;            /* numbers that fsam_file_read_tensor met */
   volatile sig_atomic_t changed; /* a page of it was gone when it was read */
   struct stat before;            /* the file when it was mapped */
@@ -19,6 +20,11 @@ struct fsam_file {
 
 /* "cannot WHAT PATH: REASON" with errno's reason; FSAM_EIO. */
 int fsam__fail_errno(const char *what, const char *path);
+
+/* Copies bytes of the file to memory past the mapping, which would have to be made of pages first.
+ * The caller has checked the range. Where the file is shorter meanwhile, `changed` is set and the
+ * rest of `to` is zeros. */
+int fsam__file_fetch(fsam_file *file, void *to, int64_t offset, int64_t bytes);
 
 /* open(2) that a signal does not end; new files get `mode`, less the umask. */
 int fsam__open(const char *path, int flags, int mode);

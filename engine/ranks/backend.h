@@ -19,6 +19,11 @@ typedef struct fsam_ranks_backend {
   /* Both replace the values by the sums over all ranks, added in the order of ranks. */
   int (*sum)(float *values, int64_t count, double timeout);
   int (*sum_numbers)(double *values, int64_t count, double timeout);
+  /* starts: size + 1 element offsets. Afterwards rank r's values[starts[r]..starts[r + 1]) are the
+   * sums, added in the order of ranks; the rest is unspecified. */
+  int (*reduce_scatter)(float *values, const int64_t *starts, double timeout);
+  /* starts: size + 1 byte offsets. Afterwards every rank holds all ranges. */
+  int (*all_gather)(void *bytes, const int64_t *starts, double timeout);
   int (*report)(const char *text, double timeout);
   int (*leave)(double timeout);
   void (*end_all)(int status);

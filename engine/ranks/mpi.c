@@ -1,9 +1,10 @@
 /* mpi.c: the ranks of an MPI job, in a library of its own (libfsam-mpi.so).
  *
- * A sum is an exchange of shares: every rank gets its share of the values from all others, adds
- * them in the order of ranks, and sends the result to all. So each element is added by one rank, in
- * one order, and two runs end with the same bits; MPI_Allreduce promises no order. Every rank waits
- * for every other one directly, so that the one that does not come can be named.
+ * Every rank gets its range of the values from all others and adds them in the order of ranks
+ * (reduce_scatter); where all want the sums, it sends its range to all (all_gather). So each
+ * element is added by one rank, in one order, and two runs end with the same bits; MPI_Allreduce
+ * promises no order. Every rank waits for every other one directly, so that the one that does not
+ * come can be named.
  *
  * Owns: these exchanges, their time limit, and the words of other ranks that reach rank 0. Leaves
  * to others: starting processes and carrying bytes (MPI), what is summed (fsam.ranks). */
@@ -17,7 +18,7 @@
 #include "engine/ranks/backend.h"
 
 enum {
-  PIECE = 1 << 20,      /* elements that are exchanged at once: bounds the memory that it takes */
+  PIECE = 1 << 20,      /* elements that arrive at once: bounds the memory that it takes */
   LONGEST_REPORT = 2048 /* bytes, with the final 0 */
 };
 enum { TAG_SHARE = 1, TAG_SUM, TAG_NUMBERS, TAG_REPORT };
@@ -25,10 +26,11 @@ enum { TAG_SHARE = 1, TAG_SUM, TAG_NUMBERS, TAG_REPORT };
 static struct {
   MPI_Comm world, reports; /* reports: texts to rank 0 */
   int rank, size;
-  float *arrived;        /* [size, share]: the other ranks' values of this rank's share */
+  float *arrived;        /* [size, piece]: the other ranks' values of this rank's piece */
   double *numbers;       /* [size, capacity] */
   int64_t capacity;
   MPI_Request *requests; /* [2 size]: receives, then sends, by rank */
+  int64_t *starts;       /* [size + 1]: even shares of a sum */
 } job;
 
 /* -- waiting ----------------------------------------------------------------------------------- */
@@ -115,8 +117,9 @@ static int open_job(int rank, int size) {
   job.rank = rank;
   job.size = size;
   job.arrived = malloc((PIECE + (size_t)size) * sizeof *job.arrived);
+  job.starts = malloc(((size_t)size + 1) * sizeof *job.starts);
   job.requests = malloc(2 * (size_t)size * sizeof *job.requests);
-  return job.arrived && job.requests
+  return job.arrived && job.requests && job.starts
              ? 0
              : fsam__fail(FSAM_ENOMEM, "no memory for the exchange between %d ranks", size);
 }
@@ -159,17 +162,23 @@ static void end_all(int status) { MPI_Abort(job.world, status); }
 
 /* -- sums -------------------------------------------------------------------------------------- */
 
-/* Share `rank` of a piece of `count` elements: [first, first + return value). */
-static int share_of(int64_t *first, int rank, int64_t count) {
-  const int64_t each = (count + job.size - 1) / job.size;
-  const int64_t from = rank * each < count ? rank * each : count;
-  const int64_t to = from + each < count ? from + each : count;
-  *first = from;
-  return (int)(to - from);
+/* What is exchanged at once of the range [starts[rank], starts[rank + 1]): from *first on, at most
+ * `most` items after the first `done` ones of it. */
+static int piece_of(int64_t *first, const int64_t *starts, int rank, int64_t done, int64_t most) {
+  const int64_t left = starts[rank + 1] - starts[rank] - done;
+  *first = starts[rank] + done;
+  return left < 0 ? 0 : left < most ? (int)left : (int)most;
 }
 
-/* This rank's share as all ranks hold it, added in the order of ranks. */
-static void add_share(float *own, int count) {
+static int64_t longest_range(const int64_t *starts) {
+  int64_t longest = 0;
+  for (int r = 0; r < job.size; r++)
+    if (starts[r + 1] - starts[r] > longest) longest = starts[r + 1] - starts[r];
+  return longest;
+}
+
+/* This rank's piece as all ranks hold it, added in the order of ranks. */
+static void add_arrived(float *own, int count) {
   for (int i = 0; i < count; i++) {
     float sum = job.rank == 0 ? own[i] : job.arrived[i];
     for (int other = 1; other < job.size; other++)
@@ -178,36 +187,61 @@ static void add_share(float *own, int count) {
   }
 }
 
-/* One exchange of a piece. First (`from` arrived) each rank's own share comes in from all others;
- * then each sends its sums to all. */
-static int exchange(float *piece, int64_t count, double timeout, bool sums) {
-  int64_t first, own_first;
-  const int own = share_of(&own_first, job.rank, count);
-  const int tag = sums ? TAG_SUM : TAG_SHARE;
-  job.requests[job.rank] = job.requests[job.size + job.rank] = MPI_REQUEST_NULL;
-  for (int other = 0; other < job.size; other++) {
-    if (other == job.rank) continue;
-    const int theirs = share_of(&first, other, count);
-    float *to = sums ? piece + first : job.arrived + (int64_t)other * own;
-    const float *from = sums ? piece + own_first : piece + first;
-    TRY_MPI(MPI_Irecv(to, sums ? theirs : own, MPI_FLOAT, other, tag, job.world,
-                      job.requests + other));
-    TRY_MPI(MPI_Isend(from, sums ? own : theirs, MPI_FLOAT, other, tag, job.world,
-                      job.requests + job.size + other));
+static int transfer(void *to, int received, const void *from, int sent, MPI_Datatype type, int tag,
+                    int other) {
+  TRY_MPI(MPI_Irecv(to, received, type, other, tag, job.world, job.requests + other));
+  TRY_MPI(MPI_Isend(from, sent, type, other, tag, job.world, job.requests + job.size + other));
+  return 0;
+}
+
+/* Every rank's own range comes in from all others, who add nothing: each element is added once. */
+static int reduce_scatter(float *values, const int64_t *starts, double timeout) {
+  const int64_t most = PIECE / job.size + 1, longest = longest_range(starts);
+  for (int64_t done = 0; done < longest; done += most) {
+    int64_t first, own_first;
+    const int own = piece_of(&own_first, starts, job.rank, done, most);
+    job.requests[job.rank] = job.requests[job.size + job.rank] = MPI_REQUEST_NULL;
+    for (int other = 0; other < job.size; other++) {
+      if (other == job.rank) continue;
+      const int theirs = piece_of(&first, starts, other, done, most);
+      FSAM_TRY(transfer(job.arrived + (int64_t)other * own, own, values + first, theirs, MPI_FLOAT,
+                        TAG_SHARE, other));
+    }
+    FSAM_TRY(wait_for(job.requests, 2 * job.size, timeout));
+    add_arrived(values + own_first, own);
   }
-  return wait_for(job.requests, 2 * job.size, timeout);
+  return 0;
+}
+
+/* Every rank sends its own range to all others. */
+static int all_gather(void *bytes, const int64_t *starts, double timeout) {
+  const int64_t most = 4 * (PIECE / job.size + 1), longest = longest_range(starts);
+  for (int64_t done = 0; done < longest; done += most) {
+    int64_t first, own_first;
+    const int own = piece_of(&own_first, starts, job.rank, done, most);
+    job.requests[job.rank] = job.requests[job.size + job.rank] = MPI_REQUEST_NULL;
+    for (int other = 0; other < job.size; other++) {
+      if (other == job.rank) continue;
+      const int theirs = piece_of(&first, starts, other, done, most);
+      FSAM_TRY(transfer((char *)bytes + first, theirs, (char *)bytes + own_first, own, MPI_BYTE,
+                        TAG_SUM, other));
+    }
+    FSAM_TRY(wait_for(job.requests, 2 * job.size, timeout));
+  }
+  return 0;
+}
+
+/* Where the range of each rank begins when `count` items of `bytes` bytes are shared out evenly. */
+static void share_out(int64_t *starts, int64_t count, int64_t bytes) {
+  const int64_t each = (count + job.size - 1) / job.size;
+  for (int r = 0; r <= job.size; r++) starts[r] = bytes * (r * each < count ? r * each : count);
 }
 
 static int sum(float *values, int64_t count, double timeout) {
-  for (int64_t at = 0; at < count; at += PIECE) {
-    const int64_t n = count - at < PIECE ? count - at : PIECE;
-    int64_t first;
-    FSAM_TRY(exchange(values + at, n, timeout, false));
-    const int own = share_of(&first, job.rank, n);
-    add_share(values + at + first, own);
-    FSAM_TRY(exchange(values + at, n, timeout, true));
-  }
-  return 0;
+  share_out(job.starts, count, 1);
+  FSAM_TRY(reduce_scatter(values, job.starts, timeout));
+  share_out(job.starts, count, sizeof *values);
+  return all_gather(values, job.starts, timeout);
 }
 
 /* Short lists: each rank sends all of its own to all, and adds for itself. */
@@ -244,6 +278,8 @@ const fsam_ranks_backend fsam_mpi = {
     .open = open_job,
     .sum = sum,
     .sum_numbers = sum_numbers,
+    .reduce_scatter = reduce_scatter,
+    .all_gather = all_gather,
     .report = report,
     .leave = leave,
     .end_all = end_all,

@@ -18,7 +18,7 @@ static const char library_name[] = "libfsam-mpi.so";
 
 static const fsam_ranks_backend *backend; /* NULL until fsam_ranks_open */
 static const fsam_gpu_ranks *gpus;        /* NULL until the GPUs are joined */
-static int own_rank, ranks;
+static int own_rank, ranks;               /* ranks: how many; 0 until one of these */
 static double timeout = 600;
 
 /* The path of the backend's library: beside the library that this function is in. */
@@ -144,15 +144,23 @@ int fsam_ranks_use(fsam_device *d) {
   return 0;
 }
 
-static int check_sum(const fsam_tensor *t) {
+/* Can the values of t reach the other ranks? */
+static int check_tensor(const char *op, const fsam_tensor *t) {
   FSAM_TRY(check_open());
   FSAM_TRY(fsam_tensor_check(t));
-  FSAM_TRY(fsam__expect_dense("ranks_sum", "tensor", t));
-  if (t->dtype != FSAM_F32)
-    return fsam__fail(FSAM_EINVAL, "ranks_sum: %s is not f32", t->name);
+  FSAM_TRY(fsam__expect_dense(op, "tensor", t));
   if (!backend && fsam__device_of(t)->ranks != gpus)
-    return fsam__fail(FSAM_EINVAL, "ranks_sum: %s is not on a GPU, and there is no MPI", t->name);
+    return fsam__fail(FSAM_EINVAL, "%s: %s is not on a GPU, and there is no MPI", op, t->name);
   return 0;
+}
+
+static int expect_f32(const char *op, const fsam_tensor *t) {
+  return t->dtype == FSAM_F32 ? 0 : fsam__fail(FSAM_EINVAL, "%s: %s is not f32", op, t->name);
+}
+
+static int check_sum(const fsam_tensor *t) {
+  FSAM_TRY(check_tensor("ranks_sum", t));
+  return expect_f32("ranks_sum", t);
 }
 
 /* The hosts meet first: MPI can name the rank that does not come. */
@@ -182,23 +190,77 @@ int fsam_ranks_sum_end(fsam_tensor *t) {
 
 /* -- sums -------------------------------------------------------------------------------------- */
 
+/* The bytes of a dense tensor, in memory that the backend of the hosts may work in: the tensor's
+ * own on processors, else a copy. */
+static int borrow(fsam_tensor *t, const char *op, void **out) {
+  FSAM_TRY(check_tensor(op, t));
+  if (!backend) return fsam__fail(FSAM_ENODEV, "%s: there is no MPI", op);
+  const int64_t bytes = fsam__elements(t) * fsam__dtype_bytes(t->dtype);
+  *out = t->data;
+  if (strcmp(fsam_device_name(fsam__device_of(t)), "cpu") == 0) return 0;
+  *out = malloc((size_t)bytes);
+  if (!*out)
+    return fsam__fail(FSAM_ENOMEM, "no memory for %lld bytes of %s", (long long)bytes, t->name);
+  const int rc = fsam_tensor_read(t, *out, fsam__elements(t));
+  if (rc) free(*out);
+  return rc;
+}
+
+/* Ends a loan, with the values in the tensor when all went well (rc 0). */
+static int give_back(fsam_tensor *t, void *values, int rc) {
+  if (values == t->data) return rc;
+  if (rc == 0) rc = fsam_tensor_write(t, values, fsam__elements(t));
+  free(values);
+  return rc;
+}
+
 int fsam_ranks_sum(fsam_tensor *t) {
+  void *values = NULL;
   FSAM_TRY(check_sum(t));
   const int64_t count = fsam__elements(t);
   if (between_gpus(fsam__device_of(t))) {
     FSAM_TRY(fsam_ranks_sum_part(t, 0, count));
     return fsam_ranks_sum_end(t);
   }
-  if (strcmp(fsam_device_name(fsam__device_of(t)), "cpu") == 0)
-    return backend->sum((float *)t->data, count, timeout);
-  float *host = malloc((size_t)count * sizeof *host);
-  if (!host)
-    return fsam__fail(FSAM_ENOMEM, "no memory for %lld numbers of %s", (long long)count, t->name);
-  int rc = fsam_tensor_read(t, host, count);
-  if (rc == 0) rc = backend->sum(host, count, timeout);
-  if (rc == 0) rc = fsam_tensor_write(t, host, count);
-  free(host);
+  FSAM_TRY(borrow(t, "ranks_sum", &values));
+  return give_back(t, values, backend->sum(values, count, timeout));
+}
+
+/* size + 1 offsets into the tensor, none before the one in front of it. */
+static int check_starts(const char *op, const fsam_tensor *t, const int64_t *starts) {
+  bool ordered = starts[0] >= 0 && starts[ranks] <= fsam__elements(t);
+  for (int r = 0; r < ranks; r++) ordered = ordered && starts[r] <= starts[r + 1];
+  return ordered ? 0
+                 : fsam__fail(FSAM_EINVAL, "%s: the ranks' ranges are not in order within %s", op,
+                              t->name);
+}
+
+int fsam_ranks_reduce_scatter(fsam_tensor *t, const int64_t *starts) {
+  void *values = NULL;
+  FSAM_TRY(borrow(t, "ranks_reduce_scatter", &values));
+  int rc = expect_f32("ranks_reduce_scatter", t);
+  if (rc == 0) rc = check_starts("ranks_reduce_scatter", t, starts);
+  if (rc == 0) rc = backend->reduce_scatter(values, starts, timeout);
+  return give_back(t, values, rc);
+}
+
+int fsam__ranks_gather(void *items, const int64_t *starts, int64_t width) {
+  FSAM_TRY(check_open());
+  if (!backend) return fsam__fail(FSAM_ENODEV, "ranks_gather: there is no MPI");
+  int64_t *offsets = malloc(((size_t)ranks + 1) * sizeof *offsets);
+  if (!offsets) return fsam__fail(FSAM_ENOMEM, "no memory for the ranges of %d ranks", ranks);
+  for (int r = 0; r <= ranks; r++) offsets[r] = starts[r] * width;
+  const int rc = backend->all_gather(items, offsets, timeout);
+  free(offsets);
   return rc;
+}
+
+int fsam_ranks_all_gather(fsam_tensor *t, const int64_t *starts) {
+  void *bytes = NULL;
+  FSAM_TRY(borrow(t, "ranks_all_gather", &bytes));
+  int rc = check_starts("ranks_all_gather", t, starts);
+  if (rc == 0) rc = fsam__ranks_gather(bytes, starts, fsam__dtype_bytes(t->dtype));
+  return give_back(t, bytes, rc);
 }
 
 int fsam_ranks_sum_numbers(double *values, int64_t count) {

@@ -70,6 +70,13 @@ __device__ __forceinline__ void load_matrices_transposed(uint32_t r[4], const vo
                : "memory");
 }
 
+/* 2^x within 2 units in the last place; results below the smallest normal number are 0. */
+__device__ __forceinline__ float exp2_fast(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 /* c[16,8] += a[16,16] b[16,8] of bf16 with f32 sums; a warp's lane i holds
  *     c: rows i / 4 (c[0], c[1]) and i / 4 + 8 (c[2], c[3]), columns 2(i % 4) and the next
  *     a: pairs of columns 2(i % 4), rows i / 4 and i / 4 + 8; the same 8 columns further on
@@ -88,6 +95,7 @@ static int launch(const fsam_device *device, const char *name, void (*kernel)(P.
                   int threads, size_t shared, A... arguments) {
   cudaError_t error = cudaSuccess;
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return FSAM_OK;
+  FSAM_TRY(fsam__check_shared(device, name, shared));
   if (shared > 48 << 10) /* beyond this a kernel must say so */
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
   cudaLaunchConfig_t config = {};

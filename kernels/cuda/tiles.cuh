@@ -121,11 +121,22 @@ __device__ __forceinline__ float row_max(float x) {
 
 /* to[rows, D] (rows as tile_row) = the rows first … of the columns column … column + d - 1 of t,
  * zeros beyond `live` rows and d columns; by all `threads` of the block. wide: octets of t are
- * 16-byte aligned. */
+ * 16-byte aligned. A head of D columns in bf16, the usual case, is copied without conversion. */
 template <typename T, int D>
 __device__ __forceinline__ void load_tile(T *to, int rows, int threads, const matrix<const T> &t,
                                           int64_t first, int live, int64_t column, int d,
                                           bool wide) {
+  if constexpr (sizeof(T) == 2) {
+    if (wide && d == D) {
+      for (int i = (int)threadIdx.x; i < rows * (D / OCTET); i += threads) {
+        const int row = i / (D / OCTET), at = i % (D / OCTET) * OCTET;
+        uint4 octet = {0, 0, 0, 0};
+        if (row < live) octet = load16(t.at(first + row, column + at));
+        store16(to + row * tile_row<T, D>::stride + at, octet);
+      }
+      return;
+    }
+  }
   for (int i = (int)threadIdx.x; i < rows * (D / OCTET); i += threads) {
     const int row = i / (D / OCTET), at = i % (D / OCTET) * OCTET;
     float v[OCTET] = {0};

@@ -64,28 +64,47 @@ FSAM_INLINE void normalize_backward(int dtype, float *dz, float *dgamma, float *
 
 /* -- sums over rows ------------------------------------------------------------------------------
  * Rows are cut into blocks by their number alone; each block adds its rows in order into columns of
- * its own, and the blocks are added in order at the end. */
+ * its own, and the blocks are added in order at the end. Or a block is a sample, the tail the last
+ * one, and their squares are added. */
 
 typedef struct row_blocks {
   int64_t rows, count, stride; /* rows of a block, blocks, and columns rounded up to WIDE */
+  int64_t end;                 /* of all rows */
+  const int32_t *starts;       /* of the samples, where these are the blocks; else NULL */
 } row_blocks;
 
 static inline row_blocks row_blocks_of(int64_t rows, int64_t columns) {
-  row_blocks b = {.rows = (rows + 63) / 64};
+  row_blocks b = {.rows = (rows + 63) / 64, .end = rows};
   if (b.rows < 16) b.rows = 16;
   b.count = (rows + b.rows - 1) / b.rows;
   b.stride = (columns + WIDE - 1) / WIDE * WIDE;
   return b;
 }
 
-/* out (NULL: nothing) = or += the sum of sums[0], sums[step], … of all blocks. */
+static inline row_blocks row_blocks_of_samples(const fsam_batch *batch, int64_t columns) {
+  row_blocks b = {.count = batch->samples + 1, .end = batch->tokens, .starts = batch->starts};
+  b.stride = (columns + WIDE - 1) / WIDE * WIDE;
+  return b;
+}
+
+/* The first row of a block; block `count` would begin at the end. */
+static inline int64_t row_blocks_first(const row_blocks *b, int64_t block) {
+  if (b->starts) return block < b->count ? b->starts[block] : b->end;
+  return block * b->rows < b->end ? block * b->rows : b->end;
+}
+
+/* out (NULL: nothing) = or += the sum of sums[0], sums[step], … of all blocks, or of their squares
+ * where blocks are samples. */
 static inline void row_blocks_sum(fsam_tensor *out, row_blocks b, const float *sums, int64_t step,
                                   int64_t n) {
   if (!out) return;
   float *columns = out->data;
   for (int64_t c = 0; c < n; c += LANES) {
     vf total = {0};
-    for (int64_t i = 0; i < b.count; i++) total += v_load(sums + i * step + c);
+    for (int64_t i = 0; i < b.count; i++) {
+      vf sum = v_load(sums + i * step + c);
+      total += b.starts ? sum * sum : sum;
+    }
     if (out->filled) total += v_load_n(columns + c, n - c);
     v_store_n(columns + c, total, n - c);
   }

@@ -122,13 +122,13 @@ static void run_sweep(program_state *s) {
   int ops[MAX_REDUCTIONS], reductions = 0;
   for (int i = 0; i < s->step_count; i++)
     if (op_reduces(s->steps[i].in.op)) ops[reductions++] = s->steps[i].in.op;
-#pragma omp parallel if (blocks * BLOCK > SERIAL)
+#pragma omp parallel if ((s->layout->end - s->layout->first) * BLOCK > SERIAL)
   {
     _Alignas(64) float temps[(MAX_TEMPS + MAX_BOUND) * STRIP];
     program_frame f;
     FSAM_CPU(program_frame_init)(&f, s, temps);
 #pragma omp for schedule(static)
-    for (int64_t block = 0; block < blocks; block++) {
+    for (int64_t block = s->layout->first; block < s->layout->end; block++) {
       for (int r = 0; r < reductions; r++)
         for (int k = 0; k < WIDE; k++) f.lanes[r][k] = FSAM_CPU(program_identity)(ops[r]);
       FSAM_CPU(program_block)(&f, s, block, NULL, NULL);
@@ -172,12 +172,24 @@ static void finish(program_state *s, const fsam_instruction *in) {
     row[k] = group == GROUP_PARAMETER ? sums[k] : totals[l->layer[k]];
 }
 
-void FSAM_CPU(program_stage_run)(program_state *s, const program_stage *stage) {
+/* Where each rank has run its share of the blocks: their partial sums from all of them. So the
+ * results are added in the same order as without shares. */
+static int gather_partials(program_state *s, int reductions) {
+  const fsam_layout *l = s->layout;
+  if (!layout_is_shared(l)) return FSAM_OK;
+  for (int r = 0; r < reductions; r++)
+    FSAM_TRY(fsam__ranks_gather(s->partials + r * l->block_count, l->share_blocks, sizeof(double)));
+  return FSAM_OK;
+}
+
+int FSAM_CPU(program_stage_run)(program_state *s, const program_stage *stage) {
   FSAM_CPU(program_prepare)(s, stage);
-  if (stage->end == stage->vectors) return;
+  if (stage->end == stage->vectors) return FSAM_OK;
   run_sweep(s);
+  FSAM_TRY(gather_partials(s, stage->reductions));
   for (int i = 0; i < s->step_count; i++)
     if (op_reduces(s->steps[i].in.op)) finish(s, &s->steps[i].in);
+  return FSAM_OK;
 }
 
 /* The CPU interprets and prepares nothing. */
@@ -191,6 +203,6 @@ int FSAM_CPU(program_run)(const fsam_program *program, fsam_layout *layout,
   program_state s;
   FSAM_TRY(FSAM_CPU(program_begin)(&s, program, layout, binding));
   for (int i = 0; i < program->stage_count; i++)
-    FSAM_CPU(program_stage_run)(&s, &program->stages[i]);
+    FSAM_TRY(FSAM_CPU(program_stage_run)(&s, &program->stages[i]));
   return FSAM_OK;
 }

@@ -144,7 +144,7 @@ void FSAM_CPU(program_frame_init)(program_frame *f, const program_state *s, floa
 /* Runs the sweep on one block. */
 void FSAM_CPU(program_block)(program_frame *f, const program_state *s, int64_t block,
                              program_sink sink, void *context);
-/* Runs a stage whole: scalars, the sweep on all blocks and threads, its reductions. */
-void FSAM_CPU(program_stage_run)(program_state *s, const program_stage *stage);
+/* Runs a stage whole: scalars, the sweep on this process's blocks and all threads, reductions. */
+int FSAM_CPU(program_stage_run)(program_state *s, const program_stage *stage);
 
 #endif

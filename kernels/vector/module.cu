@@ -61,8 +61,7 @@ int program_module_start(fsam_device *device, void *kernel, const char *name, in
 }
 
 int program_module_width(fsam_device *) {
-  static int width;
-  enum { BLOCKS_PER_UNIT = 8 }; /* of 256 threads: all that a multiprocessor can hold */
-  if (!width) width = BLOCKS_PER_UNIT * attribute(cudaDevAttrMultiProcessorCount);
-  return width > 0 ? width : BLOCKS_PER_UNIT;
+  static int width; /* with 256 threads, BLOCKS_OF_UNIT are all that a multiprocessor can hold */
+  if (!width) width = BLOCKS_OF_UNIT * attribute(cudaDevAttrMultiProcessorCount);
+  return width > 0 ? width : BLOCKS_OF_UNIT;
 }

@@ -101,8 +101,10 @@ int program_compile_cuda(fsam_program *program, fsam_device *device) {
     return FSAM_OK;
   }
   compiled *c = calloc(1, sizeof *c);
+  int rc = c ? fsam__not_recording(device, "load a new program")
+             : fsam__fail(FSAM_ENOMEM, "program: no memory");
   if (c) c->source = source;
-  int rc = c ? make(c, program, device) : fsam__fail(FSAM_ENOMEM, "program: no memory");
+  if (rc == FSAM_OK) rc = make(c, program, device);
   if (rc < 0) {
     if (c) free(c->stages);
     free(c);
@@ -156,7 +158,8 @@ static int prepare(program_fixed *f, const fsam_program *p, fsam_layout *l) {
                        .parameters = l->parameters,
                        .spans = spans};
   if (bytes > l->on_device_bytes) {
-    if (l->on_device) memory->free(device, l->on_device);
+    FSAM_TRY(fsam__not_recording(device, "enlarge a program's registers"));
+    fsam__give(device, l->on_device);
     l->on_device_bytes = 0;
     l->on_device = memory->alloc(device, bytes);
     if (!l->on_device)
@@ -226,12 +229,13 @@ int program_select_cuda(uint64_t *mask, const fsam_program *program, fsam_layout
                         const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
                         int per_parameter, int outside) {
   fsam_device *device = layout->device;
+  FSAM_TRY(fsam__not_recording(device, "select"));
   float *keys = device->memory->alloc(device, (size_t)(layout->total + 4) * sizeof *keys);
   if (!keys)
     return fsam__fail(FSAM_ENOMEM, "select: no memory for %.1f MB of keys",
                       (double)layout->total * sizeof *keys / 1e6);
   int rc = run_stages(program, layout, binding, program->stage_count - 1, keys);
   if (rc == FSAM_OK) rc = select_keys_cuda(mask, keys, layout, pool, k, per_parameter, outside);
-  device->memory->free(device, keys);
+  fsam__give(device, keys);
   return rc;
 }

@@ -20,7 +20,7 @@ typedef struct program_kernels {
   int threads; /* of a block of the sweep */
   int staged;  /* vectors that its reductions read */
 } program_kernels;
-enum { BETWEEN_THREADS = 512 };
+enum { BETWEEN_THREADS = 512, BLOCKS_OF_UNIT = 8 /* blocks of a sweep on one multiprocessor */ };
 
 program_kernels program_kernels_of(const fsam_program *p, int stage);
 

@@ -111,6 +111,17 @@ static void choose(void *context, const program_frame *f) {
   }
 }
 
+/* Those of the selection's blocks that this process holds. */
+static int64_t own_first(const selection *s) {
+  const int64_t first = s->state->layout->first;
+  return first > s->first ? first : s->first;
+}
+
+static int64_t own_end(const selection *s) {
+  const int64_t end = s->state->layout->end;
+  return end < s->end ? end : s->end;
+}
+
 /* Runs `sink` over the strips of the selection's blocks; adds up the histograms into bins, unless
  * that is NULL. `each_block` (or NULL) comes before (done = false) and after a block. */
 static void sweep(selection *s, program_sink sink, int64_t *bins,
@@ -126,7 +137,7 @@ static void sweep(selection *s, program_sink sink, int64_t *bins,
     if (bins) memset(w.bins, 0, sizeof w.bins);
     FSAM_CPU(program_frame_init)(&f, s->state, temps);
 #pragma omp for schedule(static)
-    for (int64_t block = s->first; block < s->end; block++) {
+    for (int64_t block = own_first(s); block < own_end(s); block++) {
       if (!s->pool[s->state->layout->blocks[block].parameter]) continue;
       if (each_block) each_block(&w, block, false);
       FSAM_CPU(program_block)(&f, s->state, block, sink, &w);
@@ -152,12 +163,30 @@ static void block_of_choice(worker *w, int64_t block, bool done) {
   if (!done) w->quota = w->all->ties[block];
 }
 
+/* Where each rank holds a share of the keys: adds up the ranks' histograms, which are whole numbers
+ * and so have no order, and finds the first bad key of them all. */
+static int add_ranks(selection *s, int64_t *bins) {
+  const fsam_layout *l = s->state->layout;
+  if (!layout_is_shared(l)) return FSAM_OK;
+  double *all = calloc(BINS + l->ranks, sizeof *all);
+  if (!all) return fsam__fail(FSAM_ENOMEM, "select: no memory for %d ranks", l->ranks);
+  for (int i = 0; i < BINS; i++) all[i] = (double)bins[i];
+  all[BINS + l->share] = (double)(s->bad + 1);
+  const int rc = fsam_ranks_sum_numbers(all, BINS + l->ranks);
+  for (int i = 0; rc == FSAM_OK && i < BINS; i++) bins[i] = (int64_t)all[i];
+  for (int r = l->ranks - 1; rc == FSAM_OK && r >= 0; r--)
+    if (all[BINS + r] > 0) s->bad = (int64_t)all[BINS + r] - 1;
+  free(all);
+  return rc;
+}
+
 /* The k-th largest key's bits into s->prefix; *left = how many keys equal to it belong to the k. */
 static int find_threshold(selection *s, int64_t k, int64_t *left, int64_t *equal) {
   int64_t bins[BINS];
   s->prefix = 0;
   for (s->level = 0; s->level < LEVELS; s->level++) {
     sweep(s, s->level == 0 ? count_first : count_next, bins, NULL);
+    FSAM_TRY(add_ranks(s, bins));
     if (s->bad >= 0)
       return fsam__fail(FSAM_EINVAL, "select: the key of element %lld is negative or not a number",
                         (long long)s->bad);
@@ -195,6 +224,8 @@ static int choose_from(selection *s, int64_t k) {
   if (k > 0 && s->prefix == 0 && k < size) left = 0; /* key 0 is chosen only with the whole pool */
   if (left > 0 && left < equal) {
     sweep(s, count_ties, NULL, block_of_ties);
+    if (layout_is_shared(s->state->layout))
+      FSAM_TRY(fsam__ranks_gather(s->ties, s->state->layout->share_blocks, sizeof *s->ties));
     share_ties(s, left);
   } else {
     for (int64_t block = s->first; block < s->end; block++) s->ties[block] = left > 0 ? BLOCK : 0;
@@ -206,7 +237,7 @@ static int choose_from(selection *s, int64_t k) {
 /* Sets all bits of the parameters outside the pool to `outside`. Frozen parameters have no blocks:
  * their bits are not touched. */
 static void fill_outside(uint64_t *mask, const fsam_layout *l, const uint8_t *pool, int outside) {
-  for (int64_t i = 0; i < l->block_count; i++) {
+  for (int64_t i = l->first; i < l->end; i++) {
     const layout_block *b = &l->blocks[i];
     if (pool[b->parameter]) continue;
     uint64_t *words = mask + b->offset / 64;
@@ -224,7 +255,7 @@ int FSAM_CPU(program_select)(uint64_t *mask, const fsam_program *program, fsam_l
   program_state state;
   FSAM_TRY(FSAM_CPU(program_begin)(&state, program, layout, binding));
   for (int i = 0; i < program->stage_count - 2; i++)
-    FSAM_CPU(program_stage_run)(&state, &program->stages[i]);
+    FSAM_TRY(FSAM_CPU(program_stage_run)(&state, &program->stages[i]));
   FSAM_CPU(program_prepare)(&state, &program->stages[program->stage_count - 2]);
   selection s = {.state = &state, .mask = mask, .pool = pool, .bad = -1};
   s.ties = malloc(((size_t)layout->block_count + 1) * sizeof *s.ties);
@@ -240,14 +271,18 @@ int FSAM_CPU(program_select)(uint64_t *mask, const fsam_program *program, fsam_l
   return rc;
 }
 
+/* Of bits in shares, each rank counts its own. */
 int FSAM_CPU(mask_count)(double *counts, fsam_layout *layout, const uint64_t *a,
                          const uint64_t *b) {
+  const bool shared = layout_is_shared(layout);
+  const int64_t from = shared ? layout->share_starts[layout->share] / 64 : 0;
+  const int64_t to = (shared ? layout->share_starts[layout->share + 1] : layout->total) / 64;
   for (int i = 0; i < layout->parameters; i++) {
-    const int64_t first = layout->offset[i] / 64, words = (layout->count[i] + 63) / 64;
+    const int64_t first = layout->offset[i] / 64, end = first + (layout->count[i] + 63) / 64;
     int64_t set = 0;
-    for (int64_t w = first; w < first + words; w++)
+    for (int64_t w = first > from ? first : from; w < end && w < to; w++)
       set += __builtin_popcountll(b ? a[w] & b[w] : a[w]);
     counts[i] = (double)set;
   }
-  return FSAM_OK;
+  return shared ? fsam_ranks_sum_numbers(counts, layout->parameters) : FSAM_OK;
 }

@@ -111,12 +111,23 @@ static staging staging_of(const fsam_program *p, const program_stage *stage) {
   return s;
 }
 
+/* The condition that picks the warp which sums reduction r: another one in each of the blocks that
+ * share a multiprocessor, which has four units and gives each its own warps. */
+static void put_warp(source *w, int r) {
+  const int warps = w->threads / 32;
+  if (warps > 1)
+    source_put(w, "warp_id() == (%d + turn) %% %d", r % warps, warps);
+  else
+    source_put(w, "true");
+}
+
 /* The condition that picks the 16 lanes of a warp which sum reduction r; *slot: in which of their
  * sums. */
 static void put_group(source *w, int r, int *slot) {
   const int warps = w->threads / 32;
   *slot = r / (2 * warps);
-  source_put(w, "warp_id() == %d && lane_id() / LANES_OF_SUM == %d", r % warps, r / warps % 2);
+  put_warp(w, r);
+  source_put(w, " && lane_id() / LANES_OF_SUM == %d", r / warps % 2);
 }
 
 static int slots_of(const source *w) {
@@ -149,7 +160,9 @@ static void put_add(source *w, const fsam_instruction *in, int r) {
 
 static void put_fold(source *w, const fsam_instruction *in, int r) {
   const int warps = w->threads / 32;
-  source_put(w, "    if (warp_id() == %d) {\n", r % warps);
+  source_put(w, "    if (");
+  put_warp(w, r);
+  source_put(w, ") {\n");
   source_put(w, "      const double sum = fold(%s, sums[%d]);\n", fsam__ops[in->op].name,
              r / (2 * warps));
   source_put(w, "      if (lane_id() == %d) *partial_of(a.f, %d, b) = sum;\n    }\n",
@@ -200,6 +213,9 @@ void source_put_sweep(source *w, int number) {
                "  FSAM_SHARED(uint4, shared, %d * CHUNK / QUAD);\n"
                "  float *const staged = (float *)shared;\n",
                laid_vectors);
+  if (laid_vectors && w->threads > 32)
+    source_put(w, "  const int turn = (int)(blockIdx.x * (uint64_t)%d / gridDim.x);\n",
+               BLOCKS_OF_UNIT);
   source_put(w,
              "  for (int64_t b = blockIdx.x; b < a.f.block_count; b += gridDim.x) {\n"
              "    const program_block block = a.f.blocks[b];\n");

@@ -93,9 +93,10 @@ bool cubin_cache_read(void **image, size_t *bytes, cubin_key key) {
 }
 
 void cubin_cache_write(const void *image, size_t bytes, cubin_key key) {
-  char path[1024], beside[1100];
+  char path[1024], host[65] = "", beside[1200];
   if (!path_of(path, key, true)) return;
-  snprintf(beside, sizeof beside, "%s.%ld", path, (long)getpid());
+  gethostname(host, sizeof host - 1); /* several hosts may share the folder */
+  snprintf(beside, sizeof beside, "%s.%s.%ld", path, host, (long)getpid());
   FILE *file = fopen(beside, "wb");
   if (!file) return;
   header h = {.bytes = bytes, .content = content_of(image, bytes)};

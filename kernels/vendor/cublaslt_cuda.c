@@ -278,13 +278,15 @@ static unsigned slot_of(const cublaslt_kind *k) {
   return (unsigned)(hash >> 32) % SLOTS;
 }
 
-/* Chooses the entry's algorithm. */
+/* Chooses the entry's algorithm. Timing takes memory and waits, which a capture refuses: then the
+ * product is timed when it comes again outside of one. */
 static int choose(library *l, entry *e, const cublaslt_product *p, void *workspace,
-                  cudaStream_t stream) {
+                  const fsam_device *device) {
   cublasLtMatmulHeuristicResult_t found[CANDIDATES];
   cublasLtMatmulPreference_t preference = NULL;
   int count = 0;
   if (l->tuning && find_known(l, e)) return FSAM_OK;
+  if (l->tuning) FSAM_TRY(fsam__not_recording(device, "time a product"));
   e->timed = l->tuning;
   cublasStatus_t s = make_preference(&preference, &e->kind);
   if (!s)
@@ -293,19 +295,21 @@ static int choose(library *l, entry *e, const cublaslt_product *p, void *workspa
   if (preference) cublasLtMatmulPreferenceDestroy(preference);
   if (!s && count == 0) s = CUBLAS_STATUS_NOT_SUPPORTED;
   if (s) return refused(&e->kind, "multiply this", s);
-  const int best = l->tuning && count > 1 ? fastest(l, e, found, count, p, workspace, stream) : 0;
+  const int best =
+      l->tuning && count > 1 ? fastest(l, e, found, count, p, workspace, device->stream) : 0;
+  if (found[best].state) return refused(&e->kind, "multiply this", found[best].state);
   e->algorithm = found[best].algo;
   return FSAM_OK;
 }
 
 static int entry_new(entry **out, library *l, const cublaslt_product *p, void *workspace,
-                     cudaStream_t stream) {
+                     const fsam_device *device) {
   entry *e = calloc(1, sizeof *e);
   if (!e) return fsam__fail(FSAM_ENOMEM, "linear: no memory for another product");
   e->kind = p->kind;
   cublasStatus_t s = describe_operation(e, p->bias);
   if (!s) s = describe_matrices(e);
-  int rc = s ? refused(&p->kind, "describe this", s) : choose(l, e, p, workspace, stream);
+  int rc = s ? refused(&p->kind, "describe this", s) : choose(l, e, p, workspace, device);
   if (rc < 0)
     entry_free(e);
   else
@@ -321,7 +325,7 @@ int fsam__cublaslt_run(fsam_device *device, const cublaslt_product *p, void *wor
     at = (at + 1) % SLOTS;
   if (!l->slots[at]) {
     entry *made = NULL;
-    FSAM_TRY(entry_new(&made, l, p, workspace, device->stream));
+    FSAM_TRY(entry_new(&made, l, p, workspace, device));
     if (l->count >= MAX_ENTRIES) {
       FSAM_TRY(remember(l));
       drop_all(l);

@@ -7,11 +7,11 @@
 local MODULES = {
   compare = "compare", convert = "formats.convert",
   data = "data", device = "base.device", errors = "errors",
-  formats = "formats", json = "base.json", landscape = "landscape", load = "models.predictor",
-  mask = "mask", metrics = "data.metrics", models = "models", ops = "pass.ops", optim = "optim",
-  options = "options", params = "vector.params", pass = "pass", predict = "predict",
-  ranks = "ranks", sam = "sam",
-  schedule = "train.schedule", show = "program.show", step = "step", tape = "pass.tape",
+  formats = "formats", json = "base.json_face", landscape = "landscape", load = "models.predictor",
+  mask = "mask", metrics = "data.metrics", models = "models", ops = "pass.ops_face",
+  optim = "optim", options = "options", params = "vector.params", pass = "pass",
+  predict = "predict", profile = "profile", ranks = "ranks", sam = "sam",
+  schedule = "train.schedule", show = "program.show", step = "step", tape = "pass.tape_face",
   task = "data.task", tensor = "base.tensor", text = "text", train = "train", vector = "vector",
 }
 

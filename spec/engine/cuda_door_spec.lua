@@ -110,10 +110,11 @@ describe("scripts/gpu-check", function()
   local place
 
   -- A machine whose nvidia-smi does this.
-  local function gpu_check(smi, arguments)
+  local function gpu_check(smi, arguments, environment)
     helper.write_file(place .. "/nvidia-smi", "#!/bin/sh\n" .. smi .. "\n")
-    return helper.shell(("chmod +x %s/nvidia-smi && env PATH=%s:$PATH FSAM_BUILD=%s/build OUT=%s "
-      .. "scripts/gpu-check %s"):format(place, place, place, place, arguments))
+    return helper.shell(("chmod +x %s/nvidia-smi && "
+      .. "env %s PATH=%s:$PATH FSAM_BUILD=%s/build OUT=%s "
+      .. "scripts/gpu-check %s"):format(place, environment or "", place, place, place, arguments))
   end
 
   before_each(function()
@@ -131,6 +132,34 @@ describe("scripts/gpu-check", function()
       .. "checked\n", err)
     assert.equal("", out)
     assert.is_nil(helper.read_file(place .. "/gpu-check.md"))
+  end)
+
+  it("runs all steps of the first minutes within the time, whatever fails", function()
+    for arguments, message in pairs({
+      ["--within soon"] = "gpu-check: --within soon: expected a number of seconds\n",
+      ["--within 5 --fast"] = "gpu-check: --within does not know --fast (--packed FOLDER, "
+        .. "--check)\n",
+      ["--pack"] = "gpu-check: --pack needs a folder\n",
+    }) do
+      local code, _, err = gpu_check("exit 9", arguments)
+      assert.equal(2, code)
+      assert.equal(message, err)
+    end
+    -- A build whose program says what it is asked, and fails at the smoke test alone.
+    helper.shell("mkdir " .. place .. "/build")
+    helper.write_file(place .. "/build/fsam-lua",
+      "#!/bin/sh\necho asked: $@\ncase $1 in *smoke.lua) exit 7 ;; esac\n")
+    helper.shell("chmod +x " .. place .. "/build/fsam-lua")
+    local code, out = gpu_check("exit 9", "--within 60 --packed /none", "PYTHON=/none")
+    local report = helper.read_file(place .. "/first-minutes.md")
+    assert.equal(1, code)
+    assert.matches("\n## facts: passed, ", report, 1, true)
+    assert.matches("\n## open: passed, ", report, 1, true)
+    assert.matches("\n## smoke: failed %(exit code 7%), ", report)
+    assert.matches("asked: bench/gpu/smoke.lua device=cuda check=0", report, 1, true)
+    assert.matches("\n| kernels | %d+ | %d+ | passed |\n", report)
+    assert.matches("\n| cola | | | not done: smoke failed |\n", report, 1, true)
+    assert.matches("## All steps: 1 failed, %d+ s of 60", out)
   end)
 
   it("names a stage that it does not know", function()

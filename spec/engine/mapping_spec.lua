@@ -5,7 +5,10 @@ local file = require("fsam.base.file")
 local helper = require("spec.helper")
 local safetensors = require("fsam.formats.safetensors")
 local lfs = require("lfs")
+local Tensor = require("fsam.base.tensor")
+local devices = require("fsam.base.device")
 local ffi, lib = C.ffi, C.lib
+local arena = devices.arena(devices.open("cpu"), "mapping")
 
 local BYTES = 2 ^ 20
 
@@ -46,6 +49,14 @@ describe("a mapped file", function()
     end,
     ["a count"] = function(map_)
       return lib.fsam_file_not_finite(ffi.new("int64_t[1]"), map_, "F16", 1, 1000)
+    end,
+    ["a tensor of the same type"] = function(map_)
+      local t = Tensor.new(arena, "f32", { BYTES / 4 }, "t")
+      return lib.fsam_file_read_tensor(t, map_, "F32", 0)
+    end,
+    ["a tensor of another type"] = function(map_)
+      local t = Tensor.new(arena, "f32", { BYTES / 8 }, "t")
+      return lib.fsam_file_read_tensor(t, map_, "F64", 0)
     end,
     ["data by its pointer"] = function(map_)
       local data, sum = lib.fsam_file_data(map_), 0

@@ -68,3 +68,39 @@ describe("a program is refused", function()
       { op = OP.END }))
   end)
 end)
+
+describe("a layout's shares", function()
+  -- Parameters of these sizes, the second of them frozen; what share `rank` of `ranks` begins with.
+  local function share(counts, rank, ranks)
+    local n, total = #counts, 0
+    local offset, count = ffi.new("int64_t[?]", n), ffi.new("int64_t[?]", n)
+    local layer, frozen = ffi.new("int32_t[?]", n), ffi.new("uint8_t[?]", n)
+    for i, size in ipairs(counts) do
+      offset[i - 1], count[i - 1], frozen[i - 1] = total, size, i == 2 and 1 or 0
+      total = total + math.ceil(size / 64) * 64
+    end
+    local out, starts = ffi.new("fsam_layout *[1]"), ffi.new("int64_t[?]", ranks + 1)
+    C.check(C.lib.fsam_layout_new(out, device.open("cpu"), n, offset, count, layer, frozen, total,
+      0))
+    local layout, list = ffi.gc(out[0], C.lib.fsam_layout_free), {}
+    C.check(C.lib.fsam_layout_share(layout, rank, ranks, starts))
+    for r = 0, ranks do
+      list[r + 1] = tonumber(starts[r])
+    end
+    assert.is_true(C.lib.fsam_layout_share(layout, rank, ranks, starts) < 0) -- it has one
+    return list
+  end
+
+  it("are whole blocks, one range after another, of about equal size", function()
+    -- Blocks begin at 0, 4096, 8192 and, behind the frozen parameter, 13056.
+    assert.same({ 0, 13056, 16448 }, share({ 10000, 3000, 3392 }, 0, 2))
+    assert.same({ 0, 8192, 13056, 16448 }, share({ 10000, 3000, 3392 }, 2, 3))
+    assert.same({ 0, 40960, 81920 }, share({ 81920 - 128, 64, 64 }, 1, 2))
+  end)
+
+  it("are refused where there are too few blocks, or no such rank", function()
+    assert.has_error(function() share({ 4000, 10 }, 0, 2) end,
+      "--shard-state: the model is too small for 2 shares; leave it out")
+    assert.has_error(function() share({ 9000 }, 3, 3) end, "layout: share 3 of 3")
+  end)
+end)

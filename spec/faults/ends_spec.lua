@@ -54,15 +54,69 @@ describe("a signal that announces an end", function()
   end)
 end)
 
+describe("a program that another of ours waits for", function()
+  it("ends with it, whatever ends that one", function()
+    local program = helper.build_dir() .. "/fsam-lua"
+    local pid = folder .. "/child.pid"
+    helper.write_file(folder .. "/child.lua", ([[
+      local file = io.open("/proc/self/stat")
+      local out = io.open(%q, "w")
+      out:write(file:read("*n"))
+      out:close()
+      while true do end]]):format(pid))
+    local parent = helper.write_file(folder .. "/parent.lua",
+      ("os.execute(%q)"):format(("FSAM_ENDS_WITH_PARENT=1 exec %s %s/child.lua"):format(program,
+        folder)))
+    for _, name in ipairs({ "KILL", "TERM" }) do
+      os.remove(pid)
+      local _, out = helper.shell(([[
+        %s %s 2>/dev/null & parent=$!
+        for i in $(seq 100); do [ -s %s ] && break; sleep 0.1; done
+        child=$(cat %s); kill -%s $parent; wait $parent 2>/dev/null
+        for i in $(seq 100); do kill -0 $child 2>/dev/null || break; sleep 0.1; done
+        kill -9 $child 2>/dev/null && echo lives || echo gone]]):format(helper.quote(program),
+        parent, pid, pid, name))
+      assert.equal("gone\n", out, name)
+    end
+  end)
+end)
+
 describe("in one line the program says", function()
-  it("that the stack is used up", function()
+  it("that the stack is used up, where, and goes on at the prompt", function()
+    local CASES = {
+      "local function f() return 1 + f() end f()",
+      "local f, g function f() return 1 + g() end function g() return 1 + f() end f()",
+      "local t = setmetatable({}, { __index = function(t, k) return (t[k]) end }) print(t.x)",
+      "local t = setmetatable({}, { __tostring = function(t) return '<' .. tostring(t) end }) "
+        .. "print(tostring(t))",
+      "local function f() return 1 + f() end xpcall(f, function(e) error(e, 0) end) f()",
+      "local function f() table.sort({ 1, 2, 3 }, f) return false end f()",
+      not sanitized and "local function f(s) return (s:gsub('.', f)) end f('x')" or nil,
+    }
+    local MESSAGE = ":2: stack overflow; the call in this line leads back to it without end\n"
+    for _, case in ipairs(CASES) do
+      local path = helper.write_file(folder .. "/endless.lua", "\n" .. case .. "\n")
+      local code, _, err = helper.fsam_lua({ path })
+      assert.equal(path .. MESSAGE, err, case)
+      assert.equal(1, code)
+      helper.write_file(folder .. "/input", case .. "\n1 + 1\n")
+      local _, out, session = helper.shell(("%s/fsam-lua -i < %s/input"):format(
+        helper.quote(helper.build_dir()), folder))
+      assert.equal("2\n", out)
+      assert.matches("^[^\n]*stack overflow[^\n]*\n$", session)
+    end
+  end)
+
+  it("where the stack is used up outside of Lua's own", function()
     if sanitized then
       pending("the sanitizer says it")
       return
     end
-    local code, _, err = helper.fsam_lua({ "-e",
-      "local f; function f(s) return (s:gsub('.', f)) end f('x')" })
-    assert.matches("^fsam%-lua: [^\n]*stack[^\n]*\n", err) -- Lua's own limit, or the system's
+    local path = helper.write_file(folder .. "/endless.lua",
+      "local function f()\n  return 1 + coroutine.wrap(f)()\nend\nf()\n")
+    local code, _, err = helper.shell(("ulimit -s 8192; %s/fsam-lua %s"):format(
+      helper.quote(helper.build_dir()), path))
+    assert.matches("endless%.lua:%d: the stack is used up; [^\n]*\n$", err)
     assert.equal(1, code)
   end)
 

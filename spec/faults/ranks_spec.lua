@@ -89,18 +89,22 @@ describe("ranks under mpirun", function()
     it(("of %d are one process with %d micro-batches, after %d updates"):format(count, count,
       updates), function()
       local job = "spec/lua/ranks/job.lua " .. count .. " " .. updates .. " " .. folder .. "/"
-      for _, name in ipairs({ "one", "many" }) do
+      for _, name in ipairs({ "one", "many", "shared" }) do
         helper.shell("rm -rf " .. folder .. "/" .. name .. "; mkdir " .. folder .. "/" .. name)
       end
       assert.equal(0, (helper.shell("OMP_NUM_THREADS=1 " .. program .. " " .. job .. "one")))
-      local code, _, err = mpirun(count, job .. "many")
-      assert.equal(0, code, err)
+      for _, name in ipairs({ "many", count < 4 and "shared shared" or nil }) do
+        local code, _, err = mpirun(count, job .. name)
+        assert.equal(0, code, err)
+      end
       local cases = 0
       for name in io.popen("ls " .. folder .. "/one"):lines() do
         local one = helper.read_file(folder .. "/one/" .. name)
         local many = helper.read_file(folder .. "/many/" .. name)
         local difference = worst_difference(one, many)
         assert.is_true(difference < (name == "bf16" and 1e-3 or 1e-5), name .. " " .. difference)
+        local same = count == 4 or many == helper.read_file(folder .. "/shared/" .. name)
+        assert.is_true(same, name .. " ends with other bytes where each rank holds a share")
         cases = cases + 1
       end
       assert.is_true(cases >= 35)
@@ -114,6 +118,38 @@ describe("ranks under mpirun", function()
     assert.equal(0, (helper.shell(program .. " " .. small_run("alone"))))
     assert.same(outcome("alone"), outcome("one"))
   end)
+
+  -- Two halves of a run: may each rank hold a share? And its other options.
+  local SHARES = {
+    { "--shard-state", "" }, { "", "--shard-state" },
+    { "--shard-state", "--shard-state", "--precision bf16 --mask-per tensor --renorm --fisher adam "
+      .. "--no-last-checkpoints --keep-best-checkpoints 2 --sam-type fisher-esam" },
+  }
+  local LENGTH = "--total-num-update 12 --warmup-updates 1 "
+
+  for _, case in ipairs(SHARES) do
+    it(("end with the same bytes where each holds a share: %q, then %q"):format(case[1], case[2]),
+      function()
+        local options, at = LENGTH .. (case[3] or ""), case[3] and "checkpoint_best"
+          or "checkpoint_last"
+        local function train(run, flags)
+          local code, _, err = mpirun(2, small_run(run, options .. " " .. flags))
+          assert.equal(0, code, err)
+        end
+        local function part_of(run, part)
+          return helper.read_file(("%s/%s/%s/%s.safetensors"):format(folder, run, at, part))
+        end
+        helper.shell(("rm -rf %s/halves %s/full"):format(folder, folder))
+        train("full", "--max-epoch 4")
+        train("halves", "--max-epoch 2 " .. case[1])
+        local half = part_of("halves", "model")
+        train("halves", "--max-epoch 4 " .. case[2])
+        for _, part in ipairs({ "model", "state" }) do
+          assert.is_true(part_of("full", part) == part_of("halves", part), part)
+        end
+        assert.is_true(case[3] ~= nil or half ~= part_of("halves", "model"))
+      end)
+  end
 
   it("judge as one process with as many micro-batches", function()
     assert.equal(0, (helper.shell(program .. " " .. small_run("grouped", "--update-freq 2"))))
@@ -172,10 +208,21 @@ describe("ranks under mpirun", function()
         .. "program, options and files" },
     { "mpirun --oversubscribe -np 2 %s %s --lrr 1",
       "small_run.lua: --lrr is unknown; did you mean --lr? (--help lists all flags)" },
+    { "mpirun --oversubscribe -np 2 %s %s --shard-state --m-sharpness 2", "small_run.lua: "
+      .. "--shard-state does not go with --m-sharpness: each process needs all of its own "
+      .. "gradient, and holds only a share" },
+    { "mpirun --oversubscribe -np 2 %s %s --shard-state --rank-sharpness local", "small_run.lua: "
+      .. "--shard-state does not go with --rank-sharpness local: each process needs all of its own "
+      .. "gradient, and holds only a share" },
     { "RANK=1 WORLD_SIZE=4 %s %s", "fsam-lua: the environment has a part of torchrun's variables, "
       .. "and not LOCAL_RANK; unset them, or start all processes with torchrun" },
     { "RANK=0 LOCAL_RANK=0 WORLD_SIZE=2 %s %s", "fsam-lua: the environment says rank 0 of 2, but "
       .. "MPI says rank 0 of 1: start all processes with one mpirun -np 2, or srun --mpi=pmix" },
+    { "SLURM_PROCID=0 SLURM_STEP_NUM_TASKS=2 SLURM_LOCALID=0 %s %s", "fsam-lua: the environment "
+      .. "says rank 0 of 2, but MPI says rank 0 of 1: start all processes with one mpirun -np 2, "
+      .. "or srun --mpi=pmix" },
+    { "PMI_RANK=0 PMI_SIZE=3 %s %s", "fsam-lua: the environment says rank 0 of 3, but MPI says "
+      .. "rank 0 of 1: start all processes with one mpirun -np 3, or srun --mpi=pmix" },
     { "RANK=2 LOCAL_RANK=0 WORLD_SIZE=2 %s %s", "fsam-lua: RANK is 2 and LOCAL_RANK 0 in the "
       .. "environment, but WORLD_SIZE is 2: ranks count from 0" },
     { "RANK=a LOCAL_RANK=0 WORLD_SIZE=2 %s %s", "fsam-lua: RANK in the environment is \"a\", "

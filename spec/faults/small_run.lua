@@ -24,7 +24,7 @@ end
 local function small_model(t)
   local o, run = t.options, t.run
   local settings = { device = run.device, precision = run.precision, seed = o.seed,
-    labels = t.row.labels }
+    labels = t.row.labels, share = o.shard_state and t.ranks or nil }
   if run.source then
     settings.path = run.source
     return fsam.models.load(settings)

@@ -20,7 +20,30 @@ local function piece(draw, text, longest)
   return from, math.min(#text, from + draw:upto(longest) - 1)
 end
 
+-- A whole number of a binary format: 1, 2, 4 or 8 bytes, least first, a little more or less than
+-- before, or an odd one.
+local function change_integer(draw, text)
+  local width = draw:from({ 1, 2, 4, 8 })
+  local at = draw:upto(math.max(1, #text - width + 1))
+  local list = { text:byte(at, at + width - 1) }
+  if draw:once_in(4) then
+    local fill = draw:from({ 0, 255 })
+    for i = 1, #list do
+      list[i] = fill
+    end
+    list[#list] = draw:from({ fill, 127, 128 })
+  else
+    local carry = draw:from({ -16, -2, -1, 1, 2, 16 })
+    for i = 1, #list do
+      local sum = list[i] + carry
+      list[i], carry = sum % 256, math.floor(sum / 256)
+    end
+  end
+  return text:sub(1, at - 1) .. string.char(unpack(list)) .. text:sub(at + #list)
+end
+
 local CHANGES = {
+  change_integer,
   function(draw, text) -- one bit
     local at = draw:upto(#text)
     local byte = bit.bxor(text:byte(at), bit.lshift(1, draw:upto(8) - 1))

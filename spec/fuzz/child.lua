@@ -11,6 +11,7 @@ local process = require("spec.fuzz.process")
 local name, seed, limit, shared, folder, findings = unpack(arg)
 
 devices.threads(1)
+collectgarbage("setpause", 400) -- time is short here, memory is not
 
 local function found(reason, bundle)
   local text = bundles.encode(bundle, name, reason)

@@ -76,19 +76,19 @@ function scan_value(found, text, i, depth)
   return to
 end
 
-local KEPT = 300
+local KEPT = 60000 -- values and members
 local kept, count = {}, 0 -- places of texts, which are changed again and again; false: not JSON
 
 --- The places of a text's values, members and elements.
 -- @treturn ?table { values, items }; nil when the text is not JSON
 local function places(text)
   if kept[text] == nil then
-    if count == KEPT then
+    if count > KEPT then
       kept, count = {}, 0
     end
     local found = { values = {}, items = {} }
     kept[text] = scan_value(found, text, 1, 0) and found or false
-    count = count + 1
+    count = count + 1 + (kept[text] and #found.values + #found.items or 0)
   end
   return kept[text] or nil
 end

@@ -1,7 +1,8 @@
 --- Runs inputs of one target in this process and judges what comes back.
 --
 -- A target is { parts, words, seeds = function() → bundles, start = function(folder) → state, run =
--- function(bundle, folder, state) }. Parts lie as files in the folder when `run` is called, unless
+-- function(bundle, folder, state) }; with build = function(draw) it also draws whole inputs whose
+-- parts fit together, to be changed. Parts lie as files in the folder when `run` is called, unless
 -- the target has files = false. A reader may accept an input, or refuse it by an error of
 -- fsam.errors whose message is one short printable line. All else is a finding: an internal error,
 -- another kind of message, more than 2 seconds, more than 500 MB. Signals are found by the parent
@@ -35,21 +36,26 @@ function M.new(o)
   return self
 end
 
--- The parts as files. Those that are there already are not written again.
+-- The parts as files. Those that are there already are not written again. A file that changes is a
+-- new one: a reader that refused the one before may still have it mapped, and truncating a mapped
+-- file takes longer than most readers.
 function Loop:write(bundle)
   for _, part in ipairs(self.target.parts) do
     local name, bytes = part.name, bundle[part.name]
     local path = self.folder .. "/" .. name
-    local lies_there = self.written[name] == bytes and not self.target.changes_files
-    if bytes == nil then
+    local lies_there = self.was_written and self.written[name] == bytes
+      and not self.target.changes_files
+    if not lies_there then
       os.remove(path)
-    elseif not lies_there then
+    end
+    if bytes and not lies_there then
       local file = assert(io.open(path, "wb"))
       file:write(bytes)
       file:close()
     end
     self.written[name] = bytes
   end
+  self.was_written = true
 end
 
 -- Leaves the input where the parent finds it.
@@ -139,9 +145,13 @@ function Loop:learn(bundle, kind)
   list[#list < CORPUS and #list + 1 or self.draw:upto(CORPUS)] = bundle
 end
 
--- What the next input is made of: a seed, or what was accepted, or refused for a new reason.
+-- What the next input is made of: a seed, or what was accepted, or less often what was refused for
+-- a new reason, which mostly is refused for the same one again; or an input that fits together.
 function Loop:parent()
-  local list = self.draw:from({ self.seeds, self.good, self.odd })
+  if self.target.build and self.draw:once_in(3) then
+    return self.target.build(self.draw)
+  end
+  local list = self.draw:from({ self.seeds, self.good, self.seeds, self.good, self.odd })
   return self.draw:from(#list > 0 and list or self.seeds)
 end
 

@@ -1,48 +1,29 @@
 --- One input out of others. An input is a bundle: a table from the names of its parts to bytes. A
 -- part has a kind: "bytes", "document" (JSON), "tensors" (a safetensors file), "words" (a command
 -- line, a word on a line). Owns: which part is changed, how often, by what. Leaves to others: the
--- changes (bytes.lua, document.lua).
+-- changes (bytes.lua, document.lua, tensors.lua).
 local bytes = require("spec.fuzz.bytes")
 local document = require("spec.fuzz.document")
+local tensors = require("spec.fuzz.tensors")
 
 local M = {}
 
 local MOST = 300000 -- bytes of a part; longer ones are cut
 
--- The length of a safetensors header as its eight bytes.
-local function length_bytes(n)
-  local list = {}
-  for i = 1, 8 do
-    list[i] = string.char(n % 256)
-    n = math.floor(n / 256)
-  end
-  return table.concat(list)
-end
-
---- A safetensors file of a header and data.
-function M.tensors(header, data)
-  return length_bytes(#header) .. header .. data
-end
-
--- The header and the data of a file that has both; nil otherwise.
-local function parts_of(text)
-  local length = 0
-  for i = math.min(8, #text), 1, -1 do
-    length = length * 256 + text:byte(i)
-  end
-  if #text >= 8 and length <= #text - 8 then
-    return text:sub(9, 8 + length), text:sub(9 + length)
-  end
-end
+M.tensors = tensors.file
 
 local function change_tensors(draw, text, other, words)
-  local header, data = parts_of(text)
+  local header, data = tensors.parts(text)
   if not header or draw:once_in(8) then
     return bytes.change(draw, text, other, words)
+  end
+  local changed = draw:once_in(2) and tensors.change(draw, header, data, words)
+  if changed then
+    return changed
   elseif draw:once_in(4) then
     return M.tensors(header, bytes.change(draw, data, other, words))
   end
-  header = document.change(draw, header, parts_of(other) or other, words)
+  header = document.change(draw, header, tensors.parts(other) or other, words)
   return M.tensors(draw:once_in(8) and header .. "  " or header, data)
 end
 

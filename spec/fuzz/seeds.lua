@@ -3,6 +3,9 @@
 local helper = require("spec.helper")
 local json = require("fsam.base.json")
 local mutate = require("spec.fuzz.mutate")
+local parsing = require("fsam.options.parser")
+local resolve = require("fsam.options.resolve")
+local values = require("fsam.options.values")
 
 local M = {}
 
@@ -85,6 +88,44 @@ end
 --- A folder's configuration, by the name of a golden model, without what nothing reads.
 function M.config(name)
   return helper.read_file(("%s/spec/golden/%s/config.json"):format(helper.root, name))
+end
+
+local USUAL = { number = { "0", "0.5", "1", "1e-5", "3" }, integer = { "0", "1", "2", "7" },
+  list = { "0.9,0.98", "1,2", "0.2,0.3,0.5", "a,b" }, series = { "1", "1,2", "0.5,0.25,1" },
+  string = { "a" } }
+
+--- Values that a flag may have: its default, its bounds, its choices, and a few of its type.
+-- @tparam table flag a declaration
+-- @treturn {string,…} none for a flag without a value
+function M.values_of(flag)
+  local list = {}
+  for _, value in ipairs({ flag.choices or {}, USUAL[flag.type] or {} }) do
+    for _, one in ipairs(value) do
+      list[#list + 1] = one
+    end
+  end
+  for _, name in ipairs({ "default", "min", "max", "above", "below" }) do
+    if flag.type ~= "flag" and flag[name] ~= nil then
+      list[#list + 1] = values.show(flag, flag[name])
+    end
+  end
+  return list
+end
+
+--- From here on the parser of a recipe's flags and the check of its profiles, which no command
+-- line changes, are made once instead of for each.
+function M.one_parser()
+  local parser_of, check, parsers, checked = parsing.parser, resolve.check_profiles, {}, {}
+  function parsing.parser(spec)
+    parsers[spec] = parsers[spec] or parser_of(spec)
+    return parsers[spec]
+  end
+  function resolve.check_profiles(spec)
+    if not checked[spec] then
+      check(spec)
+      checked[spec] = true
+    end
+  end
 end
 
 --- A file of two tensors and one of each type.

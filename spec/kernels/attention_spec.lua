@@ -91,6 +91,8 @@ local cases = {
   make("with heads of 12 columns", 3, 12, { 6, 2 }, { p = 0.1, tail = 1 }),
   make("with heads of 72 columns", 1, 72, { 4, 5 }),
   make("with more queries than a block", 2, 8, { 70, 2, 33 }, { p = 0.1, tail = 2 }),
+  make("of sentences, heads as wide as a tile", 2, 32, { 32, 7, 16 }, { p = 0.1, tail = 2 }),
+  make("with more queries than a block, heads as wide as a tile", 1, 64, { 70, 33 }, { p = 0.1 }),
 }
 
 runner.define("attention", cases, function()

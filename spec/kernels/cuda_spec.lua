@@ -49,6 +49,31 @@ describe("cuda", function()
     end
   end)
 
+  -- Blocks of one warp serve batches of short samples, others blocks of four.
+  it("gives a short sample's attention the same bits alone and beside a long one", function()
+    local make = twins.cases_of("attention").make
+    local function results(lengths, act)
+      local case = make("", 2, 32, lengths, { p = 0.1 })
+      local s = stage.new(case, act, simt.open)
+      s:add_gradients(0)
+      C.check(case.forward(s.t, s.batch, case))
+      C.check(case.backward(s.t, s.batch, case))
+      local y, dqkv = s.t.y:read(), s.t.dqkv:read()
+      s:close()
+      return y, dqkv
+    end
+    for _, act in ipairs({ "f32", "bf16" }) do
+      local y, dqkv = results({ 32, 7 }, act)
+      local beside_y, beside_dqkv = results({ 32, 7, 40 }, act)
+      for i = 1, #y do
+        assert.equal(y[i], beside_y[i])
+      end
+      for i = 1, #dqkv do
+        assert.equal(dqkv[i], beside_dqkv[i])
+      end
+    end
+  end)
+
   it("reports labels that are no class when a result is read", function()
     assert.equal("cross_entropy: labels names a class that the logits do not have",
       twins.fault(simt.open, "cross_entropy", function(s)

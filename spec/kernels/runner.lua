@@ -204,7 +204,8 @@ local function check_case(case, act)
   single:close()
 end
 
-local function levels_agree(name)
+--- Checks that the cases of spec/kernels/NAME_spec.lua have one digest at every level.
+function M.levels_agree(name)
   local helper = require("spec.helper")
   local digests = {}
   for _, isa in ipairs({ "generic", "avx2", "avx512" }) do
@@ -239,7 +240,7 @@ function M.define(name, cases, more)
       end
     end
     it("gives the same bits at every instruction-set level", function()
-      levels_agree(name)
+      M.levels_agree(name)
     end)
     if more then
       more()

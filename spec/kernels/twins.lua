@@ -50,9 +50,14 @@ local MORE = {
   end,
 }
 
---- The cases of a kernel's spec and of MORE.
+--- The cases of a kernel's spec and of MORE; without those that are marked `cpu`, of kernels that
+-- only the CPU has.
 function M.cases_of(kernel)
-  local cases = dofile(("spec/kernels/%s_spec.lua"):format(kernel))
+  local all = dofile(("spec/kernels/%s_spec.lua"):format(kernel))
+  local cases = { make = all.make }
+  for _, case in ipairs(all) do
+    cases[#cases + 1] = not case.cpu and case or nil
+  end
   for _, case in ipairs(MORE[kernel] and MORE[kernel](cases.make) or {}) do
     cases[#cases + 1] = case
   end

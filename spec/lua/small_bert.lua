@@ -27,7 +27,7 @@ end
 --- The model; of a checkpoint's folder, or from random weights.
 function M.model(o)
   local settings = { device = devices.open("cpu"), labels = { "a", "b" }, seed = 3,
-    precision = o.precision, freeze = o.freeze }
+    precision = o.precision, freeze = o.freeze, share = o.share }
   if o.path then
     settings.path = o.path
     return models.load(settings)

@@ -37,6 +37,14 @@ static __global__ void lonely_lane_k(float *out) {
 
 static __global__ void misaligned_k(float *out) { store16(out + 1, uint4{0, 0, 0, 0}); }
 
+#define CROOKED(bytes, type)                            \
+  static __global__ void crooked_##bytes##_k(void *out) { \
+    *(type *)((char *)out + bytes / 2) = 1;             \
+  }
+CROOKED(2, uint16_t)
+CROOKED(4, uint32_t)
+CROOKED(8, uint64_t)
+
 static __global__ void wild_k(float *nothing) { nothing[threadIdx.x] = 1; }
 
 static __global__ void greedy_k(float *out) {
@@ -45,9 +53,8 @@ static __global__ void greedy_k(float *out) {
   out[threadIdx.x] = numbers[threadIdx.x];
 }
 
-#pragma GCC visibility push(default)
-/* Runs the kernel of that name on `device`; out has 1,024 elements. */
-extern "C" int fsam_simt_broken(const fsam_device *device, const char *name, float *out) {
+/* Starts the kernel of that name on `device`; out has 1,024 elements. */
+static int start(const fsam_device *device, const char *name, float *out) {
   if (!strcmp(name, "right")) return FSAM_LAUNCH(device, neighbour_k, 4, 256, 0, out, true);
   if (!strcmp(name, "no_barrier")) return FSAM_LAUNCH(device, neighbour_k, 4, 256, 0, out, false);
   if (!strcmp(name, "last_block")) return FSAM_LAUNCH(device, last_block_k, 4, 32, 0, out);
@@ -56,8 +63,23 @@ extern "C" int fsam_simt_broken(const fsam_device *device, const char *name, flo
   if (!strcmp(name, "unwritten")) return FSAM_LAUNCH(device, unwritten_k, 1, 32, 0, out);
   if (!strcmp(name, "lonely_lane")) return FSAM_LAUNCH(device, lonely_lane_k, 1, 32, 0, out);
   if (!strcmp(name, "misaligned")) return FSAM_LAUNCH(device, misaligned_k, 1, 32, 0, out);
+  if (!strcmp(name, "crooked_2"))
+    return FSAM_LAUNCH(device, crooked_2_k, 1, 32, 0, (void *)out);
+  if (!strcmp(name, "crooked_4"))
+    return FSAM_LAUNCH(device, crooked_4_k, 1, 32, 0, (void *)out);
+  if (!strcmp(name, "crooked_8"))
+    return FSAM_LAUNCH(device, crooked_8_k, 1, 32, 0, (void *)out);
+  if (!strcmp(name, "roomy")) return FSAM_LAUNCH(device, last_block_k, 1, 32, 100 << 10, out);
+  if (!strcmp(name, "vast")) return FSAM_LAUNCH(device, last_block_k, 1, 32, 164 << 10, out);
   if (!strcmp(name, "wild")) return FSAM_LAUNCH(device, wild_k, 1, 32, 0, (float *)4096);
   if (!strcmp(name, "greedy")) return FSAM_LAUNCH(device, greedy_k, 1, 32, 0, out);
   return fsam__fail(FSAM_EINVAL, "no broken kernel %s", name);
+}
+
+#pragma GCC visibility push(default)
+/* The same, and waits for it: 0, or its fault. */
+extern "C" int fsam_simt_broken(const fsam_device *device, const char *name, float *out) {
+  FSAM_TRY(start(device, name, out));
+  return simt_wait(device);
 }
 #pragma GCC visibility pop

@@ -9,7 +9,12 @@ ffi.cdef([[
 int fsam_simt_open(fsam_device **out);
 int fsam_simt_open_lazy(fsam_device **out);
 void fsam_simt_order(int descending);
-void fsam_simt_poison(fsam_device *device);
+int fsam_simt_poison(fsam_device *device);
+int fsam_simt_arch(int number);
+const char *fsam_simt_call(fsam_device *device, const char *name, void *p);
+int fsam_simt_fork(fsam_device *device, char *p);
+void fsam_simt_early(void);
+int64_t fsam_simt_taken(void);
 int fsam_simt_kernels();
 int64_t fsam_simt_launches();
 int fsam_simt_cudnn_attentions(void);
@@ -20,9 +25,16 @@ int fsam_simt_broken(const fsam_device *device, const char *name, float *out);
 
 local lib
 
---- The shim's library, or nil and why there is none.
+--- The shim's library, or nil and why there is none. With FSAM_PREBUILT=1 in the environment it is
+-- taken as it lies in the build folder: the sources may have been built elsewhere.
 function M.load()
-  if not lib then
+  if not lib and os.getenv("FSAM_PREBUILT") == "1" then
+    local path = helper.build_dir() .. "/libfsam-simt.so"
+    if not helper.read_file(path) then
+      return nil, "there is no " .. path
+    end
+    lib = ffi.load(path)
+  elseif not lib then
     local build = helper.quote(helper.build_dir())
     local code, out = helper.shell(("cmake --build %s --target fsam-simt 2>&1"):format(build))
     if out:find("unknown target", 1, true) or out:find("No rule to make target", 1, true) then

@@ -1,44 +1,120 @@
-/* graph.cpp: graphs (fsam_graphs of engine.h) on the shim: a graph is the list of its recorded
- * work. As on a GPU, no memory can be allocated while the device records (simt.cpp). */
-#include "spec/simt/simt.h"
-
-#include <vector>
+/* graph.cpp: recording on the fake runtime: nodes, each with the nodes that it waits for, from one
+ * stream or from several that part and meet by events. */
+#include "spec/simt/runtime.h"
 
 namespace {
 
-typedef std::vector<std::function<int()>> graph;
+/* The next node's dependency is of the kind with which a library lets a kernel start early. */
+bool early;
 
-int begin(fsam_device *, void **out) {
-  *out = new graph;
-  return FSAM_OK;
+}  // namespace
+
+/* As CUDA sees it, a node is its number. */
+struct fake_node {
+  int number;
+};
+
+struct recorded_node {
+  std::function<int()> work;
+  std::vector<int> after;
+  bool early;
+  fake_node handle;
+};
+
+struct fake_nodes {
+  std::vector<recorded_node> list;
+};
+
+struct fake_exec {
+  std::vector<std::function<int()>> tasks;
+};
+
+cudaError_t simt_record(cudaStream_t s, const std::function<int()> &work) {
+  cudaGraph_t g = s->capture;
+  if (g->broken) return cudaErrorStreamCapture;
+  std::vector<recorded_node> &list = g->nodes->list;
+  const int number = (int)list.size();
+  list.push_back({work, s->leaves, early, {number}});
+  early = false;
+  s->leaves = {number};
+  return cudaSuccess;
 }
 
-void free_graph(fsam_device *, void *g) { delete (graph *)g; }
-
-int end(fsam_device *device, void *g, void **recorded) {
-  if (recorded)
-    *recorded = g;
-  else
-    free_graph(device, g);
-  return FSAM_OK;
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode) {
+  s->capture = new fake_graph{new fake_nodes, false};
+  s->origin = true;
+  s->leaves.clear();
+  return cudaSuccess;
 }
 
-int run(fsam_device *device, void *recorded) {
-  FSAM_TRY(simt_catch_up(device));
-  for (const std::function<int()> &work : *(graph *)recorded) FSAM_TRY(work());
-  return FSAM_OK;
+namespace {
+
+/* Does what the stream recorded, and nothing later, lie before the leaves of the first stream? */
+bool joined(const fake_graph &g, const std::vector<int> &leaves, int node) {
+  for (int leaf : leaves)
+    if (leaf == node || joined(g, g.nodes->list[(size_t)leaf].after, node)) return true;
+  return false;
 }
 
 }  // namespace
 
-const fsam_graphs simt_graphs = {begin, end, run, free_graph};
-
-int simt_do(const fsam_device *device, const std::function<int()> &work) {
-  graph *g = (graph *)device->capture;
-  if (!g) {
-    FSAM_TRY(simt_catch_up(device));
-    return work();
+cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *out) {
+  *out = s->capture;
+  for (cudaStream_t other : simt_streams()) {
+    if (other == s || other->capture != *out) continue;
+    for (int leaf : other->leaves)
+      if (!joined(**out, s->leaves, leaf))
+        simt_break(s, "a stream did not come back to the capture");
+    other->capture = NULL;
+    other->leaves.clear();
   }
-  g->push_back(work);
-  return FSAM_OK;
+  s->capture = NULL;
+  s->origin = false;
+  s->leaves.clear();
+  return (*out)->broken ? cudaErrorStreamCapture : cudaSuccess;
 }
+
+cudaError_t cudaGraphGetNodes(cudaGraph_t g, cudaGraphNode_t *nodes, size_t *count) {
+  *count = g->nodes->list.size();
+  for (size_t i = 0; nodes && i < *count; i++) nodes[i] = &g->nodes->list[i].handle;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphGetEdges(cudaGraph_t g, cudaGraphNode_t *from, cudaGraphNode_t *to,
+                              cudaGraphEdgeData *data, size_t *count) {
+  size_t n = 0;
+  for (recorded_node &node : g->nodes->list)
+    for (int before : node.after) {
+      if (from) from[n] = &g->nodes->list[(size_t)before].handle;
+      if (to) to[n] = &node.handle;
+      if (data) data[n].type = node.early;
+      n++;
+    }
+  *count = n;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned long long) {
+  *out = new fake_exec;
+  for (const recorded_node &node : g->nodes->list) (*out)->tasks.push_back(node.work);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  for (const std::function<int()> &work : exec->tasks) simt_queue(stream, work);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  delete exec;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t g) {
+  delete g->nodes;
+  delete g;
+  return cudaSuccess;
+}
+
+/* The next recorded node may start before the one ahead of it has ended. */
+extern "C" __attribute__((visibility("default"))) void fsam_simt_early() { early = true; }

@@ -77,6 +77,7 @@ local HEADERS = { "kernels/cuda/machine.cuh", "kernels/vector/arguments.h",
 
 local COMPILER = "c++ -std=c++17 -O0 -shared -fPIC -x c++ -fvisibility=hidden -ffp-contract=off "
   .. "-fno-strict-aliasing -fno-exceptions -Wall -Wextra -Wno-unknown-pragmas -Werror "
+  .. "-fsanitize=alignment -fsanitize-undefined-trap-on-error "
   .. "-DFSAM_SIMT=1 -I. -Ispec/simt"
 
 -- The shell command that builds library `name`, in the background.

@@ -20,8 +20,7 @@ local steps_of = require("fsam.step")
 local world = require("fsam.ranks.world")
 local ffi = C.ffi
 
-ffi.cdef("int getpid(void); int kill(int pid, int signal); "
-  .. "int fsam_simt_open_rank(fsam_device **out);")
+ffi.cdef("int getpid(void); int kill(int pid, int signal);")
 
 local parts, folder = tonumber(arg[1]), arg[2]
 local EACH, UPDATES = 4, 4
@@ -80,6 +79,7 @@ local function train(case, ranks)
   local o = setmetatable({ smaller = true }, { __index = case.o })
   local model = bert.model(o)
   local pass = Pass.new({ model = model, seed = 5, ranks = ranks, parcel = PARCEL })
+  pass.squares = false -- a processor would run other vector programs for these than a GPU does
   local optimizer = steps_of.build({ params = model.params, optimizer = o.optimizer or "sam",
     base_optimizer = o.base, sam_type = o.sam_type, options = bert.options(o.options), seed = 5,
     sampler = bert.sampler(model) })
@@ -112,7 +112,7 @@ programs.build(programs.record(function() -- the vector programs of the steps, o
 end))
 watch()
 local out = ffi.new("fsam_device *[1]")
-C.check(lib.fsam_simt_open_rank(out))
+C.check(lib.fsam_simt_open(out))
 for i = 1, arg[3] and 1 or #CASES do -- a fault strikes in the first
   local case = CASES[i]
   early = 0

@@ -1,6 +1,5 @@
-/* simt.cpp: the scheduler behind simt.h, and the device "simt", whose kernels are the .cu files.
- * Its memory is the host's, filled with poison. Only one thread of the process may use it at a
- * time. */
+/* simt.cpp: the scheduler behind simt.h. Only one thread of the process may use it at a time. The
+ * device on which its kernels run is engine/cuda/device.cu on a fake runtime (runtime.cpp). */
 #include "spec/simt/simt.h"
 
 #include "kernels/vector/select.cuh"
@@ -22,7 +21,7 @@ enum {
   WARP = 32,
   STACK = 64 << 10,
   PAGE = 4096,
-  SHARED = 163 << 10,       /* bytes that a block may have on sm_80 */
+  SHARED = 227 << 10,       /* bytes that a block may have on the largest GPU */
   STATIC_SHARED = 48 << 10, /* … without asking for it at the launch */
   GUARD = 64,               /* bytes between two pieces of shared memory */
   MAX_PIECES = 64,
@@ -178,10 +177,14 @@ void prepare(int thread) {
 std::set<std::string> names;
 int64_t launches;
 
-/* A wild address, or a stack that was too small: the fiber is left where it is. */
-void on_fault(int, siginfo_t *info, void *) {
+/* A wild address, a stack that was too small, or an access that is not aligned, at which the
+ * compiler's check stops (cmake/simt.cmake): the fiber is left where it is. */
+void on_fault(int number, siginfo_t *info, void *) {
   char text[80];
-  snprintf(text, sizeof text, "touched address %p, where nothing lies", info->si_addr);
+  if (number == SIGILL || number == SIGTRAP)
+    snprintf(text, sizeof text, "an access is not aligned to its size");
+  else
+    snprintf(text, sizeof text, "touched address %p, where nothing lies", info->si_addr);
   fault(text);
   pause_as(DONE);
 }
@@ -228,7 +231,7 @@ void check_guards() {
 
 unsigned char *take_shared(size_t bytes) {
   const size_t room = (bytes + 15) / 16 * 16;
-  if (m.used + room > SHARED || m.piece_count == MAX_PIECES) {
+  if (m.used + room > simt_shared_limit() || m.piece_count == MAX_PIECES) {
     fault("needs more shared memory than a block has");
     pause_as(DONE);
   }
@@ -308,7 +311,7 @@ void simt_check_aligned(const void *p) {
 int simt_launch(const char *name, dim3 grid, int threads, size_t shared, void (*body)(void *),
                 void *context) {
   if (threads < 1 || threads > MAX_THREADS || threads % WARP || grid.y > 65535 || grid.z > 65535 ||
-      shared > SHARED)
+      shared > simt_shared_limit())
     return fsam__fail(FSAM_EINTERNAL,
                       "%s: %d threads, a grid of (%u, %u, %u), %zu bytes of shared memory", name,
                       threads, grid.x, grid.y, grid.z, shared);
@@ -320,11 +323,13 @@ int simt_launch(const char *name, dim3 grid, int threads, size_t shared, void (*
   alternate.ss_sp = signal_stack;
   alternate.ss_size = sizeof signal_stack;
   sigaltstack(&alternate, &old_alternate);
-  struct sigaction action = {}, old_segv, old_bus;
+  struct sigaction action = {}, old_segv, old_bus, old_ill, old_trap;
   action.sa_sigaction = on_fault;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER; /* it never returns */
   sigaction(SIGSEGV, &action, &old_segv);
   sigaction(SIGBUS, &action, &old_bus);
+  sigaction(SIGILL, &action, &old_ill);
+  sigaction(SIGTRAP, &action, &old_trap);
   m.threads = threads;
   m.body = body;
   m.context = context;
@@ -341,88 +346,16 @@ int simt_launch(const char *name, dim3 grid, int threads, size_t shared, void (*
   }
   sigaction(SIGSEGV, &old_segv, NULL);
   sigaction(SIGBUS, &old_bus, NULL);
+  sigaction(SIGILL, &old_ill, NULL);
+  sigaction(SIGTRAP, &old_trap, NULL);
   sigaltstack(&old_alternate, NULL);
   return m.fault[0] ? fsam__fail(FSAM_EINTERNAL, "%s: %s", name, m.fault) : FSAM_OK;
 }
 
-/* -- a device ---------------------------------------------------------------------------------- */
-
-/* The table of kernels; NULL for a kernel without a .cu. */
-#define FSAM_KERNEL(name, signature) extern "C" __attribute__((weak)) int name##_cuda signature;
-#include "kernels/kernels.def"
-#undef FSAM_KERNEL
-
-namespace {
-
-const fsam_kernels kernels = {
-#define FSAM_KERNEL(name, signature) name##_cuda,
-#include "kernels/kernels.def"
-#undef FSAM_KERNEL
-};
-
-const char *const FAULTS[] = {
-    "",
-#define FSAM_FAULT(name, text) text,
-#include "engine/faults.def"
-#undef FSAM_FAULT
-};
-
-void *poisoned(fsam_device *device, size_t bytes) {
-  if (device->capture) return NULL;
-  const size_t room = (bytes + 255) / 256 * 256;
-  void *p = aligned_alloc(256, room);
-  if (p) fill(p, room, POISON);
-  return p;
-}
-
-void release(fsam_device *, void *p) { free(p); }
-
-int zero(fsam_device *device, void *p, size_t bytes) {
-  return simt_do(device, [=] {
-    memset(p, 0, bytes);
-    return FSAM_OK;
-  });
-}
-
-int copy_in(fsam_device *device, void *to, const void *from, size_t bytes) {
-  FSAM_TRY(fsam__not_recording(device, "copy to the GPU"));
-  FSAM_TRY(simt_catch_up(device));
-  memcpy(to, from, bytes);
-  return FSAM_OK;
-}
-
-int copy_out(fsam_device *device, void *to, const void *from, size_t bytes) {
-  FSAM_TRY(fsam__not_recording(device, "read from the GPU"));
-  FSAM_TRY(simt_catch_up(device));
-  memcpy(to, from, bytes);
-  const int found = *device->fault;
-  *device->fault = 0;
-  return found ? fsam__fail(FSAM_EINVAL, "%s", FAULTS[found]) : FSAM_OK;
-}
-
-/* Without early reads: every copy waits for all work. */
-const fsam_memory memory = {poisoned, release, zero,    copy_in, copy_out, nullptr,
-                            nullptr,  nullptr, nullptr, nullptr, false};
-
-}  // namespace
+/* -- for specs --------------------------------------------------------------------------------- */
 
 #pragma GCC visibility push(default)
 extern "C" {
-
-/* A device named "simt". */
-int fsam_simt_open(fsam_device **out) {
-  static int32_t fault_word;
-  fsam_device *d = (fsam_device *)calloc(1, sizeof *d);
-  if (!d) return fsam__fail(FSAM_ENOMEM, "device simt: no memory");
-  snprintf(d->name, sizeof d->name, "simt");
-  d->kernels = &kernels;
-  d->memory = &memory;
-  d->graphs = &simt_graphs;
-  d->fault = &fault_word;
-  d->refs = 1;
-  *out = d;
-  return FSAM_OK;
-}
 
 /* Sets the order in which threads, warps and blocks run: ascending, or descending. */
 void fsam_simt_order(int descending) { m.descending = descending != 0; }
@@ -430,11 +363,6 @@ void fsam_simt_order(int descending) { m.descending = descending != 0; }
 /* How many different kernels have run, and how many launches. */
 int fsam_simt_kernels() { return (int)names.size(); }
 int64_t fsam_simt_launches() { return launches; }
-
-/* Poisons the device's scratch memory, as if it had never been written. */
-void fsam_simt_poison(fsam_device *device) {
-  if (device->workspace) fill(device->workspace, device->workspace_bytes, POISON);
-}
 
 /* select_keys_cuda, for specs. */
 int fsam_simt_select(uint64_t *mask, const float *keys, fsam_layout *layout, const uint8_t *pool,

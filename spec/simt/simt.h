@@ -4,8 +4,8 @@
  * at a function of their warp. So a kernel that lacks a barrier reads memory before it is written,
  * and reads something else when the threads run in descending order. The shim also finds: shared
  * memory read before it was written (poison, NaN in every type), written out of bounds (guards) or
- * larger than an A100 has; threads that wait for others that never come; misaligned 16-byte
- * accesses; addresses outside any memory. Each makes the launch fail in one line. The shim does not
+ * larger than the GPU has; threads that wait for others that never come; misaligned accesses of any
+ * size; addresses outside any memory. Each makes the launch fail in one line. The shim does not
  * imitate warps in lockstep, caches or time. */
 #ifndef FSAM_SIMT_H
 #define FSAM_SIMT_H
@@ -95,6 +95,9 @@ static inline void atomic_min(unsigned long long *p, unsigned long long value) {
   if (value < *p) *p = value;
 }
 
+static inline float rsqrtf(float x) { return 1 / sqrtf(x); }
+static inline float __fdividef(float a, float b) { return a / b; }
+
 static inline int __popc(uint32_t bits) { return __builtin_popcount(bits); }
 
 static inline uint4 load16(const void *p) {
@@ -105,6 +108,11 @@ static inline uint4 load16(const void *p) {
 static inline void store16(void *p, uint4 value) {
   simt_check_aligned(p);
   *(uint4 *)p = value;
+}
+
+static inline float exp2_fast(float x) {
+  const float y = exp2f(x);
+  return y < 1.17549435e-38f ? 0 : y;
 }
 
 static inline uint32_t simt_bf16(float x) {
@@ -171,16 +179,18 @@ static inline void multiply_add(float c[4], const uint32_t a[4], uint32_t b0, ui
 int simt_launch(const char *name, dim3 grid, int threads, size_t shared, void (*body)(void *),
                 void *context);
 
-/* Adds work to the graph while the device records, else does it at once (graph.cpp). */
+/* Queues work on the device's stream, which does it when the host waits, or records it
+ * (runtime.cpp). Then simt_wait: does all of it, and says what went wrong. */
 int simt_do(const fsam_device *device, const std::function<int()> &work);
-extern const fsam_graphs simt_graphs;
+int simt_wait(const fsam_device *device);
 
-/* Does what the device's stream was given and put off: sums over ranks (ranks.cpp). */
-int simt_catch_up(const fsam_device *device);
+/* Bytes of shared memory that a block may have on the GPU that the shim is. */
+size_t simt_shared_limit();
 
 template <typename... P, typename... A>
 static int launch(const fsam_device *device, const char *name, void (*kernel)(P...), dim3 grid,
                   int threads, size_t shared, A... arguments) {
+  FSAM_TRY(fsam__check_shared(device, name, shared));
   auto call = [=] { kernel(P(arguments)...); };
   return simt_do(device, [=]() mutable {
     return simt_launch(

@@ -74,11 +74,37 @@ describe("simt", function()
       misaligned = "accesses 16 bytes that are not aligned",
       wild = "touched address 0x1000, where nothing lies",
       greedy = "declares more shared memory than 48 KiB",
+      crooked_2 = "an access is not aligned to its size",
+      crooked_4 = "an access is not aligned to its size",
+      crooked_8 = "an access is not aligned to its size",
     }) do
       local pattern = text:gsub("[().]", "%%%0")
       assert.matches("^" .. name .. "_k: thread %d+ of block %(0, 0, 0%): " .. pattern .. "$",
         refused(name))
     end
+  end)
+
+  it("has the shared memory of the GPU that it is", function()
+    -- Kilobytes that a block asks for, and the GPUs that have so many.
+    for name, fits in pairs({ roomy = { [80] = true, [90] = true }, vast = { [90] = true } }) do
+      for _, arch in ipairs({ 80, 86, 89, 90 }) do
+        local out = ffi.new("fsam_device *[1]")
+        check(lib.fsam_simt_arch(arch))
+        simt.open(out)
+        local memory = s:tensor("f32", { COUNT })
+        local rc = lib.fsam_simt_broken(out[0], name, ffi.cast("float *", memory.data))
+        local message = ffi.string(C.lib.fsam_error())
+        C.lib.fsam_device_close(out[0])
+        assert.equal(fits[arch] or false, rc == 0)
+        if rc < 0 then
+          assert.equal(("last_block_k: this size needs %.1f KB of shared memory in a block, the "
+            .. "GPU (Lazy GPU, 0 GB, compute capability %.1f) has %.1f KB; use the device cpu or "
+            .. "a smaller head"):format(name == "roomy" and 100 or 164, arch / 10,
+              arch == 80 and 163 or 99), message)
+        end
+      end
+    end
+    check(lib.fsam_simt_arch(90))
   end)
 
   it("goes on after a kernel that could not", function()

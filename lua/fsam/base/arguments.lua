@@ -187,6 +187,28 @@ function M.guard(prefix, class, lists)
   end
 end
 
+--- Another table with a module's functions, each behind its check, for users; the library's own
+-- calls go to the module and cost what they did. What is assigned to either is the module's.
+-- @tparam string prefix of their names
+-- @tparam table module the functions by name; what is not declared is there unchanged
+-- @tparam table lists name → declaration, as for `declare`
+-- @treturn table
+function M.face(prefix, module, lists)
+  local doors = {}
+  for name, value in pairs(module) do
+    doors[name] = lists[name] and M.declare(prefix .. "." .. name, lists[name], value) or value
+  end
+  return setmetatable({}, {
+    __index = doors,
+    __newindex = function(_, name, value)
+      doors[name], module[name] = value, value
+    end,
+    __show = function()
+      return prefix .. ": " .. table.concat(registry.sorted(doors), "  ")
+    end,
+  })
+end
+
 --- The function behind a check, for the library's own calls in a loop.
 function M.within(fn)
   return inner[fn] or fn

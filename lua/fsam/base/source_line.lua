@@ -174,6 +174,86 @@ function M.advice(message)
     or ""
 end
 
+local SEEN = 100 -- innermost calls in which a circle is looked for
+
+-- The innermost call of a user's function that led to another call of the same function, and true;
+-- where there is none, the innermost call in a file of the user's.
+local function circle(thread)
+  local seen, innermost, level = {}, nil, 0
+  while true do
+    local info = getinfo(thread, level, "lf")
+    if not info or level > SEEN and innermost then
+      return innermost, false
+    elseif info.func and info.currentline > 0 and owner_of(info.func) == "user" then
+      if seen[info.func] then
+        return info, true
+      end
+      innermost, seen[info.func] = innermost or info, true
+    end
+    level = level + 1
+  end
+end
+
+local function overflow(thread, err)
+  local place = err:match("^(.-):? ?stack overflow$")
+  if not place or place ~= "" and not place:find(":%d+$") then
+    return nil
+  end
+  local position, found = circle(thread)
+  place = position and M.text(position) or place
+  return errors.new((place ~= "" and place .. ": " or "") .. "stack overflow; " .. (found
+    and "the call in this line leads back to it without end"
+    or "functions that call each other without end?"), place ~= "")
+end
+
+-- The stack on which `overflow` looks at the one that is used up.
+local apart = coroutine.wrap(function(thread, err)
+  while true do
+    thread, err = coroutine.yield(overflow(thread, err))
+  end
+end)
+local main_thread
+
+--- Lua has no name for the thread that it begins with; the program's C side hands it over.
+function M.set_main_thread(thread)
+  main_thread = thread
+end
+
+--- For message handlers: turns Lua's error about a stack that is used up into a one-line error.
+-- @param err what was raised
+-- @tparam[opt] thread thread where; the main one by default
+-- @treturn ?table an error of fsam.errors; nil for other errors
+function M.overflow(err, thread)
+  thread = thread or main_thread
+  if type(err) == "string" and thread then
+    return apart(thread, err)
+  end
+end
+
+-- A function of the user's that calls itself, as the newest machine code says that has one.
+local function compiled_recursion()
+  for trace = 1000, 1, -1 do
+    local info = util.traceinfo(trace)
+    if info and info.linktype:find("recursion") then
+      for i = 1, info.nk do
+        local known, constant = pcall(util.tracek, trace, -i)
+        if known and type(constant) == "function" and owner_of(constant) == "user" then
+          return constant
+        end
+      end
+    end
+  end
+end
+
+--- The same where Lua could not call a message handler, as in machine code whose stack is used up.
+-- @tparam string message Lua's own
+-- @treturn ?table an error of fsam.errors; nil for another error, or if nothing says where
+function M.overflow_unhandled(message)
+  local func = message:find("stack overflow", 1, true) and compiled_recursion()
+  return func and errors.new(M.text(M.of(func))
+    .. ": stack overflow; this function calls itself without end", true)
+end
+
 --- For message handlers: turns Lua's own error in a function of the user's into a one-line error.
 -- @param err what was raised
 -- @tparam number level of the function that raised it, counted from the caller
@@ -182,6 +262,10 @@ end
 function M.explain(err, level)
   if type(err) ~= "string" then
     return nil
+  end
+  local overflowed = M.overflow(err, coroutine.running())
+  if overflowed then
+    return overflowed
   end
   local info
   repeat

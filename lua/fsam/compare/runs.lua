@@ -212,7 +212,8 @@ function Runs:train(run)
   if self.unsigned and file.kind(out) then
     file.move_aside(self.folder, { run.name .. ".out" })
   end
-  local status = os.execute(("exec %s >%s 2>&1 </dev/null"):format(self:command(run), quote(out)))
+  local status = os.execute(("FSAM_ENDS_WITH_PARENT=1 exec %s >%s 2>&1 </dev/null"):format(
+    self:command(run), quote(out)))
   local code, signal = math.floor(status / 256), status % 128
   local has_begun = file.kind(run.folder) ~= nil
   if has_begun then

@@ -17,8 +17,8 @@ end
 
 return setmetatable({}, {
   __index = function(self, name)
-    local path = package.searchpath("fsam.data." .. name, package.path)
-    if not path then
+    local is_name = type(name) == "string" and name:find("^[%w_]+$") and name ~= "init"
+    if not (is_name and package.searchpath("fsam.data." .. name, package.path)) then
       return nil
     end
     local module = require("fsam.data." .. name)

@@ -148,6 +148,32 @@ function M.choose(batch, chosen)
   return new_batch(samples, ordinals, batch.options)
 end
 
+--- Packs several batches into fewer, in their order. Each sample keeps its ordinal, hence its
+-- dropout.
+-- @tparam {table,…} list host batches with the same options
+-- @tparam integer tokens of a new batch, at most; a single longer sample has a batch of its own
+-- @treturn {table,…} host batches
+function M.join(list, tokens)
+  local joined, samples, ordinals, length = {}, {}, {}, 0
+  local function close()
+    if #samples > 0 then
+      joined[#joined + 1] = new_batch(samples, ordinals, list[1].options)
+      samples, ordinals, length = {}, {}, 0
+    end
+  end
+  for _, batch in ipairs(list) do
+    for place, sample in ipairs(batch.list) do
+      if length + #sample.ids > tokens then
+        close()
+      end
+      samples[#samples + 1], ordinals[#ordinals + 1] = sample, batch.ordinals[place - 1]
+      length = length + #sample.ids
+    end
+  end
+  close()
+  return joined
+end
+
 local optional, whole = arguments.optional, schema.integer(0)
 local IDS = schema.list(whole, 1)
 local SAMPLE = schema.closed({ ids = IDS, token_types = optional(schema.list(whole)),
@@ -165,6 +191,8 @@ M.shape = arguments.object("a host batch, of fsam.data.packing.pack",
 
 arguments.guard("fsam.data.packing", M, {
   pack = { arguments.arg("samples", schema.list(SAMPLE, 1)), arguments.fields(OPTIONS) },
+  join = { arguments.arg("batches", schema.list(M.shape)),
+    arguments.arg("tokens", schema.integer(1)) },
   choose = { arguments.arg("batch", M.shape),
     arguments.arg("chosen", schema.list(schema.integer(1), 1)) },
 })

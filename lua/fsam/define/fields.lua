@@ -45,6 +45,8 @@ M.list = {
   { name = "read", by = "method", about = "the value of a scalar, now" },
   { name = "keeps", by = "method", about = "is there a state of this name?" },
   { name = "losses_at_e", by = "method", about = "the loss of each sample at the perturbed point" },
+  { name = "per_sample_squares", by = "method",
+    about = "the sum of the squares of single samples' gradients, a vector" },
 }
 
 --- The same by name.

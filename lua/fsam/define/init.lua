@@ -9,6 +9,7 @@ local node = require("fsam.vector.expression")
 local options = require("fsam.options")
 local registry = require("fsam.base.registry")
 local source_line = require("fsam.base.source_line")
+local tested = require("fsam.vector.tested")
 local values = require("fsam.options.values")
 
 source_line.own()
@@ -62,12 +63,33 @@ local RESULTS = {
   schedule = { function(x) return type(x) == "number" and x == x end, "rho, a number" },
 }
 
+-- Methods of expressions that return no number, and the vectors among the fields of s.
+local NO_NUMBER, VECTORS = {}, { w = true, c = true, g = true, g2 = true, e = true, m = true }
+for name in pairs(node.methods) do
+  NO_NUMBER[name] = name ~= "read" or nil
+end
+
+-- Raises where a part, or a function that it makes, compares a vector with a number by == or ~=.
+-- `s` is the part's first argument; a function within has others.
+local function refuse_comparisons(func, chunk, within)
+  for _, found in ipairs(tested.compared(chunk)) do
+    if NO_NUMBER[found.method] or VECTORS[found.field] and not within then
+      source_line.fail_at({ func = func, currentline = found.line }, node.NO_NUMBER,
+        found.method and ("what %s() returns"):format(found.method) or "s." .. found.field)
+    end
+  end
+  for _, inner in ipairs(tested.inner(chunk)) do
+    refuse_comparisons(func, inner, true)
+  end
+end
+
 --- A part that calls the author's function and checks what it returned.
 -- @tparam string owner the name of the type, optimizer or policy
 -- @tparam string part
 -- @tparam function func gets s, of a mask policy a context too
 function M.wrap(owner, part, func)
   local expected = RESULTS[part]
+  refuse_comparisons(func, func)
   return function(s, context)
     local result = source_line.call(func, s, context)
     if expected and not expected[1](result, s) then

@@ -238,12 +238,28 @@ local function config_of(tensors, object)
   return config
 end
 
+-- Leaves out the output that our writer made up for fairseq.
+local function drop_output(tensors)
+  local names = {}
+  for _, name in ipairs(tensors.names) do
+    if name:find("^lm_head%.") then
+      tensors.entries[name] = nil
+    else
+      names[#names + 1] = name
+    end
+  end
+  tensors.names = names
+end
+
 -- What our own writer keeps for the way back (fairseq_writer.lua): the text of config.json, and the
 -- tensors that fairseq has no place for, or another one.
 local function restore(tensors, from, kept)
   local text, more = objects.field(kept, "config"), objects.field(kept, "tensors")
   if type(text) ~= "string" or objects.kind(more) ~= "dict" then
     errors.raise("%s: its member fsam is not one of ours", from.path)
+  end
+  if objects.field(kept, "no_output") == true then
+    drop_output(tensors)
   end
   for _, name in ipairs(more.keys) do
     if type(name) == "string" and objects.kind(more.map[name]) == "tensor" then

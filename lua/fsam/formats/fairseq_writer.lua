@@ -20,6 +20,7 @@ local HEAD = "classification_heads.sentence_classification_head."
 local WORDS = "roberta.embeddings.word_embeddings.weight"
 local POSITIONS = "roberta.embeddings.position_embeddings.weight"
 local TYPES = "roberta.embeddings.token_type_embeddings.weight"
+local OUTPUT = "encoder.lm_head."
 local TIED = "lm_head.decoder.weight"
 
 local function inverse(map)
@@ -76,7 +77,25 @@ local function with_types(tensors, positions)
   return entries.computed(positions, sum)
 end
 
--- The members `model` and `fsam.tensors`.
+-- fairseq's RoBERTa has an output for language modelling even where it classifies, and its loader
+-- wants all of it. One that computes nothing stands there; the reader leaves it out again.
+local function add_output(model, tensors)
+  local words = tensors:get(WORDS)
+  local size, width = words.shape[1], words.shape[2]
+  local ones = ffi.new("float[?]", width)
+  for i = 0, width - 1 do
+    ones[i] = 1
+  end
+  for _, zeros in ipairs({ { "bias", size }, { "dense.weight", width, width },
+    { "dense.bias", width }, { "layer_norm.bias", width } }) do
+    objects.set(model, OUTPUT .. zeros[1],
+      entries.zeros(tensors, zeros[1], { zeros[2], zeros[3] }))
+  end
+  local norm = entries.zeros(tensors, "layer_norm.weight", { width })
+  objects.set(model, OUTPUT .. "layer_norm.weight", entries.computed(norm, ones))
+end
+
+-- The members `model` and `fsam.tensors`, and whether the output was made.
 local function sort_out(tensors)
   local model, kept, names = objects.dict(), objects.dict(), {}
   for i, name in ipairs(tensors.names) do
@@ -98,10 +117,12 @@ local function sort_out(tensors)
       objects.set(kept, name, entry)
     end
   end
-  if tensors:find("lm_head.dense.weight") then
-    objects.set(model, "encoder.lm_head.weight", tensors:get(WORDS))
+  objects.set(model, OUTPUT .. "weight", tensors:get(WORDS))
+  local made = not tensors:find("lm_head.dense.weight")
+  if made then
+    add_output(model, tensors)
   end
-  return model, kept
+  return model, kept, made
 end
 
 local FAIRSEQ_ACTIVATIONS = { gelu = "gelu", gelu_python = "gelu", gelu_new = "gelu_accurate",
@@ -121,13 +142,24 @@ local function cfg_of(config, classes)
     "activation_fn", FAIRSEQ_ACTIVATIONS[config.hidden_act or "gelu"],
     "pooler_activation_fn", "tanh", "max_positions", config.max_position_embeddings - 2,
     "untie_weights_roberta", false)
+  -- fairseq refuses a field that its task does not have, and its hub sets those alone that are
+  -- here: where the data is, and the files of the tokenizer.
   local task = objects.members("_name", classes and "sentence_prediction" or "masked_lm",
-    "max_positions", config.max_position_embeddings - 2)
+    classes and "max_positions" or "tokens_per_sample", config.max_position_embeddings - 2,
+    "data", ".")
+  local criterion = objects.members("_name", classes and "sentence_prediction" or "masked_lm")
+  local regression = config.problem_type == "regression"
   if classes then
     objects.set(task, "num_classes", classes)
-    objects.set(task, "regression_target", config.problem_type == "regression")
+    objects.set(task, "regression_target", regression)
+    objects.set(criterion, "classification_head_name", "sentence_classification_head")
+    objects.set(criterion, "regression_target", regression)
   end
-  return objects.members("_name", writer.NONE, "model", model, "task", task)
+  local bpe = objects.members("_name", "gpt2", "gpt2_encoder_json", "encoder.json",
+    "gpt2_vocab_bpe", "vocab.bpe")
+  return objects.members("_name", writer.NONE, "common", objects.members("seed", 1),
+    "dataset", objects.members("dataset_impl", writer.NONE), "model", model, "task", task,
+    "criterion", criterion, "bpe", bpe)
 end
 
 --- Writes a checkpoint.
@@ -154,7 +186,7 @@ function M.write(path, source, config_text)
       errors.raise("%s has no %s", source.config_path, field)
     end
   end
-  local model, kept = sort_out(tensors)
+  local model, kept, made = sort_out(tensors)
   local output = tensors:find("classifier.out_proj.weight")
   local history = objects.members("criterion_name", "SentencePredictionCriterion",
     "optimizer_name", "FairseqAdam", "lr_scheduler_state", objects.dict(), "num_updates", 0)
@@ -164,7 +196,7 @@ function M.write(path, source, config_text)
     "optimizer_history", objects.sequence("list", { history }),
     "extra_state", objects.members("train_iterator", iterator),
     "last_optimizer_state", writer.NONE,
-    "fsam", objects.members("config", config_text, "tensors", kept)))
+    "fsam", objects.members("config", config_text, "tensors", kept, "no_output", made)))
 end
 
 return M

@@ -54,7 +54,8 @@ local PARTS = { passes = "boolean", needs = "table", values = "function" }
 --   keep, its name in words }; values(s, context) → a vector or expression, larger = more
 --   important, never negative. s: as a type's, with the options of masks. context: params,
 --   evaluate (a pass of the step's, which ends it where the loss is not finite), sampler, seed,
---   finite(x) → x, which ends the step where x is not finite
+--   squares(batches) → a vector, Σ g² over a sampler's batches of one sample each, finite(x) → x,
+--   which ends the step where x is not finite
 -- @raise with the author's line
 function M.define(name, spec)
   local what = ("mask.define(%q)"):format(tostring(name))
@@ -92,13 +93,8 @@ end
 M.define("sample", {
   passes = true,
   values = function(s, context)
-    local f = context.params:scratch("fisher")
-    f:set(0)
     -- Dropout of their own: the step's samples have the ordinals 0 … N - 1.
-    for _, batch in ipairs(context.sampler(s.num_samples, context.seed, s.step, s.N)) do
-      context.evaluate({ batches = { batch }, into = s.g, backward = true })
-      f:set(f + s.g * s.g)
-    end
+    local f = context.squares(context.sampler(s.num_samples, context.seed, s.step, s.N))
     context.finite(f:sum():read())
     return f
   end,

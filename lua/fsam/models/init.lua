@@ -25,6 +25,7 @@ local matching = require("fsam.models.matching")
 local numbers = require("fsam.base.numbers")
 local params = require("fsam.vector.params")
 local pieces = require("fsam.vector.pieces")
+local ranks = require("fsam.ranks")
 local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
 local source_line = require("fsam.base.source_line")
@@ -82,7 +83,8 @@ end
 -- parameters have no values yet.
 local function build(config, o, list)
   mark(list, o)
-  local sealed = params.new(o.device, list, { compute = o.precision == "bf16" and "bf16" or "f32" })
+  local sealed = params.new(o.device, list, { compute = o.precision == "bf16" and "bf16" or "f32",
+    share = o.share })
   local weights = views.new(sealed)
   local offset = config.family.position_offset(config)
   return setmetatable({
@@ -150,7 +152,8 @@ end
 --   problem_type (fsam.data.problems; default: one label for each text); seed (default 1);
 --   precision, "fp32" (default) or "bf16"; head_init, "fairseq" (default) or "hf"; freeze, no_decay
 --   (lists of pieces of names, fsam.vector.pieces; no_decay_implied: no_decay is a preset's, which
---   may name what the model does not have); dropout, attention_dropout,
+--   may name what the model does not have); share (fsam.ranks, each of which holds a part of the
+--   weights; default: this process holds all); dropout, attention_dropout,
 --   pooler_dropout (probabilities; default: the configuration's)
 -- @treturn table the model
 -- @raise one line for a configuration or an arch that does not exist, or a piece of a name that
@@ -235,7 +238,7 @@ local COMMON = { device = devices.shape, labels = names, regression = optional(s
   problem_type = optional(schema.string), seed = optional(schema.integer(0, 2 ^ 32 - 1)),
   precision = optional(schema.one_of({ "fp32", "bf16" })),
   head_init = optional(schema.one_of({ "fairseq", "hf" })), freeze = names, no_decay = names,
-  no_decay_implied = optional(schema.boolean), dropout = probability,
+  share = optional(ranks.shape), no_decay_implied = optional(schema.boolean), dropout = probability,
   attention_dropout = probability, pooler_dropout = probability }
 
 local function common_and(more)

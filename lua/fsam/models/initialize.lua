@@ -42,7 +42,7 @@ function M.fill(params, config, list, o)
       t:view({ 1, width }, parameter.pad_row * width, "pad row"):fill(0)
     end
   end
-  params:sync()
+  params:loaded()
 end
 
 return M

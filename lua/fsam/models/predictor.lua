@@ -52,9 +52,11 @@ end
 local optional = arguments.optional
 local TEXT, PAIR = arguments.arg("text", schema.string),
   arguments.arg("pair", optional(schema.string))
+local ONE_TEXT = arguments.arg("text", schema.of_type("string", "one text (of a list: for _, t in "
+  .. "ipairs(list) do print(m:predict(t)) end; of files: recipes/predict.lua)"))
 local MODEL = arguments.object("a model, of fsam.load",
   { tokenizer = "table", pass = "table", params = "table" })
-predict = arguments.declare("model:predict", { self = MODEL, TEXT, PAIR }, predict)
+predict = arguments.declare("model:predict", { self = MODEL, ONE_TEXT, PAIR }, predict)
 gradient = arguments.declare("model:gradient", { self = MODEL, TEXT, arguments.arg("label",
   schema.either("a label's name or number", schema.string, schema.number(), schema.list(
     schema.either("a name or number", schema.string, schema.number())))), PAIR }, gradient)

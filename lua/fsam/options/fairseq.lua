@@ -132,7 +132,6 @@ M.FLAGS = {
   ["--cpu"] = as("--device", "cpu"),
   ["--tpu"] = refused("is not offered; --device is cpu or cuda"),
   ["--empty-cache-freq"] = IDLE_VALUE,
-  ["--profile"] = refused("is not offered; use the profiler of your system on fsam-lua"),
   -- Several processes.
   ["--distributed-world-size"] = same({ "1" }),
   ["--distributed-num-procs"] = same({ "1" }),

@@ -1,24 +1,27 @@
 --- CUDA graphs of passes. A graph is recorded work that a GPU runs with one launch. A micro-batch
 -- of a new shape runs plainly, the second of that shape is recorded, and later ones run from their
--- graphs, one for each piece. Owns: which shapes are known, and when graphs are made, used and
--- given up. Leaves to others: what a pass does (fsam.pass), how the device records
--- (engine/graph.c).
+-- graphs, one for each piece. What cannot be recorded runs plainly, and is tried again later a few
+-- times. Owns: which shapes are known, and when graphs are made, used and given up. Leaves to
+-- others: what a pass does (fsam.pass), how the device records (engine/graph.c).
 local C = require("fsam.C")
 local ffi, lib, check = C.ffi, C.lib, C.check
 
 local M = {}
 
-local MOST = 64 -- shapes whose graphs are kept
+local MOST = 256 -- shapes whose graphs are kept
+local TRIES = 3 -- captures of a shape that may fail before it is given up
 
 local Graphs = {}
 Graphs.__index = Graphs
 
 --- @tparam cdata device fsam_device
 -- @treturn table the graphs of one Pass; `counts`: micro-batches that ran plainly, were recorded,
---   or ran from graphs (replayed); `refusal`: why recording failed the last time it did, or nil
+--   or ran from graphs (replayed), and graphs whose work is no chain in which each part waits for
+--   the one before (unchained); `refusal`: why recording failed the last time it did, or nil
 function M.new(device)
   return setmetatable({ device = device, possible = lib.fsam_graph_possible(device) == 1,
-    shapes = {}, clock = 0, counts = { plain = 0, recorded = 0, replayed = 0 } }, Graphs)
+    shapes = {}, clock = 0,
+    counts = { plain = 0, recorded = 0, replayed = 0, unchained = 0 } }, Graphs)
 end
 
 local function drop(shape)
@@ -29,7 +32,8 @@ local function drop(shape)
 end
 
 -- Makes room for one more: where there are too many, the shape that was used longest ago loses its
--- graphs.
+-- graphs. From then on a shape runs plainly once more before it is recorded: recording costs more
+-- than a pass, and shapes that come in turn, more of them than fit, would pay for it every time.
 local function make_room(self)
   local oldest, count = nil, 0
   for _, shape in pairs(self.shapes) do
@@ -40,6 +44,7 @@ local function make_room(self)
   end
   if count >= MOST then
     drop(oldest)
+    oldest.rest, self.is_full = 1, true
   end
 end
 
@@ -65,8 +70,10 @@ function Graphs:begin(key)
   if not key or not self.possible or shape and shape.refused then
     shape = nil
   elseif not shape then
-    shape = {}
+    shape = { rest = self.is_full and 1 or 0, failures = 0 }
     self.shapes[key] = shape
+  elseif shape.rest > 0 then
+    shape.rest = shape.rest - 1
   elseif shape.graphs and not is_stale(shape) then
     mode = "replayed"
   else
@@ -82,21 +89,64 @@ function Graphs:begin(key)
   return setmetatable({ owner = self, shape = shape, mode = mode }, Work)
 end
 
--- Records what `queue` queues. Returns false when that cannot be recorded: then the shape is given
--- up.
+-- A graph of what `queue` queues; nil and the reason when that cannot be recorded. The collector
+-- rests meanwhile: what it frees, and the waits that this takes, would end the capture.
+local function capture(device, queue)
+  local out, running = ffi.new("fsam_graph *[1]"), collectgarbage("isrunning")
+  collectgarbage("stop")
+  local ok, err = lib.fsam_graph_begin(device) == 0, nil
+  if ok then
+    ok, err = pcall(queue)
+    ok = lib.fsam_graph_end(ok and out or nil, device) == 0 and ok
+  end
+  if running then
+    collectgarbage("restart")
+  end
+  if ok then
+    return ffi.gc(out[0], lib.fsam_graph_free)
+  end
+  return nil, tostring(err or ffi.string(lib.fsam_error()))
+end
+
+-- A capture failed. The cause may be gone the next time: memory has grown, or a product is tuned.
+-- So the shape runs plainly for a while, longer each time, and after some failures for ever.
+local function fail(self, reason)
+  local shape, owner = self.shape, self.owner
+  drop(shape)
+  shape.failures = shape.failures + 1
+  shape.rest = 2 ^ shape.failures
+  shape.refused = shape.failures >= TRIES
+  owner.refusal = reason
+  if shape.refused and owner.line == nil then
+    owner.line = ("some passes run without a CUDA graph, and slower: %d captures failed: %s")
+      :format(TRIES, reason)
+  end
+end
+
+local shape_counts = ffi.new("int64_t[3]")
+
+-- Records what `queue` queues. Returns false when that cannot be recorded.
 local function record(self, name, queue)
-  local device, out = self.owner.device, ffi.new("fsam_graph *[1]")
-  check(lib.fsam_graph_begin(device))
-  local ok, err = pcall(queue)
-  if lib.fsam_graph_end(ok and out or nil, device) < 0 or not ok then
-    drop(self.shape)
-    self.shape.refused = true
-    self.owner.refusal = ok and ffi.string(lib.fsam_error()) or tostring(err)
+  local graph, reason = capture(self.owner.device, queue)
+  if not graph then
+    fail(self, reason)
     return false
   end
-  local graph = ffi.gc(out[0], lib.fsam_graph_free)
+  check(lib.fsam_graph_shape(graph, shape_counts))
+  if shape_counts[1] ~= 0 or shape_counts[2] ~= 0 then
+    self.owner.counts.unchained = self.owner.counts.unchained + 1
+  end
   self.shape.graphs[name] = graph
   return true
+end
+
+--- One line when a shape was given up; the first time only, then nil.
+function Graphs:remark()
+  local line = self.line
+  if line then
+    self.line = false
+  end
+  return line or nil
 end
 
 --- Does a piece of the micro-batch.

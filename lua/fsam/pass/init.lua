@@ -22,10 +22,12 @@ local parcels_of = require("fsam.pass.parcels")
 local ranks = require("fsam.ranks")
 local ffi, lib = C.ffi, C.lib
 
-local choose_places = arguments.within(packing.choose)
+local choose_places, pack = arguments.within(packing.choose), arguments.within(packing.pack)
 
 local Pass = {}
 Pass.__index = Pass
+
+local bound = setmetatable({}, { __mode = "k" }) -- function of Pass:bind → its pass
 
 local optional, natural = arguments.optional, schema.integer(0)
 local LIST = schema.list(packing.shape)
@@ -35,6 +37,7 @@ local check_request = arguments.checker("evaluate", {
     choice = optional(schema.list(natural)), skip = optional(arguments.table),
     mean_over = optional(schema.number(0)), accumulate = optional(schema.boolean),
     alone = optional(schema.boolean), batches = optional(LIST), draw = optional(natural),
+    squares = optional(schema.boolean),
   }),
 })
 
@@ -135,10 +138,11 @@ local function to_device(self, host, pass, settings)
 end
 
 -- The key of a micro-batch's graphs: all that decides what work it is, and on which memory. Nil for
--- a pass that skips parameters: graphs hold the work of all gradients, so such a pass runs plainly.
+-- a pass that skips parameters, or of squares: graphs hold the work of all gradients, so such a
+-- pass runs plainly.
 local function key_of(self, host, o, first)
   local grads = o.gradients
-  if grads and next(grads.skip) then
+  if o.squares or grads and next(grads.skip) then
     return nil
   end
   local writes = grads and first and not grads.accumulate and "set" or "add"
@@ -187,7 +191,8 @@ local function try_micro_batch(self, host, o, pass, first)
   local logits = Tensor.new(self.arena, "f32", { host.samples, classes }, "logits")
   local tape
   local done = work:piece("forward", function()
-    tape = Tape.new({ arena = self.arena, batch = batch, training = o.training, grads = grads })
+    tape = Tape.new({ arena = self.arena, batch = batch, training = o.training, grads = grads,
+      squares = o.squares })
     local y = self.model.graph:forward(tape)
     ops.loss(tape, self.kind, losses, y, labels, settings)
     logits:copy(y)
@@ -229,8 +234,8 @@ end
 -- @tparam table list host batches, this rank's
 -- @tparam table o training; key = { seed, step, draw }; gradients (fsam.pass.gradients) or nil;
 --   mean_over, how many samples the mean is over (default: those of the pass, on all ranks); ranks
---   (fsam.ranks; default: this process alone); parcels of the gradient (fsam.pass.parcels), with
---   `vector`, where ranks sum them as they become final
+--   (fsam.ranks; default: this process alone); squares: the gradients are Σ_b g_b² instead; parcels
+--   of the gradient (fsam.pass.parcels), with `vector`, where ranks sum them as they become final
 -- @treturn table fsam.pass.outputs
 function Pass:run(list, o)
   local together = o.ranks or ranks.alone
@@ -245,6 +250,31 @@ function Pass:run(list, o)
     result:add(host, losses, logits)
   end
   return result
+end
+
+-- Does the model read some weight several times in a pass? A forward of one token tells.
+local function repeats_weights(self, gradients)
+  local model, kind = self.model, self.kind
+  local host = pack({ { ids = { model.pad_id } } }, { pad_id = model.pad_id,
+    position_offset = model.position_offset, several = kind.several and model.config.num_labels,
+    regression = kind.labels == "f32" and not kind.several or nil })
+  lib.fsam_arena_reset(self.arena)
+  gradients:begin()
+  local tape = Tape.new({ arena = self.arena, grads = gradients, squares = true,
+    batch = to_device(self, host, ffi.new("fsam_pass"), nil) })
+  model.graph:forward(tape)
+  return tape.repeated ~= nil
+end
+
+-- Can this pass give Σ_b g_b²? Not without kernels for it, nor where a weight is read several
+-- times: then a sample's gradient is a sum that is never in one place. Ranks agree about it.
+local function gives_squares(self, gradients)
+  if self.squares == nil then
+    self.model.params:flush()
+    self.squares = lib.fsam_squares_possible(self.model.device) == 1
+      and not repeats_weights(self, gradients)
+  end
+  return self.squares
 end
 
 -- The gradient views of a vector, made once and numbered.
@@ -262,7 +292,8 @@ end
 -- The parcels in which ranks sum the gradient of a pass beside its backward; nil where they cannot.
 local function parcels_for(self, request, together)
   local into = request.into
-  if not request.backward or request.accumulate or request.skip and next(request.skip)
+  if not request.backward or request.accumulate or request.squares
+    or request.skip and next(request.skip)
     or not together:sums_in_parts(into) then
     return nil
   end
@@ -305,6 +336,9 @@ end
 --     alone       true: over this rank's samples alone, and nothing is summed. Without it a pass is
 --                 over the samples of all ranks: gradient, losses and choice are theirs together
 --     batches     other micro-batches than the step's, the same on every rank; each runs them alone
+--     squares     true: `into` gets Σ_b g_b² instead, the sum over the samples of the square,
+--                 element by element, of the gradient of a sample's own loss. With backward; the
+--                 result is nil, and nothing has run, where that cannot be (Pass.can_square)
 --     draw        which dropout it has: the `draw` of an earlier pass of the step, whose dropout it
 --                 repeats. Without it the pass draws like the others ("shared") or anew ("fresh")
 --
@@ -314,7 +348,7 @@ end
 -- @treturn function evaluate
 function Pass:bind(o)
   local draws = 0
-  return function(request, ...)
+  local function evaluate(request, ...)
     check_request(request, ...)
     check_into(self, request)
     local list = request.batches or o.batches
@@ -322,6 +356,9 @@ function Pass:bind(o)
       list = choose(list, request.choice)
     end
     local gradients = request.backward and gradients_of(self, request.into) or nil
+    if request.squares and not gives_squares(self, gradients) then
+      return nil
+    end
     if gradients then
       gradients:begin(request.skip, request.accumulate)
     end
@@ -337,7 +374,8 @@ function Pass:bind(o)
       training = o.training,
       key = { seed = self.seed, step = o.step, draw = draw },
       gradients = gradients,
-      mean_over = request.mean_over,
+      mean_over = request.squares and 1 or request.mean_over,
+      squares = request.squares,
       parcels = parcels,
     })
     result.draw = draw
@@ -348,6 +386,18 @@ function Pass:bind(o)
     end
     return result
   end
+  bound[evaluate] = self
+  return evaluate
+end
+
+--- May this function be asked for squares? True of those that `bind` made, unless their pass is
+-- known to have none: on a GPU, and of models that read weights several times in a pass.
+-- @tparam function evaluate
+-- @treturn boolean
+function Pass.can_square(evaluate)
+  local self = bound[evaluate]
+  return self ~= nil and self.squares ~= false
+    and lib.fsam_squares_possible(self.model.device) == 1
 end
 
 --- Forward of one host batch, without dropout.
@@ -356,6 +406,12 @@ end
 function Pass:predict(host)
   local result = self:run({ host }, { training = false, key = { seed = 0, step = 0, draw = 0 } })
   return result:logits(), result:losses()
+end
+
+--- What a user should know about how the passes run: a line, once, when some of them can never run
+-- from CUDA graphs; else nil.
+function Pass:remark()
+  return self.graphs:remark()
 end
 
 --- Live and peak bytes of the step arena.
@@ -379,13 +435,16 @@ arguments.guard("fsam.pass", Pass, {
     ranks = optional(ranks.shape), parcel = optional(schema.integer(1)) }) },
   bind = { self = PASS, arguments.fields({ step = natural, batches = LIST,
     training = optional(schema.boolean) }) },
+  can_square = { arguments.arg("evaluate", arguments.func) },
   predict = { self = PASS, arguments.arg("batch", packing.shape) },
   memory = { self = PASS },
+  remark = { self = PASS },
   run = { self = PASS, arguments.arg("batches", LIST), arguments.fields({
     training = optional(schema.boolean),
     key = schema.closed({ seed = natural, step = natural, draw = natural }),
     gradients = optional(arguments.table), mean_over = optional(schema.number(0)),
-    ranks = optional(ranks.shape), parcels = optional(arguments.table) }) },
+    ranks = optional(ranks.shape), squares = optional(schema.boolean),
+    parcels = optional(arguments.table) }) },
 })
 
 return Pass

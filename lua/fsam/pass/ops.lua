@@ -1,7 +1,8 @@
 --- The ops of a model. Each runs its forward kernel at once and records its backward on the tape.
 -- engine/fsam.h says exactly what each computes. Shapes: T packed tokens, B samples, H width, C
 -- classes. A parameter is a view (fsam.pass.views): `value` is the tensor that kernels read. The
--- tape gives its gradient, and nil when the parameter is frozen or skipped in this pass.
+-- tape gives its gradient, and nil when the parameter is frozen or skipped in this pass. On a tape
+-- of squares the kernels that write parameters' gradients have another form, fsam_NAME_squares.
 local C = require("fsam.C")
 local lib, check = C.lib, C.check
 
@@ -13,8 +14,12 @@ end
 
 -- dweight[N,K] and dbias[N] of a linear map, where they are wanted.
 local function weight_backward(tape, weight, bias, dy, x)
-  local dw, db = tape:weight_grad(weight), tape:weight_grad(bias)
-  if dw or db then
+  local dw, db = tape:weight_grad(weight, true), tape:weight_grad(bias, true)
+  if not (dw or db) then
+    return
+  elseif tape.squares then
+    check(lib.fsam_linear_backward_squares(dw, db, dy, x, tape.batch, tape:is_per_sample(x)))
+  else
     check(lib.fsam_linear_backward_weight(dw, db, dy, x))
   end
 end
@@ -24,6 +29,7 @@ function M.linear(tape, x, weight, bias, name)
   local w = weight.value
   local y = tape:tensor(x:type(), { tonumber(x.shape[0]), tonumber(w.shape[0]) }, name)
   check(lib.fsam_linear_forward(y, x, w, value(bias)))
+  tape:per_sample(y, x)
   tape:record(y, tape:wants(x) or tape:trains(weight, bias), function(dy)
     weight_backward(tape, weight, bias, dy, x)
     local dx = tape:grad(x)
@@ -73,8 +79,9 @@ function M.linear_group(tape, x, group, name)
   end
   local trains = false
   for _, member in ipairs(group.members) do
-    trains = trains or tape:trains(member.weight, member.bias)
+    trains = tape:trains(member.weight, member.bias) or trains
   end
+  tape:per_sample(y, x)
   tape:record(y, tape:wants(x) or trains, function(dy)
     if group.one_gradient then
       weight_backward(tape, group.weight, group.bias, dy, x)
@@ -95,16 +102,34 @@ end
 local FORMS = { gelu = lib.FSAM_GELU_ERF, gelu_tanh = lib.FSAM_GELU_TANH, relu = lib.FSAM_RELU,
   silu = lib.FSAM_SILU, tanh = lib.FSAM_TANH }
 
+-- The squares of a bias whose gradient sums dx. `dx` may hold another use's gradient of x; then
+-- dx is computed again, alone.
+local function bias_squares(tape, bias, dx, dy, x, code)
+  local db = tape:weight_grad(bias, true)
+  if not db then
+    return
+  elseif dx.filled == 1 then
+    dx = tape:tensor(x:type(), x:dims(), "gradient")
+    check(lib.fsam_activation_backward(dx, nil, dy, x, value(bias), code))
+  end
+  check(lib.fsam_linear_backward_squares(nil, db, dx, nil, tape.batch, tape:is_per_sample(x)))
+end
+
 --- y[T,F] = f(x[T,F] + bias[F]).
 -- @tparam string form "gelu", "gelu_tanh", "relu", "silu" or "tanh"
 function M.activation(tape, x, bias, form, name)
   local code = FORMS[form]
   local y = tape:tensor(x:type(), x:dims(), name)
   check(lib.fsam_activation_forward(y, x, value(bias), code))
+  tape:per_sample(y, x)
   tape:record(y, tape:wants(x) or tape:trains(bias), function(dy)
     -- The bias's gradient sums dx, which the kernel makes even where nothing below wants it.
     local dx = tape:grad(x) or tape:tensor(x:type(), x:dims(), "gradient")
-    check(lib.fsam_activation_backward(dx, tape:weight_grad(bias), dy, x, value(bias), code))
+    local db = not tape.squares and tape:weight_grad(bias) or nil
+    check(lib.fsam_activation_backward(dx, db, dy, x, value(bias), code))
+    if tape.squares then
+      bias_squares(tape, bias, dx, dy, x, code)
+    end
   end)
   return y
 end
@@ -113,6 +138,7 @@ end
 function M.tanh(tape, x, name)
   local y = tape:tensor(x:type(), x:dims(), name)
   check(lib.fsam_tanh_forward(y, x))
+  tape:per_sample(y, x)
   tape:record(y, tape:wants(x), function(dy)
     check(lib.fsam_tanh_backward(tape:grad(x), dy, y))
   end)
@@ -129,9 +155,11 @@ function M.residual_layernorm(tape, x, bias, residual, norm, dropout, name)
     norm.eps, tape.batch, dropout))
   local wanted = tape:wants(x) or tape:wants(residual) or tape:trains(bias, gamma, beta)
   tape:record(y, wanted, function(dy)
-    check(lib.fsam_layernorm_backward(tape:grad(x), tape:grad(residual), tape:weight_grad(bias),
-      tape:weight_grad(gamma), tape:weight_grad(beta), dy, z, stats, gamma.value, tape.batch,
-      dropout))
+    local backward = tape.squares and lib.fsam_layernorm_backward_squares
+      or lib.fsam_layernorm_backward
+    check(backward(tape:grad(x), tape:grad(residual), tape:weight_grad(bias, true),
+      tape:weight_grad(gamma, true), tape:weight_grad(beta, true), dy, z, stats, gamma.value,
+      tape.batch, dropout))
   end)
   return y
 end
@@ -148,9 +176,11 @@ function M.embedding(tape, tables, norm, dropout, name)
   check(lib.fsam_embedding_forward(y, z, stats, word.value, position.value, value(token_type),
     gamma.value, beta.value, norm.eps, tape.batch, dropout))
   tape:record(y, tape:trains(word, position, token_type, gamma, beta), function(dy)
-    check(lib.fsam_embedding_backward(tape:weight_grad(word), tape:weight_grad(position),
-      tape:weight_grad(token_type), tape:weight_grad(gamma), tape:weight_grad(beta), dy, z, stats,
-      gamma.value, tape.batch, dropout))
+    local backward = tape.squares and lib.fsam_embedding_backward_squares
+      or lib.fsam_embedding_backward
+    check(backward(tape:weight_grad(word, true), tape:weight_grad(position, true),
+      tape:weight_grad(token_type, true), tape:weight_grad(gamma, true),
+      tape:weight_grad(beta, true), dy, z, stats, gamma.value, tape.batch, dropout))
   end)
   return y
 end
@@ -172,6 +202,7 @@ end
 function M.gather(tape, x, name)
   local y = tape:tensor("f32", { tonumber(tape.batch.samples), tonumber(x.shape[1]) }, name)
   check(lib.fsam_gather_forward(y, x, tape.batch))
+  tape:per_sample(y, true)
   tape:record(y, tape:wants(x), function(dy)
     check(lib.fsam_gather_backward(tape:grad(x), dy, tape.batch))
   end)
@@ -185,6 +216,7 @@ function M.dropout(tape, x, dropout, name)
   end
   local y = tape:tensor(x:type(), x:dims(), name)
   check(lib.fsam_dropout_apply(y, x, tape.batch, dropout))
+  tape:per_sample(y, x)
   tape:record(y, tape:wants(x), function(dy)
     check(lib.fsam_dropout_apply(tape:grad(x), dy, tape.batch, dropout))
   end)

@@ -5,6 +5,7 @@
 local C = require("fsam.C")
 local arguments = require("fsam.base.arguments")
 local Tensor = require("fsam.base.tensor")
+local errors = require("fsam.errors")
 local ffi = C.ffi
 
 -- A pass makes a hundred tensors, all of shapes that ops take from other tensors.
@@ -15,13 +16,18 @@ Tape.__index = Tape
 
 --- A tape for one micro-batch.
 -- @tparam table o arena = step arena; batch = fsam_batch; training = dropout is on;
---   grads = where parameters' gradients go (fsam.pass.gradients); nil: there is no backward
+--   grads = where parameters' gradients go (fsam.pass.gradients); nil: there is no backward;
+--   squares = they are Σ_b g_b² over the samples b, not the gradient of the sum of losses
 function Tape.new(o)
   return setmetatable({
     arena = o.arena,
     batch = o.batch,
     training = o.training,
     grads = o.grads,
+    squares = o.squares,
+    used = {}, -- parameters that an op has read, where squares are wanted
+    repeated = nil, -- the name of one that several ops have read
+    rows = {}, -- tensors that have a row for each sample, not for each token
     entries = {},
     needs = {}, -- tensors whose gradient is wanted
     waiting = {}, -- tensor → its gradient so far
@@ -46,6 +52,16 @@ end
 --- True when a gradient with respect to x is wanted.
 function Tape:wants(x)
   return self.needs[x] or false
+end
+
+--- Notes that y has a row for each sample: of = true, or a tensor that y's rows follow.
+function Tape:per_sample(y, of)
+  self.rows[y] = of == true or self.rows[of]
+end
+
+--- 1 where x has a row for each sample, 0 where it has one for each token.
+function Tape:is_per_sample(x)
+  return self.rows[x] and 1 or 0
 end
 
 --- Records y's backward. Where nothing wants y's gradient, y is a constant from here on.
@@ -90,19 +106,39 @@ end
 
 --- The gradient of a parameter's view, for the kernel that writes it next; nil when it is frozen or
 -- skipped in this pass.
-function Tape:weight_grad(view)
+-- @tparam[opt] boolean squares true of an op that squares samples' gradients where it should
+-- @raise where the tape wants squares and the op has none
+function Tape:weight_grad(view, squares)
+  if self.squares and not squares and view then
+    errors.raise("the op that reads %s cannot square single samples' gradients (fsam.pass.ops)",
+      view.parameters[1].name)
+  end
   return view and self.grads:write(view)
+end
+
+-- The square of a sum needs all its parts at once: a parameter that two ops read has none here.
+local function note_use(tape, view)
+  for _, parameter in ipairs(view.parameters) do
+    if tape.used[parameter] then
+      tape.repeated = parameter.name
+    end
+    tape.used[parameter] = true
+  end
 end
 
 --- True when some view of the list gets a gradient in this pass.
 function Tape:trains(...)
+  local trains = false
   for i = 1, select("#", ...) do
     local view = select(i, ...)
     if view and self.grads and self.grads:wants(view) then
-      return true
+      trains = true
+      if self.squares then
+        note_use(self, view)
+      end
     end
   end
-  return false
+  return trains
 end
 
 --- Seeds the gradient of y with dy (the loss does this).

@@ -7,6 +7,7 @@
 local failures = require("fsam.program.failure")
 local lfs = require("lfs")
 local modules = require("fsam.program.modules")
+local source_line = require("fsam.base.source_line")
 
 local M = {}
 
@@ -202,9 +203,19 @@ end
 
 -- -- several processes ----------------------------------------------------------------------------
 
+-- Would these words run the REPL, or standard input?
+local function reads_standard_input(argv)
+  local options = parse(argv)
+  if not options or options.help then
+    return false
+  end
+  local asked = options.version or #options.actions > 0
+  return options.stdin or options.interactive or not (argv[options.first] or asked)
+end
+
 -- Joins the processes that a launcher started together with this one, and sees to it that it leaves
 -- them before it ends. Returns false, and the exit code, when that fails: rank 0 has said why.
-local function join_ranks()
+local function join_ranks(sys)
   local environment = require("fsam.ranks.environment")
   local ok, here = pcall(environment.read)
   if not ok then
@@ -212,6 +223,12 @@ local function join_ranks()
     return false, EXIT_ERROR
   elseif here.size == 1 then
     return true
+  elseif reads_standard_input(sys.argv) then
+    if here.rank == 0 then
+      io.stderr:write(("fsam-lua: %s started %d processes, and standard input is for one: start "
+        .. "the REPL alone, or name a script\n"):format(here.launcher, here.size))
+    end
+    return false, EXIT_USAGE
   end
   local world = require("fsam.ranks.world")
   local joined, message = pcall(world.join)
@@ -268,7 +285,8 @@ local function run(sys)
     status = run_script(sys, script)
   end
   if repl then
-    require("fsam.program.repl").run(sys)
+    local whole = require("fsam.program.repl").run(sys)
+    status = whole and status or EXIT_ERROR
   end
   return status
 end
@@ -276,11 +294,13 @@ end
 --- Runs a command line.
 -- @tparam table sys argv (the words, from 0: the program's own name), share (the folder of our
 --   recipes), version, relative (search paths within the current folder), on_interrupt(value) (what
---   Ctrl-C and other signals that end a program raise; nil: nothing), is_terminal(file descriptor)
+--   Ctrl-C and other signals that end a program raise; nil: nothing), is_terminal(file descriptor),
+--   thread (the main one)
 -- @treturn number exit code
 function M.main(sys)
   modules.search_current_folder(sys.relative)
-  local together, code = join_ranks()
+  source_line.set_main_thread(sys.thread)
+  local together, code = join_ranks(sys)
   if not together then
     return code
   end

@@ -4,6 +4,8 @@
 -- line. Every other error is a fault and keeps its traceback, as does every error under
 -- FSAM_TRACE=1. Owns: this distinction, and Ctrl-C. Leaves to others: printing (command_line.lua,
 -- repl.lua).
+local source_line = require("fsam.base.source_line")
+
 local M = {}
 
 local Failure = {}
@@ -28,15 +30,27 @@ end
 -- What to do where Lua refuses to compare or take a vector as a number; empty without vectors.
 local function advice_for(message)
   return package.loaded["fsam.vector.expression"]
-    and require("fsam.base.source_line").advice(message) or ""
+    and source_line.advice(message) or ""
 end
 
---- Turns an error value into a failure {value, text, plain}; runs where the error was raised.
-local function on_error(value)
+-- The failure of an error of fsam.errors.
+local function plain(value)
+  return setmetatable({ value = value, text = value.message, plain = true }, Failure)
+end
+
+local function failure_of(value, overflow)
+  if overflow then
+    return plain(overflow)
+  end
   local meta = type(value) == "table" and getmetatable(value)
   local text
   if type(meta) == "table" and meta.__tostring then
-    text = tostring(value)
+    local made
+    made, text = pcall(tostring, value)
+    if not made then
+      text = "an error whose own __tostring fails"
+        .. (type(text) == "string" and ": " .. text or "")
+    end
     if os.getenv("FSAM_TRACE") == "1" then
       text = traceback(text, 2)
     end
@@ -50,6 +64,12 @@ local function on_error(value)
     text = traceback(("(the error is a %s value)"):format(type(value)), 2)
   end
   return setmetatable({ value = value, text = text }, Failure)
+end
+
+--- Turns an error value into a failure {value, text, plain}; runs where the error was raised. It is
+-- small because after a stack overflow Lua leaves it some forty slots.
+local function on_error(value)
+  return failure_of(value, source_line.overflow(value))
 end
 
 -- What LuaJIT says when it has no room left to call on_error, and what may be the cause.
@@ -80,6 +100,10 @@ local function as_failure(given)
   reserve = nil
   collectgarbage() -- what the call held is free now, and the rest needs some of it
   local text = type(given) == "string" and given:match("^[^\n]*") or "error in error handling"
+  local overflow = source_line.overflow_unhandled(text)
+  if overflow then
+    return plain(overflow)
+  end
   for problem, cause in pairs(CAUSES) do
     if text:find(problem, 1, true) then
       text = ("%s (%s)"):format(text, cause)

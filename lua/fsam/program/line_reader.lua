@@ -174,12 +174,25 @@ function M.terminal(C)
   return { read = read, remember = remember }
 end
 
---- A reader of plain lines, for pipes.
--- @treturn table a reader
+local MOST_LINE = 2 ^ 20 -- bytes
+
+--- A reader of plain lines, for pipes. It reads no further than a line's end, since what comes
+-- after may wait for an answer. An endless line (/dev/zero) does not take endless memory.
+-- @treturn table a reader; its read returns nil and "long" after a line of more than a MB
 function M.plain()
   local function read()
-    local line = io.read("*l")
-    return line, line == nil and "end" or nil
+    local line, n = {}, 0
+    while n <= MOST_LINE do
+      local byte = io.read(1)
+      if byte == nil and n == 0 then
+        return nil, "end"
+      elseif byte == nil or byte == "\n" then
+        return table.concat(line)
+      end
+      n = n + 1
+      line[n] = byte
+    end
+    return nil, "long"
   end
   return { read = read, remember = function() end }
 end

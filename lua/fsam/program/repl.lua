@@ -11,6 +11,7 @@ local M = {}
 
 local PROMPT, CONTINUATION = "> ", ">> "
 local CHUNK = "=stdin"
+local MOST_CHUNK = 2 ^ 18 -- bytes of lines that are no whole chunk yet: each is compiled with all
 local MOST_FAILURES = 20 -- of the session itself, one after the other
 
 -- -- chunks ---------------------------------------------------------------------------------------
@@ -42,17 +43,23 @@ function M.compile(text)
 end
 
 --- Reads one whole chunk. Returns its lines, and its function or nil and the compiler's message;
--- nil at the end of the input.
+-- nil at the end of the input, and the reason where that is not the end of what there was.
 local function read_chunk(reader)
-  local lines, prompt = {}, PROMPT
+  local lines, prompt, bytes = {}, PROMPT, 0
   while true do
     local line, stopped = reader.read(prompt)
-    if not line and #lines == 0 and stopped == "end" then
+    if stopped == "long" then
+      return nil, "a line of more than 1 MB is no line of Lua; is it the right input?"
+    elseif not line and #lines == 0 and stopped == "end" then
       return nil
     elseif not line then
-      lines, prompt = {}, PROMPT
+      lines, prompt, bytes = {}, PROMPT, 0
     else
       lines[#lines + 1] = line
+      bytes = bytes + #line + 1
+      if #lines > 1 and bytes > MOST_CHUNK then
+        return lines, nil, ("no end after %d lines; put a long chunk into a file"):format(#lines)
+      end
       local chunk, message, unfinished = M.compile(table.concat(lines, "\n"))
       if not unfinished then
         return lines, chunk, message
@@ -142,6 +149,7 @@ end
 
 --- Runs the session until the input ends.
 -- @tparam table sys what engine/host/main.c hands over (see command_line.lua)
+-- @treturn boolean was all of the input read?
 function M.run(sys)
   local C = require("fsam.C")
   _G.fsam = _G.fsam or require("fsam")
@@ -157,12 +165,15 @@ function M.run(sys)
   local function width()
     return readers.width(C)
   end
-  -- Reads and runs one chunk; false at the end of the session.
+  -- Reads and runs one chunk; false at the end of the session, with true where input is left.
   local function turn()
     failures.keep_reserve()
     local lines, chunk, message = read_chunk(reader)
     local text = lines and table.concat(lines, "\n")
-    if not lines or (text == "exit" or text == "quit") and rawget(_G, text) == nil then
+    if not lines and chunk then
+      io.stderr:write("fsam-lua: ", chunk, "\n")
+      return false, true
+    elseif not lines or (text == "exit" or text == "quit") and rawget(_G, text) == nil then
       return false
     end
     if text:match("%S") then
@@ -177,9 +188,9 @@ function M.run(sys)
   end
   local failed = 0
   while failed < MOST_FAILURES do
-    local ok, goes_on = pcall(turn)
+    local ok, goes_on, broken = pcall(turn)
     if ok and not goes_on then
-      return
+      return not broken
     end
     failed = ok and 0 or failed + 1
     if not ok then -- no memory for the session's own work
@@ -187,6 +198,7 @@ function M.run(sys)
       io.stderr:write(tostring(goes_on), "; set a large value to nil\n")
     end
   end
+  return false
 end
 
 return M

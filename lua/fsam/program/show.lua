@@ -5,6 +5,9 @@
 -- cycles marked.
 --
 -- Owns: the look of plain values, tables and tensors. Its text is for people; no program reads it.
+local arguments = require("fsam.base.arguments")
+local schema = require("fsam.base.schema")
+
 local M = {}
 
 local DEPTH = 3 -- tables inside tables
@@ -236,5 +239,11 @@ function M.show(value, width)
   end
   return show(value, { depth = DEPTH, seen = {}, width = width or 80 })
 end
+
+local VALUE = arguments.arg("value", arguments.any)
+arguments.guard("fsam.show", M, { number = { arguments.arg("x", arguments.where(function(value)
+  return type(value) == "number"
+end, "a number")) }, show = { VALUE, arguments.arg("width", arguments.optional(
+  schema.integer(1))) } })
 
 return M

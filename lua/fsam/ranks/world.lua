@@ -73,6 +73,14 @@ local function open_gpus(here)
   check(lib.fsam_ranks_open_gpus(here.rank, here.size, device, here.address))
 end
 
+local function reduce_scatter(tensor, starts)
+  check(lib.fsam_ranks_reduce_scatter(tensor, starts))
+end
+
+local function all_gather(tensor, starts)
+  check(lib.fsam_ranks_all_gather(tensor, starts))
+end
+
 --- Joins the other processes; alone, does nothing. A second call gives the same ranks.
 -- @treturn table fsam.ranks
 -- @raise one line when the environment is wrong, or MPI is absent or counts otherwise
@@ -90,7 +98,8 @@ function M.join()
         check(lib.fsam_ranks_open(here.rank, here.size))
       end
       joined = ranks.new({ rank = here.rank, size = here.size, add = add,
-        add_numbers = add_numbers, parts = parts })
+        add_numbers = add_numbers, reduce_scatter = reduce_scatter, all_gather = all_gather,
+        parts = parts })
     end
   end
   return joined

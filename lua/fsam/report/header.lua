@@ -28,6 +28,9 @@ local function method(o)
     parts[#parts + 1] = ("keep %g %%"):format(o.keep_ratio * 100)
     parts[#parts + 1] = ("mask every %d"):format(o.mask_iter_e)
   end
+  if o.rank_sharpness == "local" then
+    parts[#parts + 1] = "rank-sharpness local"
+  end
   if o.m_sharpness > 1 then
     parts[#parts + 1] = ("m-sharpness %d"):format(o.m_sharpness)
   end

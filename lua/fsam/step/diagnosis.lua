@@ -12,12 +12,16 @@
 --
 -- Noise: the simple noise scale tr(Σ) / |G|² (McCandlish et al. 2018, app. A.1), Σ the covariance
 -- of a sample's gradient, G the true gradient. From the step's mean gradient g over n samples and
--- the mean gradient a over the first h = floor(n / 2) of them, whose pass is all that is added:
---   tr(Σ) ≈ |a - b|² / (1/h + 1/(n - h)) = |a - g|² n h / (n - h)      b: mean over the others
+-- the squares of the single samples' gradients g_b, whose pass is all that is added:
+--   tr(Σ) ≈ Σ_b |g_b - g|² / (n - 1) = (Σ_b |g_b|² - n |g|²) / (n - 1)
 --   |G|²  ≈ |g|² - tr(Σ) / n
--- For equal halves these are their estimators for batches of n/2 and n. Each is unbiased, their
--- ratio is not: average the two over many steps before dividing.
+-- These are their estimators for batches of 1 and n. Where no pass gives these squares (a GPU,
+-- weights that are read several times), with the mean gradient a over the first h = floor(n / 2):
+--   tr(Σ) ≈ |a - b|² / (1/h + 1/(n - h)) = |a - g|² n h / (n - h)      b: mean over the others
+-- For equal halves that is their estimator for batches of n/2 and n. Each is unbiased, their ratio
+-- is not: average the two over many steps before dividing.
 local C = require("fsam.C")
+local Pass = require("fsam.pass")
 local observe = require("fsam.step.observe")
 
 local Diagnosis = setmetatable({}, { __index = observe.NONE })
@@ -69,7 +73,16 @@ function Diagnosis:explored(x)
   self.exploration = x:norm():request()
 end
 
--- |a - g|² and |g|², for the noise.
+-- Σ_b |g_b|², from a pass over the samples of another; nil where there is none.
+local function sum_of_squares(self, ordinals, skip, draw)
+  local began = clock()
+  local result = Pass.can_square(self.evaluate) and self.evaluate({ into = self.kept,
+    backward = true, squares = true, choice = ordinals, skip = skip, draw = draw })
+  self.seconds = self.seconds + clock() - began
+  return result and self.kept:sum():request() or nil
+end
+
+-- Σ_b |g_b|² or |a - g|², and |g|², for the noise.
 local function measure_noise(self, result, skip)
   local g, ordinals = self.params.g, result:ordinals()
   local n, half = #ordinals, {}
@@ -79,10 +92,14 @@ local function measure_noise(self, result, skip)
   if #half == 0 then
     return
   end
+  self.n, self.square = n, g:dot(g):request()
+  self.squares = sum_of_squares(self, ordinals, skip, result.draw)
+  if self.squares then
+    return
+  end
   local a = self.kept
   pass(self, { into = a, backward = true, choice = half, skip = skip, draw = result.draw })
-  self.n, self.h = n, #half
-  self.spread, self.square = (a - g):dot(a - g):request(), g:dot(g):request()
+  self.h, self.spread = #half, (a - g):dot(a - g):request()
 end
 
 function Diagnosis:first(result, _, skip)
@@ -161,6 +178,17 @@ local function ratio(a, b)
   return a and b and b > 0 and a / b or nil
 end
 
+-- tr(Σ) of the noise, as the head of this file has it; nil where nothing was measured.
+local function trace_of(self, d)
+  local n, h = self.n, self.h
+  if self.squares then
+    local squares = self.squares:read()
+    d.sample_gnorm = math.sqrt(squares / n)
+    return (squares - n * self.square:read()) / (n - 1)
+  end
+  return self.spread and self.spread:read() * n * h / (n - h)
+end
+
 --- Adds `diagnosis`: what was measured, as plain numbers (docs/sam-types.md explains each). Leaves
 -- out what the step does not have.
 function Diagnosis:measured(info)
@@ -177,10 +205,9 @@ function Diagnosis:measured(info)
   d.cosine = mean(dots, function(i)
     return ratio(dots[i], seen[i] * g2norms[i])
   end)
-  if self.spread then
-    local n, h = self.n, self.h
-    d.noise_trace = self.spread:read() * n * h / (n - h)
-    d.noise_square = self.square:read() - d.noise_trace / n
+  d.noise_trace = trace_of(self, d)
+  if d.noise_trace then
+    d.noise_square = self.square:read() - d.noise_trace / self.n
     d.noise_scale = ratio(d.noise_trace, d.noise_square)
   end
   if self.masking.mask then

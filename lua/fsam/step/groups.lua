@@ -14,17 +14,20 @@ local STREAM = 0x4153434e -- "ASCN"
 -- Parts of a type that do not go with an option, and why.
 local COMBINES = "combines the gradients of both passes"
 local CHOOSES = "chooses the samples of its second pass"
+local KEEPS = "keeps state from step to step"
 local REFUSED = {
   ascent_fraction = { descend = COMBINES, select = CHOOSES },
   m_sharpness = { descend = COMBINES, select = CHOOSES, after = COMBINES, update = COMBINES,
-    state = "keeps state from step to step", scalars = "keeps state from step to step" },
+    state = KEEPS, scalars = KEEPS },
+  rank_sharpness = { descend = COMBINES, select = CHOOSES, after = COMBINES, update = COMBINES,
+    state = KEEPS, scalars = KEEPS, every = "decides by the whole gradient" },
 }
 
 local function check_parts(flag, name, t)
   if t.passes == 1 then
     errors.raise("%s does not go with --sam-type %s, which has no second pass", flag, t.name)
   end
-  for _, part in ipairs({ "descend", "select", "after", "update", "state", "scalars" }) do
+  for _, part in ipairs({ "descend", "select", "after", "update", "state", "scalars", "every" }) do
     if REFUSED[name][part] and t[part] then
       errors.raise("%s does not go with --sam-type %s, which %s (%s)", flag, t.name,
         REFUSED[name][part], part)
@@ -40,11 +43,14 @@ function M.check(t, options, mask)
   if options.ascent_fraction < 1 then
     check_parts("--ascent-fraction", "ascent_fraction", t)
   end
-  if options.m_sharpness > 1 then
-    check_parts("--m-sharpness", "m_sharpness", t)
-    if mask and mask.fisher == "batch" then
-      errors.raise("--m-sharpness does not go with --fisher batch: no pass sees the whole batch at "
-        .. "w; choose sample, adam, magnitude or random")
+  for flag, name in pairs({ ["--m-sharpness"] = "m_sharpness",
+    ["--rank-sharpness local"] = "rank_sharpness" }) do
+    if options[name] == "local" or name == "m_sharpness" and options[name] > 1 then
+      check_parts(flag, name, t)
+      if mask and mask.fisher == "batch" then
+        errors.raise("%s does not go with --fisher batch: no pass sees the whole batch at w; "
+          .. "choose sample, adam, magnitude or random", flag)
+      end
     end
   end
 end
@@ -76,13 +82,15 @@ end
 -- @tparam table options of the step, complete
 -- @tparam table s step, N (samples)
 -- @tparam integer seed
+-- @tparam integer ranks how many make the step together
 -- @treturn {table,…} each: first, second = the ordinals that its two passes see (nil: all of the
---   step's). With --m-sharpness also: mean_over = N; accumulate, does its share of g2 add to what
---   is there; alone: each rank perturbs its part of the group by that part's own gradient; sum, in
---   the last group: now the ranks sum g2
-function M.of(options, s, seed)
+--   step's). Where ranks perturb by their own gradients, also: mean_over = N; accumulate, does its
+--   share of g2 add to what is there; alone: each rank perturbs its part of the group by that
+--   part's own gradient; sum, in the last group: now the ranks sum g2
+function M.of(options, s, seed, ranks)
   local fraction, count = options.ascent_fraction, options.m_sharpness
-  if fraction == 1 and count == 1 then
+  local by_rank = options.rank_sharpness == "local" and ranks > 1
+  if fraction == 1 and count == 1 and not by_rank then
     return { {} }
   end
   local groups = {}
@@ -90,7 +98,7 @@ function M.of(options, s, seed)
   for k = 1, count do
     local all = range(math.floor((k - 1) * s.N / count), math.floor(k * s.N / count) - 1)
     local first = part_of(all, fraction, { seed = seed, step = s.step, stream = STREAM + k })
-    if count > 1 then
+    if count > 1 or by_rank then
       groups[k] = { first = first, second = all, mean_over = s.N, accumulate = k > 1, alone = true,
         sum = k == count }
     else

@@ -14,7 +14,8 @@
 --   update(s)   or the base's: w ← w - u; after(s) joins it; c ← round(w) in the same program
 --
 -- With --m-sharpness, all from c ← round(w) to pass 2 comes once for each group of samples, and g2
--- is the sum of the groups' shares.
+-- is the sum of the groups' shares. So it is with --rank-sharpness local, where each rank's samples
+-- are a group of its own.
 --
 -- Owns: this order, and that a step happens whole or not at all. Nothing persistent changes before
 -- every loss and norm is known to be finite, and where it is in doubt what the update makes
@@ -115,7 +116,7 @@ local function gradients(self, s, passes)
     first_gradient(self, s, passes, {})
     return
   end
-  for k, group in ipairs(groups.of(self.settings, s, self.seed)) do
+  for k, group in ipairs(groups.of(self.settings, s, self.seed, passes.ranks.size)) do
     local complete = first_gradient(self, s, passes, group)
     -- every(s): without a second pass the update needs the whole gradient.
     if k == 1 and t.every and not t.every(s) then
@@ -225,8 +226,11 @@ function Optimizer:step(o)
   params:begin_step()
   local watching = { log, unpack(o.observers or {}) }
   watching[#watching + 1] = unused.watch(self.unused)
-  -- A diagnosis looks at gradients of all ranks; with --m-sharpness each rank has its own.
-  local shared = all.size == 1 or self.settings.m_sharpness == 1
+  -- A diagnosis looks at gradients of all ranks; with --m-sharpness each rank has its own, and with
+  -- --rank-sharpness local.
+  local settings = self.settings
+  local shared = all.size == 1
+    or settings.m_sharpness == 1 and settings.rank_sharpness == "global"
   watching[#watching + 1] = o.diagnose and shared
     and Diagnosis.new(params, self.s, self.masking, o.evaluate) or nil
   local passes = Passes.new(o.evaluate, observe.all(watching), all)

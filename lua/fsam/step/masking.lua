@@ -74,6 +74,10 @@ local function refresh(self, s, passes)
   local values = self.policy.values(self.s, {
     params = self.params, sampler = self.sampler, seed = self.seed,
     evaluate = function(request) return (passes:run(request, what)) end,
+    -- Into g, which the step's first pass will write anew.
+    squares = function(batches)
+      return passes:squares({ batches = batches, into = self.params.g, sum = "fisher" }, what)
+    end,
     finite = function(x) return finite.check(x, what) end,
   })
   self.mask:top(values, {

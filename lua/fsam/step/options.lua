@@ -21,6 +21,10 @@ return {
   { name = "m_sharpness", type = "integer", default = 1, min = 1, metavar = "K",
     only = "sam", group = "Sharpness (--optimizer sam)",
     help = "groups of an update's samples, each perturbed by its own gradient" },
+  { name = "rank_sharpness", type = "choice", choices = { "local", "global" }, default = "global",
+    only = "sam", group = "Sharpness (--optimizer sam)",
+    help = "of several processes: is a perturbation made from the gradient of all of them, or does "
+      .. "each perturb its own samples by its own, and sum once instead of twice" },
   { name = "ascent_decay", type = "flag", only = "sam", group = "Sharpness (--optimizer sam)",
     help = "the perturbation follows the gradient with weight decay, g + weight_decay w" },
 }

@@ -4,7 +4,9 @@
 --
 -- A result of all ranks together is the same everywhere, so each rank decides by itself. What a
 -- rank finds alone (request.alone) waits for `check`, where all ranks learn it together.
+local Pass = require("fsam.pass")
 local finite = require("fsam.step.finite")
+local packing = require("fsam.data.packing")
 
 local Passes = {}
 Passes.__index = Passes
@@ -38,6 +40,50 @@ function Passes:run(request, what)
     finite.check(result:mean(), what)
   end
   return result, samples
+end
+
+-- -- squares --------------------------------------------------------------------------------------
+
+-- Tokens of a packed batch of a policy's samples: as many as a usual step has, so that a step's
+-- memory serves, and the same on every rank and machine.
+local TOKENS = 512
+
+-- One pass for Σ_b g_b²; nil where there is none.
+local function squares_at_once(self, request, what)
+  if not Pass.can_square(self.evaluate) then
+    return nil
+  end
+  local result = self.evaluate({ batches = request.batches
+    and packing.join(request.batches, TOKENS), squares = true, into = request.into,
+    backward = true })
+  if result then
+    self.observer:gradient(#result:losses())
+    finite.check(result:mean(), what)
+  end
+  return result
+end
+
+--- Σ_b g_b², element by element, over samples b: the squares of the gradients of their own
+-- losses, at whatever c holds. In one pass where that can be (fsam.pass: `squares`), else in a
+-- pass for each sample, which gives the same within rounding.
+-- @tparam table request batches, a list of batches of one sample each, the same on every rank, or
+--   N, how many samples the step has: then it is over these; into, a vector that the passes write;
+--   sum, the name of a scratch vector that is made where each sample has a pass
+-- @tparam string what names a loss in the reason when it is not finite
+-- @treturn table the vector with the squares: into, or that of the sum
+function Passes:squares(request, what)
+  local g = request.into
+  if squares_at_once(self, request, what) then
+    return g
+  end
+  local f = g.params:scratch(request.sum)
+  f:set(0)
+  for i = 1, request.N or #request.batches do
+    self:run({ batches = request.batches and { request.batches[i] },
+      choice = request.N and { i - 1 }, into = g, backward = true }, what)
+    f:set(f + g * g)
+  end
+  return f
 end
 
 --- Sums over ranks a vector that each of them has made alone.

@@ -107,6 +107,14 @@ local function losses_at_e(view)
   end
 end
 
+-- s:per_sample_squares(): Σ_b g_b² over the step's samples, from passes of its own.
+local function per_sample_squares(view)
+  return function(s)
+    return view.passes:squares({ N = s.N, into = view.params:scratch("sample_squares"),
+      sum = "sample_squares_sum" }, "a loss of single samples")
+  end
+end
+
 -- -- views ----------------------------------------------------------------------------------------
 
 -- The vectors and scalars that a definition declares; scratch vectors are listed.
@@ -136,6 +144,7 @@ function M.new(o)
   declare(view, o.spec, o.prefix)
   values.each, values.random, values.read, values.keeps, values.losses_at_e = each(view),
     random(view), read, keeps(view), losses_at_e(view)
+  values.per_sample_squares = per_sample_squares(view)
   values.normal, values.uniform = vector_of(view, "normal"), vector_of(view, "uniform")
   setmetatable(values, { __index = function(_, name)
     return missing(view, name)

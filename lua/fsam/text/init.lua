@@ -10,6 +10,7 @@ local classes = require("fsam.text.classes")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local fairseq = require("fsam.text.fairseq")
+local fairseq_files = require("fsam.text.fairseq_files")
 local folder = require("fsam.text.folder")
 local formats = require("fsam.formats")
 local json = require("fsam.base.json")
@@ -285,6 +286,9 @@ function M.with_fairseq(vocabulary, folders)
   end
   return { where = vocabulary.where, files = files }
 end
+
+--- Writes dict.txt, encoder.json and vocab.bpe into a folder (fairseq_files.lua).
+M.save_fairseq = fairseq_files.save
 
 --- Reads the tokenizer of a checkpoint as Transformers 5 does.
 --

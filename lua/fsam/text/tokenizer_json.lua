@@ -178,8 +178,8 @@ end
 
 local TYPE = schema.integer(0, 1)
 local ITEMS = schema.list(schema.either("Sequence or SpecialToken with an id and a type_id, 0 or 1",
-  record({ Sequence = record({ id = schema.one_of({ "A", "B" }), type_id = TYPE }) }),
-  record({ SpecialToken = record({ id = schema.string, type_id = TYPE }) })))
+  schema.closed({ Sequence = record({ id = schema.one_of({ "A", "B" }), type_id = TYPE }) }),
+  schema.closed({ SpecialToken = record({ id = schema.string, type_id = TYPE }) })))
 
 local TEMPLATE = record({ single = ITEMS, pair = ITEMS,
   special_tokens = schema.map(record({ ids = schema.list(ID) })) })

@@ -132,6 +132,7 @@ local CLEANUP = {
   { " %.", "." }, { " %?", "?" }, { " !", "!" }, { " ,", "," }, { " ' ", "'" }, { " n't", "n't" },
   { " 'm", "'m" }, { " do not", " don't" }, { " 's", "'s" }, { " 've", "'ve" }, { " 're", "'re" },
 }
+local MAY_CLEAN = " [.?!,'nd]" -- how every rule begins
 
 --- Readable text of tokens.
 -- @tparam {string,…} tokens as the vocabulary spells them
@@ -146,8 +147,10 @@ function WordPiece:join(tokens)
         token = " " .. token
       end
     end
-    for _, rule in ipairs(CLEANUP) do
-      token = token:gsub(rule[1], rule[2])
+    if token:find(MAY_CLEAN) then
+      for _, rule in ipairs(CLEANUP) do
+        token = token:gsub(rule[1], rule[2])
+      end
     end
     parts[i] = token
   end

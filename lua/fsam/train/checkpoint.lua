@@ -16,6 +16,7 @@ local folder = require("fsam.formats.atomic_folder")
 local json = require("fsam.base.json")
 local lfs = require("lfs")
 local report = require("fsam.report")
+local header = require("fsam.formats.safetensors.header")
 local safetensors = require("fsam.formats.safetensors")
 local standing_of = require("fsam.train.standing")
 
@@ -49,8 +50,10 @@ local function state_tensors(params)
       tensor.data = ffi.new("double[1]", entry:read())
     else
       tensor.dtype = key:find("^mask") and "I32" or "F32"
-      tensor.data = entry:tensor()
-      tensor.shape = { tensor.data:count() }
+      tensor.shape = { key:find("^mask") and params.total / 32 or params.total }
+      tensor.data = function(writer)
+        writer:tensor(entry:tensor()) -- at its turn: of shares, one is gathered at a time
+      end
     end
     tensors[#tensors + 1] = tensor
   end
@@ -73,6 +76,26 @@ function M.save(path, parts)
     parts.trainer.files = folder.written(new)
     return json.encode(parts.trainer, { indent = true }) .. "\n"
   end)
+end
+
+-- A writer for a rank that only gives its shares.
+local UNWRITTEN = { tensor = function() end }
+
+--- On a rank that writes nothing, while the first one saves: where ranks hold shares, it gives its
+-- own, in the order in which they are written.
+-- @tparam table loop as for save_run
+function M.attend(loop)
+  local params = loop.model.params
+  if params.share then
+    loop.optimizer:prepare_evaluation()
+    params.w:tensor()
+    local _, ordered = header.make(state_tensors(params), {}, "state.safetensors")
+    for _, tensor in ipairs(ordered) do
+      if type(tensor.data) == "function" then
+        tensor.data(UNWRITTEN)
+      end
+    end
+  end
 end
 
 --- What decides about bits besides the options. Resuming in the same environment gives the same
@@ -128,21 +151,29 @@ function M.save_run(path, loop)
   end
 end
 
---- Writes a checkpoint that equals another, by hard links to its files. Saving never writes into a
--- file that is there, so the two stay apart.
+-- The bytes of one file at another path.
+local function copy(from, to)
+  local map, size = file.map(from)
+  file.write_with(to, function(writer)
+    writer:write(C.lib.fsam_file_data(map), size)
+  end)
+end
+
+--- Writes a checkpoint that equals another: by hard links to its files, or where the file system
+-- has none, by copies. Saving never writes into a file that is there, so the two stay apart.
 -- @tparam string path
 -- @tparam string from a complete checkpoint of the loop's present state
--- @treturn boolean false where the file system has no hard links; nothing is written then
-function M.link(path, from)
-  return (pcall(folder.replace, path, function(new)
+-- @raise one line with the path when the disk is full or fails
+function M.duplicate(path, from)
+  folder.replace(path, function(new)
     for _, entry in ipairs(file.entries(from)) do
-      if not entry:find("^trainer%.json") -- it comes last, by itself
-          and not lfs.link(from .. "/" .. entry, new .. "/" .. entry) then
-        errors.raise("no hard link")
+      local source, target = from .. "/" .. entry, new .. "/" .. entry
+      if not entry:find("^trainer%.json") and not lfs.link(source, target) then
+        copy(source, target) -- trainer.json comes last, by itself
       end
     end
     return file.read(from .. "/trainer.json")
-  end))
+  end)
 end
 
 --- Removes a checkpoint that a run wrote.
@@ -264,7 +295,7 @@ function M.restore(path, params)
       entry:set(value[0])
       entry:read() -- outside a step, a read runs what waits
     else
-      stored:read_tensor(entry:tensor())
+      params:fill(entry, function(tensor) stored:read_tensor(tensor) end)
     end
   end
   source:close()

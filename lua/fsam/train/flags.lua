@@ -191,6 +191,11 @@ local function report_flags()
     { name = "diagnose", type = "integer", default = 0, min = 0, free = true,
       help = "look closer at every N-th update: loss at w + e, agreement and noise of gradients, "
         .. "mask; 0: never. Training does not change" },
+    { name = "profile", type = "flag", free = true,
+      help = "on the CPU: at the end a table of where the time went, by pass and kernel. Training "
+        .. "does not change" },
+    { name = "profile_trace", type = "string", metavar = "FILE", free = true,
+      help = "the same, and a trace in FILE for ui.perfetto.dev or chrome://tracing" },
     { name = "device", type = "choice", choices = { "cpu", "cuda", "auto" }, default = "auto",
       free = true, help = "where to compute" },
     { name = "tune", type = "flag", free = true,
@@ -198,6 +203,9 @@ local function report_flags()
         .. "folder; two runs may then differ in rounding" },
     { name = "check_ranks", type = "integer", default = 100, min = 1, free = true,
       help = "updates between two comparisons of the ranks' weights, with several processes" },
+    { name = "shard_state", type = "flag", free = true,
+      help = "each of several processes holds a share of the weights and the optimizer's state; "
+        .. "the results are the same bits" },
     { name = "rank_timeout", type = "number", default = 600, above = 0, free = true,
       metavar = "SECONDS", help = "how long a process waits for another before it gives up" },
     { name = "threads", type = "integer", default = 0, min = 0, max = 4096, free = true,
@@ -285,6 +293,11 @@ local function check(row, o)
   elseif o.seed + o.max_epoch > 2 ^ 32 - 1 then
     errors.raise("--seed %.0f is out of range with --max-epoch %.0f: epoch e is drawn from seed + "
       .. "e, at most 4294967295", o.seed, o.max_epoch)
+  elseif o.shard_state and o.optimizer == "sam"
+      and ((o.m_sharpness or 1) > 1 or o.rank_sharpness == "local") then
+    errors.raise("--shard-state does not go with %s: each process needs all of its own gradient, "
+      .. "and holds only a share", o.rank_sharpness == "local" and "--rank-sharpness local"
+      or "--m-sharpness")
   elseif o.restart and not o.save_dir then
     errors.raise("--restart needs --save-dir; without it every run has a new folder")
   end

@@ -33,7 +33,8 @@ for name, part in pairs({ setup = "parts", open = "open" }) do
 end
 
 -- Flags in which ranks may differ: they change nothing that the others wait for.
-local OWN = { device = true, threads = true, log_format = true, log_interval = true }
+local OWN = { device = true, threads = true, log_format = true, log_interval = true,
+  profile = true, profile_trace = true }
 
 -- What every rank must have alike before the first sum.
 local function agree(t)
@@ -80,7 +81,16 @@ function M.run(t)
     t.report:warn(("%d development samples are longer than the limit and left out: scores are of "
       .. "the others"):format(t.task.dev_skipped))
   end
-  return (t.options.valid_only and loop.validate or loop.run)(t)
+  local run = t.options.valid_only and loop.validate or loop.run
+  local file = t.options.profile_trace
+  if not (t.options.profile or file) or not t.ranks.is_first then
+    return run(t)
+  end
+  t.profile = require("fsam.profile").new({ device = t.model.device, file = file })
+  t.profile:watch({ pass = t.pass, optimizer = t.optimizer, task = t.task })
+  local finished = run(t)
+  print(t.profile:finish())
+  return finished
 end
 
 --- A whole recipe: reads the command line, makes the parts, trains, and ends the program.

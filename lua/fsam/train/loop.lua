@@ -31,7 +31,10 @@ local clock = C.lib.fsam_clock
 -- Ends the run when the ranks' weights are not the same any more: each would train a model of its
 -- own.
 function Loop:compare_weights()
-  local hashes = self.ranks:gather(self.model.params.w:tensor():hash()) -- two numbers of each
+  local params = self.model.params
+  -- Of w each rank may have a share only; c is whole everywhere. Two numbers of each rank.
+  local hashes = self.ranks:gather(params.share and params.share:hash(params.c:tensor())
+    or params.w:tensor():hash())
   for i = 3, #hashes, 2 do
     if hashes[i] ~= hashes[1] or hashes[i + 1] ~= hashes[2] then
       errors.raise("after update %d rank %d has other weights than rank 0: a machine computes "
@@ -68,6 +71,14 @@ function Loop:update(batches, steps)
   self.session_seconds = self.session_seconds + r.seconds
   r.seconds_left = (self.plan.updates - p.step) * self.session_seconds / self.session
   return r
+end
+
+-- Warns once of passes that run slower than they could.
+function Loop:check_passes()
+  local line = self.pass.remark and self.pass:remark()
+  if line then
+    self.report:warn(line)
+  end
 end
 
 -- Warns of a step that changed nothing; too many of them in a row end the run.
@@ -206,6 +217,7 @@ function Loop:epoch()
     local r = self:update(steps[p.done + 1], #steps)
     self.report:step(r)
     self:check_skipped(r)
+    self:check_passes()
     if self.ranks.size > 1 and p.step % o.check_ranks == 0 then
       self:compare_weights()
     end
@@ -336,6 +348,9 @@ function M.run(t)
     session = 0, session_seconds = 0, was_interrupted = false, ranks = t.ranks,
   }, Loop)
   self.saver = saver.new(self)
+  if t.profile then
+    t.profile:watch({ saver = self.saver })
+  end
   self.schedule = schedule_of(self, saved)
   begin(self)
   C.lib.fsam_interrupt_catch(1)

@@ -30,10 +30,18 @@ local function report(loop, path, started)
     score = p.last and p.last.values[metric], seconds = clock() - started })
 end
 
+-- On the ranks that write nothing, while the first one saves: it may need their shares.
+local function attend(loop)
+  if not (loop.ranks.is_first or loop.options.no_save) then
+    checkpoint.attend(loop)
+  end
+end
+
 --- Saves the run's present state.
 -- @tparam string name of the folder in the run's
 function Saver:save(name)
   local loop = self.loop
+  attend(loop)
   if loop.run.folder then
     local path, started = loop.run:path(name), clock()
     checkpoint.save_run(path, loop)
@@ -56,9 +64,14 @@ end
 -- @tparam ?string same a checkpoint of the present state, whose files it may share
 function Saver:save_numbered(entry, same)
   local loop = self.loop
+  if not same and loop.ranks:any(entry ~= nil and loop.run.folder ~= nil) then -- the first one's
+    attend(loop)
+  end
   if entry and loop.run.folder then
     local path, started = loop.run:path(entry.name), clock()
-    if not (same and checkpoint.link(path, loop.run:path(same))) then
+    if same then
+      checkpoint.duplicate(path, loop.run:path(same))
+    else
       checkpoint.save_run(path, loop)
     end
     report(loop, path, started)

@@ -121,7 +121,7 @@ function MAKE.model(t)
     problem_type = problems.of_task(t.row).name,
     no_decay = o.no_decay, no_decay_implied = o.origin.no_decay ~= "command line",
     dropout = o.dropout, attention_dropout = o.attention_dropout,
-    pooler_dropout = o.pooler_dropout,
+    pooler_dropout = o.pooler_dropout, share = o.shard_state and t.ranks or nil,
   }
   if t.run.source then
     settings.source, t.source = source_of(t), nil
@@ -169,6 +169,12 @@ end
 local CHECK = {
   corpus = function(t)
     corpora.check(t.row, t.corpus)
+  end,
+  model = function(t)
+    if t.options.shard_state and t.ranks.size > 1 and not t.model.params.share then
+      errors.raise("--shard-state: this recipe makes its own model; give share = t.ranks to "
+        .. "fsam.models.new and load there, or leave the flag out")
+    end
   end,
   task = function(t)
     local o = t.options

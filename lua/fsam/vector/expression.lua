@@ -14,7 +14,7 @@ local habits = require("fsam.vector.habits")
 local registry = require("fsam.base.registry")
 local show = require("fsam.vector.show")
 local source_line = require("fsam.base.source_line")
-local is_tested = require("fsam.vector.tested")
+local tested = require("fsam.vector.tested")
 
 source_line.own()
 
@@ -190,9 +190,36 @@ local reductions = {
   end,
 }
 
-for name, build in pairs(reductions) do
+--- What is said where == or ~= compares a vector or scalar with a number.
+M.NO_NUMBER = "%s is no number, so Lua's == and ~= never look at its value; read it first: "
+  .. "x:read() == y, in a step s:read(x) == y; or x:eq(y), a condition"
+
+-- Refuses a function that compares by == or ~= what a method has returned.
+local function refuse_comparison(func, line, name)
+  for _, found in ipairs(tested.compared(func)) do
+    if found.from == line and found.method == name then
+      source_line.fail_at({ func = func, currentline = found.line }, M.NO_NUMBER,
+        "what " .. name .. "() returns")
+    end
+  end
+end
+
+-- The methods below end in calls of this, so the caller is the next level. The parts of a step were
+-- looked at when they were defined.
+local function reduced(name, x, y)
+  local value = reductions[name](x, 0, y)
+  if type(value) == "table" and not value.params.queue:is_in_step() then
+    local caller = debug.getinfo(2, "fl")
+    if caller.func and caller.currentline > 0 then
+      refuse_comparison(caller.func, caller.currentline, name)
+    end
+  end
+  return value
+end
+
+for name in pairs(reductions) do
   methods[name] = function(x, y)
-    return build(x, 0, y)
+    return reduced(name, x, y)
   end
 end
 
@@ -211,7 +238,7 @@ local function compare(op, a, b, name)
   if not condition.params.queue:is_in_step() then
     local caller = debug.getinfo(2, "fl")
     if caller.func and caller.currentline > 0
-        and is_tested(caller.func, caller.currentline, name) then
+        and tested.is_tested(caller.func, caller.currentline, name) then
       fail("a condition is neither true nor false in Lua; read it: x:read() > y, or choose by "
         .. "vector.where(p, a, b)")
     end
@@ -229,7 +256,7 @@ function methods.eq(x, y) return compare(OP.EQ, x, y, "eq") end
 --- The smaller of two, element by element; without an argument, the smallest element (a scalar).
 function methods.min(x, ...)
   if select("#", ...) == 0 then
-    return reductions.min(x, 0)
+    return reduced("min", x)
   end
   return extreme(OP.MIN, x, (...), "min")
 end
@@ -237,7 +264,7 @@ end
 --- The larger of two, element by element; without an argument, the largest element (a scalar).
 function methods.max(x, ...)
   if select("#", ...) == 0 then
-    return reductions.max(x, 0)
+    return reduced("max", x)
   end
   return extreme(OP.MAX, x, (...), "max")
 end

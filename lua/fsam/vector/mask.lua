@@ -94,8 +94,7 @@ function M.top(self, values, options)
   params.queue:flush()
   local pool, size = pool_of(params, options.pool)
   if not self.spare then
-    self.spare = params:new_bits(self.name)
-    self.spare_data = self.spare.data
+    self.spare, self.spare_data = params:new_bits(self.name)
   end
   local program, binding = params.queue:selection(values)
   check(lib.fsam_program_select(ffi.cast(words, self.spare_data), program.handle, params.layout,

@@ -43,12 +43,22 @@ local function view(self, memory, from, entry, shape)
   return memory:view(shape or parameter.shape, parameter.offset - from, parameter.name)
 end
 
---- A view of a named thing's memory. Waiting sets do not run.
+--- All of a named thing: its memory, or where ranks hold shares, a copy that they gather
+-- (share.lua).
+function M:whole(vector)
+  if not self.share or rawequal(vector, self.c) then
+    return vector.raw
+  end
+  return self.share:gather(vector)
+end
+
+--- A view of a named thing's memory. Waiting sets do not run. Where ranks hold shares, of the copy
+-- that they gather.
 function M:view(vector, entry, shape)
   if rawequal(vector, self.c) then
     return self:weight(entry, shape)
   end
-  return view(self, vector.raw, 0, entry, shape)
+  return view(self, self:whole(vector), 0, entry, shape)
 end
 
 --- A parameter (or neighbours, given a shape) of the working copy, in its compute type.
@@ -61,16 +71,19 @@ function M:weight(entry, shape)
   return view(self, self.c_act, 0, entry, shape)
 end
 
---- A parameter of the master weights, f32.
+--- A parameter of the master weights, f32. Where ranks hold shares, a place in their exchange:
+-- w is there after `w:tensor()`, and what is written there becomes w with `loaded`.
 function M:master(entry, shape)
-  return view(self, self.w.raw, 0, entry, shape)
+  return view(self, self.share and self.share.exchange or self.w.raw, 0, entry, shape)
 end
 
 --- A parameter of a gradient vector, f32: always the same tensor for the same parameter, so that a
--- pass can keep its state in `filled` (fsam.pass.gradients).
+-- pass can keep its state in `filled` (fsam.pass.gradients). Where ranks hold shares, all of them
+-- are in their exchange, and fsam.ranks' `sum` brings them to `into`.
 -- @tparam[opt] table into a vector; g without it
 function M:grad(entry, into, shape)
   into = into or self.g
+  local memory = self.share and self.share.exchange or into.raw
   local views = self.views[into.name]
   if not views then
     views = {}
@@ -78,11 +91,11 @@ function M:grad(entry, into, shape)
   end
   if type(entry) == "table" and not entry.name then
     local names = table.concat({ tostring(entry[1].name or entry[1]), #entry }, "+")
-    views[names] = views[names] or view(self, into.raw, 0, entry, shape)
+    views[names] = views[names] or view(self, memory, 0, entry, shape)
     return views[names]
   end
   local name = type(entry) == "table" and entry.name or entry
-  views[name] = views[name] or view(self, into.raw, 0, entry, shape)
+  views[name] = views[name] or view(self, memory, 0, entry, shape)
   return views[name]
 end
 

@@ -3,6 +3,8 @@
 -- all share; what can be computed with them is the vector language (fsam.vector).
 --
 --     local P = params.new(device, specs, { compute = "bf16" })     -- device: fsam_device
+--       share = ranks: each of them holds a part of every vector (share.lua); what looks at a whole
+--       vector is a collective then
 --       specs[i] = { name =, shape =, kind =, layer =, decay = true, frozen = false }
 --       kind "embedding", "matrix" (compute type), "bias", "norm", "head" (always f32)
 --       layer 0, 1, … inside the encoder; -1 (default) for embeddings, `head` = one past the last
@@ -17,7 +19,9 @@
 --     P:weight(p)  P:master(p)           tensors in c (compute type) and w; p: a parameter, its
 --     P:grad(p, into)                    name, or neighbours and a shape: ({ q, k, v }, { 3*H, H })
 --                                        grad: f32 in `into` (default g); the caller sets `filled`
---     P:sync()                           c ← round(w) now, frozen parameters too (after loading)
+--     P:sync()                           c ← round(w) now, frozen parameters too
+--     P:loaded()                         the same after loading, which writes to P:master(p)
+--     P:fill(v, fn)                      fn(tensor) fills all of a vector or mask
 --     P:settle()                         the same, unless the user has set c since
 --     P.copies:of(v, name)               a vector of its own with the values of v (copies.lua)
 --     P:memory()                         bytes by owner
@@ -46,6 +50,8 @@ local errors = require("fsam.errors")
 local expression = require("fsam.vector.expression")
 local parameters = require("fsam.vector.parameters")
 local queues = require("fsam.vector.queue")
+local ranks = require("fsam.ranks")
+local shares = require("fsam.vector.share")
 local show = require("fsam.vector.show")
 local source_line = require("fsam.base.source_line")
 local storage = require("fsam.vector.storage")
@@ -90,17 +96,18 @@ end
 local function new_vector(self, arena, name, persistent)
   self.vector_count = self.vector_count + 1
   local start = self.vector_count * STAGGER % PAGE
-  local whole = Tensor.new(arena, "f32", { self.total + PAGE }, name, true)
-  local raw = whole:view({ self.total }, start)
-  return storage.new(self, name, code.F32, persistent, raw, raw.data)
+  local count = self.share and self.share.count or self.total
+  local whole = Tensor.new(arena, "f32", { count + PAGE }, name, true)
+  local raw = whole:view({ count }, start)
+  return storage.new(self, name, code.F32, persistent, raw, self:origin(raw))
 end
 
 --- Seals a list of parameters into one vector.
 -- @tparam cdata device fsam_device
 -- @tparam table specs see above
--- @tparam[opt] table options compute = "f32" (default) or "bf16"
+-- @tparam[opt] table options compute = "f32" (default) or "bf16"; share: fsam.ranks
 -- @treturn table params
--- @raise when a spec has no valid name, kind or shape
+-- @raise when a spec has no valid name, kind or shape; with share, on a GPU
 function M.new(device, specs, options)
   local compute = options and options.compute or "f32"
   if not COMPUTE[compute] then
@@ -110,11 +117,18 @@ function M.new(device, specs, options)
   local self = setmetatable({ device = device, compute = compute,
     parameters = all.list, by_name = all.by_name, count = all.count, trainable = all.trainable,
     act = all.act, total = all.total, vector_count = 0, names = {}, views = {}, tracing = false,
+    share = false,
     named = { vectors = {}, masks = {}, scalars = {} },
     layout = parameters.layout(device, all, compute == "bf16"),
     parameter_arena = devices.arena(device, "parameters"),
     state_arena = devices.arena(device, "state") }, Params)
-  self.queue = queues.new(device, self.layout)
+  if options and options.share and options.share.size > 1 then
+    self.share = shares.new(self.layout, options.share, self.state_arena, self.total,
+      compute == "bf16" and self.act or 0)
+  end
+  self.queue = queues.new(device, self.layout, function()
+    return self.share and self.share:gather_copy(self.c.raw)
+  end)
   self.scalar_cells = cells.new(self.state_arena, 1, "scalars")
   self.row_cells = cells.new(self.state_arena, #all.list, "rows")
   self.w = new_vector(self, self.parameter_arena, "w", true)
@@ -145,9 +159,17 @@ local function named(self, name, class, list, make)
   return found
 end
 
---- The persistent vector of this name (a moment, …); zero when it is new.
+--- The persistent vector of this name (a moment, …); zero when it is new. The state of a type or
+-- optimizer has its name in front: "sam.ema".
+-- @raise where the name is new and that of some such state without what stands in front
 function Params:vector(name)
   return named(self, name, code.F32, self.named.vectors, function()
+    for _, other in ipairs(self.named.vectors) do
+      if other.name:match("^[^.]+%.(.+)$") == name then
+        source_line.fail("there is no vector %s, but a state %s: params:vector(%q)", name,
+          other.name, other.name)
+      end
+    end
     return new_vector(self, self.state_arena, name, true)
   end)
 end
@@ -161,15 +183,23 @@ function Params:scratch(name)
 end
 
 --- Memory for one bit per element.
+-- @treturn cdata tensor
+-- @treturn cdata where element 0 is
 function Params:new_bits(name)
-  return Tensor.new(self.state_arena, "i32", { self.total / 32 }, name, true)
+  local count = self.share and self.share.count or self.total
+  local raw = Tensor.new(self.state_arena, "i32", { count / 32 }, name, true)
+  return raw, self:origin(raw)
+end
+
+--- Where element 0 of a vector or mask is, or would be where this process holds a share.
+function Params:origin(raw)
+  return self.share and self.share:origin(raw) or raw.data
 end
 
 --- The mask of this name; no bit is set when it is new.
 function Params:mask(name)
   return named(self, name, code.BITS, self.named.masks, function()
-    local raw = self:new_bits(name)
-    return storage.new(self, name, code.BITS, true, raw, raw.data)
+    return storage.new(self, name, code.BITS, true, self:new_bits(name))
   end)
 end
 
@@ -188,24 +218,53 @@ function Params:state()
   return self.named
 end
 
---- c ← round(w) for every parameter, now: after weights were loaded. Outside a step, sets that wait
--- run first.
+-- Copies elements of w [first, first + count) to where c has them, rounded; w's memory begins at
+-- element `origin`.
+local function round_part(to, to_first, w, origin, first, count)
+  if count > 0 then
+    to:view({ count }, first - to_first):copy(w:view({ count }, first - origin))
+  end
+end
+
+--- c ← round(w) for every parameter, now. Outside a step, sets that wait run first.
 function Params:sync()
   if not self.queue:is_in_step() then
     self.queue:commit()
   end
+  local from = self.share and self.share.first or 0
+  local to = self.share and from + self.share.count or self.total
   if self.c_rest then
-    local rest = self.total - self.act
-    if self.act > 0 then
-      self.c_act:copy(self.w.raw:view({ self.act }, 0))
-    end
-    if rest > 0 then
-      self.c_rest:copy(self.w.raw:view({ rest }, self.act))
-    end
+    local split = math.max(from, math.min(to, self.act))
+    round_part(self.c_act, 0, self.w.raw, from, from, split - from)
+    round_part(self.c_rest, self.act, self.w.raw, from, split, to - split)
   else
-    self.c_act:copy(self.w.raw)
+    round_part(self.c_act, 0, self.w.raw, from, from, to - from)
+  end
+  if self.share then
+    self.share:gather_copy(self.c.raw)
   end
   storage.touch(self.c, "params:sync")
+end
+
+--- The same once weights were loaded through `master`.
+function Params:loaded()
+  if self.share then
+    self.share:take(self.w)
+  end
+  self:sync()
+end
+
+--- Fills a vector or mask as a whole: a checkpoint's. Every rank fills all of it alike.
+-- @tparam table vector
+-- @tparam function fill gets a tensor, f32 [total] or i32 [total / 32]
+function Params:fill(vector, fill)
+  self.queue:look(vector.name)
+  if self.share then
+    fill(self.share:place(vector))
+    self.share:take(vector)
+  else
+    fill(vector.raw)
+  end
 end
 
 --- The same before a user looks at what the model computes, unless the user has set c since w got
@@ -378,11 +437,12 @@ local KEY = arguments.fields({ seed = arguments.any, step = arguments.any, strea
 local COMPUTE_TYPE = optional(schema.one_of({ "f32", "bf16" }))
 arguments.guard("fsam.params", M, { new = { arguments.arg("device", devices.shape),
   arguments.arg("specs", schema.list(arguments.table, 1)),
-  arguments.optional_fields({ compute = COMPUTE_TYPE }) } })
+  arguments.optional_fields({ compute = COMPUTE_TYPE, share = optional(ranks.shape) }) } })
 arguments.guard("params:", Params, {
   vector = { self = PARAMS, NAME }, scratch = { self = PARAMS, NAME },
   mask = { self = PARAMS, NAME }, state = { self = PARAMS }, sync = { self = PARAMS },
   scalar = { self = PARAMS, NAME, arguments.arg("initial", optional(schema.number())) },
+  loaded = { self = PARAMS }, fill = { self = PARAMS, VECTOR, arguments.arg("f", arguments.func) },
   memory = { self = PARAMS }, view = { self = PARAMS, VECTOR, ENTRY, SHAPE },
   weight = { self = PARAMS, ENTRY, SHAPE }, master = { self = PARAMS, ENTRY, SHAPE },
   grad = { self = PARAMS, ENTRY, INTO, SHAPE }, parameter = { self = PARAMS, ENTRY },

@@ -23,9 +23,11 @@ Queue.__index = Queue
 --- An empty queue.
 -- @tparam cdata device fsam_device
 -- @tparam cdata layout fsam_layout of the parameters
-function M.new(device, layout)
-  return setmetatable({ device = device, layout = layout, waiting = {}, requests = {}, spares = {},
-    in_step = false, programs = {}, sweeps = 0, last_program = false }, Queue)
+-- @tparam function wrote_copy called after each program that wrote the working copy
+function M.new(device, layout, wrote_copy)
+  return setmetatable({ device = device, layout = layout, wrote_copy = wrote_copy, waiting = {},
+    requests = {}, spares = {}, in_step = false, programs = {}, sweeps = 0,
+    last_program = false }, Queue)
 end
 
 -- -- what waits -----------------------------------------------------------------------------------
@@ -101,8 +103,14 @@ local function run_program(self, sets, requests)
   check(lib.fsam_program_run(program.handle, self.layout, binding))
   self.last_program = program
   self.sweeps = self.sweeps + program.sweeps
+  local copies = false
   for i = 1, #sets do
+    local thing = sets[i].storage
+    copies = copies or rawequal(thing, thing.params.c)
     leaves.settle(sets[i])
+  end
+  if copies then
+    self.wrote_copy()
   end
   for i = 1, #kept do
     kept[i].cell = handles[i]

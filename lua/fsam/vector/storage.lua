@@ -101,10 +101,11 @@ methods.fill = methods.set
 -- -- memory ---------------------------------------------------------------------------------------
 
 --- The memory, after all that waits has run: f32[total] with padding. The working copy is bf16[act]
--- and behind it f32[total - act] (or f32[total]); a mask is i32[total / 32].
+-- and behind it f32[total - act] (or f32[total]); a mask is i32[total / 32]. Where ranks hold
+-- shares (share.lua), what they have gathered: a copy, good until the next pass or look.
 function methods.tensor(self)
   self.params.queue:look(self.name)
-  return self.raw
+  return self.params:whole(self)
 end
 
 --- One parameter's elements, after all that waits has run.

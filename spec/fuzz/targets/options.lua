@@ -1,5 +1,6 @@
 --- The command line of a recipe.
 local options = require("fsam.options")
+local seeds = require("spec.fuzz.seeds")
 local train = require("fsam.train")
 
 local SEEDS = { "--lr\n1e-3\n--sam-type\nfisher-sam\n--rho\n0.05\n--batch-size\n8",
@@ -12,6 +13,9 @@ local function words(spec)
     "all", "path with spaces", "--arch", "roberta_large", "--criterion", "--user-dir" }
   for _, flag in ipairs(spec.flags) do
     list[#list + 1] = "--" .. flag.name
+    for _, value in ipairs(seeds.values_of(flag)) do -- two words that fit together
+      list[#list + 1] = ("--%s\n%s"):format(flag.name, value)
+    end
     for _, choice in ipairs(flag.choices or {}) do
       list[#list + 1] = choice
     end
@@ -32,6 +36,7 @@ return {
     end
     return list
   end,
+  start = seeds.one_parser,
   run = function(bundle)
     local list = { [0] = "cola.lua" }
     for word in (bundle.words or ""):gmatch("[^\n%z]+") do

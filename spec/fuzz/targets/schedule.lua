@@ -1,6 +1,7 @@
 --- Schedules of the learning rate from a command line: the tables of `manual`, and flags that do
 -- not go together. Every rate is a number from 0 on.
 local options = require("fsam.options")
+local seeds = require("spec.fuzz.seeds")
 local schedule = require("fsam.train.schedule")
 local train = require("fsam.train")
 
@@ -20,6 +21,9 @@ local function flag_names()
   for _, flag in ipairs(spec.flags) do
     if flag.group == "Learning rate and length" then
       list[#list + 1] = "--" .. flag.name
+      for _, value in ipairs(seeds.values_of(flag)) do -- two words that fit together
+        list[#list + 1] = ("--%s\n%s"):format(flag.name, value)
+      end
     end
   end
   return list
@@ -38,6 +42,7 @@ return {
     end
     return list
   end,
+  start = seeds.one_parser,
   run = function(bundle)
     local list = { [0] = "cola.lua" }
     for word in (bundle.words or ""):gmatch("[^\n%z]+") do

@@ -2,12 +2,32 @@
 local errors = require("fsam.errors")
 local files = require("fsam.base.file")
 local helper = require("spec.helper")
+local options = require("fsam.options")
 local words = require("spec.lua.train.words")
 
 local stopped = errors.new("the run got to its first update")
 
 local function stop()
   error(stopped, 0)
+end
+
+-- The command line is the same each time. It is read once; each run gets a copy.
+local function read_once()
+  local read, kept = options.read, nil
+  function options.read(list, spec)
+    kept = kept or read(list, spec)
+    local copy = {}
+    for name, value in pairs(kept) do
+      copy[name] = value
+    end
+    for _, name in ipairs({ "given", "origin", "owned", "notes" }) do
+      copy[name] = {}
+      for key, value in pairs(kept[name]) do
+        copy[name][key] = value
+      end
+    end
+    return copy
+  end
 end
 
 local PASS = { bind = stop, predict = stop }
@@ -39,11 +59,12 @@ return {
   end,
   start = function(folder)
     words.go({ "--save-dir", folder .. "/run", "--max-epoch", "1" })
+    read_once()
     return { count = 0 }
   end,
   run = function(_, folder, state)
     state.count = state.count + 1
-    if state.count % 50 == 0 then
+    if state.count % 100 == 0 then
       collectgarbage() -- arenas are larger than they look to the collector
     end
     files.make_folder(folder .. "/run/checkpoint_last")

@@ -1,5 +1,7 @@
 --- Tasks: encoding, limits, steps, the sampler of single samples, judging.
 
+local helper = require("spec.helper")
+local json = require("fsam.base.json")
 local ranks = require("fsam.ranks")
 local tasks = require("fsam.data.task")
 
@@ -321,5 +323,35 @@ describe("judging", function()
     end, function()
       return true
     end))
+  end)
+
+  it("shares its batches out among ranks as fairseq does", function()
+    local cases = json.decode(helper.read_file("spec/golden/ranks_order.json"), "ranks_order.json")
+    for _, case in ipairs(cases) do
+      local count, size, seed, members, update_freq, epochs, expected = unpack(case)
+      local texts, got = {}, {}
+      for i = 1, count do
+        texts[i] = tostring(i - 1)
+      end
+      for rank = 0, members - 1 do
+        local task = new({ batch_size = size, seed = seed, update_freq = update_freq }, texts, nil,
+          ranks.new({ rank = rank, size = members }))
+        for epoch = 1, epochs do
+          got[epoch] = got[epoch] or {}
+          for n, step in ipairs(task:steps(epoch)) do
+            got[epoch][n] = got[epoch][n] or {}
+            got[epoch][n][rank + 1] = {}
+            for k, host in ipairs((task:micro_batches(step))) do
+              local batch = {}
+              for id in ids_of(host):gmatch("%d+") do
+                batch[#batch + 1] = tonumber(id)
+              end
+              got[epoch][n][rank + 1][k] = batch
+            end
+          end
+        end
+      end
+      assert.same(expected, got)
+    end
   end)
 end)

@@ -96,3 +96,32 @@ describe("a mask policy", function()
     assert.matches("^s.beta is unknown in stranger", refusal(model.step, P, optimizer, 0))
   end)
 end)
+
+describe("a part that compares a vector with a number by == or ~=", function()
+  local three = 3
+  local PARTS = {
+    ["what norm() returns"] = function(s) local n = s.g:norm() if n == 0 then return s.g end end,
+    ["what dot() returns"] = function(s) return s.g:dot(s.w) ~= three and s.g or s.w end,
+    ["s.g"] = function(s) return s.g == 3 and s.w or s.g end,
+    ["what max_abs() returns"] = function(s)
+      return s:each(function() return s.g:max_abs() == 1 and 1 or 2 end) end,
+  }
+  for what, part in pairs(PARTS) do
+    it("is refused when it is defined: " .. what, function()
+      for _, define in ipairs({ function() sam.define("x", { ascend = part }) end,
+        function() optim.define("x", { update = part }) end }) do
+        assert.matches("^" .. what:gsub("[%(%)]", "%%%0") .. " is no number, so Lua's == and ~= "
+          .. "never look at its value; read it first: ", refusal(define))
+      end
+    end)
+  end
+
+  it("is let alone where numbers are compared", function()
+    local function fine(s)
+      local n = s:read(s.g:norm())
+      return n == 0 and s.step ~= 3 and s.g2 == nil and s.w:norm():read() == 1 and s.w or s.g
+    end
+    sam.define("compares-numbers", { ascend = fine })
+    assert.is_table(sam.get("compares-numbers"))
+  end)
+end)

@@ -96,13 +96,39 @@ describe("the REPL", function()
       ["s = ('x'):rep(1e8) while true do s = s .. s end"] = "not enough memory (ulimit -v",
       ["function f() return 1 + f() end f()"] = "stack overflow",
       ["x = setmetatable({}, { __index = function(t, k) return t[k] end }).x"] = "stack overflow",
-      ["error(setmetatable({}, { __tostring = function(t) error(t) end }))"] = "error in error",
+      ["error(setmetatable({}, { __tostring = function(t) error(t) end }))"] = "__tostring fails",
     }) do
       local code, out, err = helper.shell(("ulimit -v 600000; %s -i"):format(
         helper.quote(helper.build_dir() .. "/fsam-lua")), source .. "\n41471 + 41472\n")
       assert.equal(0, code)
       assert.equal("82943\n", out)
       assert.truthy(err:find(said, 1, true), err)
+    end
+  end)
+
+  it("bounds what it reads of input that is no session", function()
+    for _, byte in ipairs({ "a", "\0" }) do
+      local code, out, err = helper.fsam_lua({ "-i", input = byte:rep(2 ^ 20 + 9) })
+      assert.equal(1, code)
+      assert.equal("", out)
+      assert.equal("fsam-lua: a line of more than 1 MB is no line of Lua; is it the right input?\n",
+        err)
+    end
+    local _, out, err = helper.fsam_lua({ "-i",
+      input = "x = [[\n" .. ("a"):rep(2 ^ 18) .. "\n1 + 1\n" })
+    assert.equal("2\n", out)
+    assert.equal("no end after 2 lines; put a long chunk into a file\n", err)
+  end)
+
+  it("is refused where a launcher started several processes", function()
+    for _, words in ipairs({ { "-i" }, { "-" }, {} }) do
+      words.env = "RANK=0 WORLD_SIZE=2 LOCAL_RANK=0"
+      words.input = "1 + 1\n"
+      local code, out, err = helper.fsam_lua(words)
+      assert.equal("fsam-lua: torchrun started 2 processes, and standard input is for one: start "
+        .. "the REPL alone, or name a script\n", err)
+      assert.equal("", out)
+      assert.equal(2, code)
     end
   end)
 

@@ -1,7 +1,8 @@
 --- Steps of every sam-type as the ranks of one job, or as one process with as many micro-batches.
 --
---     mpirun -np N fsam-lua spec/lua/ranks/job.lua PARTS UPDATES FOLDER
+--     mpirun -np N fsam-lua spec/lua/ranks/job.lua PARTS UPDATES FOLDER [shared]
 --
+-- With `shared` each rank holds a share of the weights and the state.
 -- Each step has 4 samples for each of PARTS. After every step all ranks must hold the same weights.
 -- Rank 0 writes FOLDER/CASE, the weights at the end as raw f32, for each case.
 require("spec.helper")
@@ -15,7 +16,7 @@ local steps_of = require("fsam.step")
 local mask = require("fsam.mask")
 local world = require("fsam.ranks.world")
 
-local parts, updates, folder = tonumber(arg[1]), tonumber(arg[2]), arg[3]
+local parts, updates, folder, shared = tonumber(arg[1]), tonumber(arg[2]), arg[3], arg[4]
 local ranks = world.join()
 local EACH = 4
 
@@ -53,14 +54,16 @@ local function micro_batches(model, n)
 end
 
 local function same_on_all(vector)
-  local hash = vector:tensor():hash()
+  local tensor = vector:tensor() -- of shares it is gathered: on all ranks
+  local hash = tensor:hash()
   for i, value in ipairs(ranks:gather(hash)) do
     assert(value == hash[(i - 1) % 2 + 1], "the ranks hold other weights")
   end
 end
 
 local function train(case)
-  local o = setmetatable({ precision = case.o.precision or "fp32" }, { __index = case.o })
+  local o = setmetatable({ precision = case.o.precision or "fp32",
+    share = shared and ranks }, { __index = case.o })
   local model = bert.model(o)
   local pass = Pass.new({ model = model, seed = 5, ranks = ranks })
   local optimizer = steps_of.build({ params = model.params, optimizer = o.optimizer or "sam",
@@ -73,8 +76,9 @@ local function train(case)
     assert(not info.skipped, info.skipped)
     same_on_all(model.params.w)
   end
+  local bytes = bert.bytes(model.params.w)
   if ranks.is_first then
-    files.write(folder .. "/" .. case.name, bert.bytes(model.params.w))
+    files.write(folder .. "/" .. case.name, bytes)
   end
 end
 

@@ -122,6 +122,49 @@ describe("ranks", function()
     assert.equal(meetings, more) -- however many groups: g2 once, and the report
   end)
 
+  it("may perturb their own samples by their own gradients: as one rank with as many groups",
+    function()
+      for _, mask in ipairs({ false, "sample", "magnitude" }) do
+        local o = { sam_type = mask and "fisher-sam" or "sam", base = "sgd", precision = "fp32",
+          options = options_of({ fisher = mask or nil, m_sharpness = 2 }) }
+        local one = train(ranks.alone, o, 3)
+        o.options.m_sharpness, o.options.rank_sharpness = 1, "local"
+        local two, meetings = members.run(2, function(r) return train(r, o, 3) end)
+        local alone = train(ranks.alone, o, 3) -- alone there is one group, of all
+        o.options.rank_sharpness = "global"
+        local summed, more = members.run(2, function(r) return train(r, o, 3) end)
+        assert.is_true(bert.bytes(two[1].model.params.w) == bert.bytes(two[2].model.params.w))
+        assert.is_true(worst_difference(one.model, two[1].model) < 1e-6)
+        assert.is_true(worst_difference(summed[1].model, two[1].model) > 1e-6)
+        assert.is_true(worst_difference(summed[1].model, alone.model) < 1e-6)
+        assert.is_true(meetings < more) -- the first gradient is not summed
+        for n, info in ipairs(one.infos) do
+          assert.near_relative({ info.loss, info.gnorm, info.enorm, info.dnorm },
+            { two[2].infos[n].loss, two[2].infos[n].gnorm, two[2].infos[n].enorm,
+              two[2].infos[n].dnorm }, 1e-4)
+        end
+      end
+    end)
+
+  local REFUSED = {
+    { { sam_type = "gsam" }, "--rank-sharpness local does not go with --sam-type gsam, which "
+      .. "combines the gradients of both passes (descend)" },
+    { { sam_type = "esam" }, "--rank-sharpness local does not go with --sam-type esam, which "
+      .. "chooses the samples of its second pass (select)" },
+    { { sam_type = "fisher-sam", fisher = "batch" }, "--rank-sharpness local does not go with "
+      .. "--fisher batch: no pass sees the whole batch at w; choose sample, adam, magnitude or "
+      .. "random" },
+  }
+
+  for _, case in ipairs(REFUSED) do
+    it("do not perturb by their own gradients: " .. case[2], function()
+      assert.has_error(function()
+        steps_of.check({ sam_type = case[1].sam_type },
+          { rank_sharpness = "local", fisher = case[1].fisher })
+      end, case[2])
+    end)
+  end
+
   it("skip a step together when one of them finds a number that is not finite", function()
     for m_sharpness = 1, 2 do
       local o = { sam_type = "sam", base = "sgd", precision = "fp32",

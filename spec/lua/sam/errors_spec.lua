@@ -106,8 +106,8 @@ local cases = {
         end
       end })
     end },
-  ["a scalar compared with == is never used"] = { 2, "a scalar is computed here and never used; "
-    .. "return it, .* read it with s:read%(x%)", function()
+  ["a scalar compared with =="] = { 2, "what norm%(%) returns is no number, so Lua's == and ~= "
+    .. "never look at its value; read it first: ", function()
       train({ ascend = function(s)
         if s.g:norm() == 0 then
           return s.w

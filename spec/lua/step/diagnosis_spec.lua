@@ -35,8 +35,8 @@ local function pack(model, first, count, ordinal)
     first_ordinal = ordinal or 0 })
 end
 
--- An optimizer on a model of its own; step(n, diagnose) runs update n over 7 samples in two
--- micro-batches.
+-- An optimizer on a model of its own (plain: its passes give no squares); step(n, diagnose) runs
+-- update n over 7 samples in two micro-batches.
 local function setup(o)
   local model = new_model()
   local params = model.params
@@ -59,7 +59,11 @@ local function setup(o)
       batches = { pack(model, 10 * n, 4), pack(model, 10 * n + 4, 3, 4) } })
   end
   return params, function(n, diagnose)
-    return optimizer:step({ evaluate = bound(n), step = n, lr = 1e-3, lr_peak = 1e-3,
+    local evaluate = bound(n)
+    local hidden = o.plain and function(...) -- no one sees that it could give squares
+      return evaluate(...)
+    end
+    return optimizer:step({ evaluate = hidden or evaluate, step = n, lr = 1e-3, lr_peak = 1e-3,
       samples = 7, micro_batches = 2, progress = n / 10, train_samples = 100,
       diagnose = diagnose })
   end, bound
@@ -192,14 +196,32 @@ describe("what a diagnosed step says", function()
     assert.near_relative(math.sqrt(dot(g2, g2)), d.g2norm, 1e-5)
     assert.near(dot(g, g2) / math.sqrt(dot(g, g) * dot(g2, g2)), d.cosine, 1e-6)
 
-    -- Noise, from the mean gradients of 3 and of 4 samples, each by its own pass.
+    -- Noise, from the gradient of each sample, by its own pass.
+    local squares = 0
+    for b = 0, 6 do
+      local one = gradient(params, evaluate, nil, { b })
+      squares = squares + dot(one, one)
+    end
+    local trace = (squares - 7 * dot(g, g)) / 6
+    assert.near_relative(math.sqrt(squares / 7), d.sample_gnorm, 1e-5)
+    assert.near_relative(trace, d.noise_trace, 1e-4)
+    assert.near_relative(dot(g, g) - trace / 7, d.noise_square, 1e-4)
+    assert.is_nil(d.mask_density)
+  end)
+
+  it("finds the noise by halves where no pass gives squares", function()
+    local _, step = setup({ sam_type = "sam", plain = true })
+    local d = step(0, true).diagnosis
+    local params, _, bound = setup({ sam_type = "sam" })
+    local evaluate = bound(0)
+    local g = gradient(params, evaluate)
     local a = gradient(params, evaluate, nil, { 0, 1, 2 })
     local b = gradient(params, evaluate, nil, { 3, 4, 5, 6 })
     local apart = dot(a, a) - 2 * dot(a, b) + dot(b, b)
     local trace = apart / (1 / 3 + 1 / 4)
     assert.near_relative(trace, d.noise_trace, 1e-4)
     assert.near_relative(dot(g, g) - trace / 7, d.noise_square, 1e-4)
-    assert.is_nil(d.mask_density)
+    assert.is_nil(d.sample_gnorm)
   end)
 
   it("is of all groups with m-sharpness, each at its own e", function()
@@ -261,7 +283,8 @@ describe("what a diagnosed step says", function()
       names[#names + 1] = name ~= "noise_scale" and name or nil
     end
     table.sort(names)
-    assert.same({ "gnorm", "loss", "noise_square", "noise_trace", "seconds" }, names)
+    assert.same({ "gnorm", "loss", "noise_square", "noise_trace", "sample_gnorm", "seconds" },
+      names)
   end)
 
   it("takes the exploration for e in a type that has no other", function()

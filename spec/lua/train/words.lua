@@ -81,7 +81,9 @@ local function new_model(path)
     announcements = {},
     config = { model_type = "words", num_hidden_layers = 0, hidden_size = 1 },
     max_positions = 9, position_offset = 0, pad_id = 0,
-    params = { w = LIKE_ALL, state = function()
+    params = { w = LIKE_ALL, total = WORDS + 1, fill = function(_, thing, fill)
+      fill(thing:tensor())
+    end, state = function()
       return { vectors = { w, momentum }, masks = {}, scalars = { count } }
     end },
     save = function(_, folder)

@@ -57,6 +57,28 @@ describe("a habit", function()
     assert.near(2, where(x:gt(-1), 2, 3):read(), 0)
   end)
 
+  it("of comparing with a number by == or ~= is refused, in the line of the comparison", function()
+    local x = P.w
+    local three = 3
+    local COMPARISONS = {
+      function() if x:norm() == 3 then return 1 end end,
+      function() return x:norm() ~= 3 end,
+      function() local n = x:norm() if n == three then return 1 end end,
+      function() local n = x:sum() return three ~= n end,
+      function() while x:max() == 0 do three = three + 1 end end,
+      function() local _ = x:dot(x) == 0 and 1 or 2 end,
+    }
+    for i, test in ipairs(COMPARISONS) do
+      local ok, err = pcall(test)
+      assert.is_false(ok, i)
+      assert.matches("%(%) returns is no number, so Lua's == and ~= never look", tostring(err))
+      assert.equal(debug.getinfo(test).linedefined, tonumber(tostring(err):match(":(%d+): ")))
+    end
+    local n = x:norm()
+    assert.is_true(n ~= nil and x:norm():read() ~= 3)
+    assert.is_false(rawequal(n, x:norm()))
+  end)
+
   it("of spelling is answered by a model too, which has no other fields than its own", function()
     local model = require("fsam.models").new({ device = require("fsam.base.device").open("cpu"),
       arch = "tiny", vocab_size = 9, labels = { "no", "yes" } })
