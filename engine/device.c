@@ -80,19 +80,6 @@ double fsam_clock(void) {
 #define LARGE ((size_t)1 << 20)
 #endif
 enum { HEAD = 256 }; /* bytes before a block; they hold the length of its mapping, or 0 */
-enum { HUGE_PAGE = 2 << 20 };
-
-/* New pages. A mapping of several huge pages asks for such: a model's first step touches gigabytes,
- * and the system takes longer to hand them out by 4 kB than the step computes. Blocks that are
- * never used still take no memory. */
-static char *map_pages(size_t bytes) {
-  char *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (base == MAP_FAILED) return NULL;
-#ifdef MADV_HUGEPAGE
-  if (bytes >= 4 * (size_t)HUGE_PAGE) (void)madvise(base, bytes, MADV_HUGEPAGE);
-#endif
-  return base;
-}
 
 static void *cpu_alloc(fsam_device *device, size_t bytes) {
   (void)device;
@@ -101,8 +88,8 @@ static void *cpu_alloc(fsam_device *device, size_t bytes) {
   const bool mapped = whole >= LARGE;
   char *base;
   if (mapped) {
-    base = map_pages(whole);
-    if (!base) return NULL;
+    base = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base == MAP_FAILED) return NULL;
   } else {
     base = aligned_alloc(256, whole);
     if (!base) return NULL;

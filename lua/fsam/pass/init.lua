@@ -400,6 +400,16 @@ function Pass.can_square(evaluate)
     and lib.fsam_squares_possible(self.model.device) == 1
 end
 
+--- Says that a function does what one of `bind` does, and something beside it (a profile's clock):
+-- it may be asked for the same.
+-- @tparam function wrapper
+-- @tparam function evaluate
+-- @treturn function wrapper
+function Pass.stands_for(wrapper, evaluate)
+  bound[wrapper] = bound[evaluate]
+  return wrapper
+end
+
 --- Forward of one host batch, without dropout.
 -- @treturn table logits, a table of C numbers per sample
 -- @treturn table losses, one number per sample
@@ -436,6 +446,8 @@ arguments.guard("fsam.pass", Pass, {
   bind = { self = PASS, arguments.fields({ step = natural, batches = LIST,
     training = optional(schema.boolean) }) },
   can_square = { arguments.arg("evaluate", arguments.func) },
+  stands_for = { arguments.arg("wrapper", arguments.func),
+    arguments.arg("evaluate", arguments.func) },
   predict = { self = PASS, arguments.arg("batch", packing.shape) },
   memory = { self = PASS },
   remark = { self = PASS },

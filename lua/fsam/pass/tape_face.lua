@@ -40,14 +40,19 @@ local GRADIENTS = arguments.object("gradients of fsam.pass.gradients",
 local X = arg("x", TENSOR)
 local face = arguments.face("fsam.tape", functions, {
   new = { arguments.fields({ arena = devices.arena_shape, batch = BATCH,
-    training = optional(schema.boolean), grads = optional(GRADIENTS) }) },
+    training = optional(schema.boolean), grads = optional(GRADIENTS),
+    squares = optional(schema.boolean) }) },
   tensor = { self = SHAPE, arg("dtype", schema.one_of({ "f32", "bf16", "i32" })),
     arg("shape", schema.list(schema.integer(0), 1)), arg("name", schema.string) },
   dropout = { self = SHAPE, arg("p", schema.number(0, 1)), arg("site", schema.integer(0)) },
   wants = { self = SHAPE, X }, grad = { self = SHAPE, X },
   record = { self = SHAPE, arg("y", TENSOR), arg("wanted", schema.boolean),
     arg("backward", arguments.func) },
-  weight_grad = { self = SHAPE, arg("view", VIEW) },
+  weight_grad = { self = SHAPE, arg("view", VIEW), arg("squares", optional(schema.boolean)) },
+  per_sample = { self = SHAPE, arg("y", TENSOR), arg("of", arguments.where(function(value)
+    return value == true or tensors.is(value)
+  end, "true, or a tensor that has a row for each sample")) },
+  is_per_sample = { self = SHAPE, X },
   trains = { self = SHAPE, more = true, arg("view", VIEW) },
   seed = { self = SHAPE, arg("y", TENSOR), arg("dy", TENSOR) },
   backward = { self = SHAPE },

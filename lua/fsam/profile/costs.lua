@@ -5,6 +5,10 @@ local M = {}
 
 -- Each gets a call (fsam_profile_call of engine/fsam.h): rows and columns of the kernel's tensors
 -- in the order of its arguments.
+local function weight_gradient(rows, columns) -- dw[N,K] = dyᵀ x; db, dy[M,N], …
+  return 2 * rows[0] * columns[0] * rows[2]
+end
+
 local FLOPS = {
   -- y[M,N] = x[M,K] wᵀ
   linear_forward = function(rows, columns)
@@ -14,10 +18,8 @@ local FLOPS = {
   linear_backward_input = function(rows, columns)
     return 2 * rows[0] * columns[0] * columns[1]
   end,
-  -- dw[N,K] = dyᵀ x
-  linear_backward_weight = function(rows, columns)
-    return 2 * rows[0] * columns[0] * rows[2]
-  end,
+  linear_backward_weight = weight_gradient,
+  linear_backward_squares = weight_gradient, -- sample after sample; counts the tail
   -- out[T,H]: scores, and their product with the values
   attention_forward = function(_, columns, pairs)
     return 4 * pairs * columns[0]

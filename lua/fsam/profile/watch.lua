@@ -1,5 +1,6 @@
 --- Which methods of a run's parts are spans of a profile, and of which phase.
 -- Owns: this choice. Leaves to others: spans themselves (fsam.profile), what the parts do.
+local Pass = require("fsam.pass")
 local report = require("fsam.profile.report")
 
 local M = {}
@@ -20,7 +21,7 @@ local function watch_pass(profile, pass)
   local bind, begin = pass.bind, pass.graphs.begin
   profile:replace(pass, "bind", function(...)
     local evaluate = bind(...)
-    return function(...)
+    return Pass.stands_for(function(...)
       local before = current
       current = profile.masking and "mask" or pass_name(profile)
       local function finish(ok, ...)
@@ -31,7 +32,7 @@ local function watch_pass(profile, pass)
         return ...
       end
       return finish(pcall(profile:spanned(evaluate, current), ...))
-    end
+    end, evaluate)
   end)
   profile:replace(pass.graphs, "begin", function(...)
     local work = begin(...)

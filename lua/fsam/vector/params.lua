@@ -56,6 +56,7 @@ local show = require("fsam.vector.show")
 local source_line = require("fsam.base.source_line")
 local storage = require("fsam.vector.storage")
 local traces = require("fsam.vector.trace")
+local working_copy = require("fsam.vector.working_copy")
 
 source_line.own()
 
@@ -75,21 +76,6 @@ local PAGE, STAGGER = 1024, 13 * 16
 local COMPUTE = { f32 = true, bf16 = true }
 
 -- -- sealing --------------------------------------------------------------------------------------
-
--- The working copy: one piece of memory, bf16[act] and then f32[total - act], or f32[total].
-local function new_working_copy(self)
-  if self.compute == "f32" then
-    self.c_act = Tensor.new(self.parameter_arena, "f32", { self.total }, "c", true)
-    return storage.new(self, "c", code.F32, false, self.c_act, self.c_act.data)
-  end
-  local rest = self.total - self.act
-  local all = Tensor.new(self.parameter_arena, "bf16", { self.act + 2 * rest }, "c", true)
-  self.c_act = all:view({ self.act }, 0, "c")
-  local bytes = all:view({ 2 * rest }, self.act, "c")
-  self.c_rest = all:view({ rest }, 0, "c")
-  self.c_rest.dtype, self.c_rest.data = lib.FSAM_F32, bytes.data
-  return storage.new(self, "c", code.ACT, false, all, all.data)
-end
 
 -- Vectors are read side by side, element by element. So that they do not all fall into the same few
 -- lines of the caches, each begins at another place within its page.
@@ -132,7 +118,7 @@ function M.new(device, specs, options)
   self.scalar_cells = cells.new(self.state_arena, 1, "scalars")
   self.row_cells = cells.new(self.state_arena, #all.list, "rows")
   self.w = new_vector(self, self.parameter_arena, "w", true)
-  self.c = new_working_copy(self)
+  self.c = working_copy.new(self)
   self.g = new_vector(self, self.state_arena, "g", false)
   self.copies = copies.new(self, function(name)
     return new_vector(self, self.state_arena, name, false)
@@ -218,28 +204,12 @@ function Params:state()
   return self.named
 end
 
--- Copies elements of w [first, first + count) to where c has them, rounded; w's memory begins at
--- element `origin`.
-local function round_part(to, to_first, w, origin, first, count)
-  if count > 0 then
-    to:view({ count }, first - to_first):copy(w:view({ count }, first - origin))
-  end
-end
-
 --- c ← round(w) for every parameter, now. Outside a step, sets that wait run first.
 function Params:sync()
   if not self.queue:is_in_step() then
     self.queue:commit()
   end
-  local from = self.share and self.share.first or 0
-  local to = self.share and from + self.share.count or self.total
-  if self.c_rest then
-    local split = math.max(from, math.min(to, self.act))
-    round_part(self.c_act, 0, self.w.raw, from, from, split - from)
-    round_part(self.c_rest, self.act, self.w.raw, from, split, to - split)
-  else
-    round_part(self.c_act, 0, self.w.raw, from, from, to - from)
-  end
+  working_copy.round(self)
   if self.share then
     self.share:gather_copy(self.c.raw)
   end

@@ -93,6 +93,16 @@ describe("a profile", function()
     end
   end)
 
+  it("shows that a mask takes the squares of all its samples in one pass", function()
+    local t, report = profiled("fisher-sam")
+    local c, rows, samples = t.model.config, 32, 8 -- of 10 tokens and 2: batches are padded
+    local h = c.hidden_size
+    local head = samples * (h * h + h * c.num_labels)
+    local maps = c.num_hidden_layers * rows * (4 * h * h + 2 * h * c.intermediate_size) + head
+    assert.equal(2 * maps, kernel_of(report, "mask refresh", "linear_backward_squares").flops)
+    assert.is_nil(kernel_of(report, "mask refresh", "linear_backward_weight"))
+  end)
+
   it("counts the bytes of tensors and programs", function()
     local device = fsam.device.open("cpu")
     local arena = fsam.device.arena(device, "spec")
