@@ -16,10 +16,10 @@ set_source_files_properties(kernels/vendor/nvrtc_cuda.c PROPERTIES
 # the target fsam-cuda. It has code for FSAM_CUDA_ARCHS, and PTX for later GPUs. CUDA's runtime is
 # linked in; the driver is opened at the first use.
 file(GLOB FSAM_CUDA_SOURCES CONFIGURE_DEPENDS kernels/*.cu kernels/*/*.cu)
-file(GLOB FSAM_CUDA_ENGINE CONFIGURE_DEPENDS engine/cuda/*.cu)
+file(GLOB FSAM_CUDA_ENGINE CONFIGURE_DEPENDS engine/cuda/*.cu engine/ranks/*.cu)
 file(GLOB FSAM_CUDA_HOST_SOURCES CONFIGURE_DEPENDS kernels/*/*_cuda.c)
 file(GLOB FSAM_CUDA_HEADERS CONFIGURE_DEPENDS kernels/*.def kernels/*/*.cuh kernels/*/*.h
-  engine/*.h engine/*.def engine/cuda/*.cuh)
+  engine/*.h engine/*.def engine/cuda/*.cuh engine/ranks/*.h)
 if(NOT FSAM_CUDA STREQUAL OFF)
   find_program(NVCC nvcc PATHS /usr/local/cuda/bin)
   if(NVCC)

@@ -20,7 +20,8 @@ if(CMAKE_CXX_COMPILER)
   target_compile_definitions(fsam-simt PRIVATE FSAM_SIMT=1 FSAM_VERSION="${PROJECT_VERSION}")
   # engine/cuda itself, on a runtime that puts all work off until the host waits (runtime.cpp).
   set_source_files_properties(${FSAM_CUDA_ENGINE} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
-  target_sources(fsam-simt PRIVATE spec/simt/runtime.cpp spec/simt/memory.cpp ${FSAM_CUDA_ENGINE})
+  target_sources(fsam-simt PRIVATE spec/simt/runtime.cpp spec/simt/memory.cpp spec/simt/ranks.cpp
+    ${FSAM_CUDA_ENGINE})
   target_compile_options(fsam-simt PRIVATE -O2 -Wall -Wextra -Wno-unknown-pragmas
     -ffp-contract=off -fno-exceptions -fno-strict-aliasing
     -fsanitize=alignment -fsanitize-undefined-trap-on-error
@@ -28,4 +29,11 @@ if(CMAKE_CXX_COMPILER)
     $<$<BOOL:${FSAM_WERROR}>:-Werror>)
   target_link_libraries(fsam-simt PRIVATE fsam ${CMAKE_DL_LIBS})
   add_dependencies(fsam-simt program-texts fsam_generated)
+  # NCCL between processes of this machine, on the streams of that runtime (spec/simt/nccl.cpp).
+  add_library(fsam-nccl SHARED EXCLUDE_FROM_ALL spec/simt/nccl.cpp)
+  set_target_properties(fsam-nccl PROPERTIES CXX_STANDARD 17 OUTPUT_NAME nccl SOVERSION 2
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/nccl CXX_VISIBILITY_PRESET hidden)
+  target_include_directories(fsam-nccl PRIVATE ${CMAKE_SOURCE_DIR} ${FSAM_GENERATED})
+  target_compile_options(fsam-nccl PRIVATE -O2 -Wall -Wextra $<$<BOOL:${FSAM_WERROR}>:-Werror>)
+  target_link_libraries(fsam-nccl PRIVATE fsam-simt rt)
 endif()

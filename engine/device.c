@@ -163,8 +163,11 @@ int fsam_device_open(fsam_device **out, const char *name) {
   fsam__threads_settle();
   if (!strcmp(name, "cpu")) return open_cpu(out);
   if (!strcmp(name, "cuda")) return fsam__device_open_cuda(out);
-  if (!strcmp(name, "auto")) /* fsam_gpus first: without a GPU this must cost nothing */
-    return fsam_gpus() > 0 && fsam__device_open_cuda(out) == FSAM_OK ? FSAM_OK : open_cpu(out);
+  if (!strcmp(name, "auto")) { /* fsam_gpus first: without a GPU this must cost nothing */
+    const int rc = fsam_gpus() > 0 ? fsam__device_open_cuda(out) : FSAM_ENODEV;
+    /* FSAM_EINVAL: some of several ranks have no GPU. They must not go on without. */
+    return rc == FSAM_OK || rc == FSAM_EINVAL ? rc : open_cpu(out);
+  }
   return fsam__fail(FSAM_EINVAL, "device %s is unknown (cpu, cuda, auto)", name);
 }
 

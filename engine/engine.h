@@ -99,6 +99,8 @@ struct fsam_device {
   void *stream;   /* a GPU's queue of launches (cudaStream_t) */
   int arch;       /* a GPU's compute capability: 90 is 9.0 */
   size_t shared;  /* bytes of shared memory that a thread block of a GPU may ask for */
+  const struct fsam_gpu_ranks *ranks; /* how several GPUs sum (ranks/backend.h); NULL: not at all */
+  int (*before_wait)(fsam_device *);  /* NULL, or what the host does before it waits for it */
   int32_t *fault; /* a GPU's word for what its kernels find wrong, in its memory; 0: nothing */
   int refs;       /* what keeps it open: its opener, arenas, layouts, graphs, readbacks */
 };
@@ -127,7 +129,7 @@ typedef struct fsam_cuda_half {
   int abi;             /* FSAM_ABI of its build; first, so that it can always be read */
   int driver;          /* the oldest CUDA version a driver may have: 13000 is 13.0 */
   const char *version; /* FSAM_VERSION of its build */
-  int (*open)(fsam_device **out);
+  int (*open)(fsam_device **out, int gpu); /* gpu: its number, from 0 */
 } fsam_cuda_half;
 
 /* -- checks of arguments (check.c) ------------------------------------------------------------- */

@@ -82,6 +82,10 @@ const char *fsam_device_name(const fsam_device *device);
 const char *fsam_device_text(const fsam_device *device);
 /* How many GPUs the driver reports; 0 without a driver. */
 int fsam_gpus(void);
+/* Of several processes that train together, this one is `local_rank` (from 0) of `local_size` (0:
+ * not known) on this machine: "cuda" is the GPU of this number. A machine with fewer GPUs than
+ * processes is FSAM_EINVAL when one is opened, for "auto" too. */
+int fsam_gpu_of_rank(int local_rank, int local_size);
 
 /* An arena hands out memory block by block and takes it back all at once. `name` (at most 15
  * characters) appears in messages. */
@@ -489,17 +493,31 @@ int fsam_path_remove(const char *path);
 
 /* -- ranks ------------------------------------------------------------------------------------- */
 
-/* The processes that train one model together, as MPI connects them. Opening, leaving, sums and
- * ranges are collectives: every rank calls them, in the same order. A rank that does not come
- * within the time limit fails the others' call with FSAM_EINTERNAL, which names it; so does what
- * another rank reports, on rank 0.
+/* The processes that train one model together, as MPI connects them, or NCCL, or both: then NCCL
+ * sums what lies on GPUs. Opening, use, leaving, sums and ranges are collectives: every rank calls
+ * them, in the same order. A rank that does not come within the time limit fails the others' call
+ * with FSAM_EINTERNAL, which names it where there is MPI; so does what another rank reports, on
+ * rank 0.
  *
  * Joins the others as rank `rank` (from 0) of `size` (2 or more), once in the life of a process; on
  * all ranks but 0 standard output goes nowhere from then on. FSAM_ENODEV: this build has no MPI;
  * FSAM_EINVAL: MPI counts otherwise. */
 int fsam_ranks_open(int rank, int size);
+/* The same without MPI: NCCL joins the ranks' GPUs, which meet at `address` (HOST:PORT), a place on
+ * rank 0's machine; NCCL_COMM_ID in the environment overrides it. `size` may be 1: NCCL then sums
+ * one rank's values, a trial of it on a machine with one GPU. */
+int fsam_ranks_open_gpus(int rank, int size, fsam_device *gpu, const char *address);
+/* Joins the ranks' GPUs by NCCL too, once: each gives the device that it trains on. Returns 1 when
+ * tensors on it are summed by NCCL from then on; 0 when not every rank has a GPU and NCCL: sums go
+ * through the hosts' memory, and fsam_error says why. */
+int fsam_ranks_use(fsam_device *device);
 /* Replaces t (dense f32) by the sum over all ranks, each element added in the order of ranks. */
 int fsam_ranks_sum(fsam_tensor *t);
+/* The same in parts, where fsam_ranks_use returned 1, beside other work of the GPU: a part is
+ * summed when the work queued so far is done. Work queued after fsam_ranks_sum_end sees the sums of
+ * all parts. Every rank gives the same parts in the same order. */
+int fsam_ranks_sum_part(fsam_tensor *t, int64_t first, int64_t count);
+int fsam_ranks_sum_end(fsam_tensor *t);
 /* The same for a few numbers in host memory, equally many on every rank. */
 int fsam_ranks_sum_numbers(double *values, int64_t count);
 /* A sum of which each rank gets a range: `starts` are one more element offsets than there are

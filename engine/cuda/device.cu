@@ -24,6 +24,8 @@ extern "C" {
 #undef FSAM_KERNEL
 }
 
+extern const struct fsam_gpu_ranks fsam__nccl; /* ranks/nccl.cu */
+
 namespace {
 
 enum { BUFFERS = 4, OLDEST = 8 /* compute capability, major: bf16 on the matrix unit */ };
@@ -109,10 +111,16 @@ void *take(fsam_device *, size_t bytes) {
   return NULL;
 }
 
+/* Waits for all that is queued, and for the other ranks that this waits for, or gives them up. */
+void drain(gpu *g) {
+  if (g->device.before_wait) g->device.before_wait(&g->device);
+  if (g->work) cudaStreamSynchronize(g->work);
+  if (g->copies) cudaStreamSynchronize(g->copies);
+}
+
 /* What is queued may still use the memory; whether cudaFree itself waits is not promised. */
 void give(fsam_device *device, void *p) {
-  cudaStreamSynchronize(of(device)->work);
-  cudaStreamSynchronize(of(device)->copies);
+  drain(of(device));
   cudaFree(p);
 }
 
@@ -127,7 +135,8 @@ void left(fsam_device *, size_t *bytes, size_t *total) {
 
 /* -- copies ------------------------------------------------------------------------------------ */
 
-int wait_for(pinned_buffer *p) {
+int wait_for(gpu *g, pinned_buffer *p) {
+  if (p->busy && g->device.before_wait) FSAM_TRY(g->device.before_wait(&g->device));
   if (p->busy) CUDA_TRY("waiting for a copy", cudaEventSynchronize(p->done));
   p->busy = false;
   return FSAM_OK;
@@ -147,7 +156,7 @@ int copy_in(fsam_device *device, void *to, const void *from, size_t bytes) {
       FSAM_TRY(mark(&g->in[g->at], g->work));
       g->at = (g->at + 1) % BUFFERS;
       g->used = 0;
-      FSAM_TRY(wait_for(&g->in[g->at]));
+      FSAM_TRY(wait_for(g, &g->in[g->at]));
     }
     n = bytes - done < BUFFER_BYTES - g->used ? bytes - done : BUFFER_BYTES - g->used;
     unsigned char *pinned = g->in[g->at].memory + g->used;
@@ -174,7 +183,7 @@ int copy_out(fsam_device *device, void *to, const void *from, size_t bytes) {
     }
     if (i == 0) continue;
     const size_t n = i < count ? BUFFER_BYTES : bytes - (i - 1) * BUFFER_BYTES;
-    FSAM_TRY(wait_for(&g->out[(i - 1) % 2]));
+    FSAM_TRY(wait_for(g, &g->out[(i - 1) % 2]));
     memcpy((char *)to + (i - 1) * BUFFER_BYTES, g->out[(i - 1) % 2].memory, n);
   }
   return check_fault(g);
@@ -203,7 +212,7 @@ void close_read(early_read *r) {
 int take_read(gpu *g, early_read **out, size_t bytes) {
   for (early_read **at = &g->free_reads; *at; at = &(*at)->next) {
     if ((*at)->capacity < bytes) continue;
-    FSAM_TRY(wait_for(&(*at)->buffer));
+    FSAM_TRY(wait_for(g, &(*at)->buffer));
     *out = *at;
     *at = (*at)->next;
     return FSAM_OK;
@@ -259,7 +268,7 @@ int read_end(fsam_device *device, void *ticket, void *to) {
   int rc = FSAM_OK;
   if (to) FSAM_TRY(fsam__not_recording(device, "wait for a read"));
   if (to) {
-    rc = wait_for(&r->buffer);
+    rc = wait_for(g, &r->buffer);
     if (rc == FSAM_OK) memcpy(to, r->buffer.memory, r->bytes);
     if (rc == FSAM_OK) rc = check_fault(g);
   }
@@ -332,6 +341,7 @@ struct traced<Name, int (*)(A...), function> {
     for (fsam_device *d : homes)
       if (d) home = d;
     if (!home) return FSAM_OK;
+    if (home->before_wait) FSAM_TRY(home->before_wait(home));
     const cudaError_t error = cudaStreamSynchronize(of(home)->work);
     if (error == cudaSuccess) return check_fault(of(home));
     line l = {};
@@ -359,8 +369,7 @@ const fsam_kernels synchronous = {
 
 void close_gpu(fsam_device *device) {
   gpu *g = of(device);
-  if (g->work) cudaStreamSynchronize(g->work);
-  if (g->copies) cudaStreamSynchronize(g->copies);
+  drain(g);
   for (early_read *r = g->free_reads, *next; r; r = next) {
     next = r->next;
     close_read(r);
@@ -377,10 +386,10 @@ const fsam_memory memory = {take,     give,  zero, copy_in,   copy_out, read_beg
                             read_end, reuse, left, close_gpu, false, NULL};
 
 /* Fails where the GPU is too old or cannot be used; sets its text. */
-int look_at(gpu *g) {
+int look_at(gpu *g, int number) {
   cudaDeviceProp properties;
-  cudaError_t error = cudaSetDevice(0);
-  if (error == cudaSuccess) error = cudaGetDeviceProperties(&properties, 0);
+  cudaError_t error = cudaSetDevice(number);
+  if (error == cudaSuccess) error = cudaGetDeviceProperties(&properties, number);
   if (error != cudaSuccess)
     return fsam__fail(FSAM_ENODEV, "device cuda: the GPU cannot be used: %s; use the device cpu",
                       cudaGetErrorString(error));
@@ -396,8 +405,8 @@ int look_at(gpu *g) {
   return FSAM_OK;
 }
 
-int set_up(gpu *g) {
-  FSAM_TRY(look_at(g));
+int set_up(gpu *g, int number) {
+  FSAM_TRY(look_at(g, number));
   CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->work, cudaStreamNonBlocking));
   CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->copies, cudaStreamNonBlocking));
   CUDA_TRY("an event", cudaEventCreateWithFlags(&g->copied, cudaEventDisableTiming));
@@ -410,15 +419,16 @@ int set_up(gpu *g) {
   return g->device.kernels->device_check(&g->device);
 }
 
-int open_gpu(fsam_device **out) {
+int open_gpu(fsam_device **out, int number) {
   gpu *g = (gpu *)calloc(1, sizeof *g);
   if (!g) return fsam__fail(FSAM_ENOMEM, "device cuda: no memory");
   snprintf(g->device.name, sizeof g->device.name, "cuda");
   g->device.memory = &memory;
   g->device.kernels = is_synchronous() ? &synchronous : &plain;
   g->device.graphs = records() ? &fsam__cuda_graphs : NULL;
+  g->device.ranks = &fsam__nccl;
   g->device.refs = 1;
-  const int rc = set_up(g);
+  const int rc = set_up(g, number);
   if (rc < 0) {
     close_gpu(&g->device);
     free(g);

@@ -41,6 +41,30 @@ static const driver *ask_driver(void) {
 
 int fsam_gpus(void) { return ask_driver()->gpus; }
 
+/* This process among those of its machine that train together. */
+static struct { int rank, size; } place;
+
+int fsam_gpu_of_rank(int local_rank, int local_size) {
+  if (local_rank < 0 || local_size < 0)
+    return fsam__fail(FSAM_EINVAL, "rank %d of %d on this machine", local_rank, local_size);
+  place.rank = local_rank;
+  place.size = local_size;
+  return FSAM_OK;
+}
+
+/* The number of this process's GPU. A launcher may show each process the only GPU that it is to
+ * use. FSAM_EINVAL: there are more processes than GPUs. */
+static int choose_gpu(int *out) {
+  const int gpus = ask_driver()->gpus, most = place.size > place.rank ? place.size : place.rank + 1;
+  const bool shown = gpus == 1 && getenv("CUDA_VISIBLE_DEVICES");
+  *out = shown ? 0 : place.rank;
+  if (most <= gpus || shown) return FSAM_OK;
+  return fsam__fail(FSAM_EINVAL,
+                    "device cuda: %d or more ranks are on a machine of %d GPU%s; start one for "
+                    "each GPU, or use the device cpu",
+                    most, gpus, gpus == 1 ? "" : "s");
+}
+
 static int check_driver(void) {
   const driver *d = ask_driver();
   const char *hidden = getenv("CUDA_VISIBLE_DEVICES");
@@ -123,5 +147,7 @@ int fsam__device_open_cuda(fsam_device **out) {
                       "device cuda: the NVIDIA driver is one for CUDA %d.%d, this "
                       "build needs %d.%d or newer; update it, or use the device cpu",
                       has / 1000, has % 1000 / 10, wants / 1000, wants % 1000 / 10);
-  return half->open(out);
+  int gpu;
+  FSAM_TRY(choose_gpu(&gpu));
+  return half->open(out, gpu);
 }

@@ -18,6 +18,7 @@ cudaStream_t stream_of(const fsam_device *device) { return (cudaStream_t)device-
 void free_captured(fsam_device *device, void *handle) {
   captured *r = (captured *)handle;
   if (r->exec) {
+    if (device->before_wait) device->before_wait(device);
     cudaStreamSynchronize(stream_of(device));
     cudaGraphExecDestroy(r->exec);
   }

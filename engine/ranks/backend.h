@@ -1,10 +1,14 @@
-/* backend.h: what carries numbers between the ranks. A backend is a shared object of its own, so
- * that libfsam.so runs on machines that lack the library behind it; ranks.c opens it. Owns: this
- * table. Leaves to others: what is summed, and when (fsam.ranks in Lua). */
+/* backend.h: what carries numbers between the ranks. Owns: two tables. That of a backend for
+ * numbers in the hosts' memory (MPI), which is a shared object of its own, so that libfsam.so runs
+ * on machines that lack the library behind it; and that of a backend between GPUs (NCCL), which a
+ * device brings with it. ranks.c uses both. Leaves to others: what is summed, and when (fsam.ranks
+ * in Lua). */
 #ifndef FSAM_RANKS_BACKEND_H
 #define FSAM_RANKS_BACKEND_H
 
 #include <stdint.h>
+
+#include "engine/fsam.h"
 
 /* All return 0 or a negative FSAM_E… code with the message set. `timeout`: seconds that the other
  * ranks may take to arrive. */
@@ -24,5 +28,29 @@ typedef struct fsam_ranks_backend {
   int (*leave)(double timeout);
   void (*end_all)(int status);
 } fsam_ranks_backend;
+
+enum { FSAM_RANKS_ID = 128 }; /* bytes by which the ranks find each other */
+
+/* Between GPUs. Values lie in the device's memory. `sum`, `reduce_scatter` and `all_gather` queue
+ * their work behind what the device has been given so far, and come back at once; what the device
+ * is given after `join` waits for it. Before the host waits for such work it calls `wait`, which
+ * fails where the other ranks do not come within `timeout`; everything after that fails too. */
+typedef struct fsam_gpu_ranks {
+  int (*find)(void);         /* FSAM_ENODEV where the library is not there */
+  int (*make_id)(void *id);  /* on one rank, which hands it to all */
+  /* `address`: HOST:PORT where the ranks meet that have no id (id NULL). Collective. */
+  int (*open)(int rank, int size, const void *id, const char *address, double timeout);
+  int (*sum)(fsam_device *device, float *values, int64_t count);
+  /* `starts`: size + 1 offsets, in elements. Afterwards rank r's values from starts[r] up to
+   * starts[r + 1] are the sums; the others are undefined. */
+  int (*reduce_scatter)(fsam_device *device, float *values, const int64_t *starts);
+  /* `starts`: likewise, in bytes. Afterwards every rank holds all ranges. */
+  int (*all_gather)(fsam_device *device, void *bytes, const int64_t *starts);
+  int (*join)(fsam_device *device, double timeout);
+  int (*wait)(void);
+  int (*sum_numbers)(double *values, int64_t count, double timeout); /* in the host's memory */
+  int (*leave)(double timeout); /* collective */
+  void (*end)(void);            /* gives up all that is queued */
+} fsam_gpu_ranks;
 
 #endif

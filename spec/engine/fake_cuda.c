@@ -29,11 +29,11 @@ int cuDeviceGetCount(int *count) {
 
 static const fsam_memory memory;
 
-static int open_fake(fsam_device **out) {
+static int open_fake(fsam_device **out, int gpu) {
   fsam_device *d = calloc(1, sizeof *d);
   if (!d) return FSAM_ENOMEM;
   snprintf(d->name, sizeof d->name, "cuda");
-  snprintf(d->text, sizeof d->text, "Fake GPU, 1 GB");
+  snprintf(d->text, sizeof d->text, gpu ? "Fake GPU %d, 1 GB" : "Fake GPU, 1 GB", gpu);
   d->memory = &memory;
   d->refs = 1;
   *out = d;

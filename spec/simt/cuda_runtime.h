@@ -24,7 +24,8 @@ typedef enum cudaError_t {
   cudaSuccess,
   cudaErrorMemoryAllocation,
   cudaErrorStreamCapture,
-  cudaErrorLaunchFailure
+  cudaErrorLaunchFailure,
+  cudaErrorNotReady
 } cudaError_t;
 typedef enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost } cudaMemcpyKind;
 enum { cudaStreamNonBlocking, cudaEventDisableTiming, cudaHostAllocDefault, cudaHostAllocMapped };
@@ -73,6 +74,13 @@ cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to);
+/* They do all work that waits for no other process. */
+cudaError_t cudaEventQuery(cudaEvent_t event);
+cudaError_t cudaStreamQuery(cudaStream_t stream);
+
+/* Puts off work that may have to wait for other processes: attempt(context) is called until it
+ * returns true. */
+cudaError_t fsam_simt_attempt(cudaStream_t stream, bool (*attempt)(void *context), void *context);
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <algorithm>
 
@@ -24,19 +25,35 @@ const arch *present = &archs[3];
 
 /* -- doing the work ---------------------------------------------------------------------------- */
 
-void step(cudaStream_t s);
+bool step(cudaStream_t s);
 
-void run_until(cudaEvent_t e, int64_t number) {
-  while (e->happened < number) step(e->stream);
+/* False where the next thing to do has to wait for another process. */
+bool try_until(cudaEvent_t e, int64_t number) {
+  while (e->happened < number)
+    if (!step(e->stream)) return false;
+  return true;
 }
 
-void step(cudaStream_t s) {
+/* What has to wait stays at the front. */
+bool step(cudaStream_t s) {
+  const task &next = s->tasks.front();
+  if (next.waits_for && !try_until(next.waits_for, next.number)) return false;
+  if (next.attempt && !next.attempt()) return false;
   const task t = std::move(s->tasks.front());
   s->tasks.pop_front();
   if (t.marks) t.marks->happened = t.number;
-  if (t.waits_for) run_until(t.waits_for, t.number);
   if (t.work && t.work() < 0 && !failure[0])
     snprintf(failure, sizeof failure, "%s", fsam_error());
+  return true;
+}
+
+void leave_the_processor() {
+  const struct timespec moment = {0, 50000};
+  nanosleep(&moment, NULL);
+}
+
+void run_until(cudaEvent_t e, int64_t number) {
+  while (!try_until(e, number)) leave_the_processor();
 }
 
 /* As on a GPU, a wait tells what went wrong before it. Here the GPU is then usable again. */
@@ -58,7 +75,7 @@ const std::vector<cudaStream_t> &simt_streams() { return streams; }
 
 cudaError_t simt_queue(cudaStream_t s, const std::function<int()> &work) {
   if (s->capture) return simt_record(s, work);
-  s->tasks.push_back({work, NULL, NULL, 0});
+  s->tasks.push_back({work, NULL, NULL, 0, nullptr});
   return cudaSuccess;
 }
 
@@ -86,6 +103,7 @@ cudaError_t cudaGetLastError() { return cudaSuccess; }
 const char *cudaGetErrorString(cudaError_t error) {
   return error == cudaSuccess                 ? "no error"
          : error == cudaErrorMemoryAllocation ? "out of memory"
+         : error == cudaErrorNotReady         ? "not ready"
                                               : reported;
 }
 
@@ -115,7 +133,15 @@ cudaError_t cudaStreamDestroy(cudaStream_t s) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t s) {
   if (simt_refuses("cudaStreamSynchronize")) return cudaErrorStreamCapture;
-  while (!s->tasks.empty()) step(s);
+  while (!s->tasks.empty())
+    if (!step(s)) leave_the_processor();
+  return outcome();
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t s) {
+  if (simt_refuses("cudaStreamQuery")) return cudaErrorStreamCapture;
+  while (!s->tasks.empty())
+    if (!step(s)) return cudaErrorNotReady;
   return outcome();
 }
 
@@ -146,7 +172,7 @@ cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
   e->leaves = s->leaves;
   if (s->capture) return s->capture->broken ? cudaErrorStreamCapture : cudaSuccess;
   e->stream = s;
-  s->tasks.push_back({nullptr, e, NULL, ++e->marked});
+  s->tasks.push_back({nullptr, e, NULL, ++e->marked, nullptr});
   return cudaSuccess;
 }
 
@@ -163,7 +189,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned) {
     return cudaSuccess;
   }
   if (s->capture) return simt_break(s, "a wait for an event from outside the capture");
-  s->tasks.push_back({nullptr, NULL, e, e->marked});
+  s->tasks.push_back({nullptr, NULL, e, e->marked, nullptr});
   return cudaSuccess;
 }
 
@@ -172,6 +198,19 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e) {
   run_until(e, e->marked);
   return outcome();
 }
+
+cudaError_t cudaEventQuery(cudaEvent_t e) {
+  if (simt_refuses("cudaEventQuery")) return cudaErrorStreamCapture;
+  return try_until(e, e->marked) ? outcome() : cudaErrorNotReady;
+}
+
+#pragma GCC visibility push(default)
+cudaError_t fsam_simt_attempt(cudaStream_t s, bool (*attempt)(void *context), void *context) {
+  if (s->capture) return simt_break(s, "work that waits for other processes cannot be captured");
+  s->tasks.push_back({nullptr, NULL, NULL, 0, [=] { return attempt(context); }});
+  return cudaSuccess;
+}
+#pragma GCC visibility pop
 
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t, cudaEvent_t) {
   *milliseconds = 1;
@@ -202,11 +241,11 @@ extern "C" const fsam_cuda_half fsam_cuda;
 extern "C" {
 
 /* The device of device.cu on this runtime. */
-int fsam_simt_open_lazy(fsam_device **out) { return fsam_cuda.open(out); }
+int fsam_simt_open_lazy(fsam_device **out) { return fsam_cuda.open(out, 0); }
 
 /* The same, named "simt". */
 int fsam_simt_open(fsam_device **out) {
-  FSAM_TRY(fsam_cuda.open(out));
+  FSAM_TRY(fsam_cuda.open(out, 0));
   snprintf((*out)->name, sizeof(*out)->name, "simt");
   return FSAM_OK;
 }

@@ -13,11 +13,12 @@
 #include "spec/simt/cuda_runtime.h"
 
 /* Work of a stream: something to do (0, or a negative code with its message), or an event's mark,
- * or a wait for one. */
+ * or a wait for one, or what may have to wait for other processes: tried until it returns true. */
 struct task {
   std::function<int()> work;
   cudaEvent_t marks, waits_for;
   int64_t number; /* which mark of the event */
+  std::function<bool()> attempt;
 };
 
 struct fake_stream {

@@ -18,6 +18,9 @@ local arenas = setmetatable({}, { __mode = "k" }) -- arena → name; forgotten w
 -- @treturn cdata fsam_device, closed when it is collected
 -- @raise one line with the reason why a GPU cannot be used
 function M.open(name)
+  if name == "auto" and opened.cuda then
+    return opened.cuda
+  end
   if not opened[name] then
     local out = ffi.new("fsam_device *[1]")
     check(lib.fsam_device_open(out, name))

@@ -125,8 +125,7 @@ end
 
 local shape_counts = ffi.new("int64_t[3]")
 
--- Records what `queue` queues, and runs it. Returns false when that cannot be recorded: then
--- nothing has run.
+-- Records what `queue` queues. Returns false when that cannot be recorded.
 local function record(self, name, queue)
   local graph, reason = capture(self.owner.device, queue)
   if not graph then
@@ -138,7 +137,6 @@ local function record(self, name, queue)
     self.owner.counts.unchained = self.owner.counts.unchained + 1
   end
   self.shape.graphs[name] = graph
-  check(lib.fsam_graph_run(graph))
   return true
 end
 
@@ -156,12 +154,31 @@ end
 -- @tparam function queue queues the piece's kernels on the device
 -- @treturn boolean false: recording failed, and the micro-batch must begin again
 function Work:piece(name, queue)
-  if self.mode == "plain" then
-    queue()
-  elseif self.mode == "recorded" then
-    return record(self, name, queue)
-  else
-    check(lib.fsam_graph_run(self.shape.graphs[name]))
+  return self:pieces(name, 1, queue, function() end)
+end
+
+--- Does several pieces. Each is a graph of its own, so that other work can be queued between them.
+-- All are recorded before the first runs: where recording fails, nothing has.
+-- @tparam string name of all together
+-- @tparam integer count
+-- @tparam function queue queue(n) queues piece n
+-- @tparam function after after(n) is called when piece n has been queued
+-- @treturn boolean false: recording failed, and the micro-batch must begin again
+function Work:pieces(name, count, queue, after)
+  if self.mode == "recorded" then
+    for n = 1, count do
+      if not record(self, name .. n, function() queue(n) end) then
+        return false
+      end
+    end
+  end
+  for n = 1, count do
+    if self.mode == "plain" then
+      queue(n)
+    else
+      check(lib.fsam_graph_run(self.shape.graphs[name .. n]))
+    end
+    after(n)
   end
   return true
 end

@@ -5,7 +5,8 @@
 -- The rule of writing. A kernel overwrites a tensor whose `filled` is 0 and adds to one whose
 -- `filled` is 1. The first writer of a view in a pass overwrites, later ones add: other uses of the
 -- same weights, other micro-batches. At the pass's end, gradients that nothing wrote become zero.
--- `written` lists the views written so far; `write` sets `filled` from it, and nothing else does.
+-- `written` has the views written so far, each with the entry of the tape that wrote it last;
+-- `write` sets `filled` from it, and nothing else does. `sealed` has views that ranks sum already.
 local errors = require("fsam.errors")
 
 local Grads = {}
@@ -14,7 +15,8 @@ Grads.__index = Grads
 --- @tparam table weights fsam.pass.views
 -- @tparam table into a vector of the model: g, or the storage of g2
 function Grads.new(weights, into)
-  local self = setmetatable({ tensors = {}, skip = {}, written = {} }, Grads)
+  local self = setmetatable({ tensors = {}, skip = {}, written = {}, sealed = {}, entry = 0 },
+    Grads)
   for _, view in ipairs(weights.views) do
     self.tensors[view] = weights.params:grad(view.parameters, into, view.shape)
   end
@@ -35,7 +37,14 @@ end
 
 --- Forgets what this pass has written: its micro-batch begins again.
 function Grads:restart()
-  self.written = {}
+  self.written, self.sealed = {}, {}
+end
+
+--- From here on no op may write into these views: ranks sum them.
+function Grads:seal(views)
+  for _, view in ipairs(views) do
+    self.sealed[view] = true
+  end
 end
 
 --- True when some parameter of the view gets a gradient in this pass. The gradient of a fused view
@@ -55,9 +64,13 @@ function Grads:write(view)
   if not self:wants(view) then
     return nil
   end
+  if self.sealed[view] then
+    errors.raise("the gradient of %s is written after it was sent to the other ranks",
+      view.parameters[1].name)
+  end
   local t = self.tensors[view]
   t.filled = (self.accumulate or self.written[view]) and 1 or 0
-  self.written[view] = true
+  self.written[view] = self.entry
   return t
 end
 

@@ -18,6 +18,7 @@ local errors = require("fsam.errors")
 local losses_of = require("fsam.pass.losses")
 local ops = require("fsam.pass.ops")
 local packing = require("fsam.data.packing")
+local parcels_of = require("fsam.pass.parcels")
 local ranks = require("fsam.ranks")
 local ffi, lib = C.ffi, C.lib
 
@@ -65,7 +66,8 @@ end
 --   passes that train: class_weights (a number for each label; default: all 1) and
 --   label_smoothing (default 0); seed of dropout (default 1); dropout_rng = "shared" (default:
 --   every pass of a step draws the same dropout) or "fresh"; ranks (fsam.ranks; default: this
---   process alone)
+--   process alone); parcel: elements of a gradient that ranks sum at once beside backward, where
+--   they can (default 2^23, 32 MB)
 function Pass.new(o)
   return setmetatable({
     model = o.model,
@@ -78,6 +80,8 @@ function Pass.new(o)
     arena = devices.arena(o.model.device, "step"),
     graphs = cuda_graphs.new(o.model.device),
     gradients = {},
+    parcel = o.parcel or 2 ^ 23,
+    schedules = {}, -- entries of a tape → when parcels may be sent (fsam.pass.parcels)
   }, Pass)
 end
 
@@ -143,7 +147,35 @@ local function key_of(self, host, o, first)
   end
   local writes = grads and first and not grads.accumulate and "set" or "add"
   return table.concat({ host.tokens, host.samples, longest(self, host), tostring(o.training),
-    grads and grads.number or 0, writes }, " ")
+    grads and grads.number or 0, writes, o.last and o.parcels and "parcels" or "" }, " ")
+end
+
+-- Backward of one micro-batch. Of the last one of a pass whose ranks sum parcels, each is sent as
+-- soon as it is final. When that is, the first pass over as many entries finds out.
+local function backward(self, work, tape, o)
+  local grads, parcels, shape = o.gradients, o.last and o.parcels or nil, work.shape or {}
+  local schedule = parcels_of.whole
+  if parcels then
+    schedule = work.mode == "replayed" and shape.schedule or tape and self.schedules[#tape.entries]
+      or parcels_of.whole
+    shape.schedule = schedule
+  end
+  local entries = tape and #tape.entries
+  local done = work:pieces("backward", #schedule, function(n)
+    tape:backward(schedule[n].to)
+  end, function(n)
+    grads:seal(schedule[n].views)
+    for _ = 1, schedule[n].count do
+      o.ranks:send(parcels.vector, parcels)
+    end
+  end)
+  if done then
+    work:finish(grads)
+    if parcels and entries and schedule == parcels_of.whole then
+      self.schedules[entries] = parcels_of.schedule(parcels, grads, entries)
+    end
+  end
+  return done
 end
 
 -- Forward of one micro-batch; with gradients, backward too. Returns its losses [B] and logits [B,C]
@@ -170,10 +202,9 @@ local function try_micro_batch(self, host, o, pass, first)
   end
   losses, logits = losses:later(), logits:later()
   if grads then
-    if not work:piece("backward", function() tape:backward() end) then
+    if not backward(self, work, tape, o) then
       return nil
     end
-    work:finish(grads)
   end
   return losses, logits
 end
@@ -203,7 +234,8 @@ end
 -- @tparam table list host batches, this rank's
 -- @tparam table o training; key = { seed, step, draw }; gradients (fsam.pass.gradients) or nil;
 --   mean_over, how many samples the mean is over (default: those of the pass, on all ranks); ranks
---   (fsam.ranks; default: this process alone); squares: the gradients are Σ_b g_b² instead
+--   (fsam.ranks; default: this process alone); squares: the gradients are Σ_b g_b² instead; parcels
+--   of the gradient (fsam.pass.parcels), with `vector`, where ranks sum them as they become final
 -- @treturn table fsam.pass.outputs
 function Pass:run(list, o)
   local together = o.ranks or ranks.alone
@@ -213,6 +245,7 @@ function Pass:run(list, o)
   local result = Outputs.new(samples, together)
   self.model.params:flush()
   for i, host in ipairs(list) do
+    o.last = i == #list
     local losses, logits = micro_batch(self, host, o, pass, i == 1)
     result:add(host, losses, logits)
   end
@@ -254,6 +287,19 @@ local function gradients_of(self, into)
     self.gradients[into] = known
   end
   return known
+end
+
+-- The parcels in which ranks sum the gradient of a pass beside its backward; nil where they cannot.
+local function parcels_for(self, request, together)
+  local into = request.into
+  if not request.backward or request.accumulate or request.squares
+    or request.skip and next(request.skip)
+    or not together:sums_in_parts(into) then
+    return nil
+  end
+  self.parcels = self.parcels or parcels_of.cut(self.model.params, self.parcel)
+  self.parcels.vector, self.parcels.sent = into, 0
+  return self.parcels
 end
 
 -- The chosen samples (ordinals) of the micro-batches, repacked.
@@ -322,6 +368,7 @@ function Pass:bind(o)
       draws = (draws + 1) % 8
     end
     local together = not (request.alone or request.batches) and self.ranks or ranks.alone
+    local parcels = parcels_for(self, request, together)
     local result = self:run(list, {
       ranks = together,
       training = o.training,
@@ -329,12 +376,13 @@ function Pass:bind(o)
       gradients = gradients,
       mean_over = request.squares and 1 or request.mean_over,
       squares = request.squares,
+      parcels = parcels,
     })
     result.draw = draw
     if gradients then
       gradients:finish()
       self.model.params:touch(request.into)
-      together:sum(request.into)
+      together:sum(request.into, parcels)
     end
     return result
   end
@@ -394,7 +442,7 @@ arguments.guard("fsam.pass", Pass, {
     class_weights = optional(schema.list(schema.number(0), 1)),
     label_smoothing = optional(schema.number(0, 1)),
     dropout_rng = optional(schema.one_of({ "shared", "fresh" })),
-    ranks = optional(ranks.shape) }) },
+    ranks = optional(ranks.shape), parcel = optional(schema.integer(1)) }) },
   bind = { self = PASS, arguments.fields({ step = natural, batches = LIST,
     training = optional(schema.boolean) }) },
   can_square = { arguments.arg("evaluate", arguments.func) },
@@ -407,7 +455,8 @@ arguments.guard("fsam.pass", Pass, {
     training = optional(schema.boolean),
     key = schema.closed({ seed = natural, step = natural, draw = natural }),
     gradients = optional(arguments.table), mean_over = optional(schema.number(0)),
-    ranks = optional(ranks.shape), squares = optional(schema.boolean) }) },
+    ranks = optional(ranks.shape), squares = optional(schema.boolean),
+    parcels = optional(arguments.table) }) },
 })
 
 return Pass

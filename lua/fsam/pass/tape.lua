@@ -147,13 +147,15 @@ function Tape:seed(y, dy)
   self.waiting[y] = dy
 end
 
---- Runs the tape backwards. After each entry its closure goes, and the memory of its output's
--- gradient is used again, so that a pass needs its activations plus a few gradients, not twice the
--- activations.
-function Tape:backward()
-  for i = #self.entries, 1, -1 do
+--- Runs the tape backwards, or a piece of it: from where the piece before ended. After each entry
+-- its closure goes, and the memory of its output's gradient is used again, so that a pass needs
+-- its activations plus a few gradients, not twice the activations.
+-- @tparam[opt=1] integer to the entry that the piece ends with
+function Tape:backward(to)
+  for i = #self.entries, to or 1, -1 do
     local entry = self.entries[i]
     local dy = self.waiting[entry.y]
+    self.grads.entry = i
     if dy then
       entry.backward(dy)
       for k, t in ipairs(self.touched) do

@@ -52,7 +52,7 @@ local function report(name, failure)
     local placed = failure.plain and rawget(failure.value, "placed")
     local text = (placed and "" or prefix .. ": ") .. failure.text
     if package.loaded["fsam.ranks.world"] then
-      package.loaded["fsam.ranks.world"].report(text)
+      text = package.loaded["fsam.ranks.world"].report(text)
     end
     io.stderr:write(text, "\n")
   end
@@ -233,7 +233,8 @@ local function join_ranks(sys)
   local world = require("fsam.ranks.world")
   local joined, message = pcall(world.join)
   if not joined then
-    if here.rank == 0 then
+    -- Without MPI no text reaches rank 0, and another machine may lack what this one has.
+    if here.rank == 0 or here.address and here.local_rank == 0 then
       io.stderr:write("fsam-lua: ", tostring(message), "\n")
     end
     return false, EXIT_ERROR

@@ -9,10 +9,11 @@ local M = {}
 -- complete counts: inside a job of Slurm, mpirun's own are the right ones. SLURM_STEP_NUM_TASKS is
 -- there under srun only; SLURM_NTASKS is set in a batch script too, where one process runs alone.
 local SETS = {
-  { "RANK", "WORLD_SIZE", "LOCAL_RANK", launcher = "torchrun" },
+  { "RANK", "WORLD_SIZE", "LOCAL_RANK", launcher = "torchrun", local_size = "LOCAL_WORLD_SIZE" },
   { "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK",
-    launcher = "mpirun" },
-  { "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", launcher = "mpirun", local_is_optional = true },
+    launcher = "mpirun", local_size = "OMPI_COMM_WORLD_LOCAL_SIZE" },
+  { "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", launcher = "mpirun", local_is_optional = true,
+    local_size = "MPI_LOCALNRANKS" },
   { "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", launcher = "srun" },
 }
 
@@ -38,9 +39,27 @@ local function missing(get, set)
   return list, found
 end
 
+-- Where processes of torchrun meet, "HOST:PORT"; nil when MPI started them too, or the variables
+-- are not there. At MASTER_PORT torchrun itself may listen; the next port is as good.
+local function address(get, set)
+  local host, port = get("MASTER_ADDR"), get("MASTER_PORT") and count(get, "MASTER_PORT", 1)
+  if set ~= SETS[1] or not (host and port) then
+    return nil
+  end
+  for i = 2, #SETS do
+    if (get(SETS[i][2]) or "1") ~= "1" then
+      return nil
+    end
+  end
+  local taken = get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+  return ("%s:%d"):format(host:find(":", 1, true) and "[" .. host .. "]" or host,
+    taken and port < 65535 and port + 1 or port)
+end
+
 --- Reads the environment.
 -- @tparam[opt=os.getenv] function get name → text or nil
--- @treturn table rank (from 0), size (1: alone), local_rank, launcher (nil when alone)
+-- @treturn table rank (from 0), size (1: alone), local_rank, launcher (nil when alone); local_size,
+--   where the launcher says it; address, where ranks meet that have no MPI, "HOST:PORT"
 -- @raise one line when a launcher's variables are incomplete or contradict each other
 function M.read(get)
   get = get or os.getenv
@@ -53,7 +72,8 @@ function M.read(get)
         errors.raise("%s is %d and %s %d in the environment, but %s is %d: ranks count from 0",
           set[1], rank, set[3], local_rank, set[2], size)
       end
-      return { rank = rank, size = size, local_rank = local_rank, launcher = set.launcher }
+      return { rank = rank, size = size, local_rank = local_rank, launcher = set.launcher,
+        local_size = set.local_size and count(get, set.local_size, 1), address = address(get, set) }
     elseif found >= 2 and (get(set[2]) or "1") ~= "1" then
       errors.raise("the environment has a part of %s's variables, and not %s; unset them, or start "
         .. "all processes with %s", set.launcher, table.concat(absent, " and "), set.launcher)

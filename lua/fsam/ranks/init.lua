@@ -23,11 +23,14 @@ local M = {}
 --   add_numbers(list)  returns a new list, the sums of the ranks' equally long lists of numbers
 --   reduce_scatter(tensor, starts)   of the sum, each rank gets its own range only
 --   all_gather(tensor, starts)       every rank gets each rank's range (engine/fsam.h)
+--   parts              nil, or how a tensor is summed in parts beside other work of a GPU:
+--                      possible(device) → boolean, which is asked before any sum;
+--                      add(tensor, first, count); finish(tensor)
 -- @treturn table ranks: rank, size, is_first, and the methods below
 function M.new(o)
   return setmetatable({ rank = o.rank, size = o.size, is_first = o.rank == 0, add = o.add,
-    add_numbers = o.add_numbers, reduce_scatter = o.reduce_scatter,
-    all_gather = o.all_gather }, Ranks)
+    add_numbers = o.add_numbers, reduce_scatter = o.reduce_scatter, all_gather = o.all_gather,
+    parts = o.parts }, Ranks)
 end
 
 --- The shape of ranks (fsam.base.schema).
@@ -37,7 +40,8 @@ arguments.guard("fsam.ranks", M, {
   new = { arguments.fields({ rank = schema.integer(0), size = schema.integer(1),
     add = arguments.optional(arguments.func), add_numbers = arguments.optional(arguments.func),
     reduce_scatter = arguments.optional(arguments.func),
-    all_gather = arguments.optional(arguments.func) }) },
+    all_gather = arguments.optional(arguments.func),
+    parts = arguments.optional(arguments.table) }) },
 })
 
 --- One process alone: every sum is its own value.
@@ -48,18 +52,47 @@ M.alone = M.new({ rank = 0, size = 1 })
 -- before keep the old value. Where each rank holds a share of the vectors (fsam.vector.share), the
 -- gradient of a pass comes to the vector only by this, also when one rank makes the sum alone.
 -- @tparam table vector fsam.vector: g, or another that is not persistent
-function Ranks:sum(vector)
+-- @tparam[opt] table parcels where `sums_in_parts`: the list of `send`, for what is not sent yet
+function Ranks:sum(vector, parcels)
   local params = vector.params
   if self.size == 1 and not params.share then
     return
   end
   params:flush()
+  self:sums_in_parts(vector)
   if params.share then
     params.share:receive(vector, self.size == 1)
+  elseif parcels then
+    repeat
+      local sent = self:send(vector, parcels)
+    until not sent
+    self.parts.finish(vector.raw)
   else
     self.add(vector.raw)
   end
   params:touch(vector)
+end
+
+--- Can a vector be summed in parts, beside the work of a pass that still writes the others?
+function Ranks:sums_in_parts(vector)
+  local params = vector.params
+  return self.size > 1 and self.parts ~= nil and self.parts.possible(params.device)
+    and not params.share
+end
+
+--- Begins to sum the next part of a vector, whose values are final.
+-- @tparam table vector where `sums_in_parts`
+-- @tparam table parcels a list of { first, count } of elements, the same on every rank; `sent`:
+--   how many of them were sent in this pass
+-- @treturn boolean false when there was none left
+function Ranks:send(vector, parcels)
+  local parcel = parcels[parcels.sent + 1]
+  if not parcel then
+    return false
+  end
+  self.parts.add(vector.raw, parcel.first, parcel.count)
+  parcels.sent = parcels.sent + 1
+  return true
 end
 
 --- Sums plain numbers over ranks.

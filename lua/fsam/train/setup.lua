@@ -70,6 +70,10 @@ function MAKE.run(t)
   t.ranks:meet()
   run = run or M.open(t.options, true)
   run.ranks = t.ranks.size
+  local why = world.use(run.device)
+  if why then
+    run.notes[#run.notes + 1] = "the ranks' gradients travel through the hosts' memory: " .. why
+  end
   return run
 end
 
