@@ -583,6 +583,58 @@ void fsam_unigram_free(fsam_unigram *unigram); /* NULL is fine */
 int fsam_unigram_encode(fsam_unigram *unigram, int32_t *ids, int64_t *count, int64_t capacity,
                         const uint8_t *text, int64_t bytes, int by_word);
 
+/* Bits of a code point's class, as far as BERT's rules ask for it. */
+enum {
+  FSAM_CLASS_SPACE = 1,
+  FSAM_CLASS_DROPPED = 2, /* by clean_text */
+  FSAM_CLASS_CHINESE = 4,
+  FSAM_CLASS_MARK = 8, /* dropped by strip_accents */
+  FSAM_CLASS_PUNCTUATION = 16,
+  FSAM_CLASS_INERT = 32 /* left alone by canonical decomposition */
+};
+
+/* Hugging Face's BertNormalizer. The memory that it points to must stay. */
+typedef struct {
+  const uint8_t *classes; /* [0x110000] */
+  const int32_t *lower;   /* pairs of a code point past ASCII and its lower case, ascending: these
+                           * come before fsam_unicode_lower */
+  int64_t lower_count;    /* pairs */
+  uint8_t clean_text, chinese, strip_accents, lowercase; /* 1: do it */
+} fsam_bert;
+
+/* Normalised text. Of bytes that are not UTF-8, each longest prefix of a sequence that cannot go on
+ * counts as U+FFFD, and so does each byte that begins none. *out_bytes is set to the size of the
+ * result; when that is more than capacity, out holds a part. out is not text. */
+int fsam_bert_normalize(uint8_t *out, int64_t *out_bytes, int64_t capacity, const uint8_t *text,
+                        int64_t bytes, const fsam_bert *bert);
+/* BERT's words of text: spaces are dropped, each punctuation character is a word. Word i covers the
+ * bytes [bounds[2i], bounds[2i+1]). capacity, of words, is at least bytes. */
+int fsam_bert_words(int64_t *bounds, int64_t *count, int64_t capacity, const uint8_t *text,
+                    int64_t bytes, const uint8_t *classes);
+
+/* The pieces of a WordPiece model. Arrays have `count` elements; only the call that takes them
+ * reads them. */
+typedef struct {
+  const uint8_t *bytes; /* the pieces end to end */
+  const int64_t *ends;  /* where each ends in bytes */
+  const int32_t *ids;
+  int64_t count;
+  const uint8_t *prefix; /* with which pieces begin that stand within a word */
+  int64_t prefix_bytes;
+  int64_t max_characters; /* of a word; a longer one is unknown */
+  int32_t unknown_id;
+} fsam_word_pieces;
+
+typedef struct fsam_wordpiece fsam_wordpiece;
+int fsam_wordpiece_new(fsam_wordpiece **out, const fsam_word_pieces *pieces);
+void fsam_wordpiece_free(fsam_wordpiece *wordpiece); /* NULL is fine */
+/* The ids of text, valid UTF-8: of each word the longest piece that fits, again and again. A word
+ * is unknown as a whole if at any place no piece fits. The words are BERT's by `classes`; without
+ * (NULL), all of the text is one. capacity, of ids, is at least bytes. */
+int fsam_wordpiece_encode(const fsam_wordpiece *wordpiece, int32_t *ids, int64_t *count,
+                          int64_t capacity, const uint8_t *text, int64_t bytes,
+                          const uint8_t *classes);
+
 /* -- the terminal ------------------------------------------------------------------------------ */
 
 /* While `on`, Ctrl-C and SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGXCPU set a flag instead of ending

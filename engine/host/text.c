@@ -6,7 +6,7 @@
 #include <string.h>
 #include <utf8proc.h>
 
-#include "engine/engine.h"
+#include "engine/host/text.h"
 
 /* -- Unicode ----------------------------------------------------------------------------------- */
 
@@ -38,10 +38,9 @@ static int class_of(utf8proc_int32_t code) {
   return utf8proc_get_property(code)->combining_class & 0xFF;
 }
 
-/* Orders each run of combining marks by their classes; marks of one class keep their order. A
- * counting sort, since utf8proc's own exchange of neighbours takes quadratic time on a long run.
- * `spare` has room for all code points. */
-static void order_marks(utf8proc_int32_t *codes, utf8proc_int32_t *spare, int64_t count) {
+/* A counting sort, since utf8proc's own exchange of neighbours takes quadratic time on a long
+ * run. */
+void fsam__order_marks(int32_t *codes, int32_t *spare, int64_t count) {
   for (int64_t first = 0; first < count;) {
     int64_t end = first;
     bool ordered = true;
@@ -85,7 +84,7 @@ int fsam_unicode_normalize(uint8_t *out, int64_t *out_bytes, int64_t capacity, c
   utf8proc_int32_t *codes = malloc(2 * ((size_t)count + 1) * sizeof *codes);
   if (!codes) return fsam__fail(FSAM_ENOMEM, "unicode_normalize: no memory");
   decompose(codes, count, text, bytes, options);
-  order_marks(codes, codes + count + 1, count);
+  fsam__order_marks(codes, codes + count + 1, count);
   if (form == 1 || form == 3) count = utf8proc_normalize_utf32(codes, count, options);
   uint8_t character[4];
   int64_t size = 0;

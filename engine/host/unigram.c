@@ -1,19 +1,10 @@
-/* unigram.c: the best split of a text by a unigram language model (Kudo 2018). Owns: the trie of
- * pieces and the Viterbi search. Leaves to others: normalisation, words, and files
+/* unigram.c: the best split of a text by a unigram language model (Kudo 2018). Owns: the
+ * Viterbi search. Leaves to others: finding pieces (trie.h), normalisation, words, and files
  * (lua/fsam/text). */
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/engine.h"
-
-/* The trie's edges are a hash table from (node, byte) to node; node 0 is the root, which no edge
- * leads to. A key holds both in 32 bits. */
-#define MAX_NODES ((int64_t)1 << 24)
-
-typedef struct {
-  uint32_t key;  /* node << 8 | byte */
-  uint32_t node; /* 0: the place is free */
-} edge;
+#include "engine/host/trie.h"
 
 typedef struct {
   double score; /* of the best split of the text up to here */
@@ -22,9 +13,7 @@ typedef struct {
 } place;
 
 struct fsam_unigram {
-  edge *edges;
-  uint64_t mask;    /* places for edges, a power of two, less one */
-  int32_t *piece;   /* [nodes] the piece that ends at a node, or -1 */
+  fsam__trie trie;
   double *scores;   /* [count] */
   int32_t *ids;     /* [count] */
   uint8_t *whole;   /* [count] */
@@ -38,8 +27,7 @@ struct fsam_unigram {
 
 void fsam_unigram_free(fsam_unigram *u) {
   if (!u) return;
-  free(u->edges);
-  free(u->piece);
+  fsam__trie_free(&u->trie);
   free(u->scores);
   free(u->ids);
   free(u->whole);
@@ -47,51 +35,22 @@ void fsam_unigram_free(fsam_unigram *u) {
   free(u);
 }
 
-/* The place of an edge, or the free place where it would go. */
-static edge *find(const fsam_unigram *u, uint32_t node, uint8_t byte) {
-  uint32_t key = node << 8 | byte;
-  uint64_t at = (key * UINT64_C(0x9E3779B97F4A7C15) >> 32) & u->mask;
-  while (u->edges[at].node && u->edges[at].key != key) at = (at + 1) & u->mask;
-  return &u->edges[at];
-}
-
-static void insert(fsam_unigram *u, const uint8_t *bytes, int64_t size, int32_t piece,
-                   uint32_t *nodes) {
-  uint32_t node = 0;
-  for (int64_t i = 0; i < size; i++) {
-    edge *e = find(u, node, bytes[i]);
-    if (!e->node) *e = (edge){node << 8 | bytes[i], (*nodes)++};
-    node = e->node;
-  }
-  u->piece[node] = piece;
-}
-
-static bool reserve(fsam_unigram *u, int64_t count, int64_t bytes) {
-  uint64_t places = 64;
-  while (places * 3 / 4 < (uint64_t)bytes) places *= 2;
-  u->mask = places - 1;
-  u->edges = calloc(places, sizeof *u->edges);
-  u->piece = malloc(((size_t)bytes + 1) * sizeof *u->piece);
+static bool reserve(fsam_unigram *u, int64_t count) {
   u->scores = malloc(((size_t)count + 1) * sizeof *u->scores);
   u->ids = malloc(((size_t)count + 1) * sizeof *u->ids);
   u->whole = malloc((size_t)count + 1);
-  return u->edges && u->piece && u->scores && u->ids && u->whole;
+  return u->scores && u->ids && u->whole;
 }
 
 int fsam_unigram_new(fsam_unigram **out, const fsam_pieces *p) {
-  int64_t bytes = 0;
-  for (int64_t i = 0; i < p->count; i++) {
-    if (p->ends[i] < bytes)
-      return fsam__fail(FSAM_EINVAL, "unigram_new: piece %lld ends before it begins", (long long)i);
-    bytes = p->ends[i];
-  }
-  if (bytes >= MAX_NODES)
-    return fsam__fail(FSAM_EINVAL, "unigram_new: the pieces have %lld bytes, expected fewer than "
-                      "%lld", (long long)bytes, (long long)MAX_NODES);
   fsam_unigram *u = calloc(1, sizeof *u);
-  if (!u || !reserve(u, p->count, bytes)) {
+  if (!u) return fsam__fail(FSAM_ENOMEM, "unigram_new: no memory");
+  int rc = fsam__trie_build(&u->trie, p->bytes, p->ends, p->count, "unigram_new");
+  if (rc == FSAM_OK && !reserve(u, p->count))
+    rc = fsam__fail(FSAM_ENOMEM, "unigram_new: no memory");
+  if (rc != FSAM_OK) {
     fsam_unigram_free(u);
-    return fsam__fail(FSAM_ENOMEM, "unigram_new: no memory");
+    return rc;
   }
   if (p->count > 0) {
     memcpy(u->scores, p->scores, (size_t)p->count * sizeof *u->scores);
@@ -104,10 +63,6 @@ int fsam_unigram_new(fsam_unigram **out, const fsam_pieces *p) {
   u->narrow = p->narrow != 0;
   u->by_byte = p->bytes_ids != NULL;
   if (u->by_byte) memcpy(u->byte_ids, p->bytes_ids, sizeof u->byte_ids);
-  uint32_t nodes = 1;
-  memset(u->piece, 0xFF, ((size_t)bytes + 1) * sizeof *u->piece);
-  for (int64_t i = 0, begin = 0; i < p->count; begin = p->ends[i++])
-    insert(u, p->bytes + begin, p->ends[i] - begin, (int32_t)i, &nodes);
   *out = u;
   return FSAM_OK;
 }
@@ -138,9 +93,9 @@ static int64_t advance(const fsam_unigram *u, const uint8_t *text, int64_t bytes
   bool known = false;
   uint32_t node = 0;
   for (int64_t i = from; i < bytes; i++) {
-    node = find(u, node, text[i])->node;
+    node = fsam__trie_next(&u->trie, node, text[i]);
     if (!node) break;
-    int32_t piece = u->piece[node];
+    int32_t piece = u->trie.piece[node];
     if (piece < 0) continue;
     int64_t size = i + 1 - from;
     offer(u, &places[i + 1], from, score_of(u, piece, size) + before, u->ids[piece]);

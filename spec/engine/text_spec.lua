@@ -1,4 +1,5 @@
---- The C side of text: categories, lower case, normal forms, regular expressions, unigram.
+--- The C side of text: categories, lower case, normal forms, regular expressions, unigram, BERT's
+-- normalisation and words, WordPiece.
 
 local C = require("fsam.C")
 
@@ -129,5 +130,97 @@ describe("unigram", function()
       encode({ 0, 0, 0 }, "aba", 2))
     assert.are.equal("unigram_new: piece 1 ends before it begins",
       encode({ 0, 0, 0 }, "a", nil, { 2, 1, 4 }))
+  end)
+end)
+
+describe("BERT's rules", function()
+  local classes = ffi.new("uint8_t[?]", 0x110000)
+  classes[0x20], classes[0x21] = C.lib.FSAM_CLASS_SPACE, C.lib.FSAM_CLASS_PUNCTUATION
+  classes[0x301], classes[0x4E2D] = C.lib.FSAM_CLASS_MARK, C.lib.FSAM_CLASS_CHINESE
+  classes[0xFFFD], classes[0xC9] = C.lib.FSAM_CLASS_DROPPED, C.lib.FSAM_CLASS_INERT
+  local lower = ffi.new("int32_t[4]", { 0xC8, 0x78, 0x4E2D, 0x79 })
+
+  local function by_rules(text, capacity, flags)
+    local rules = ffi.new("fsam_bert", { classes = classes, lower = lower, lower_count = 2,
+      clean_text = 1, chinese = 1, strip_accents = 1, lowercase = 1 })
+    for name, value in pairs(flags or {}) do
+      rules[name] = value
+    end
+    local size, out = ffi.new("int64_t[1]"), ffi.new("uint8_t[?]", 256)
+    local rc = C.lib.fsam_bert_normalize(out, size, capacity or 256, text, #text, rules)
+    return rc == 0 and ffi.string(out, size[0]) or ffi.string(C.lib.fsam_error()),
+      tonumber(size[0])
+  end
+
+  it("are those of the classes and of the pairs", function()
+    assert.are.equal("ab \195\169jx y ", (by_rules("A\255B \195\137J\195\136\228\184\173", nil,
+      { strip_accents = 0 })))
+    assert.are.equal("e\204\128a\195\169", (by_rules("\195\136\195\129\195\137")))
+    assert.are.equal("\228\184\173\195\129\239\191\189", (by_rules("\228\184\173\195\129\255", nil,
+      { clean_text = 0, chinese = 0, strip_accents = 0, lowercase = 0 })))
+  end)
+
+  it("report the size of what does not fit, and write within the room", function()
+    local text, size = by_rules("\228\184\173", 3)
+    assert.are.equal(3, size) -- a space, y, a space
+    assert.are.equal(" y ", text)
+    for room = 0, 9 do
+      text, size = by_rules("ab\195\137\195\137", room, { lowercase = 0 })
+      assert.are.equal(6, size)
+      assert.are.equal(0, #text:sub(room + 1):gsub("%z", ""))
+    end
+    assert.are.equal("bert_normalize: a text of 1 bytes with room for -1", (by_rules("a", -1)))
+  end)
+
+  it("part words", function()
+    local bounds, count = ffi.new("int64_t[18]"), ffi.new("int64_t[1]")
+    local text = " \195\169a!! b\255"
+    assert.are.equal(0, C.lib.fsam_bert_words(bounds, count, 9, text, #text, classes))
+    local found = {}
+    for i = 0, 2 * tonumber(count[0]) - 1 do
+      found[i + 1] = tonumber(bounds[i])
+    end
+    assert.are.same({ 1, 4, 4, 5, 5, 6, 7, 9 }, found)
+    assert.are.equal(C.lib.FSAM_EINVAL, C.lib.fsam_bert_words(bounds, count, 8, text, #text,
+      classes))
+    assert.are.equal("bert_words: a text of 9 bytes with room for 8 words",
+      ffi.string(C.lib.fsam_error()))
+  end)
+
+  local function encode(text, with_classes, capacity, ends)
+    local pieces = ffi.new("fsam_word_pieces", { bytes = ffi.cast("const uint8_t *", "ab##b##bb!"),
+      ends = ffi.new("int64_t[5]", ends or { 1, 2, 5, 9, 10 }),
+      ids = ffi.new("int32_t[5]", { 5, 6, 7, 8, 9 }), count = 5,
+      prefix = ffi.cast("const uint8_t *", "##"), prefix_bytes = 2, max_characters = 4,
+      unknown_id = 3 })
+    local out, count = ffi.new("fsam_wordpiece *[1]"), ffi.new("int64_t[1]")
+    local ids = ffi.new("int32_t[?]", #text + 1)
+    local rc = C.lib.fsam_wordpiece_new(out, pieces)
+    if rc == 0 then
+      rc = C.lib.fsam_wordpiece_encode(out[0], ids, count, capacity or #text, text, #text,
+        with_classes and classes or nil)
+      C.lib.fsam_wordpiece_free(out[0])
+    end
+    local found = {}
+    for i = 1, tonumber(count[0]) do
+      found[i] = ids[i - 1]
+    end
+    return rc == 0 and found or ffi.string(C.lib.fsam_error())
+  end
+
+  it("lead to the longest pieces of each word, and of a whole text", function()
+    assert.are.same({ 5, 8, 7, 9, 3, 6 }, encode("abbb! aa b", true))
+    assert.are.same({ 3, 5 }, encode("abbbb a", true)) -- five characters are too many
+    assert.are.same({ 5, 8 }, encode("abb", false))
+    assert.are.same({ 3 }, encode("a b", false))
+    assert.are.same({}, encode("", false))
+    assert.are.same({}, encode("", true))
+  end)
+
+  it("report too little room and pieces out of order", function()
+    assert.are.equal("wordpiece_encode: a text of 2 bytes with room for 1 ids",
+      encode("ab", true, 1))
+    assert.are.equal("wordpiece_new: piece 1 ends before it begins",
+      encode("a", true, nil, { 2, 1, 5, 9, 10 }))
   end)
 end)

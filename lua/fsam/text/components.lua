@@ -258,16 +258,8 @@ local function punctuation(text)
   end)
 end
 
-local function bert_words(text)
-  local words = {}
-  for word in bert.words(text) do
-    words[#words + 1] = word
-  end
-  return words
-end
-
 local SPLITTERS = {
-  BertPreTokenizer = constant(bert_words),
+  BertPreTokenizer = constant(bert.words),
   Whitespace = constant(whitespace),
   WhitespaceSplit = constant(whitespace_split),
   Metaspace = metaspace.splitter,

@@ -11,7 +11,9 @@ local ffi = C.ffi
 local M = {}
 
 --- The bits of `classes()`, named after the lists of unicode_tables.lua.
-M.BITS = { SPACE = 1, DROPPED = 2, CHINESE = 4, MARK = 8, PUNCTUATION = 16, INERT = 32,
+M.BITS = { SPACE = C.lib.FSAM_CLASS_SPACE, DROPPED = C.lib.FSAM_CLASS_DROPPED,
+  CHINESE = C.lib.FSAM_CLASS_CHINESE, MARK = C.lib.FSAM_CLASS_MARK,
+  PUNCTUATION = C.lib.FSAM_CLASS_PUNCTUATION, INERT = C.lib.FSAM_CLASS_INERT,
   WORD = 64, COMBINING = 128 }
 
 --- Calls f(first, last) for each range of a list.
@@ -24,8 +26,8 @@ end
 
 local classes
 
---- The classes of all code points, as bits. Built at the first call (about 2 ms, 1 MB), since
--- English text never needs it.
+--- The classes of all code points, as bits. Built at the first call (about 2 ms, 1 MB), since not
+-- every tokenizer needs it. The memory stays for good.
 -- @treturn cdata uint8_t[0x110000]
 function M.classes()
   if classes then
@@ -43,10 +45,20 @@ function M.classes()
   return classes
 end
 
-local newer_lower = {}
+local newer_lower, newer_pairs = {}, {}
 each_range(tables.LOWER, function(code, lower)
   newer_lower[code] = lower
+  newer_pairs[#newer_pairs + 1], newer_pairs[#newer_pairs + 2] = code, lower
 end)
+local newer_array = ffi.new("int32_t[?]", #newer_pairs, newer_pairs)
+
+--- The lower case of code points that the C side does not know.
+-- @treturn cdata int32_t[2n], pairs of a code point and its lower case, ascending; the memory stays
+--   for good
+-- @treturn int n
+function M.newer_lower()
+  return newer_array, #newer_pairs / 2
+end
 
 --- Lower case of one code point. U+0130, whose full mapping is two code points, gives the first.
 -- @tparam int code

@@ -1,64 +1,41 @@
 --- WordPiece: the longest piece that fits, again and again.
 --
 -- Owns: the ids of a stretch of text between two special tokens. They equal those of Hugging Face's
--- WordPiece. Leaves to others: normalisation and the split into words (bert.lua, components.lua),
--- remembering words (word_cache.lua), special tokens and the frame around a sequence
--- (tokenizer.lua).
+-- WordPiece. Leaves to others: the search (C), normalisation and the split into words (bert.lua,
+-- components.lua), special tokens and the frame around a sequence (tokenizer.lua).
+local C = require("fsam.C")
 local bert = require("fsam.text.bert")
 local errors = require("fsam.errors")
 local schema = require("fsam.base.schema")
-local word_cache = require("fsam.text.word_cache")
+local unicode = require("fsam.text.unicode")
+
+local ffi = C.ffi
 
 local M = {}
 
 local WordPiece = {}
 WordPiece.__index = WordPiece
 
---- Positions at which a word may be cut: the first byte of each character, and the end.
-local function boundaries(word)
-  local cuts, n = {}, 0
-  for i = 1, #word do
-    local byte = word:byte(i)
-    if byte < 0x80 or byte >= 0xC0 then
-      n = n + 1
-      cuts[n] = i
-    end
+--- The C object of the pieces.
+local function search_of(self)
+  local texts, count, bytes = {}, 0, 0
+  for piece in pairs(self.ids) do
+    count = count + 1
+    texts[count] = piece
   end
-  cuts[n + 1] = #word + 1
-  return cuts, n
-end
-
---- The ids of one word. The word is unknown as a whole if at any place no piece fits. A piece has
--- at most as many characters as the longest has bytes, which bounds the search in a long word.
-local function split_word(self, word)
-  local whole = self.ids[word]
-  if whole and #word <= self.max_characters then -- at most as many characters as bytes
-    return { whole }
+  local ends, ids = ffi.new("int64_t[?]", count), ffi.new("int32_t[?]", count)
+  for i = 1, count do
+    bytes = bytes + #texts[i]
+    ends[i - 1], ids[i - 1] = bytes, self.ids[texts[i]]
   end
-  local cuts, n = boundaries(word)
-  if n > self.max_characters then
-    return { self.unk_id }
-  end
-  local pieces, first = {}, 1
-  while first <= n do
-    local id, last
-    local lead = first > 1 and self.prefix or ""
-    for try = math.min(n + 1, first + self.longest), first + 1, -1 do
-      if cuts[try] - cuts[first] + #lead <= self.longest then
-        id = self.ids[lead .. word:sub(cuts[first], cuts[try] - 1)]
-        if id then
-          last = try
-          break
-        end
-      end
-    end
-    if not id then
-      return { self.unk_id }
-    end
-    pieces[#pieces + 1] = id
-    first = last
-  end
-  return pieces
+  local joined = table.concat(texts)
+  local pieces = ffi.new("fsam_word_pieces", { bytes = ffi.cast("const uint8_t *", joined),
+    ends = ends, ids = ids, count = count, prefix = ffi.cast("const uint8_t *", self.prefix),
+    prefix_bytes = #self.prefix, unknown_id = self.unk_id,
+    max_characters = self.max_characters })
+  local out = ffi.new("fsam_wordpiece *[1]")
+  C.check(C.lib.fsam_wordpiece_new(out, pieces))
+  return ffi.gc(out[0], C.lib.fsam_wordpiece_free)
 end
 
 --- A WordPiece model.
@@ -68,7 +45,8 @@ end
 --   object with the method `normalize` (default: bert.lua's with its defaults); `split`: function
 --   from normalised text to the list of its words (default: BERT's words); `name` for messages
 -- @treturn table the model: kind, ids, unk_id, normalizer, and the methods below
--- @raise one line when the unknown piece is not in the vocabulary
+-- @raise one line when the unknown piece is not in the vocabulary, or there are too many bytes of
+--   pieces
 function M.new(config)
   local self = setmetatable({
     kind = "wordpiece",
@@ -78,18 +56,12 @@ function M.new(config)
     max_characters = config.max_characters or 100,
     normalizer = config.normalizer or bert.new({}),
     split = config.split,
-    longest = 0, -- bytes of the longest piece
   }, WordPiece)
-  for piece in pairs(self.ids) do
-    self.longest = math.max(self.longest, #piece)
-  end
   self.unk_id = self.ids[self.unk]
   if not self.unk_id then
     errors.raise("%s: the vocabulary has no %s", config.name or "wordpiece", schema.show(self.unk))
   end
-  self.words = word_cache.new(function(word)
-    return split_word(self, word)
-  end)
+  self.search = search_of(self)
   return self
 end
 
@@ -100,15 +72,20 @@ function WordPiece:normalize(text)
   return self.normalizer:normalize(text)
 end
 
---- An iterator over the words of normalised text.
-local function words_of(self, text)
-  if not self.split then
-    return bert.words(text)
+local capacity = 4096
+local buffer = ffi.new("int32_t[?]", capacity)
+local found = ffi.new("int64_t[1]")
+
+--- Appends the ids of the words that `classes` part, or of one word without it.
+local function append_words(self, ids, text, classes)
+  if #text > capacity then
+    capacity = 2 * #text
+    buffer = ffi.new("int32_t[?]", capacity)
   end
-  local list, at = self.split(text), 0
-  return function()
-    at = at + 1
-    return list[at]
+  C.check(C.lib.fsam_wordpiece_encode(self.search, buffer, found, capacity, text, #text, classes))
+  local n, out = #ids, buffer
+  for i = 1, tonumber(found[0]) do
+    ids[n + i] = out[i - 1]
   end
 end
 
@@ -116,13 +93,12 @@ end
 -- @tparam table ids
 -- @tparam string text normalised
 function WordPiece:append(ids, text)
-  local n = #ids
-  for word in words_of(self, text) do
-    local pieces = self.words:get(word)
-    for k = 1, #pieces do
-      ids[n + k] = pieces[k]
-    end
-    n = n + #pieces
+  if not self.split then
+    append_words(self, ids, text, unicode.classes())
+    return
+  end
+  for _, word in ipairs(self.split(text)) do
+    append_words(self, ids, word, nil)
   end
 end
 
