@@ -1,6 +1,6 @@
 --- The ids of words that a tokenizer has seen before. Owns: remembering them within bounds, since
 -- text without end must not fill the memory. Leaves to others: what a word is, and its ids
--- (wordpiece.lua, bpe.lua).
+-- (bpe.lua, unigram.lua).
 local M = {}
 
 local WORDS, BYTES = 100000, 64 -- how many are remembered; the longest of them
