@@ -289,19 +289,6 @@ local function gradients_of(self, into)
   return known
 end
 
--- The parcels in which ranks sum the gradient of a pass beside its backward; nil where they cannot.
-local function parcels_for(self, request, together)
-  local into = request.into
-  if not request.backward or request.accumulate or request.squares
-    or request.skip and next(request.skip)
-    or not together:sums_in_parts(into) then
-    return nil
-  end
-  self.parcels = self.parcels or parcels_of.cut(self.model.params, self.parcel)
-  self.parcels.vector, self.parcels.sent = into, 0
-  return self.parcels
-end
-
 -- The chosen samples (ordinals) of the micro-batches, repacked.
 local function choose(list, choice)
   local wanted, chosen = {}, {}
@@ -368,7 +355,7 @@ function Pass:bind(o)
       draws = (draws + 1) % 8
     end
     local together = not (request.alone or request.batches) and self.ranks or ranks.alone
-    local parcels = parcels_for(self, request, together)
+    local parcels = parcels_of.request(self, request, together)
     local result = self:run(list, {
       ranks = together,
       training = o.training,

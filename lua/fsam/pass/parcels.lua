@@ -38,6 +38,22 @@ function M.cut(params, size)
   return list
 end
 
+--- The parcels in which ranks sum the gradient of a pass beside its backward.
+-- @tparam table pass fsam.pass, which keeps them
+-- @tparam table request what `evaluate` was asked for
+-- @tparam table together fsam.ranks
+-- @treturn ?table with `vector`; nil where they cannot
+function M.request(pass, request, together)
+  local into = request.into
+  if not request.backward or request.accumulate or request.squares
+    or request.skip and next(request.skip) or not together:sums_in_parts(into) then
+    return nil
+  end
+  pass.parcels = pass.parcels or M.cut(pass.model.params, pass.parcel)
+  pass.parcels.vector, pass.parcels.sent = into, 0
+  return pass.parcels
+end
+
 --- Backward in one piece, after which nothing is sent.
 M.whole = { { to = 1, count = 0, views = {} } }
 

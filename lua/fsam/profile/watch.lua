@@ -36,10 +36,10 @@ local function watch_pass(profile, pass)
   end)
   profile:replace(pass.graphs, "begin", function(...)
     local work = begin(...)
-    local piece = work.piece
-    function work.piece(self, name, queue)
+    local pieces = work.pieces
+    function work.pieces(self, name, ...)
       local phase = (current and current .. " " or "") .. name
-      return profile:spanned(piece, name, phase)(self, name, queue)
+      return profile:spanned(pieces, name, phase)(self, name, ...)
     end
     return work
   end)
