@@ -96,14 +96,12 @@ local function trains(code)
   local kind, name = code:match('^fsam%.(%w+)%.define%("(%w+)"')
   if not kind then
     name = "fragment"
-    local body = assert(loadstring("local s, fsam = ... " .. code, "@type.lua"))
+    local ascend = assert(loadstring("local fsam = ... return function(s) " .. code .. "\nend",
+      "@type.lua"))(fsam)
     fsam.sam.define(name, {
       options = { rho = 0.05, eta = 0.01, sigma = 1, lambda = 0.9 },
       state = { "m" },
-      ascend = function(s)
-        local e = body(s, fsam)
-        return e
-      end,
+      ascend = ascend,
     })
   else
     assert(loadstring("local fsam = ... " .. code, "@type.lua"))(fsam)
