@@ -1,12 +1,14 @@
 --- ALBERT: weights that several layers share. Its numbers against Transformers are in
 -- ../models_spec.lua, files of its pre-training in pretrained_spec.lua.
 local Pass = require("fsam.pass")
+local Passes = require("fsam.step.passes")
 local config_of = require("fsam.models.config")
 local devices = require("fsam.base.device")
 local ffi = require("fsam.C").ffi
 local models = require("fsam.models")
 local packing = require("fsam.data.packing")
 local policies = require("fsam.mask")
+local ranks = require("fsam.ranks")
 local safetensors = require("fsam.formats.safetensors")
 
 local function config(more)
@@ -89,11 +91,15 @@ describe("ALBERT", function()
       local evaluate = Pass.new({ model = model }):bind({ step = 0, batches = { batch },
         training = true })
       -- Two passes of one sample: twice its squares.
+      local passes = Passes.new(evaluate, { gradient = function() end }, ranks.alone)
       local fisher = policies.get("sample").values(
         { g = model.params.g, num_samples = 2, step = 0, N = 1 },
-        { params = model.params, evaluate = evaluate, seed = 1, sampler = function(n)
+        { params = model.params, seed = 1, sampler = function(n)
           assert.equal(2, n)
           return { batch, batch }
+        end, squares = function(batches)
+          return passes:squares({ batches = batches, into = model.params.g, sum = "fisher" },
+            "the loss")
         end, finite = function(x) return x end })
       for _, parameter in ipairs(model.params.parameters) do
         local got = model.params:grad(parameter, fisher):read()
