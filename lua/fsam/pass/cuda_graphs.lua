@@ -10,6 +10,7 @@ local M = {}
 
 local MOST = 256 -- shapes whose graphs are kept
 local TRIES = 3 -- captures of a shape that may fail before it is given up
+local CLASS = 64 -- a graph serves all lengths up to a multiple of this
 
 local Graphs = {}
 Graphs.__index = Graphs
@@ -55,6 +56,14 @@ local function is_stale(shape)
     end
   end
   return false
+end
+
+--- A length that no sample of a host batch exceeds. A graph serves all batches of a class.
+function Graphs:longest(host)
+  if not self.possible then
+    return host.longest
+  end
+  return math.min(math.ceil(host.longest / CLASS) * CLASS, host.tokens)
 end
 
 -- A micro-batch's work, piece by piece.

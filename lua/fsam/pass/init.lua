@@ -1,8 +1,9 @@
 --- Passes: forward, losses and backward over the samples of a step, at whatever the working copy c
--- holds. Owns: the step arena, moving batches to the device, and the function `evaluate` that a
--- step calls. Leaves to others: which op follows which (fsam.models), how backward runs (tape.lua),
--- where gradients go (gradients.lua), when a pass is recorded as CUDA graphs (cuda_graphs.lua),
--- what it found (outputs.lua), what a step does with a gradient (fsam.step).
+-- holds. Owns: the step arena, and the function `evaluate` that a step calls. Leaves to others:
+-- which op follows which (fsam.models), how batches lie on the device (device_batch.lua), how
+-- backward runs (tape.lua), where gradients go (gradients.lua), which passes have squares
+-- (squares.lua), when a pass is recorded as CUDA graphs (cuda_graphs.lua), what it found
+-- (outputs.lua), what a step does with a gradient (fsam.step).
 local arguments = require("fsam.base.arguments")
 local C = require("fsam.C")
 local Grads = require("fsam.pass.gradients")
@@ -13,6 +14,7 @@ local storage = require("fsam.vector.storage")
 local Tape = require("fsam.pass.tape")
 local Tensor = require("fsam.base.tensor")
 local cuda_graphs = require("fsam.pass.cuda_graphs")
+local device_batch = require("fsam.pass.device_batch")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local losses_of = require("fsam.pass.losses")
@@ -20,9 +22,10 @@ local ops = require("fsam.pass.ops")
 local packing = require("fsam.data.packing")
 local parcels_of = require("fsam.pass.parcels")
 local ranks = require("fsam.ranks")
+local squares = require("fsam.pass.squares")
 local ffi, lib = C.ffi, C.lib
 
-local choose_places, pack = arguments.within(packing.choose), arguments.within(packing.pack)
+local choose_places = arguments.within(packing.choose)
 
 local Pass = {}
 Pass.__index = Pass
@@ -85,56 +88,11 @@ function Pass.new(o)
   }, Pass)
 end
 
-local ints, floats = ffi.typeof("int32_t[?]"), ffi.typeof("float[?]")
-local LINE = 16 -- every array of a batch starts at a multiple of 64 bytes
-local CLASS = 64 -- a graph serves all lengths up to a multiple of this
-
--- A length that no sample of the batch exceeds. A graph serves all batches of a class.
-local function longest(self, host)
-  if not self.graphs.possible then
-    return host.longest
-  end
-  return math.min(math.ceil(host.longest / CLASS) * CLASS, host.tokens)
-end
-
--- A host batch (fsam.data.packing) on the device: fsam_batch, the labels [B] or [B,C], and the
--- weights of the classes [C] where `settings` has them. All arrays lie side by side in one tensor
--- and are sent at once. `pass` is an fsam_pass.
-local function to_device(self, host, pass, settings)
-  local tokens, samples, loss = host.tokens, host.samples, self.kind
-  local shape = { samples, loss.several and self.model.config.num_labels or nil }
-  local weights = settings and settings.weights or {}
-  local source = { pass = pass, weights = floats(math.max(1, #weights), weights) }
-  local parts = {
-    { "ids", tokens }, { "positions", tokens }, { "token_types", tokens }, { "sample", tokens },
-    { "starts", samples + 1 }, { "ordinals", samples }, { "pass", 4 },
-    { loss.labels == "f32" and "targets" or "labels", samples * (shape[2] or 1) },
-    { "weights", #weights },
-  }
-  local total = 0
-  for _, part in ipairs(parts) do
-    part.at = total
-    total = total + math.ceil(part[2] / LINE) * LINE
-  end
-  local block = ints(total)
-  for _, part in ipairs(parts) do
-    ffi.copy(block + part.at, source[part[1]] or host[part[1]], part[2] * 4)
-  end
-  local whole = Tensor.new(self.arena, "i32", { total }, "batch"):write(block)
-  local device, first = ffi.new("fsam_batch"), ffi.cast("const int32_t *", whole.data)
-  for i = 1, 6 do
-    device[parts[i][1]] = first + parts[i].at
-  end
-  device.pass = ffi.cast("const fsam_pass *", first + parts[7].at)
-  device.tokens, device.samples, device.longest = tokens, samples, longest(self, host)
-  local labels = whole:view(shape, parts[8].at, parts[8][1])
-  labels.dtype = loss.labels == "f32" and lib.FSAM_F32 or lib.FSAM_I32
-  if #weights == 0 then
-    return device, labels, settings
-  end
-  local view = whole:view({ #weights }, parts[9].at, parts[9][1])
-  view.dtype = lib.FSAM_F32
-  return device, labels, { weights = view, smoothing = settings.smoothing }
+-- A host batch on the device, with the labels and, where it trains, the settings of the loss.
+local function to_device(self, host, pass, training)
+  return device_batch.send(host, { arena = self.arena, pass = pass, kind = self.kind,
+    classes = self.model.config.num_labels, settings = training and self.settings or nil,
+    longest = self.graphs:longest(host) })
 end
 
 -- The key of a micro-batch's graphs: all that decides what work it is, and on which memory. Nil for
@@ -146,7 +104,7 @@ local function key_of(self, host, o, first)
     return nil
   end
   local writes = grads and first and not grads.accumulate and "set" or "add"
-  return table.concat({ host.tokens, host.samples, longest(self, host), tostring(o.training),
+  return table.concat({ host.tokens, host.samples, self.graphs:longest(host), tostring(o.training),
     grads and grads.number or 0, writes, o.last and o.parcels and "parcels" or "" }, " ")
 end
 
@@ -185,7 +143,7 @@ local function try_micro_batch(self, host, o, pass, first)
   local grads = o.gradients
   lib.fsam_arena_reset(self.arena)
   local work = self.graphs:begin(key_of(self, host, o, first))
-  local batch, labels, settings = to_device(self, host, pass, o.training and self.settings or nil)
+  local batch, labels, settings = to_device(self, host, pass, o.training)
   local losses = Tensor.new(self.arena, "f32", { host.samples }, "losses")
   local classes = self.model.config.num_labels
   local logits = Tensor.new(self.arena, "f32", { host.samples, classes }, "logits")
@@ -250,31 +208,6 @@ function Pass:run(list, o)
     result:add(host, losses, logits)
   end
   return result
-end
-
--- Does the model read some weight several times in a pass? A forward of one token tells.
-local function repeats_weights(self, gradients)
-  local model, kind = self.model, self.kind
-  local host = pack({ { ids = { model.pad_id } } }, { pad_id = model.pad_id,
-    position_offset = model.position_offset, several = kind.several and model.config.num_labels,
-    regression = kind.labels == "f32" and not kind.several or nil })
-  lib.fsam_arena_reset(self.arena)
-  gradients:begin()
-  local tape = Tape.new({ arena = self.arena, grads = gradients, squares = true,
-    batch = to_device(self, host, ffi.new("fsam_pass"), nil) })
-  model.graph:forward(tape)
-  return tape.repeated ~= nil
-end
-
--- Can this pass give Σ_b g_b²? Not without kernels for it, nor where a weight is read several
--- times: then a sample's gradient is a sum that is never in one place. Ranks agree about it.
-local function gives_squares(self, gradients)
-  if self.squares == nil then
-    self.model.params:flush()
-    self.squares = lib.fsam_squares_possible(self.model.device) == 1
-      and not repeats_weights(self, gradients)
-  end
-  return self.squares
 end
 
 -- The gradient views of a vector, made once and numbered.
@@ -343,7 +276,7 @@ function Pass:bind(o)
       list = choose(list, request.choice)
     end
     local gradients = request.backward and gradients_of(self, request.into) or nil
-    if request.squares and not gives_squares(self, gradients) then
+    if request.squares and not squares.possible(self, gradients) then
       return nil
     end
     if gradients then
