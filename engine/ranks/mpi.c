@@ -187,48 +187,44 @@ static void add_arrived(float *own, int count) {
   }
 }
 
-static int transfer(void *to, int received, const void *from, int sent, MPI_Datatype type, int tag,
-                    int other) {
-  TRY_MPI(MPI_Irecv(to, received, type, other, tag, job.world, job.requests + other));
-  TRY_MPI(MPI_Isend(from, sent, type, other, tag, job.world, job.requests + job.size + other));
+static int transfer(void *to, int received, const void *from, int sent, int tag, int other) {
+  TRY_MPI(MPI_Irecv(to, received, MPI_BYTE, other, tag, job.world, job.requests + other));
+  TRY_MPI(MPI_Isend(from, sent, MPI_BYTE, other, tag, job.world, job.requests + job.size + other));
   return 0;
 }
 
-/* Every rank's own range comes in from all others, who add nothing: each element is added once. */
+/* An exchange of ranges of items of `width` bytes with all others. sums: the own range comes in
+ * from all, each rank's in its place in job.arrived, and is added up; else the own range goes to
+ * all, and theirs come in where they lie. */
+static int exchange(char *values, const int64_t *starts, int64_t width, bool sums, double timeout) {
+  const int64_t most = (PIECE / job.size + 1) * (int64_t)sizeof *job.arrived / width;
+  const int64_t longest = longest_range(starts);
+  for (int64_t done = 0; done < longest; done += most) {
+    int64_t first, own_first;
+    const int own = piece_of(&own_first, starts, job.rank, done, most) * (int)width;
+    char *const mine = values + own_first * width;
+    job.requests[job.rank] = job.requests[job.size + job.rank] = MPI_REQUEST_NULL;
+    for (int other = 0; other < job.size; other++) {
+      if (other == job.rank) continue;
+      const int theirs = piece_of(&first, starts, other, done, most) * (int)width;
+      char *const place = values + first * width;
+      FSAM_TRY(sums ? transfer((char *)job.arrived + (int64_t)other * own, own, place, theirs,
+                               TAG_SHARE, other)
+                    : transfer(place, theirs, mine, own, TAG_SUM, other));
+    }
+    FSAM_TRY(wait_for(job.requests, 2 * job.size, timeout));
+    if (sums) add_arrived((float *)mine, own / (int)width);
+  }
+  return 0;
+}
+
+/* Each element is added by one rank, whose range it is in. */
 static int reduce_scatter(float *values, const int64_t *starts, double timeout) {
-  const int64_t most = PIECE / job.size + 1, longest = longest_range(starts);
-  for (int64_t done = 0; done < longest; done += most) {
-    int64_t first, own_first;
-    const int own = piece_of(&own_first, starts, job.rank, done, most);
-    job.requests[job.rank] = job.requests[job.size + job.rank] = MPI_REQUEST_NULL;
-    for (int other = 0; other < job.size; other++) {
-      if (other == job.rank) continue;
-      const int theirs = piece_of(&first, starts, other, done, most);
-      FSAM_TRY(transfer(job.arrived + (int64_t)other * own, own, values + first, theirs, MPI_FLOAT,
-                        TAG_SHARE, other));
-    }
-    FSAM_TRY(wait_for(job.requests, 2 * job.size, timeout));
-    add_arrived(values + own_first, own);
-  }
-  return 0;
+  return exchange((char *)values, starts, sizeof *values, true, timeout);
 }
 
-/* Every rank sends its own range to all others. */
 static int all_gather(void *bytes, const int64_t *starts, double timeout) {
-  const int64_t most = 4 * (PIECE / job.size + 1), longest = longest_range(starts);
-  for (int64_t done = 0; done < longest; done += most) {
-    int64_t first, own_first;
-    const int own = piece_of(&own_first, starts, job.rank, done, most);
-    job.requests[job.rank] = job.requests[job.size + job.rank] = MPI_REQUEST_NULL;
-    for (int other = 0; other < job.size; other++) {
-      if (other == job.rank) continue;
-      const int theirs = piece_of(&first, starts, other, done, most);
-      FSAM_TRY(transfer((char *)bytes + first, theirs, (char *)bytes + own_first, own, MPI_BYTE,
-                        TAG_SUM, other));
-    }
-    FSAM_TRY(wait_for(job.requests, 2 * job.size, timeout));
-  }
-  return 0;
+  return exchange(bytes, starts, 1, false, timeout);
 }
 
 /* Where the range of each rank begins when `count` items of `bytes` bytes are shared out evenly. */
