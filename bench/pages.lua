@@ -7,6 +7,7 @@
 -- ARCH: one with RoBERTa's vocabulary; weights are random. 16 sentences as long as CoLA's.
 local fsam = require("fsam")
 local C = require("fsam.C")
+local sentences = dofile(arg[0]:gsub("[^/]*$", "") .. "sentences.lua")
 local ffi = C.ffi
 
 ffi.cdef([[
@@ -25,19 +26,11 @@ end
 
 fsam.device.threads(tonumber(arg[3] or 0))
 local model = fsam.models.new({ arch = arg[1] or "distilroberta_base", pad_id = 1, seed = 1,
+  vocab_size = 50265,
   device = fsam.device.open("cpu"), labels = { "a", "b" }, precision = arg[2] or "fp32" })
 
-local LENGTHS = { 9, 12, 7, 14, 10, 8, 17, 11, 6, 13, 9, 24, 10, 8, 12, 15 }
-local samples = {}
-for i, length in ipairs(LENGTHS) do
-  local ids = { 0 }
-  for k = 2, length do
-    ids[k] = 5 + (i * 7919 + k * 104729) % 40000
-  end
-  samples[i] = { ids = ids, label = i % 2 }
-end
-local batch = fsam.data.packing.pack(samples, { pad_id = 1, first_ordinal = 0,
-  position_offset = model.position_offset })
+local SAMPLES = 16
+local batch = sentences.pack(model, 0, SAMPLES, 0)
 local pass = fsam.pass.new({ model = model, seed = 1 })
 local optimizer = fsam.step.build({ optimizer = "sam", sam_type = "sam", params = model.params,
   options = { rho = 0.05 }, seed = 1 })
@@ -46,7 +39,7 @@ print("| step | page faults | system, s | user, s | peak, MB |")
 print("|---|---|---|---|---|")
 for step = 0, tonumber(arg[4] or 3) - 1 do
   local before = usage()
-  optimizer:step({ step = step, lr = 1e-5, samples = #samples,
+  optimizer:step({ step = step, lr = 1e-5, samples = SAMPLES,
     evaluate = pass:bind({ step = step, batches = { batch }, training = true }) })
   local after = usage()
   print(("| %d | %d | %.3f | %.3f | %.0f |"):format(step + 1, after.faults - before.faults,

@@ -27,7 +27,7 @@ def batch_of(step, rank, ranks):
         count = LENGTHS[i % 32]
         ids[row, 0] = 0
         for k in range(2, count + 1):
-            ids[row, k - 1] = 5 + ((SAMPLES * step + i) * 7919 + k * 104729) % 20000
+            ids[row, k - 1] = 5 + ((SAMPLES * step + i) * 7919 + k * 104729) % 40000
     return {"input_ids": ids, "attention_mask": (ids != 1).long(),
             "labels": torch.tensor([i % 2 for i in numbers])}
 

@@ -9,15 +9,12 @@
 -- With shares, programs exchange their partial sums besides, which are 8 bytes for 16 KB.
 local fsam = require("fsam")
 local C = require("fsam.C")
-local packing = require("fsam.data.packing")
+local sentences = dofile(arg[0]:gsub("[^/]*$", "") .. "../sentences.lua")
 local world = require("fsam.ranks.world")
 
 local kind, updates, arch = arg[1], tonumber(arg[2]), arg[3]
 local precision, threads, shared = arg[4], tonumber(arg[5]), arg[6] == "shared"
 local SAMPLES, WARM = 32, 2 -- the first steps compile, and make the mask
--- Tokens of 32 sentences: between 5 and 24, 11.4 on average, as in CoLA.
-local LENGTHS = { 9, 12, 7, 14, 10, 8, 17, 11, 6, 13, 9, 24, 10, 8, 12, 15, 7, 11, 9, 19, 10, 13, 5,
-  12, 8, 16, 11, 9, 14, 10, 7, 19 }
 
 fsam.device.threads(threads)
 local ranks = world.join()
@@ -39,16 +36,8 @@ local model = fsam.models.new({ arch = arch, device = fsam.device.open("cpu"), s
 
 -- This rank's part of a step, as one batch.
 local function batch_of(step)
-  local list, each = {}, SAMPLES / ranks.size
-  for i = ranks.rank * each + 1, (ranks.rank + 1) * each do
-    local ids = { 0 }
-    for k = 2, LENGTHS[i % #LENGTHS + 1] do
-      ids[k] = 5 + ((SAMPLES * step + i) * 7919 + k * 104729) % 20000
-    end
-    list[#list + 1] = { ids = ids, label = i % 2 }
-  end
-  return packing.pack(list, { pad_id = model.pad_id, position_offset = model.position_offset,
-    first_ordinal = ranks.rank * each })
+  local each = SAMPLES / ranks.size
+  return sentences.pack(model, SAMPLES * step + ranks.rank * each, each, ranks.rank * each)
 end
 
 local plain = kind == "adam"
