@@ -44,7 +44,7 @@ function M.load()
     lib = ffi.load(helper.build_dir() .. "/libfsam-simt.so")
     helper.note("simt", function()
       return ("%d CUDA kernels and the generated programs ran on the shim, in %d launches"):format(
-        lib.fsam_simt_kernels() - 1, tonumber(lib.fsam_simt_launches()))
+        math.max(0, lib.fsam_simt_kernels() - 1), tonumber(lib.fsam_simt_launches()))
     end)
   end
   return lib

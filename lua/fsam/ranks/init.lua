@@ -59,7 +59,7 @@ function Ranks:sum(vector, parcels)
     return
   end
   params:flush()
-  self:sums_in_parts(vector)
+  self:sums_in_parts(vector) -- the first time all ranks decide by it which way sums go
   if params.share then
     params.share:receive(vector, self.size == 1)
   elseif parcels then
