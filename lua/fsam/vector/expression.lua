@@ -204,15 +204,21 @@ local function refuse_comparison(func, line, name)
   end
 end
 
--- The methods below end in calls of this, so the caller is the next level. The parts of a step were
--- looked at when they were defined.
+-- Who called the method that ended in a call of the function which asks; nil within a step, whose
+-- parts were looked at when they were defined.
+local function caller_of(value)
+  if value.params.queue:is_in_step() then
+    return nil
+  end
+  local caller = debug.getinfo(3, "fl")
+  return caller.func and caller.currentline > 0 and caller or nil
+end
+
 local function reduced(name, x, y)
   local value = reductions[name](x, 0, y)
-  if type(value) == "table" and not value.params.queue:is_in_step() then
-    local caller = debug.getinfo(2, "fl")
-    if caller.func and caller.currentline > 0 then
-      refuse_comparison(caller.func, caller.currentline, name)
-    end
+  local caller = caller_of(value)
+  if caller then
+    refuse_comparison(caller.func, caller.currentline, name)
   end
   return value
 end
@@ -232,16 +238,13 @@ for name, op in pairs(UNARY) do
 end
 
 -- A comparison. Outside a step, where no trace looks for conditions without a use, the caller must
--- not test one. The methods below end in calls of this, so the caller is the next level.
+-- not test one.
 local function compare(op, a, b, name)
   local condition = binary(op, a, b, name, true)
-  if not condition.params.queue:is_in_step() then
-    local caller = debug.getinfo(2, "fl")
-    if caller.func and caller.currentline > 0
-        and tested.is_tested(caller.func, caller.currentline, name) then
-      fail("a condition is neither true nor false in Lua; read it: x:read() > y, or choose by "
-        .. "vector.where(p, a, b)")
-    end
+  local caller = caller_of(condition)
+  if caller and tested.is_tested(caller.func, caller.currentline, name) then
+    fail("a condition is neither true nor false in Lua; read it: x:read() > y, or choose by "
+      .. "vector.where(p, a, b)")
   end
   return condition
 end
