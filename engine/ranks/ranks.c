@@ -124,23 +124,20 @@ int fsam_ranks_use(fsam_device *d) {
                             d->name);
   if (gpus) return 1;
   char why[400] = "";
-  double found[2] = {d->ranks != NULL, 0}; /* how many have GPUs, and the library */
+  double found = 0; /* how many have a GPU and the library */
   if (d->ranks && d->ranks->find() == 0)
-    found[1] = 1;
+    found = 1;
   else if (d->ranks)
     snprintf(why, sizeof why, "%s", fsam_error());
-  FSAM_TRY(backend->sum_numbers(found, 2, timeout));
-  if (found[1] == ranks) {
+  FSAM_TRY(backend->sum_numbers(&found, 1, timeout));
+  if (found == ranks) {
     gpus = d->ranks;
     const int rc = join_gpus();
     if (rc < 0) gpus = NULL;
     return rc < 0 ? rc : 1;
   }
-  if (found[0] > 0) /* kept for fsam_error: the caller says it */
-    fsam__fail(FSAM_ENODEV, "%s",
-               why[0] ? why : "not every rank has a GPU and NCCL, which sums between GPUs");
-  else
-    fsam__fail(FSAM_ENODEV, "the ranks train on processors");
+  fsam__fail(FSAM_ENODEV, "%s", /* kept for fsam_error: the caller says it */
+             why[0] ? why : "not every rank has a GPU and NCCL, which sums between GPUs");
   return 0;
 }
 
