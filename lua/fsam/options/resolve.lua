@@ -36,13 +36,17 @@ end
 -- @tparam {table,…} declarations
 -- @tparam table decided name → value; what is missing gets its declared default
 -- @treturn table name → value
+-- @raise one line for a value of the wrong type or out of range
 function M.complete(declarations, decided)
   local complete = {}
   for _, d in ipairs(declarations) do
-    complete[d.name] = decided[d.name]
-    if complete[d.name] == nil then
-      complete[d.name] = M.default(d)
+    local value = decided[d.name]
+    if value == nil then
+      value = M.default(d)
+    else
+      values.check(d, value, M.flag(d.name))
     end
+    complete[d.name] = value
   end
   return complete
 end
@@ -107,8 +111,8 @@ local function add_implied(list, spec, first)
   end
 end
 
--- Takes the value of the last source that has one. Typed values were checked when they were read;
--- others are checked here.
+-- Takes the value of the last source that has one. Each owner of a flag has its own range, so typed
+-- values are checked once more.
 local function decide(sources, d, owner)
   local value, origin
   for _, source in ipairs(sources) do
@@ -117,9 +121,9 @@ local function decide(sources, d, owner)
       value, origin = found, source.origin
     end
   end
-  if value ~= nil and origin ~= "default" and origin ~= "command line" then
-    values.convert(d, d.type == "flag" or values.show(d, value), ("%s: %s"):format(origin,
-      M.flag(d.name)))
+  if value ~= nil and origin ~= "default" then
+    local flag = M.flag(d.name)
+    values.check(d, value, origin == "command line" and flag or ("%s: %s"):format(origin, flag))
   end
   return value, origin or "default"
 end

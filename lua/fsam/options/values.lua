@@ -4,6 +4,7 @@
 -- to others: which options there are (their declarations; see options/init.lua for the form).
 local errors = require("fsam.errors")
 local registry = require("fsam.base.registry")
+local schema = require("fsam.base.schema")
 
 local M = {}
 
@@ -128,6 +129,25 @@ end
 -- @raise one line that names the flag, what was typed and what is valid
 function M.convert(d, text, flag)
   return CONVERT[d.type](d, text, flag)
+end
+
+local LUA_TYPES = { number = "number", integer = "number", flag = "boolean", list = "table" }
+
+--- Checks a value that no command line converted.
+-- @tparam table d declaration
+-- @param value not nil
+-- @tparam string flag its name as messages show it
+-- @raise one line that names the flag, the value and what is valid
+function M.check(d, value, flag)
+  local wanted, got = LUA_TYPES[d.type] or "string", type(value)
+  if d.type == "series" then
+    wanted = got == "table" and "table" or "number"
+  end
+  if got ~= wanted then
+    errors.raise("%s is %s, expected a %s", flag, schema.show(value), wanted)
+  elseif got ~= "boolean" then
+    CONVERT[d.type](d, M.show(d, value), flag)
+  end
 end
 
 --- A value in the form in which it is typed.

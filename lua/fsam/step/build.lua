@@ -38,7 +38,7 @@ end
 local function settle(base, t, values)
   return {
     base = options.complete(base.options, values),
-    type = options.complete(t.options, values),
+    type = options.complete(compat.widened(t), values),
     mask = t.masked and options.complete(policies.options, values) or nil,
     step = options.complete(step_options, values),
     compat = options.complete(compat.switches, values),

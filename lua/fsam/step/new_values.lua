@@ -2,8 +2,8 @@
 -- whose gradients and numbers are of ordinary size makes nothing else: its update is at most the
 -- rate times a gradient over eps, far from what f32 can hold. So only the others are looked at
 -- before they are kept, by one more sweep: those with extreme numbers (--lr 1e308, --adam-eps
--- 1e-300), and those that a user has defined. Owns: who is looked at, and looking. Leaves to
--- others: what happens to a step that is not finite (fsam.step).
+-- 1e-40), and those that a user has defined. Owns: who is looked at, and looking. Leaves to others:
+-- what happens to a step that is not finite (fsam.step).
 local finite = require("fsam.step.finite")
 local optim = require("fsam.optim")
 local sam = require("fsam.sam")

@@ -22,6 +22,16 @@ local function new_flag(d)
   return flag
 end
 
+-- A range that not all owners have is not the flag's: each owner checks its own
+-- (options/resolve.lua).
+local function widen(flag, d)
+  for _, bound in ipairs({ "min", "max", "above", "below" }) do
+    if flag[bound] ~= d[bound] then
+      flag[bound] = nil
+    end
+  end
+end
+
 -- The owner whose default most owners have, the first of equals.
 local function commonest(flag)
   local count, best = {}, nil
@@ -106,6 +116,7 @@ local function gather(list, taken)
         by_name[d.name], flags[#flags + 1] = flag, flag
       end
       if flag then
+        widen(flag, d)
         flag.declared[role] = flag.declared[role] or {}
         flag.declared[role][name] = d
         flag.owners[#flag.owners + 1], flag.defaults[name] = name, d.default

@@ -104,6 +104,19 @@ describe("several owners of one name", function()
     assert.same({ 0.9, 0.999 }, read(nil, "--base-optimizer", "lamb").owned.base.adam_betas)
   end)
 
+  it("check a value by their own range, not by that of another owner", function()
+    local function read_period(name, period)
+      return pcall(read, nil, "--lr-scheduler", name, "--lr-period-updates", period)
+    end
+    assert.is_true(read_period("cosine", "0.5"))
+    local ok, err = read_period("triangular", "0.5")
+    assert.is_false(ok)
+    assert.equal("--lr-period-updates 0.5 is out of range; it must be at least 2", err.message)
+    assert.is_true(read_period("triangular", "2"))
+    assert.equal("--lr-period-updates 0 is out of range; it must be above 0",
+      select(2, read_period("cosine", "0")).message)
+  end)
+
   it("take a profile's factor of their own default", function()
     for name, rho in pairs({ sam = 0.02, asam = 0.2, msam = 0.4, ["fisher-asam"] = 0.2 }) do
       local o = read({ times = 0.4 }, "--sam-type", name)
@@ -197,6 +210,27 @@ describe("owners", function()
       options.complete(declared, { rho = 0.1, other = 3 }))
     assert.same({ rho = 0.5, eta = 0.01, fast = true, names = { "a" } },
       options.complete(declared, { fast = true, names = { "a" } }))
+  end)
+
+  it("without a command line check what is given as if it had been typed", function()
+    local function message(d, value)
+      d.name = "x"
+      local ok, err = pcall(options.complete, { d }, { x = value })
+      return ok or err.message
+    end
+    assert.equal("--x 3 is out of range; it must be from 0 to 1",
+      message({ type = "number", min = 0, max = 1 }, 3))
+    assert.equal("--x nan is not a number", message({ type = "number" }, 0 / 0))
+    assert.equal("--x 1.5 is not a whole number", message({ type = "integer" }, 1.5))
+    assert.equal('--x is "1", expected a number', message({ type = "number" }, "1"))
+    assert.equal("--x is 1, expected a boolean", message({ type = "flag" }, 1))
+    assert.equal("--x b is unknown (a)", message({ type = "choice", choices = { "a" } }, "b"))
+    assert.equal("--x 1 has 1 values, expected 2 separated by a comma",
+      message({ type = "list", of = "number", count = 2 }, { 1 }))
+    assert.equal("--x 2 is out of range; it must be at most 1",
+      message({ type = "series", of = "number", max = 1 }, { 1, 2 }))
+    assert.is_true(message({ type = "series", of = "number", max = 1 }, 1))
+    assert.is_true(message({ type = "flag" }, false))
   end)
 
   it("find everything that presets and --compat set", function()
