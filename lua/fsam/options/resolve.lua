@@ -17,9 +17,16 @@ local values = require("fsam.options.values")
 
 local M = {}
 
+local spelled = {} -- what `flag` found: it is asked for hundreds of names at each start
+
 --- The flag of an option's name: "keep_ratio" → "--keep-ratio".
 function M.flag(name)
-  return "--" .. name:gsub("_", "-")
+  local flag = spelled[name]
+  if not flag then
+    flag = "--" .. name:gsub("_", "-")
+    spelled[name] = flag
+  end
+  return flag
 end
 
 --- The declared default; for a flag that declares none, false.

@@ -42,11 +42,11 @@ local function weights()
 end
 
 -- A full collection for each gradient, whose vector is to be had back, takes longer than all else.
--- Here one for 50 inputs is enough.
+-- Here one for 200 inputs is enough.
 local count, collect = 0, collectgarbage
 
 local function seldom(what, ...)
-  if what ~= nil or count % 50 == 0 then
+  if what ~= nil or count % 200 == 0 then
     return collect(what or "collect", ...)
   end
 end
