@@ -48,4 +48,12 @@ function M.hash(text)
   return bit.tohex(hash)
 end
 
+--- One of a list, always the same for the same bytes: what is done with an input that can be read
+-- in several ways.
+-- @tparam string text
+-- @tparam table list
+function M.pick(text, list)
+  return list[tonumber(M.hash(text:sub(1, 1000) .. #text), 16) % #list + 1]
+end
+
 return M
