@@ -270,7 +270,7 @@ int fsam_attention_backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fs
                             const fsam_tensor *lse, const fsam_tensor *qkv, int heads,
                             const fsam_batch *batch, const fsam_dropout *dropout);
 
-/* y[B,H] f32 = the first row of each sample of x[T,H]; empty samples give zeros. */
+/* y[B,H], f32 or x's type, = the first row of each sample of x[T,H]; empty samples give zeros. */
 int fsam_gather_forward(fsam_tensor *y, const fsam_tensor *x, const fsam_batch *batch);
 int fsam_gather_backward(fsam_tensor *dx, const fsam_tensor *dy, const fsam_batch *batch);
 

@@ -9,7 +9,7 @@ local function layer(case)
     T = T + length
   end
   case.inputs = { { "x", "act", { T, H } } }
-  case.outputs = { { "y", "f32", { #case.lengths, H } } }
+  case.outputs = { { "y", case.picked or "f32", { #case.lengths, H } } }
   case.gradients = { { "x", "act" } }
   function case.forward(t, batch)
     return lib.fsam_gather_forward(t.y, t.x, batch)
@@ -35,6 +35,8 @@ end
 local cases = {
   layer({ name = "with a tail and empty samples", lengths = { 3, 0, 1, 5, 0 }, tail = 4, H = 20 }),
   layer({ name = "without a tail", lengths = { 3, 1, 5 }, H = 16 }),
+  layer({ name = "in the rows' own type", picked = "act", lengths = { 3, 0, 1, 5 }, tail = 2,
+    H = 20 }),
 }
 
 runner.define("gather", cases, function()

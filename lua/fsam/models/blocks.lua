@@ -157,7 +157,9 @@ local BERT = {
 -- @tparam table names of its parts, as BERT has them above
 -- @tparam table p probabilities of dropout: attention; projection, of attention's output, and
 --   output, of the feed-forward part's, which are `hidden` where they are left out
--- @treturn function (tape, x[T,H], i) → [T,H]; i: how many layers have run before it
+-- @treturn function (tape, x[T,H], i, reads) → [T,H]; i: how many layers have run before it; reads:
+--   "first" where only the first row of each sample is read after it; then the result is these
+--   rows, [B,H], and what follows attention is computed for them alone
 function M.layer(d, config, base, names, p)
   local h, f, eps = config.hidden_size, config.intermediate_size, config.layer_norm_eps
   local qkv = d:group({ base .. names.query, base .. names.key, base .. names.value }, h, h)
@@ -167,11 +169,15 @@ function M.layer(d, config, base, names, p)
   local down = d:linear("matrix", base .. names.down, h, f)
   local output_norm = d:norm(base .. names.output_norm, h, eps)
   local after_projection, after_output = p.projection or p.hidden, p.output or p.hidden
-  return function(tape, x, i)
+  return function(tape, x, i, reads)
     local name = "layer " .. i
     local y = ops.linear_group(tape, x, qkv, name .. " qkv")
     y = ops.attention(tape, y, config.num_attention_heads,
       tape:dropout(p.attention, site(i, 0)), name .. " attention")
+    if reads == "first" then
+      y = ops.first_rows(tape, y, name .. " attention, first rows")
+      x = ops.first_rows(tape, x, name .. " first rows")
+    end
     y = ops.linear(tape, y, projection.weight, nil, name .. " projection")
     x = ops.residual_layernorm(tape, y, projection.bias, x, attention_norm,
       tape:dropout(after_projection, site(i, 1)), name .. " attention norm")
@@ -187,16 +193,16 @@ end
 -- @tparam string base prefix of the names: "bert.encoder.layer."
 -- @tparam table dropout as for `layer`
 -- @tparam[opt] table names as for `layer`; default: BERT's
--- @treturn function (tape, x[T,H]) → [T,H]
+-- @treturn function (tape, x[T,H], reads) → [T,H], or [B,H]: reads as for `layer`, of the last one
 function M.encoder(d, config, base, dropout, names)
   local layers = {}
   for i = 0, config.num_hidden_layers - 1 do
     d:at(i)
     layers[i + 1] = M.layer(d, config, base .. i .. ".", names or BERT, dropout)
   end
-  return function(tape, x)
+  return function(tape, x, reads)
     for i, run in ipairs(layers) do
-      x = run(tape, x, i - 1)
+      x = run(tape, x, i - 1, i == #layers and reads or nil)
     end
     return x
   end
@@ -214,7 +220,7 @@ end
 
 --- A head of two linear maps over the first token: dropout, dense, activation, dropout, out_proj.
 -- @tparam function activation (tape, x[B,H]) → [B,H]
--- @treturn function (tape, x[T,H]) → logits [B,C] in f32
+-- @treturn function (tape, x) → logits [B,C] in f32; x: [T,H], or the samples' first rows [B,H]
 function M.classification_head(d, config, dropout, activation)
   local h, depth = config.hidden_size, config.num_hidden_layers
   d:at(depth, "head")

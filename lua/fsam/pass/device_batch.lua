@@ -9,6 +9,35 @@ local M = {}
 local ints, floats = ffi.typeof("int32_t[?]"), ffi.typeof("float[?]")
 local LINE = 16 -- every array starts at a multiple of 64 bytes
 
+local function counting(count)
+  local list = ints(count)
+  for i = 0, count - 1 do
+    list[i] = i
+  end
+  return list
+end
+
+-- The batch that has the first row of each sample of another and nothing else: sample b is row b.
+-- So a row of it draws the dropout that it draws in the other. `numbers`, on the device: 0 … B.
+local function first_rows(batch, numbers)
+  local rows = ffi.new("fsam_batch", batch)
+  rows.ids, rows.positions, rows.token_types = nil, nil, nil
+  rows.sample, rows.starts = numbers, numbers
+  rows.tokens, rows.longest = batch.samples, 1
+  return rows
+end
+
+--- The first rows of the samples of a batch, as a batch: a tensor with a row for each sample has
+-- these.
+-- @tparam cdata arena
+-- @tparam cdata batch fsam_batch
+-- @treturn cdata fsam_batch
+function M.first_rows(arena, batch)
+  local count = batch.samples + 1
+  local numbers = Tensor.new(arena, "i32", { count }, "first rows"):write(counting(count))
+  return first_rows(batch, ffi.cast("const int32_t *", numbers.data))
+end
+
 --- Sends a batch.
 -- @tparam table host of `samples` samples
 -- @tparam table o arena, of the step; pass (fsam_pass); kind, a row of fsam.pass.losses; classes,
@@ -17,16 +46,18 @@ local LINE = 16 -- every array starts at a multiple of 64 bytes
 -- @treturn cdata fsam_batch
 -- @treturn cdata the labels, [B] or [B,C]
 -- @treturn ?table the settings, with the weights of the classes as a tensor [C]
+-- @treturn cdata the first rows of its samples, an fsam_batch
 function M.send(host, o)
   local tokens, samples, loss, settings = host.tokens, host.samples, o.kind, o.settings
   local shape = { samples, loss.several and o.classes or nil }
   local weights = settings and settings.weights or {}
-  local source = { pass = o.pass, weights = floats(math.max(1, #weights), weights) }
+  local source = { pass = o.pass, weights = floats(math.max(1, #weights), weights),
+    numbers = counting(samples + 1) }
   local parts = {
     { "ids", tokens }, { "positions", tokens }, { "token_types", tokens }, { "sample", tokens },
     { "starts", samples + 1 }, { "ordinals", samples }, { "pass", 4 },
     { loss.labels == "f32" and "targets" or "labels", samples * (shape[2] or 1) },
-    { "weights", #weights },
+    { "weights", #weights }, { "numbers", samples + 1 },
   }
   local total = 0
   for _, part in ipairs(parts) do
@@ -44,14 +75,15 @@ function M.send(host, o)
   end
   device.pass = ffi.cast("const fsam_pass *", first + parts[7].at)
   device.tokens, device.samples, device.longest = tokens, samples, o.longest
+  local rows = first_rows(device, first + parts[10].at)
   local labels = whole:view(shape, parts[8].at, parts[8][1])
   labels.dtype = loss.labels == "f32" and lib.FSAM_F32 or lib.FSAM_I32
   if #weights == 0 then
-    return device, labels, settings
+    return device, labels, settings, rows
   end
   local view = whole:view({ #weights }, parts[9].at, parts[9][1])
   view.dtype = lib.FSAM_F32
-  return device, labels, { weights = view, smoothing = settings.smoothing }
+  return device, labels, { weights = view, smoothing = settings.smoothing }, rows
 end
 
 return M

@@ -143,14 +143,14 @@ local function try_micro_batch(self, host, o, pass, first)
   local grads = o.gradients
   lib.fsam_arena_reset(self.arena)
   local work = self.graphs:begin(key_of(self, host, o, first))
-  local batch, labels, settings = to_device(self, host, pass, o.training)
+  local batch, labels, settings, first_rows = to_device(self, host, pass, o.training)
   local losses = Tensor.new(self.arena, "f32", { host.samples }, "losses")
   local classes = self.model.config.num_labels
   local logits = Tensor.new(self.arena, "f32", { host.samples, classes }, "logits")
   local tape
   local done = work:piece("forward", function()
-    tape = Tape.new({ arena = self.arena, batch = batch, training = o.training, grads = grads,
-      squares = o.squares })
+    tape = Tape.new({ arena = self.arena, batch = batch, first_rows = first_rows,
+      training = o.training, grads = grads, squares = o.squares })
     local y = self.model.graph:forward(tape)
     ops.loss(tape, self.kind, losses, y, labels, settings)
     logits:copy(y)

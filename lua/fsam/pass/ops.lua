@@ -1,8 +1,9 @@
 --- The ops of a model. Each runs its forward kernel at once and records its backward on the tape.
 -- engine/fsam.h says exactly what each computes. Shapes: T packed tokens, B samples, H width, C
--- classes. A parameter is a view (fsam.pass.views): `value` is the tensor that kernels read. The
--- tape gives its gradient, and nil when the parameter is frozen or skipped in this pass. On a tape
--- of squares the kernels that write parameters' gradients have another form, fsam_NAME_squares.
+-- classes; T may be B, after first_rows. A parameter is a view (fsam.pass.views): `value` is the
+-- tensor that kernels read. The tape gives its gradient, and nil when the parameter is frozen or
+-- skipped in this pass. On a tape of squares the kernels that write parameters' gradients have
+-- another form, fsam_NAME_squares.
 local C = require("fsam.C")
 local lib, check = C.lib, C.check
 
@@ -150,16 +151,17 @@ end
 function M.residual_layernorm(tape, x, bias, residual, norm, dropout, name)
   local y, z = tape:tensor(x:type(), x:dims(), name), tape:tensor(x:type(), x:dims(), name .. " z")
   local stats = tape:tensor("f32", { tonumber(x.shape[0]), 2 }, name .. " stats")
-  local gamma, beta = norm.gamma, norm.beta
+  local gamma, beta, batch = norm.gamma, norm.beta, tape:batch_of(x)
   check(lib.fsam_layernorm_forward(y, z, stats, x, value(bias), residual, gamma.value, beta.value,
-    norm.eps, tape.batch, dropout))
+    norm.eps, batch, dropout))
+  tape:per_sample(y, x)
   local wanted = tape:wants(x) or tape:wants(residual) or tape:trains(bias, gamma, beta)
   tape:record(y, wanted, function(dy)
     local backward = tape.squares and lib.fsam_layernorm_backward_squares
       or lib.fsam_layernorm_backward
     check(backward(tape:grad(x), tape:grad(residual), tape:weight_grad(bias, true),
       tape:weight_grad(gamma, true), tape:weight_grad(beta, true), dy, z, stats, gamma.value,
-      tape.batch, dropout))
+      batch, dropout))
   end)
   return y
 end
@@ -198,15 +200,27 @@ function M.attention(tape, qkv, heads, dropout, name)
   return out
 end
 
---- The first row of every sample: x[T,H] → [B,H] in f32.
-function M.gather(tape, x, name)
-  local y = tape:tensor("f32", { tonumber(tape.batch.samples), tonumber(x.shape[1]) }, name)
-  check(lib.fsam_gather_forward(y, x, tape.batch))
+-- The first row of every sample, in a type.
+local function pick_rows(tape, x, dtype, name)
+  local y = tape:tensor(dtype, { tonumber(tape.batch.samples), tonumber(x.shape[1]) }, name)
+  local batch = tape:batch_of(x)
+  check(lib.fsam_gather_forward(y, x, batch))
   tape:per_sample(y, true)
   tape:record(y, tape:wants(x), function(dy)
-    check(lib.fsam_gather_backward(tape:grad(x), dy, tape.batch))
+    check(lib.fsam_gather_backward(tape:grad(x), dy, batch))
   end)
   return y
+end
+
+--- The first row of every sample: x[T,H] → [B,H] in f32, for a head.
+function M.gather(tape, x, name)
+  return pick_rows(tape, x, "f32", name)
+end
+
+--- The first row of every sample: x[T,H] → [B,H] in x's own type. What a layer does with these rows
+-- alone is what it would do with them among the others, dropout included.
+function M.first_rows(tape, x, name)
+  return pick_rows(tape, x, x:type(), name)
 end
 
 --- Dropout on x[B,H], one row per sample. Returns x itself when there is no dropout.

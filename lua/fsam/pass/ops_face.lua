@@ -42,7 +42,7 @@ return arguments.face("fsam.ops", ops, {
   residual_layernorm = { TAPE, X, BIAS, arg("residual", TENSOR), NORM, DROPOUT, NAME },
   embedding = { TAPE, TABLES, NORM, DROPOUT, NAME },
   attention = { TAPE, arg("qkv", TENSOR), arg("heads", schema.integer(1)), DROPOUT, NAME },
-  gather = { TAPE, X, NAME },
+  gather = { TAPE, X, NAME }, first_rows = { TAPE, X, NAME },
   dropout = { TAPE, X, DROPOUT, NAME },
   loss = { TAPE, arg("loss", LOSS), arg("losses", TENSOR), arg("logits", TENSOR),
     arg("labels", TENSOR), arg("settings", optional(SETTINGS)) },

@@ -4,6 +4,7 @@
 -- (ops.lua), parameters' gradients (gradients.lua), what a pass is for (fsam.pass).
 local C = require("fsam.C")
 local arguments = require("fsam.base.arguments")
+local device_batch = require("fsam.pass.device_batch")
 local Tensor = require("fsam.base.tensor")
 local errors = require("fsam.errors")
 local ffi = C.ffi
@@ -15,13 +16,16 @@ local Tape = {}
 Tape.__index = Tape
 
 --- A tape for one micro-batch.
--- @tparam table o arena = step arena; batch = fsam_batch; training = dropout is on;
+-- @tparam table o arena = step arena; batch = fsam_batch; first_rows = the batch of the samples'
+--   first rows (fsam.pass.device_batch; nil: made when an op needs it, which no graph records);
+--   training = dropout is on;
 --   grads = where parameters' gradients go (fsam.pass.gradients); nil: there is no backward;
 --   squares = they are Σ_b g_b² over the samples b, not the gradient of the sum of losses
 function Tape.new(o)
   return setmetatable({
     arena = o.arena,
     batch = o.batch,
+    first_rows = o.first_rows,
     training = o.training,
     grads = o.grads,
     squares = o.squares,
@@ -62,6 +66,16 @@ end
 --- 1 where x has a row for each sample, 0 where it has one for each token.
 function Tape:is_per_sample(x)
   return self.rows[x] and 1 or 0
+end
+
+--- The batch whose rows x has: the tape's, or the first rows of its samples.
+-- @treturn cdata fsam_batch
+function Tape:batch_of(x)
+  if not self.rows[x] then
+    return self.batch
+  end
+  self.first_rows = self.first_rows or device_batch.first_rows(self.arena, self.batch)
+  return self.first_rows
 end
 
 --- Records y's backward. Where nothing wants y's gradient, y is a constant from here on.

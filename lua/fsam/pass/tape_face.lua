@@ -40,7 +40,7 @@ local GRADIENTS = arguments.object("gradients of fsam.pass.gradients",
 local X = arg("x", TENSOR)
 local face = arguments.face("fsam.tape", functions, {
   new = { arguments.fields({ arena = devices.arena_shape, batch = BATCH,
-    training = optional(schema.boolean), grads = optional(GRADIENTS),
+    first_rows = optional(BATCH), training = optional(schema.boolean), grads = optional(GRADIENTS),
     squares = optional(schema.boolean) }) },
   tensor = { self = SHAPE, arg("dtype", schema.one_of({ "f32", "bf16", "i32" })),
     arg("shape", schema.list(schema.integer(0), 1)), arg("name", schema.string) },
@@ -52,7 +52,7 @@ local face = arguments.face("fsam.tape", functions, {
   per_sample = { self = SHAPE, arg("y", TENSOR), arg("of", arguments.where(function(value)
     return value == true or tensors.is(value)
   end, "true, or a tensor that has a row for each sample")) },
-  is_per_sample = { self = SHAPE, X },
+  is_per_sample = { self = SHAPE, X }, batch_of = { self = SHAPE, X },
   trains = { self = SHAPE, more = true, arg("view", VIEW) },
   seed = { self = SHAPE, arg("y", TENSOR), arg("dy", TENSOR) },
   backward = { self = SHAPE },

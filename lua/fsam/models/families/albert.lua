@@ -15,7 +15,7 @@ local NAMES = {
 
 -- The layers. Those of one group have the same weights, which are `inner_group_num` layers that run
 -- one after another; the first groups serve the first layers. There is no dropout after the
--- feed-forward part. Returns a function (tape, x[T,H]) → [T,H].
+-- feed-forward part. Returns a function (tape, x[T,H]) → [B,H], of the samples' first rows.
 local function encoder(d, config, dropout)
   local inner, groups = config.inner_group_num, {}
   local p = { hidden = dropout.hidden, attention = dropout.attention, output = 0 }
@@ -32,7 +32,8 @@ local function encoder(d, config, dropout)
     for i = 0, config.num_hidden_layers - 1 do
       local group = groups[math.floor(i / share)]
       for k = 0, inner - 1 do
-        x = group[k](tape, x, i * inner + k)
+        local at = i * inner + k
+        x = group[k](tape, x, at, at == config.num_hidden_layers * inner - 1 and "first" or nil)
       end
     end
     return x

@@ -14,7 +14,7 @@ local function build(d, config, dropout)
   local out = d:linear("head", "classifier", config.num_labels, h)
   return {
     forward = function(_, tape)
-      local x = ops.gather(tape, encoder(tape, embeddings(tape)), "first token")
+      local x = ops.gather(tape, encoder(tape, embeddings(tape), "first"), "first token")
       x = ops.tanh(tape, ops.linear(tape, x, pooler.weight, pooler.bias, "pooler"), "pooled")
       x = blocks.head_dropout(tape, config.num_hidden_layers, dropout, 1, x, "pooled, dropped")
       return ops.linear(tape, x, out.weight, out.bias, "logits")

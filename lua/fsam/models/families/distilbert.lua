@@ -23,7 +23,7 @@ local function build(d, config, dropout)
   local out = d:linear("head", "classifier", config.num_labels, h)
   return {
     forward = function(_, tape)
-      local x = ops.gather(tape, encoder(tape, embeddings(tape)), "first token")
+      local x = ops.gather(tape, encoder(tape, embeddings(tape), "first"), "first token")
       x = ops.linear(tape, x, dense.weight, nil, "pre-classifier")
       x = ops.activation(tape, x, dense.bias, "relu", "pooled")
       x = blocks.head_dropout(tape, depth, dropout, 1, x, "pooled, dropped")

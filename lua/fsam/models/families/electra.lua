@@ -21,7 +21,7 @@ local function build(d, config, dropout)
       if project then
         x = ops.linear(tape, x, project.weight, project.bias, "projected embedding")
       end
-      return head(tape, encoder(tape, x))
+      return head(tape, encoder(tape, x, "first"))
     end,
   }
 end

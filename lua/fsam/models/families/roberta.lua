@@ -20,7 +20,7 @@ local function build(d, config, dropout)
   end)
   return {
     forward = function(_, tape)
-      return head(tape, encoder(tape, embeddings(tape)))
+      return head(tape, encoder(tape, embeddings(tape), "first"))
     end,
   }
 end
