@@ -13,13 +13,13 @@
 -- (61 %) and three (70 %) give the times that an expert expects of kernels with so many. A launch
 -- takes the longest of that, of its bytes and, where its blocks come in few waves, of whole waves;
 -- then FILL until its first data are there, and NODE for its place in the graph. Products are
--- cuBLASLt's, of which nothing is counted: at few tokens an expert's estimate for each, else a share
--- of the matrix unit. What is predicted is for finding where time goes; a GPU decides.
+-- cuBLASLt's, of which nothing is counted: at few tokens an expert's estimate for each, else a
+-- share of the matrix unit. What is predicted is for finding where time goes; a GPU decides.
 package.path = (arg[0]:match("^(.*)/[^/]*$") or ".") .. "/?.lua;" .. package.path
 local sass = require("sass")
 
 local PROCESSORS, SCHEDULERS, CLOCK = 132, 4, 1.755e9
-local REGISTERS, SHARED, WARPS, BLOCKS = 65536, 227 * 1024, 64, 32 -- of a multiprocessor
+local REGISTERS, SHARED, WARPS, BLOCKS = 65536, 228 * 1024, 64, 32 -- of a multiprocessor
 local BANDWIDTH, MATRIX, MATRIX_SHARE = 4.3e12 * 0.92, 790e12, 0.88
 local NODE, FILL = 1e-6, 1.2e-6 -- seconds
 local HIDDEN = 0.8 -- of the shorter of two branches of a graph that run side by side
@@ -45,7 +45,8 @@ local SHAPES = {
       up_dx = 8, projection_dw = 4.5, projection_dx = 5.5, qkv_dw = 6, qkv_dx = 7.5 },
     lengths = { 5, 16, 9, 13, 7, 9, 13, 20, 9, 22, 16, 6, 14, 13, 13, 15, 11, 11, 13, 10, 9, 9, 9,
       15, 8, 8, 12, 18, 11, 14, 11, 10 } },
-  { name = "32 × 512 tokens", type = "sam", limit = 150e-3, bytes = 48, lengths = repeated(512, 32) },
+  { name = "32 × 512 tokens", type = "sam", limit = 150e-3, bytes = 48,
+    lengths = repeated(512, 32) },
 }
 
 local function ceil_div(a, b)
@@ -75,98 +76,128 @@ local function attention_trips(tiles, octets, wanted)
   end
 end
 
--- The launches of a layer's pass at a shape, in order. Each: name; kernel, blocks, warps of a block,
--- trips (of its loops), shared (dynamic bytes), bytes (read and written), aside (nothing waits for it
--- before the pass ends); or product, flops.
-local function launches_of(shape)
-  local tokens, longest, tiles64, tiles32 = 0, 0, 0, 0
-  local pairs64 = 0 -- pairs of a tile of queries and one of keys
+-- What a shape means for the kernels: rows T, chunks of rows (columns.cuh) of `each` rows, and
+-- attention's tiles: of how many rows and columns, how many of its blocks and their warps, how many
+-- tiles a block goes through, tiles in shared memory at once, bytes of a row there, octets of
+-- dropout that a thread draws for a tile.
+local function sizes_of(shape)
+  local g, tokens, longest = {}, 0, 0
   for _, n in ipairs(shape.lengths) do
     tokens, longest = tokens + n, math.max(longest, n)
-    tiles64, tiles32 = tiles64 + ceil_div(n, 64), tiles32 + ceil_div(n, 16)
-    pairs64 = pairs64 + ceil_div(n, 64) ^ 2
   end
-  local T = ceil_div(tokens, 32) * 32
-  local each = math.max(4, ceil_div(T, 512))
-  local chunks = ceil_div(T, each)
-  local list = {}
-  local function product(name, n, k, aside)
-    local share = aside and 4 or 2 -- bytes of an element of the output
-    table.insert(list, { name = "product " .. name, flops = 2 * T * n * k, aside = aside,
-      micro = shape.few and shape.few[name],
-      bytes = 2 * T * (n + k) + n * k * share, back = name:find("_d") ~= nil })
+  g.T = ceil_div(tokens, 32) * 32
+  g.each = math.max(4, ceil_div(g.T, 512))
+  g.chunks = ceil_div(g.T, g.each)
+  g.short = longest <= 32
+  g.warps, g.rows, g.columns, g.stages = 4, 64, 64, 2
+  if g.short then
+    g.warps, g.rows, g.columns, g.stages = 1, 16, 32, 1
   end
-  local function kernel(o)
-    table.insert(list, o)
+  local blocks, tiles = 0, 0
+  for _, n in ipairs(shape.lengths) do
+    blocks = blocks + ceil_div(n, g.rows)
+    tiles = tiles + ceil_div(n, g.rows) * ceil_div(n, g.columns)
   end
-  local function sums(name, columns, count)
-    kernel({ name = "sums of " .. name, kernel = "column_sums_k", blocks = columns / 32 * count,
-      warps = 16, bytes = chunks * columns * count * 4, aside = true, back = true,
-      trips = function(loop)
-        return math.ceil(chunks / 16 / math.max(loop.marks.word or 1, 1))
-      end })
-  end
-  local function norm_back(name)
-    kernel({ name = name, kernel = "layernorm_backward_k<bf16>", blocks = chunks, warps = 4,
-      trips = same(each), bytes = T * H * 2 * 5 + chunks * 3 * H * 4, back = true })
-    sums(name, H, 3)
-  end
+  g.blocks, g.tiles = blocks * HEADS, tiles / blocks
+  g.stride, g.octets = 2 * (D + 8), g.rows * g.columns / 8 / (g.warps * 32)
+  return g
+end
 
-  kernel({ name = "qkv's bias", kernel = "round_bias_k", blocks = 3 * H / 128, warps = 4,
+-- Launches in order. Each: name; kernel, blocks, warps of a block, trips (of its loops), shared
+-- (dynamic bytes), bytes (read and written), count (how often; 1), aside (nothing waits for it
+-- before the pass ends); or product, flops, micro (microseconds, where an expert said how many).
+local Launches = {}
+Launches.__index = Launches
+
+function Launches:kernel(o)
+  table.insert(self, o)
+end
+
+-- y[T,n] = x[T,k] w, or a gradient of it; aside: that of w[n,k].
+function Launches:product(name, n, k, aside)
+  local T = self.sizes.T
+  table.insert(self, { name = "product " .. name, flops = 2 * T * n * k, aside = aside,
+    micro = self.few and self.few[name], bytes = 2 * T * (n + k) + n * k * (aside and 4 or 2) })
+end
+
+-- The sums over chunks of `count` kinds of columns.
+function Launches:sums(name, columns, count)
+  local chunks = self.sizes.chunks
+  self:kernel({ name = "sums of " .. name, kernel = "column_sums_k", blocks = columns / 32 * count,
+    warps = 16, bytes = chunks * columns * count * 4, aside = true, trips = function(loop)
+      return math.ceil(chunks / 16 / math.max(loop.marks.word or 1, 1))
+    end })
+end
+
+function Launches:norm_back(name)
+  local g = self.sizes
+  self:kernel({ name = name, kernel = "layernorm_backward_k<bf16>", blocks = g.chunks, warps = 4,
+    trips = same(g.each), bytes = g.T * H * 2 * 5 + g.chunks * 3 * H * 4 })
+  self:sums(name, H, 3)
+end
+
+function Launches:forward()
+  local g = self.sizes
+  self:kernel({ name = "qkv's bias", kernel = "round_bias_k", blocks = 3 * H / 128, warps = 4,
     bytes = 3 * H * 6 })
-  product("qkv", 3 * H, H)
-  local short = longest <= 32
-  local w = short and 1 or 4
-  local a = { rows = short and 16 or 64, columns = short and 32 or 64, blocks = (short and tiles32
-    or tiles64) * HEADS, tiles = short and 1 or pairs64 / tiles64 }
-  local stride = 2 * (D + 8)
-  a.octets = a.rows * a.columns / 8 / (w * 32)
-  kernel({ name = "attention", kernel = ("attention_forward_k<bf16, 64, %d>"):format(w),
-    blocks = a.blocks, warps = w, trips = attention_trips(a.tiles, a.octets),
-    shared = (a.rows + 2 * a.columns) * stride + a.rows * a.columns / 8, bytes = T * H * 2 * 4 })
-  product("projection", H, H)
-  kernel({ name = "layer norm", kernel = "layernorm_forward_k<bf16>", blocks = T, warps = 4,
-    bytes = T * H * 2 * 4, trips = same(1), count = 2 })
-  product("up", F, H)
-  kernel({ name = "GELU", kernel = "activation_forward_k<bf16, 0>", blocks = T * F / 2048, warps = 8,
-    bytes = T * F * 2 * 2, trips = same(1) })
-  product("down", H, F)
+  self:product("qkv", 3 * H, H)
+  self:kernel({ name = "attention", kernel = ("attention_forward_k<bf16, 64, %d>"):format(g.warps),
+    blocks = g.blocks, warps = g.warps, trips = attention_trips(g.tiles, g.octets),
+    shared = (g.rows + 2 * g.stages * g.columns) * g.stride + g.rows * g.columns / 8,
+    bytes = g.T * H * 2 * 4 })
+  self:product("projection", H, H)
+  self:kernel({ name = "layer norm", kernel = "layernorm_forward_k<bf16>", blocks = g.T, warps = 4,
+    bytes = g.T * H * 2 * 4, trips = same(1), count = 2 })
+  self:product("up", F, H)
+  self:kernel({ name = "GELU", kernel = "activation_forward_k<bf16, 0>", warps = 8,
+    blocks = g.T * F / 2048, bytes = g.T * F * 2 * 2, trips = same(1) })
+  self:product("down", H, F)
+end
 
-  norm_back("layer norm, output, back")
-  product("down_dw", H, F, true)
-  product("down_dx", H, F)
-  kernel({ name = "GELU back", kernel = "activation_backward_k<bf16, 0>", blocks = chunks * F / 2048,
-    warps = 8, trips = same(each), bytes = T * F * 2 * 3 + chunks * F * 4, back = true })
-  sums("GELU", F, 1)
-  product("up_dw", F, H, true)
-  product("up_dx", F, H)
-  norm_back("layer norm, attention, back")
-  product("projection_dw", H, H, true)
-  product("projection_dx", H, H)
-  kernel({ name = "attention delta", kernel = "attention_delta_k<bf16, 64>",
-    blocks = T * HEADS * 8 / 256, warps = 8, bytes = T * H * 2 * 2, trips = same(1), back = true })
-  local most, least = 0, math.huge -- products in the loops of the two kinds of blocks
-  for _, loop in ipairs(sass.loops(shape.kernels[("attention_backward_k<bf16, 64, %d>"):format(w)])) do
-    local count = loop.marks.product
-    if count then
-      most, least = math.max(most, count), math.min(least, count)
-    end
+-- A launch of attention_backward_k<bf16, 64, warps, work>, of whose two kinds of loops (keys have
+-- more products than queries) those with the most products count, or the least.
+function Launches:attention_back(name, work, keys, blocks, kernels)
+  local g = self.sizes
+  local kernel = ("attention_backward_k<bf16, 64, %d, %d>"):format(g.warps, work)
+  local most = 0
+  for _, loop in ipairs(sass.loops(kernels[kernel] or {})) do
+    most = math.max(most, loop.marks.product or 0)
   end
-  for _, kind in ipairs({ { "queries", least }, { "keys", most } }) do
-    kernel({ name = "attention back, " .. kind[1],
-      kernel = ("attention_backward_k<bf16, 64, %d>"):format(w), blocks = a.blocks, warps = w,
-      trips = attention_trips(a.tiles, a.octets, function(m) return m.product == kind[2] end),
-      shared = 2 * (a.rows + a.columns) * stride + 8 * math.max(a.rows, a.columns)
-        + a.rows * a.columns / 8, bytes = T * H * 2 * 6, back = true,
-      joined = kind[1] == "keys" }) -- in the launch before
+  self:kernel({ name = "attention back" .. name, kernel = kernel, blocks = blocks, warps = g.warps,
+    shared = 2 * (g.rows + g.stages * g.columns) * g.stride + g.stages * g.rows * g.columns / 8
+      + 8 * math.max(g.rows, g.stages * g.columns), bytes = g.T * H * 2 * 6,
+    trips = attention_trips(g.tiles, g.short and g.octets or 0, -- longer samples' bits are kept
+      function(marks) return not keys or marks.product == most end) })
+end
+
+function Launches:backward(kernels)
+  local g = self.sizes
+  self:norm_back("layer norm, output, back")
+  self:product("down_dw", H, F, true)
+  self:product("down_dx", H, F)
+  self:kernel({ name = "GELU back", kernel = "activation_backward_k<bf16, 0>", warps = 8,
+    blocks = g.chunks * F / 2048, trips = same(g.each),
+    bytes = g.T * F * 2 * 3 + g.chunks * F * 4 })
+  self:sums("GELU", F, 1)
+  self:product("up_dw", F, H, true)
+  self:product("up_dx", F, H)
+  self:norm_back("layer norm, attention, back")
+  self:product("projection_dw", H, H, true)
+  self:product("projection_dx", H, H)
+  self:kernel({ name = "attention, terms of rows", kernel = "attention_terms_k<bf16, 64>",
+    blocks = g.T * HEADS * 8 / 256, warps = 8, bytes = g.T * H * 2 * 2, trips = same(1) })
+  if g.short then
+    -- In one launch; it takes as long as its slower blocks, those of keys.
+    self:attention_back("", 2, true, 2 * g.blocks, kernels)
+  else
+    self:attention_back(", queries", 0, false, g.blocks, kernels)
+    self:attention_back(", keys", 1, true, g.blocks, kernels)
   end
-  kernel({ name = "qkv's bias gradient", kernel = "bias_gradient_k<bf16>",
-    blocks = chunks * 3, warps = 4, trips = same(each), bytes = T * 3 * H * 2, back = true,
-    aside = true })
-  sums("qkv", 3 * H, 1)
-  product("qkv_dw", 3 * H, H, true)
-  product("qkv_dx", 3 * H, H)
-  return list, T
+  self:kernel({ name = "qkv's bias gradient", kernel = "bias_gradient_k<bf16>", warps = 4,
+    blocks = g.chunks * 3, trips = same(g.each), bytes = g.T * 3 * H * 2, aside = true })
+  self:sums("qkv", 3 * H, 1)
+  self:product("qkv_dw", 3 * H, H, true)
+  self:product("qkv_dx", 3 * H, H)
 end
 
 -- -- times ----------------------------------------------------------------------------------------
@@ -198,11 +229,11 @@ local function time(launch, kernels, uses)
   if waves > 1 and waves < 4 then
     issue = issue / waves * math.ceil(waves)
   end
-  launch.seconds = math.max(issue, bytes) + (launch.joined and 0 or FILL + NODE)
+  launch.seconds = math.max(issue, bytes) + FILL + NODE
 end
 
-local function print_shape(shape, list, tokens)
-  print(("\n%s (%d tokens): one layer's pass, there and back\n"):format(shape.name, tokens))
+local function print_shape(shape, list)
+  print(("\n%s (%d tokens): one layer's pass, there and back\n"):format(shape.name, list.sizes.T))
   print("| launch | kernel | instructions of a warp | warps | MB | registers | KB shared | "
     .. "blocks an SM | µs | of a pass, ms |\n|---|---|---|---|---|---|---|---|---|---|")
   for _, x in ipairs(list) do
@@ -236,18 +267,19 @@ local function pass_of(list, small)
 end
 
 local function report(shape, kernels, uses)
-  shape.kernels = kernels
-  local list, tokens = launches_of(shape)
+  local list = setmetatable({ sizes = sizes_of(shape), few = shape.few }, Launches)
+  list:forward()
+  list:backward(kernels)
   for _, launch in ipairs(list) do
     time(launch, kernels, uses)
   end
-  print_shape(shape, list, tokens)
+  print_shape(shape, list)
   local one, forked = pass_of(list, shape.few ~= nil)
   local vectors = PARAMETERS * shape.bytes / (BANDWIDTH / 0.92) / COPY_SHARE
   local step = 2 * forked + vectors + STEP_REST
-  print(("\nA pass in one chain %.2f ms, with what is marked * beside it %.2f ms. A step of %s: two "
-    .. "passes, %.2f ms for vectors, %.2f ms for the rest: **%.2f ms** (in one chain %.2f ms); at "
-    .. "most %.0f ms: %s."):format(one * 1e3, forked * 1e3, shape.type, vectors * 1e3,
+  print(("\nA pass in one chain %.2f ms, with what is marked * beside it %.2f ms. A step of %s: "
+    .. "two passes, %.2f ms for vectors, %.2f ms for the rest: **%.2f ms** "
+    .. "(in one chain %.2f ms); at most %.0f ms: %s."):format(one * 1e3, forked * 1e3, shape.type, vectors * 1e3,
     STEP_REST * 1e3, step * 1e3, (step + 2 * (one - forked)) * 1e3, shape.limit * 1e3,
     step <= shape.limit and "met" or "**not met**"))
   return step <= shape.limit

@@ -26,8 +26,8 @@ end
 --- Reads kernels.
 -- @tparam function lines an iterator over the lines of nvdisasm, but a kernel begins with
 --   ".text. NAME :", its name as C++ writes it
--- @treturn table by name: { { text, guard, mark, worth, target (a label) }, …, labels = { name = the
---   instruction that follows it }, name }
+-- @treturn table by name: { { text, guard, mark, worth, target (a label) }, …, name,
+--   labels = { name = the instruction that follows it } }
 function M.read(lines)
   local kernels, kernel = {}, nil
   for line in lines do
