@@ -278,8 +278,8 @@ local function report(shape, kernels, uses)
   local vectors = PARAMETERS * shape.bytes / (BANDWIDTH / 0.92) / COPY_SHARE
   local step = 2 * forked + vectors + STEP_REST
   print(("\nA pass in one chain %.2f ms, with what is marked * beside it %.2f ms. A step of %s: "
-    .. "two passes, %.2f ms for vectors, %.2f ms for the rest: **%.2f ms** "
-    .. "(in one chain %.2f ms); at most %.0f ms: %s."):format(one * 1e3, forked * 1e3, shape.type, vectors * 1e3,
+    .. "two passes, %.2f ms for vectors, %.2f ms for the rest: **%.2f ms** (in one chain %.2f ms)"
+    .. "; at most %.0f ms: %s."):format(one * 1e3, forked * 1e3, shape.type, vectors * 1e3,
     STEP_REST * 1e3, step * 1e3, (step + 2 * (one - forked)) * 1e3, shape.limit * 1e3,
     step <= shape.limit and "met" or "**not met**"))
   return step <= shape.limit
