@@ -263,12 +263,18 @@ int fsam_embedding_backward(fsam_tensor *dword, fsam_tensor *dposition, fsam_ten
 
 /* Self-attention within each sample: out[T,H] = dropout(softmax(q k^T / sqrt(H/heads))) v, with
  * q, k, v the thirds of qkv[T,3H].  lse[T,heads] f32 is kept: log of the softmax's sum. The dropout
- * counter is (site, ordinal, query row, head << 16 | key / 8). */
-int fsam_attention_forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv, int heads,
-                           const fsam_batch *batch, const fsam_dropout *dropout);
+ * counter is (site, ordinal, query row, head << 16 | key / 8). kept i32[T,columns] takes the bits
+ * that forward drew to backward: as many columns as fsam_attention_kept says, NULL where it says 0
+ * (backward draws them again) or where no backward follows. */
+int fsam_attention_kept(const fsam_tensor *qkv, int heads, const fsam_batch *batch,
+                        const fsam_dropout *dropout);
+int fsam_attention_forward(fsam_tensor *out, fsam_tensor *lse, fsam_tensor *kept,
+                           const fsam_tensor *qkv, int heads, const fsam_batch *batch,
+                           const fsam_dropout *dropout);
 int fsam_attention_backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tensor *out,
-                            const fsam_tensor *lse, const fsam_tensor *qkv, int heads,
-                            const fsam_batch *batch, const fsam_dropout *dropout);
+                            const fsam_tensor *lse, const fsam_tensor *kept,
+                            const fsam_tensor *qkv, int heads, const fsam_batch *batch,
+                            const fsam_dropout *dropout);
 
 /* y[B,H], f32 or x's type, = the first row of each sample of x[T,H]; empty samples give zeros. */
 int fsam_gather_forward(fsam_tensor *y, const fsam_tensor *x, const fsam_batch *batch);

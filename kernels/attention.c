@@ -18,39 +18,51 @@
 #if FSAM_PUBLIC
 
 static int check(const char *op, const fsam_tensor *qkv, int heads, const fsam_tensor *lse,
-                 const fsam_batch *batch, const fsam_dropout *dropout) {
+                 const fsam_tensor *kept, bool needs_kept, const fsam_batch *batch,
+                 const fsam_dropout *dropout) {
   FSAM_TRY(fsam__check_dropout(op, dropout, batch));
   FSAM_TRY(fsam__check_batch(op, batch));
   FSAM_TRY(fsam__expect(op, "qkv", qkv, -1, 2, batch->tokens, -1));
   FSAM_TRY(fsam__expect(op, "lse", lse, FSAM_F32, 2, batch->tokens, heads));
   const long long width = qkv->shape[1];
-  if (heads > 0 && width % (3 * heads) == 0 && width / (3 * heads) % 4 == 0) return FSAM_OK;
-  return fsam__fail(FSAM_EINVAL,
-                    "%s: qkv (%s) has %lld columns for %d heads, expected 3 · heads · a multiple "
-                    "of 4",
-                    op, qkv->name, width, heads);
+  if (heads <= 0 || width % (3 * heads) || width / (3 * heads) % 4)
+    return fsam__fail(FSAM_EINVAL,
+                      "%s: qkv (%s) has %lld columns for %d heads, expected 3 · heads · a multiple "
+                      "of 4",
+                      op, qkv->name, width, heads);
+  const int columns = fsam_attention_kept(qkv, heads, batch, dropout);
+  if (!(kept || (needs_kept && columns))) return FSAM_OK;
+  return fsam__expect(op, "kept", kept, FSAM_I32, 2, batch->tokens, columns);
 }
 
-int fsam_attention_forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv, int heads,
-                           const fsam_batch *batch, const fsam_dropout *dropout) {
-  FSAM_TRY(check("attention_forward", qkv, heads, lse, batch, dropout));
+int fsam_attention_kept(const fsam_tensor *qkv, int heads, const fsam_batch *batch,
+                        const fsam_dropout *dropout) {
+  return fsam__device_of(qkv)->kernels->attention_kept(qkv, heads, batch, dropout);
+}
+
+int fsam_attention_forward(fsam_tensor *out, fsam_tensor *lse, fsam_tensor *kept,
+                           const fsam_tensor *qkv, int heads, const fsam_batch *batch,
+                           const fsam_dropout *dropout) {
+  FSAM_TRY(check("attention_forward", qkv, heads, lse, kept, false, batch, dropout));
   FSAM_TRY(fsam__expect("attention_forward", "out", out, qkv->dtype, 2, batch->tokens,
                         qkv->shape[1] / 3));
-  return fsam__device_of(out)->kernels->attention_forward(out, lse, qkv, heads, batch, dropout);
+  return fsam__device_of(out)->kernels->attention_forward(out, lse, kept, qkv, heads, batch,
+                                                          dropout);
 }
 
 int fsam_attention_backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tensor *out,
-                            const fsam_tensor *lse, const fsam_tensor *qkv, int heads,
-                            const fsam_batch *batch, const fsam_dropout *dropout) {
+                            const fsam_tensor *lse, const fsam_tensor *kept,
+                            const fsam_tensor *qkv, int heads, const fsam_batch *batch,
+                            const fsam_dropout *dropout) {
   const char *op = "attention_backward";
-  FSAM_TRY(check(op, qkv, heads, lse, batch, dropout));
+  FSAM_TRY(check(op, qkv, heads, lse, kept, true, batch, dropout));
   const int type = qkv->dtype;
   const int64_t width = qkv->shape[1];
   FSAM_TRY(fsam__expect(op, "dqkv", dqkv, type, 2, batch->tokens, width));
   FSAM_TRY(fsam__expect(op, "dout", dout, type, 2, batch->tokens, width / 3));
   FSAM_TRY(fsam__expect(op, "out", out, type, 2, batch->tokens, width / 3));
-  return fsam__device_of(dqkv)->kernels->attention_backward(dqkv, dout, out, lse, qkv, heads, batch,
-                                                            dropout);
+  return fsam__device_of(dqkv)->kernels->attention_backward(dqkv, dout, out, lse, kept, qkv, heads,
+                                                            batch, dropout);
 }
 
 #endif
@@ -267,8 +279,17 @@ static attention attention_of(const fsam_tensor *qkv, int heads, const fsam_batc
   return a;
 }
 
-int FSAM_CPU(attention_forward)(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv,
-                                int heads, const fsam_batch *batch, const fsam_dropout *dropout) {
+/* None: what a bit costs to draw, it costs to fetch. */
+int FSAM_CPU(attention_kept)(const fsam_tensor *qkv, int heads, const fsam_batch *batch,
+                             const fsam_dropout *dropout) {
+  (void)qkv, (void)heads, (void)batch, (void)dropout;
+  return 0;
+}
+
+int FSAM_CPU(attention_forward)(fsam_tensor *out, fsam_tensor *lse, fsam_tensor *kept,
+                                const fsam_tensor *qkv, int heads, const fsam_batch *batch,
+                                const fsam_dropout *dropout) {
+  (void)kept;
   attention a = attention_of(qkv, heads, batch, dropout);
   a.out = out;
   a.lse = lse;
@@ -334,8 +355,10 @@ static void backward_head(const attention *a, scratch *s, int sample, int head) 
 }
 
 int FSAM_CPU(attention_backward)(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tensor *out,
-                                 const fsam_tensor *lse, const fsam_tensor *qkv, int heads,
-                                 const fsam_batch *batch, const fsam_dropout *dropout) {
+                                 const fsam_tensor *lse, const fsam_tensor *kept,
+                                 const fsam_tensor *qkv, int heads, const fsam_batch *batch,
+                                 const fsam_dropout *dropout) {
+  (void)kept;
   attention a = attention_of(qkv, heads, batch, dropout);
   (void)out; /* D could be the sum of dout · out, but out may be rounded to bf16 */
   a.dqkv = dqkv;

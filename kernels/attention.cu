@@ -4,11 +4,13 @@
  *
  * Forward, a block has 64 queries of a head and goes through the keys by tiles, keeping the
  * largest score and the sum so far (online softmax, Milakov & Gimelshein 2018; Dao et al. 2022).
- * Backward computes P again from lse, in one launch with two kinds of block: one has 64 queries and
- * sums their dq over the keys, the other has 64 keys and sums their dk and dv over the queries. So
- * scores are computed twice, but each sum has one owner: no atomics, the same bits always. The
- * second kind works on the transpose of everything. What a query's softmax adds to the gradient of
- * all its scores, delta = the sum of dout · out, is a small launch before.
+ * Backward computes P again from lse, with two kinds of block: one has 64 queries and sums their dq
+ * over the keys, the other has 64 keys and sums their dk and dv over the queries. So scores are
+ * computed twice, but each sum has one owner: no atomics, the same bits always. The second kind
+ * works on the transpose of everything. What a query's softmax adds to the gradient of all its
+ * scores, delta = the sum of dout · out, is a small launch before. (Computing scores once, five
+ * products in place of seven, would need the dq of a query summed over blocks of keys, in order, in
+ * f32 in memory. docs/cuda.md has the counts.)
  *
  * A warp has 16 rows; columns beyond the sample are skipped, 8 at a time. Where no sample is longer
  * than 32, a block is one warp: four would wait for each other and mostly have nothing to do, and
@@ -17,7 +19,12 @@
  * bf16 goes through the matrix unit, f32 through plain multiplications (tiles.cuh). What surrounds
  * the products costs more than they do, so it is kept short: powers of two with the scale folded
  * in, masks in the last tile alone, dropout drawn once per tile as bits that a lane reads by the
- * word. */
+ * word. Tiles go from memory to shared memory past the registers, and the next one is on its way
+ * while a block of four warps works on one.
+ *
+ * Of longer samples forward keeps dropout's bits, one for each score. To draw an octet takes a
+ * thread about 77 instructions, a third of a tile's, and backward needs each twice; to read it
+ * takes a tenth of that, and the bits of 512 tokens are 3 % of what a layer keeps anyway. */
 #include "kernels/cuda/drop.cuh"
 #include "kernels/cuda/samples.cuh"
 #include "kernels/vendor/cudnn_attention.cuh"
@@ -32,7 +39,8 @@ template <typename T, int D, int WARPS>
 struct shape_of {
   static constexpr int threads = WARPS * WARP, rows = WARPS * WARP_ROWS,
                        columns = WARPS == 1 || D > 64 || sizeof(T) == 4 ? SHORT : 64,
-                       stride = tile_row<T, D>::stride;
+                       stages = WARPS == 1 || sizeof(T) == 4 ? 1 : 2, /* tiles there at once */
+      stride = tile_row<T, D>::stride, tile = columns * stride;
 };
 
 static constexpr float LOG2_E = 1.44269504f;
@@ -41,6 +49,7 @@ struct task {
   fsam_batch batch;
   drop_site site;
   int heads, d; /* d columns of a head */
+  int words;    /* of kept bits for a query and head; 0: they are not kept */
   float scale;  /* 1 / sqrt(d) */
   bool wide;
   /* e^(scale x) as a power of two: 2^(scale2() x) */
@@ -61,19 +70,58 @@ __device__ __forceinline__ void clear_tail(const matrix<T> &t, int64_t columns, 
 
 /* -- dropout of one tile ----------------------------------------------------------------------- */
 
-/* kept[queries][keys / 8]: a bit for each element that is not dropped, 0 beyond the sample's n
- * queries and keys. */
-__device__ __forceinline__ void draw_tile(uint8_t *kept, const task &a, int sample, int head,
-                                          int query, int queries, int key, int keys, int n) {
-  const drop_site site = drop_site_in(a.site, &a.batch);
+/* kept[QUERIES][KEYS / 8]: a bit for each element that is not dropped, of the queries and keys from
+ * `query` and `key` on; 0 beyond the sample's n. */
+template <int QUERIES, int KEYS, int THREADS>
+__device__ __forceinline__ void draw_tile(uint8_t *kept, const drop_site &site, uint32_t ordinal,
+                                          int head, int query, int key, int n) {
+  constexpr int WIDE = KEYS / OCTET;
+  static_assert(QUERIES * WIDE % THREADS == 0 && THREADS % WIDE == 0, "each thread has as many");
   if (!site.threshold) return;
-  const uint32_t ordinal = (uint32_t)a.batch.ordinals[sample];
-  for (int i = (int)threadIdx.x; i < queries * keys / OCTET; i += (int)blockDim.x) {
-    const int row = query + i / (keys / OCTET), octet = key / OCTET + i % (keys / OCTET);
-    uint32_t bits = 0;
-    if (row < n && octet * OCTET < n)
-      bits = kept_octet(site, ordinal, (uint32_t)row, (uint32_t)head << 16 | (uint32_t)octet);
-    kept[i] = (uint8_t)bits;
+  const int octet = (int)threadIdx.x % WIDE, row = (int)threadIdx.x / WIDE;
+  const uint32_t block = (uint32_t)head << 16 | (uint32_t)(key / OCTET + octet);
+  const bool is_key = key + octet * OCTET < n;
+#pragma unroll 1
+  for (int i = row; i < QUERIES; i += THREADS / WIDE)
+    kept[i * WIDE + octet] =
+        (uint8_t)(is_key && query + i < n ? kept_octet(site, ordinal, (uint32_t)(query + i), block)
+                                          : 0);
+}
+
+/* Where the kept bits of a query lie, from the key on, a multiple of 32: T is int32_t, const or
+ * not. */
+template <typename T>
+__device__ __forceinline__ T *kept_at(const matrix<T> &bits, const task &a, int64_t row, int head,
+                                      int key) {
+  return bits.at(row, (int64_t)head * a.words + key / 32);
+}
+
+/* Keeps the bits of a tile of a sample; query and key are those of its corner. */
+template <int QUERIES, int KEYS>
+__device__ __forceinline__ void keep_tile(const matrix<int32_t> &bits, const task &a,
+                                          const uint8_t *kept, row_range s, int head, int query,
+                                          int key) {
+  const int i = (int)threadIdx.x;
+  if (a.words == 0 || i >= QUERIES || query + i >= s.n) return;
+  int32_t *to = kept_at(bits, a, s.start + query + i, head, key);
+#pragma unroll
+  for (int w = 0; w < KEYS / 32; w++) to[w] = ((const int32_t *)(kept + i * (KEYS / OCTET)))[w];
+}
+
+/* Starts fetching them; where a block is one warp they are drawn again. */
+template <int QUERIES, int KEYS, int THREADS>
+__device__ __forceinline__ void fetch_tile(uint8_t *kept, const matrix<const int32_t> &bits,
+                                           const task &a, int sample, row_range s, int head,
+                                           int query, int key) {
+  if constexpr (THREADS > WARP) {
+    const int i = (int)threadIdx.x;
+    if (a.words && i < QUERIES)
+      start_copy<KEYS / OCTET>(kept + i * (KEYS / OCTET),
+                               kept_at(bits, a, s.start + query + i, head, key), query + i < s.n);
+  } else {
+    const drop_site site = drop_site_in(a.site, &a.batch);
+    const uint32_t ordinal = site.threshold ? (uint32_t)a.batch.ordinals[sample] : 0;
+    draw_tile<QUERIES, KEYS, THREADS>(kept, site, ordinal, head, query, key, s.n);
   }
 }
 
@@ -84,13 +132,25 @@ __device__ __forceinline__ void kept_words(uint32_t (&bits)[N / 4], const uint8_
                                            const task &a, int query) {
 #pragma unroll
   for (int w = 0; w < N / 4; w++)
-    bits[w] = a.site.threshold
-                  ? *(const uint32_t *)(kept + query * N + 4 * w) >> fragment_column(0)
-                  : 0xffffffffu;
+    bits[w] = a.site.threshold ? *(const uint32_t *)(kept + query * N + 4 * w) >> fragment_column(0)
+                               : 0xffffffffu;
 }
 template <int N>
 __device__ __forceinline__ bool is_kept(const uint32_t (&bits)[N], int j, int column) {
   return bits[j / 4] >> (j % 4 * OCTET + column) & 1;
+}
+
+/* -- tiles on their way ------------------------------------------------------------------------ */
+
+/* Waits until the tile in hand has come, for all threads: with two stages the next one, if there is
+ * one, may still be on its way. */
+template <int STAGES>
+__device__ __forceinline__ void wait_for_tile(bool has_next) {
+  if (STAGES == 2 && has_next)
+    copies_wait<1>();
+  else
+    copies_wait<0>();
+  __syncthreads();
 }
 
 /* -- forward ----------------------------------------------------------------------------------- */
@@ -100,6 +160,7 @@ struct forward_arguments {
   task a;
   matrix<T> out;
   matrix<float> lse;
+  matrix<int32_t> kept;
   matrix<const T> qkv;
   int32_t *fault;
 };
@@ -107,8 +168,9 @@ struct forward_arguments {
 template <typename T, int D, int WARPS>
 struct forward_memory : shape_of<T, D, WARPS> {
   using shape = shape_of<T, D, WARPS>;
-  static constexpr size_t bytes = (shape::rows + 2 * shape::columns) * shape::stride * sizeof(T) +
-                                  shape::rows * shape::columns / OCTET;
+  static constexpr size_t bytes =
+      (shape::rows * shape::stride + 2 * shape::stages * shape::tile) * sizeof(T) +
+      shape::rows * shape::columns / OCTET;
 };
 
 /* A warp's sums so far; each lane has two rows. */
@@ -166,9 +228,9 @@ static __global__ void __launch_bounds__(WARPS *WARP, 12 / WARPS)
   FSAM_DYNAMIC_SHARED(memory);
   using shape = shape_of<T, D, WARPS>;
   constexpr int THREADS = shape::threads, ROWS = shape::rows, COLUMNS = shape::columns,
-                STRIDE = shape::stride;
-  T *q = (T *)memory, *k = q + ROWS * STRIDE, *v = k + COLUMNS * STRIDE;
-  uint8_t *kept = (uint8_t *)(v + COLUMNS * STRIDE);
+                STRIDE = shape::stride, STAGES = shape::stages, TILE = shape::tile;
+  T *q = (T *)memory, *ks = q + ROWS * STRIDE, *vs = ks + STAGES * TILE;
+  uint8_t *kept = (uint8_t *)(vs + STAGES * TILE);
   const task &a = f.a;
   const int sample = (int)blockIdx.z, head = (int)blockIdx.y, first = (int)blockIdx.x * ROWS;
   const int64_t hidden = (int64_t)a.heads * a.d, column = (int64_t)head * a.d;
@@ -179,24 +241,36 @@ static __global__ void __launch_bounds__(WARPS *WARP, 12 / WARPS)
   }
   const row_range s = rows_of_sample(a.batch, sample, f.fault);
   if (first >= s.n) return;
+  const drop_site site = drop_site_in(a.site, &a.batch);
+  const uint32_t ordinal = site.threshold ? (uint32_t)a.batch.ordinals[sample] : 0;
   const int warp_row = warp_id() * WARP_ROWS, rows = s.n - first - warp_row; /* of the warp */
   softmax_state<D> state = {};
   state.top[0] = state.top[1] = -INFINITY;
-  load_tile<T, D>(q, ROWS, THREADS, f.qkv, s.start + first, s.n - first, column, a.d, a.wide);
-  for (int key = 0; key < s.n; key += COLUMNS) {
-    const int live = s.n - key;
-    __syncthreads(); /* all warps are done with the tile before */
-    load_tile<T, D>(k, COLUMNS, THREADS, f.qkv, s.start + key, live, hidden + column, a.d, a.wide);
-    load_tile<T, D>(v, COLUMNS, THREADS, f.qkv, s.start + key, live, 2 * hidden + column, a.d,
-                    a.wide);
-    draw_tile(kept, a, sample, head, first, ROWS, key, COLUMNS, s.n);
-    __syncthreads();
-    if (rows <= 0) continue;
-    const int blocks = (int)divide_up(live < COLUMNS ? live : COLUMNS, 8);
-    fragment p[COLUMNS / 8] = {};
-    multiply_transposed<D>(p, q + warp_row * STRIDE, k, blocks);
-    softmax_update<D>(p, state, a, kept, warp_row, live);
-    multiply<D>(state.out, p, v, blocks);
+  const auto load = [&](int key, int stage) {
+    load_tile<T, D, COLUMNS, THREADS>(ks + stage * TILE, f.qkv, s.start + key, s.n - key,
+                                      hidden + column, a.d, a.wide);
+    load_tile<T, D, COLUMNS, THREADS>(vs + stage * TILE, f.qkv, s.start + key, s.n - key,
+                                      2 * hidden + column, a.d, a.wide);
+    copies_commit();
+  };
+  load_tile<T, D, ROWS, THREADS>(q, f.qkv, s.start + first, s.n - first, column, a.d, a.wide);
+  load(0, 0);
+  for (int key = 0, stage = 0; key < s.n; key += COLUMNS, stage ^= STAGES - 1) {
+    const int live = s.n - key, next = key + COLUMNS;
+    if (STAGES == 2 && next < s.n) load(next, stage ^ 1);
+    draw_tile<ROWS, COLUMNS, THREADS>(kept, site, ordinal, head, first, key, s.n);
+    wait_for_tile<STAGES>(next < s.n);
+    if constexpr (WARPS > 1) keep_tile<ROWS, COLUMNS>(f.kept, a, kept, s, head, first, key);
+    if (rows > 0) {
+      const T *k = ks + stage * TILE, *v = vs + stage * TILE;
+      const int blocks = (int)divide_up(live < COLUMNS ? live : COLUMNS, 8);
+      fragment p[COLUMNS / 8] = {};
+      multiply_transposed<D>(p, q + warp_row * STRIDE, k, blocks);
+      softmax_update<D>(p, state, a, kept, warp_row, live);
+      multiply<D>(state.out, p, v, blocks);
+    }
+    __syncthreads(); /* all warps are done with the tile */
+    if (STAGES == 1 && next < s.n) load(next, 0);
   }
   if (rows <= 0) return;
   float factor[2];
@@ -208,30 +282,37 @@ static __global__ void __launch_bounds__(WARPS *WARP, 12 / WARPS)
     if (lane_id() % 4 == 0 && row < rows)
       *f.lse.at(s.start + first + warp_row + row, head) = state.top[half] * a.scale + logf(total);
   }
-  store_rows<T, D>(f.out, s.start + first + warp_row, rows, column, a.d, state.out, factor);
+  store_rows<T, D>(f.out, s.start + first + warp_row, rows, column, a.d, a.wide, state.out, factor);
 }
 
 /* -- backward ---------------------------------------------------------------------------------- */
+
+/* What a query's row of scores needs on the way back. */
+struct alignas(8) row_terms {
+  float lse;   /* log2 of the sum of its softmax, with the largest score in it */
+  float delta; /* the sum of dout · out */
+};
 
 template <typename T>
 struct backward_arguments {
   task a;
   matrix<T> dqkv;
   matrix<const T> dout, out, qkv;
-  matrix<const float> lse, delta;
+  matrix<const float> lse;
+  matrix<const int32_t> kept;
+  const row_terms *terms;
   int32_t *fault;
 };
 
-/* delta[row, head] = the sum of dout · out over the head's columns; D / 8 lanes to a head of a row.
- */
+/* terms[head][row], for all rows of the batch; D / 8 lanes to a head of a row. */
 template <typename T, int D>
-static __global__ void attention_delta_k(backward_arguments<T> b, matrix<float> delta) {
+static __global__ void attention_terms_k(backward_arguments<T> b, row_terms *terms) {
   constexpr int LANES = D / OCTET;
   const int64_t at = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / LANES;
-  const int64_t row = at / b.a.heads, head = at % b.a.heads;
+  const int64_t row = at / b.a.heads, head = at % b.a.heads, rows = b.a.batch.tokens;
   const int octet = lane_id() % LANES * OCTET;
   float sum = 0;
-  if (row < b.a.batch.tokens) {
+  if (row < rows) {
     const int64_t column = head * b.a.d + octet;
     float x[OCTET], y[OCTET];
     load8(x, b.dout.at(row, column), b.a.d - octet, b.a.wide);
@@ -239,35 +320,36 @@ static __global__ void attention_delta_k(backward_arguments<T> b, matrix<float> 
     for (int i = 0; i < OCTET; i++) sum += x[i] * y[i];
   }
   for (int mask = LANES / 2; mask; mask /= 2) sum += shuffle_xor(sum, mask);
-  if (row < b.a.batch.tokens && octet == 0) *delta.at(row, head) = sum;
+  if (row < rows && octet == 0)
+    terms[head * rows + row] = row_terms{*b.lse.at(row, head) * LOG2_E, sum};
 }
 
-/* x and x2 hold the block's own rows, y and y2 the tile's; lse and delta belong to the queries. */
+/* x and x2 hold the block's own rows, y and y2 the tile's; the terms are those of the queries, and
+ * come with the rows or the tile that are queries. */
 template <typename T, int D, int WARPS>
 struct backward_memory : shape_of<T, D, WARPS> {
   using shape = shape_of<T, D, WARPS>;
-  static constexpr int queries = shape::rows > shape::columns ? shape::rows : shape::columns;
-  static constexpr size_t bytes = 2 * (shape::rows + shape::columns) * shape::stride * sizeof(T) +
-                                  2 * queries * sizeof(float) +
-                                  shape::rows * shape::columns / OCTET;
+  static constexpr int queries =
+      shape::rows > shape::stages *shape::columns ? shape::rows : shape::stages *shape::columns;
+  static constexpr size_t bytes =
+      2 * (shape::rows * shape::stride + shape::stages * shape::tile) * sizeof(T) +
+      queries * sizeof(row_terms) + shape::stages * shape::rows * shape::columns / OCTET;
 };
 
-/* lse[i], times log2(e), and delta[i] of `count` queries of a head from row `first` of the batch
- * on, `live` of them. */
-template <typename T>
-__device__ __forceinline__ void load_terms(float *lse, float *delta, const backward_arguments<T> &b,
-                                           int64_t first, int live, int count, int head) {
-  for (int i = (int)threadIdx.x; i < count; i += (int)blockDim.x) {
-    lse[i] = i < live ? *b.lse.at(first + i, head) * LOG2_E : 0;
-    delta[i] = i < live ? *b.delta.at(first + i, head) : 0;
-  }
+/* Starts copying the terms of COUNT queries of a head from row `first` of the batch on, `live` of
+ * them. */
+template <int COUNT, typename T>
+__device__ __forceinline__ void load_terms(row_terms *to, const backward_arguments<T> &b,
+                                           int64_t first, int live, int head) {
+  const int i = (int)threadIdx.x;
+  if (i < COUNT) start_copy<8>(to + i, b.terms + head * b.a.batch.tokens + first + i, i < live);
 }
 
 /* One element of softmax_backward: a score and dp become dropout(P) and the score's gradient. */
-__device__ __forceinline__ void element_backward(float &s, float &dp, const task &a, float lse,
-                                                 float delta, bool keep) {
-  const float p = exp2_fast(s * a.scale2() - lse);
-  dp = p * ((keep ? dp * a.site.keep : 0) - delta);
+__device__ __forceinline__ void element_backward(float &s, float &dp, const task &a,
+                                                 const row_terms &row, bool keep) {
+  const float p = exp2_fast(s * a.scale2() - row.lse);
+  dp = p * ((keep ? dp * a.site.keep : 0) - row.delta);
   s = keep ? p : 0;
 }
 
@@ -276,20 +358,19 @@ __device__ __forceinline__ void element_backward(float &s, float &dp, const task
  * queries, columns keys. */
 template <int N>
 __device__ __forceinline__ void softmax_backward(fragment (&s)[N], fragment (&dp)[N], const task &a,
-                                                 const float *lse, const float *delta,
-                                                 const uint8_t *kept, int warp_row) {
+                                                 const row_terms *terms, const uint8_t *kept,
+                                                 int warp_row) {
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     const int query = warp_row + fragment_row(2 * half);
-    const float l = lse[query], d = delta[query];
+    const row_terms row = terms[query];
     uint32_t bits[N / 4];
     kept_words<N>(bits, kept, a, query);
 #pragma unroll
     for (int j = 0; j < N; j++)
 #pragma unroll
       for (int c = 0; c < 2; c++)
-        element_backward(s[j].v[2 * half + c], dp[j].v[2 * half + c], a, l, d,
-                         is_kept(bits, j, c));
+        element_backward(s[j].v[2 * half + c], dp[j].v[2 * half + c], a, row, is_kept(bits, j, c));
   }
 }
 
@@ -297,20 +378,20 @@ __device__ __forceinline__ void softmax_backward(fragment (&s)[N], fragment (&dp
  * are 8 apart, bits of neighbouring bytes. */
 template <int ROWS, int N>
 __device__ __forceinline__ void softmax_backward_keys(fragment (&s)[N], fragment (&dp)[N],
-                                                      const task &a, const float *lse,
-                                                      const float *delta, const uint8_t *kept,
-                                                      int warp_row) {
+                                                      const task &a, const row_terms *terms,
+                                                      const uint8_t *kept, int warp_row) {
 #pragma unroll
   for (int j = 0; j < N; j++)
 #pragma unroll
     for (int c = 0; c < 2; c++) {
       const int query = 8 * j + fragment_column(c);
-      const uint8_t *row = kept + query * (ROWS / OCTET) + warp_row / OCTET;
+      const row_terms row = terms[query];
+      const uint8_t *bytes = kept + query * (ROWS / OCTET) + warp_row / OCTET;
       const uint32_t bits =
-          a.site.threshold ? (uint32_t) * (const uint16_t *)row >> fragment_row(0) : 0x101u;
+          a.site.threshold ? (uint32_t) * (const uint16_t *)bytes >> fragment_row(0) : 0x101u;
 #pragma unroll
       for (int half = 0; half < 2; half++)
-        element_backward(s[j].v[2 * half + c], dp[j].v[2 * half + c], a, lse[query], delta[query],
+        element_backward(s[j].v[2 * half + c], dp[j].v[2 * half + c], a, row,
                          bits >> (OCTET * half) & 1);
     }
 }
@@ -332,73 +413,88 @@ __device__ __forceinline__ void backward_block(const backward_arguments<T> &b,
                                                int first, row_range s) {
   using shape = shape_of<T, D, WARPS>;
   constexpr int THREADS = shape::threads, ROWS = shape::rows, COLUMNS = shape::columns,
-                STRIDE = shape::stride, QUERIES = backward_memory<T, D, WARPS>::queries;
+                STRIDE = shape::stride, STAGES = shape::stages, TILE = shape::tile;
   const task &a = b.a;
-  T *x = (T *)memory, *x2 = x + ROWS * STRIDE, *y = x2 + ROWS * STRIDE, *y2 = y + COLUMNS * STRIDE;
-  float *lse = (float *)(y2 + COLUMNS * STRIDE), *delta = lse + QUERIES;
-  uint8_t *kept = (uint8_t *)(delta + QUERIES);
+  T *x = (T *)memory, *x2 = x + ROWS * STRIDE, *ys = x2 + ROWS * STRIDE, *y2s = ys + STAGES * TILE;
+  row_terms *terms = (row_terms *)(y2s + STAGES * TILE);
+  uint8_t *bits = (uint8_t *)(terms + backward_memory<T, D, WARPS>::queries);
   const int64_t hidden = (int64_t)a.heads * a.d, q_at = (int64_t)head * a.d;
   const int64_t k_at = hidden + q_at, v_at = 2 * hidden + q_at;
   const int warp_row = warp_id() * WARP_ROWS, rows = s.n - first - warp_row;
   fragment sum[D / 8] = {}, sum2[OWN_KEYS ? D / 8 : 1] = {};
   /* Queries: x = q, x2 = dout, y = k, y2 = v. Keys: x = k, x2 = v, y = q, y2 = dout. */
-  load_tile<T, D>(x, ROWS, THREADS, b.qkv, s.start + first, s.n - first, OWN_KEYS ? k_at : q_at,
-                  a.d, a.wide);
-  load_tile<T, D>(x2, ROWS, THREADS, OWN_KEYS ? b.qkv : b.dout, s.start + first, s.n - first,
-                  OWN_KEYS ? v_at : q_at, a.d, a.wide);
-  if (!OWN_KEYS) load_terms(lse, delta, b, s.start + first, s.n - first, ROWS, head);
-  for (int at = 0; at < s.n; at += COLUMNS) {
-    const int live = s.n - at;
-    __syncthreads(); /* all warps are done with the tile before */
-    load_tile<T, D>(y, COLUMNS, THREADS, b.qkv, s.start + at, live, OWN_KEYS ? q_at : k_at, a.d,
-                    a.wide);
-    load_tile<T, D>(y2, COLUMNS, THREADS, OWN_KEYS ? b.dout : b.qkv, s.start + at, live,
-                    OWN_KEYS ? q_at : v_at, a.d, a.wide);
+  const auto load = [&](int at, int stage) {
+    load_tile<T, D, COLUMNS, THREADS>(ys + stage * TILE, b.qkv, s.start + at, s.n - at,
+                                      OWN_KEYS ? q_at : k_at, a.d, a.wide);
+    load_tile<T, D, COLUMNS, THREADS>(y2s + stage * TILE, OWN_KEYS ? b.dout : b.qkv, s.start + at,
+                                      s.n - at, OWN_KEYS ? q_at : v_at, a.d, a.wide);
+    uint8_t *kept = bits + stage * ROWS * COLUMNS / OCTET;
     if (OWN_KEYS) {
-      load_terms(lse, delta, b, s.start + at, live, COLUMNS, head);
-      draw_tile(kept, a, sample, head, at, COLUMNS, first, ROWS, s.n);
+      load_terms<COLUMNS>(terms + stage * COLUMNS, b, s.start + at, s.n - at, head);
+      fetch_tile<COLUMNS, ROWS, THREADS>(kept, b.kept, a, sample, s, head, at, first);
     } else {
-      draw_tile(kept, a, sample, head, first, ROWS, at, COLUMNS, s.n);
+      fetch_tile<ROWS, COLUMNS, THREADS>(kept, b.kept, a, sample, s, head, first, at);
     }
-    __syncthreads();
-    if (rows <= 0) continue;
-    const int blocks = (int)divide_up(live < COLUMNS ? live : COLUMNS, 8);
-    fragment p[COLUMNS / 8] = {}, dp[COLUMNS / 8] = {};
-    multiply_transposed<D>(p, x + warp_row * STRIDE, y, blocks);
-    multiply_transposed<D>(dp, x2 + warp_row * STRIDE, y2, blocks);
-    if constexpr (OWN_KEYS)
-      softmax_backward_keys<ROWS>(p, dp, a, lse, delta, kept, warp_row);
-    else
-      softmax_backward(p, dp, a, lse, delta, kept, warp_row);
-    if (live < COLUMNS) {
-      clear_columns(p, live);
-      clear_columns(dp, live);
+    copies_commit();
+  };
+  load_tile<T, D, ROWS, THREADS>(x, b.qkv, s.start + first, s.n - first, OWN_KEYS ? k_at : q_at,
+                                 a.d, a.wide);
+  load_tile<T, D, ROWS, THREADS>(x2, OWN_KEYS ? b.qkv : b.dout, s.start + first, s.n - first,
+                                 OWN_KEYS ? v_at : q_at, a.d, a.wide);
+  if (!OWN_KEYS) load_terms<ROWS>(terms, b, s.start + first, s.n - first, head);
+  load(0, 0);
+  for (int at = 0, stage = 0; at < s.n; at += COLUMNS, stage ^= STAGES - 1) {
+    const int live = s.n - at, next = at + COLUMNS;
+    if (STAGES == 2 && next < s.n) load(next, stage ^ 1);
+    wait_for_tile<STAGES>(next < s.n);
+    if (rows > 0) {
+      const T *y = ys + stage * TILE, *y2 = y2s + stage * TILE;
+      const uint8_t *kept = bits + stage * ROWS * COLUMNS / OCTET;
+      const int blocks = (int)divide_up(live < COLUMNS ? live : COLUMNS, 8);
+      fragment p[COLUMNS / 8] = {}, dp[COLUMNS / 8] = {};
+      multiply_transposed<D>(p, x + warp_row * STRIDE, y, blocks);
+      multiply_transposed<D>(dp, x2 + warp_row * STRIDE, y2, blocks);
+      if constexpr (OWN_KEYS)
+        softmax_backward_keys<ROWS>(p, dp, a, terms + stage * COLUMNS, kept, warp_row);
+      else
+        softmax_backward(p, dp, a, terms, kept, warp_row);
+      if (live < COLUMNS) {
+        clear_columns(p, live);
+        clear_columns(dp, live);
+      }
+      multiply<D>(sum, dp, y, blocks);
+      if constexpr (OWN_KEYS) multiply<D>(sum2, p, y2, blocks);
     }
-    multiply<D>(sum, dp, y, blocks);
-    if constexpr (OWN_KEYS) multiply<D>(sum2, p, y2, blocks);
+    __syncthreads(); /* all warps are done with the tile */
+    if (STAGES == 1 && next < s.n) load(next, 0);
   }
   if (rows <= 0) return;
   const float scale[2] = {a.scale, a.scale}, keep[2] = {a.site.keep, a.site.keep};
   const int64_t row = s.start + first + warp_row;
-  store_rows<T, D>(b.dqkv, row, rows, OWN_KEYS ? k_at : q_at, a.d, sum, scale);
-  if constexpr (OWN_KEYS) store_rows<T, D>(b.dqkv, row, rows, v_at, a.d, sum2, keep);
+  store_rows<T, D>(b.dqkv, row, rows, OWN_KEYS ? k_at : q_at, a.d, a.wide, sum, scale);
+  if constexpr (OWN_KEYS) store_rows<T, D>(b.dqkv, row, rows, v_at, a.d, a.wide, sum2, keep);
 }
 
-/* Block (tile of queries or, in the second half, of keys; head; sample). The grid has one extra
- * sample, whose blocks zero the tail. */
-template <typename T, int D, int WARPS>
-static __global__ void __launch_bounds__(WARPS *WARP)
+/* Block (tile; head; sample), of the queries, of the keys, or of the keys in the second half of the
+ * grid. The grid has one extra sample, whose blocks zero the tail. BOTH saves a launch, QUERIES
+ * alone has fewer registers than KEYS: three blocks fit, where two of both did. */
+enum { QUERIES, KEYS, BOTH };
+
+template <typename T, int D, int WARPS, int WORK>
+static __global__ void __launch_bounds__(WARPS *WARP,
+                                         D <= 64 && sizeof(T) == 2 && WORK != BOTH ? 3 : 1)
     attention_backward_k(backward_arguments<T> b) {
   FSAM_DYNAMIC_SHARED(memory);
   constexpr int ROWS = shape_of<T, D, WARPS>::rows;
-  const int sample = (int)blockIdx.z, tiles = (int)gridDim.x / 2, tile = (int)blockIdx.x % tiles;
+  const int tiles = (int)(WORK == BOTH ? gridDim.x / 2 : gridDim.x);
+  const int sample = (int)blockIdx.z, tile = (int)blockIdx.x % tiles;
   if (sample == b.a.batch.samples) {
-    clear_tail(b.dqkv, 3 * (int64_t)b.a.heads * b.a.d, b.a);
+    if (WORK != KEYS) clear_tail(b.dqkv, 3 * (int64_t)b.a.heads * b.a.d, b.a);
     return;
   }
   const row_range s = rows_of_sample(b.a.batch, sample, b.fault);
   if (tile * ROWS >= s.n) return;
-  if ((int)blockIdx.x < tiles)
+  if (WORK == QUERIES || (WORK == BOTH && (int)blockIdx.x < tiles))
     backward_block<T, D, WARPS, false>(b, memory, sample, (int)blockIdx.y, tile * ROWS, s);
   else
     backward_block<T, D, WARPS, true>(b, memory, sample, (int)blockIdx.y, tile * ROWS, s);
@@ -409,7 +505,7 @@ static __global__ void __launch_bounds__(WARPS *WARP)
 static task task_of(const fsam_tensor *qkv, int heads, const fsam_batch *batch,
                     const fsam_dropout *dropout) {
   const int d = (int)(qkv->shape[1] / (3 * heads));
-  return {*batch, drop_site_of(dropout), heads, d, (float)(1 / sqrt((double)d)), false};
+  return {*batch, drop_site_of(dropout), heads, d, 0, (float)(1 / sqrt((double)d)), false};
 }
 
 /* Do the octets of each head start at multiples of 16 bytes, in all of these tensors? */
@@ -443,70 +539,94 @@ static int forward(const fsam_device *device, const forward_arguments<T> &f) {
 }
 
 template <typename T>
-static int forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv, task a) {
+static int forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *kept,
+                   const fsam_tensor *qkv, task a) {
   fsam_device *device = fsam__device_of(out);
   a.wide = heads_wide(a, qkv, out);
-  const forward_arguments<T> f = {a, matrix_of<T>(out), matrix_of<float>(lse),
-                                  matrix_of<const T>(qkv), device->fault};
+  const forward_arguments<T> f = {a,
+                                  matrix_of<T>(out),
+                                  matrix_of<float>(lse),
+                                  matrix_of<int32_t>(kept),
+                                  matrix_of<const T>(qkv),
+                                  device->fault};
   if (a.d <= 32) return forward<T, 32>(device, f);
   return a.d <= 64 ? forward<T, 64>(device, f) : forward<T, 128>(device, f);
 }
 
-int attention_forward_cuda(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv, int heads,
-                           const fsam_batch *batch, const fsam_dropout *dropout) {
-  const task a = task_of(qkv, heads, batch, dropout);
+/* Two words for each 64 keys, so that a tile's row is one copy. For short samples fetching them is
+ * no less work than drawing them. */
+int attention_kept_cuda(const fsam_tensor *, int heads, const fsam_batch *batch,
+                        const fsam_dropout *dropout) {
+  if (!drop_site_of(dropout).threshold || batch->longest <= SHORT) return 0;
+  return heads * 2 * (int)divide_up(batch->longest, 64);
+}
+
+static int words_of(const fsam_tensor *kept, int heads) {
+  return kept ? (int)(kept->shape[1] / heads) : 0;
+}
+
+int attention_forward_cuda(fsam_tensor *out, fsam_tensor *lse, fsam_tensor *kept,
+                           const fsam_tensor *qkv, int heads, const fsam_batch *batch,
+                           const fsam_dropout *dropout) {
+  task a = task_of(qkv, heads, batch, dropout);
+  a.words = words_of(kept, heads);
   const int done = fsam__cudnn_attention_forward(out, lse, qkv, heads, batch, dropout);
   if (done) return done < 0 ? done : FSAM_OK;
   FSAM_TRY(check_head("attention_forward", a));
-  return qkv->dtype == FSAM_BF16 ? forward<bf16>(out, lse, qkv, a)
-                                 : forward<float>(out, lse, qkv, a);
+  return qkv->dtype == FSAM_BF16 ? forward<bf16>(out, lse, kept, qkv, a)
+                                 : forward<float>(out, lse, kept, qkv, a);
 }
 
-template <typename T, int D, int WARPS>
+template <typename T, int D, int WARPS, int WORK>
 static int backward(const fsam_device *device, const backward_arguments<T> &b) {
   using memory = backward_memory<T, D, WARPS>;
   dim3 grid = grid_of(b.a, memory::rows);
-  grid.x *= 2; /* tiles of queries and of keys */
-  return FSAM_LAUNCH(device, (attention_backward_k<T, D, WARPS>), grid, memory::threads,
+  if (WORK == BOTH) grid.x *= 2;
+  return FSAM_LAUNCH(device, (attention_backward_k<T, D, WARPS, WORK>), grid, memory::threads,
                      memory::bytes, b);
 }
 template <typename T, int D>
 static int backward(fsam_device *device, backward_arguments<T> b) {
   const int64_t heads = b.a.heads, lanes = b.a.batch.tokens * heads * (D / OCTET);
-  void *delta;
-  FSAM_TRY(fsam__workspace(&delta, device, (size_t)(b.a.batch.tokens * heads) * sizeof(float)));
-  b.delta = {(const float *)delta, heads, false};
-  FSAM_TRY(FSAM_LAUNCH(device, (attention_delta_k<T, D>), dim3((unsigned)divide_up(lanes, 256)),
-                       256, 0, b, (matrix<float>{(float *)delta, heads, false})));
-  return b.a.batch.longest <= SHORT ? backward<T, D, 1>(device, b) : backward<T, D, 4>(device, b);
+  void *terms;
+  FSAM_TRY(fsam__workspace(&terms, device, (size_t)(b.a.batch.tokens * heads) * sizeof(row_terms)));
+  b.terms = (const row_terms *)terms;
+  FSAM_TRY(FSAM_LAUNCH(device, (attention_terms_k<T, D>), dim3((unsigned)divide_up(lanes, 256)),
+                       256, 0, b, (row_terms *)terms));
+  if (b.a.batch.longest <= SHORT) return backward<T, D, 1, BOTH>(device, b);
+  FSAM_TRY((backward<T, D, 4, QUERIES>(device, b)));
+  return backward<T, D, 4, KEYS>(device, b);
 }
 
 template <typename T>
 static int backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tensor *out,
-                    const fsam_tensor *lse, const fsam_tensor *qkv, task a) {
+                    const fsam_tensor *lse, const fsam_tensor *kept, const fsam_tensor *qkv,
+                    task a) {
   fsam_device *device = fsam__device_of(dqkv);
-  a.wide = heads_wide(a, qkv, dout, out);
+  a.wide = heads_wide(a, qkv, dout, out, dqkv);
   const backward_arguments<T> b = {a,
                                    matrix_of<T>(dqkv),
                                    matrix_of<const T>(dout),
                                    matrix_of<const T>(out),
                                    matrix_of<const T>(qkv),
                                    matrix_of<const float>(lse),
-                                   {},
+                                   matrix_of<const int32_t>(kept),
+                                   NULL,
                                    device->fault};
   if (a.d <= 32) return backward<T, 32>(device, b);
   return a.d <= 64 ? backward<T, 64>(device, b) : backward<T, 128>(device, b);
 }
 
 int attention_backward_cuda(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tensor *out,
-                            const fsam_tensor *lse, const fsam_tensor *qkv, int heads,
-                            const fsam_batch *batch, const fsam_dropout *dropout) {
-  const task a = task_of(qkv, heads, batch, dropout);
+                            const fsam_tensor *lse, const fsam_tensor *kept, const fsam_tensor *qkv,
+                            int heads, const fsam_batch *batch, const fsam_dropout *dropout) {
+  task a = task_of(qkv, heads, batch, dropout);
+  a.words = words_of(kept, heads);
   const int done = fsam__cudnn_attention_backward(dqkv, dout, out, lse, qkv, heads, batch, dropout);
   if (done) return done < 0 ? done : FSAM_OK;
   FSAM_TRY(check_head("attention_backward", a));
-  return qkv->dtype == FSAM_BF16 ? backward<bf16>(dqkv, dout, out, lse, qkv, a)
-                                 : backward<float>(dqkv, dout, out, lse, qkv, a);
+  return qkv->dtype == FSAM_BF16 ? backward<bf16>(dqkv, dout, out, lse, kept, qkv, a)
+                                 : backward<float>(dqkv, dout, out, lse, kept, qkv, a);
 }
 
 int device_check_cuda(fsam_device *) { return fsam__cudnn_attention_check(); }

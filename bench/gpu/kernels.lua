@@ -120,7 +120,7 @@ local function attention(label, lengths, rows, tokens, squares)
   local function forward(b)
     local qkv, y, lse = new("bf16", rows, 3 * H), out("bf16", rows, H), out("f32", rows, HEADS)
     return qkv, y, lse, function()
-      check(lib.fsam_attention_forward(y, lse, qkv, HEADS, b, nil))
+      check(lib.fsam_attention_forward(y, lse, nil, qkv, HEADS, b, nil))
     end
   end
   case("attention forward", label, { flops = 4 * squares * H, bytes = 4 * H * BF16 * tokens },
@@ -134,7 +134,7 @@ local function attention(label, lengths, rows, tokens, squares)
       call()
       local dqkv, dy = out("bf16", rows, 3 * H), new("bf16", rows, H)
       return function()
-        check(lib.fsam_attention_backward(dqkv, dy, y, lse, qkv, HEADS, b, nil))
+        check(lib.fsam_attention_backward(dqkv, dy, y, lse, nil, qkv, HEADS, b, nil))
       end
     end)
 end

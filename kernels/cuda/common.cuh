@@ -54,6 +54,32 @@ __device__ __forceinline__ uint32_t pack_bf16(float a, float b) {
   return *(const uint32_t *)&pair;
 }
 
+/* Starts copying BYTES aligned bytes (4, 8 or 16) to shared memory, or zeros where `live` is false;
+ * nothing waits for them, and they pass by the registers. What a thread has started so far becomes
+ * a group with copies_commit; copies_wait returns when all but its last GROUPS groups are there,
+ * for this thread: the others see them after a barrier. */
+template <int BYTES>
+__device__ __forceinline__ void start_copy(void *shared, const void *from, bool live) {
+  static_assert(BYTES == 4 || BYTES == 8 || BYTES == 16, "what the machine copies so");
+  const uint32_t to = (uint32_t)__cvta_generic_to_shared(shared);
+  const size_t at = __cvta_generic_to_global(from);
+  const int bytes = live ? BYTES : 0;
+  if (BYTES == 16) /* the only size that may pass by L1 as well */
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(at), "r"(bytes)
+                 : "memory");
+  else
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %3, %2;" ::"r"(to), "l"(at), "r"(bytes),
+                 "n"(BYTES)
+                 : "memory");
+}
+__device__ __forceinline__ void copies_commit() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+template <int GROUPS>
+__device__ __forceinline__ void copies_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(GROUPS) : "memory");
+}
+
 /* Four 8 × 8 matrices of 16-bit elements from shared memory. Lanes 8m … 8m + 7 name the 8 rows (16
  * aligned bytes each) of matrix m; lane i gets from it columns 2(i % 4) and the next of row i / 4,
  * of the matrix or of its transpose. */

@@ -119,48 +119,68 @@ __device__ __forceinline__ float row_max(float x) {
   return fmaxf(x, shuffle_xor(x, 2));
 }
 
-/* to[rows, D] (rows as tile_row) = the rows first … of the columns column … column + d - 1 of t,
- * zeros beyond `live` rows and d columns; by all `threads` of the block. wide: octets of t are
- * 16-byte aligned. A head of D columns in bf16, the usual case, is copied without conversion. */
-template <typename T, int D>
-__device__ __forceinline__ void load_tile(T *to, int rows, int threads, const matrix<const T> &t,
-                                          int64_t first, int live, int64_t column, int d,
-                                          bool wide) {
-  if constexpr (sizeof(T) == 2) {
-    if (wide && d == D) {
-      for (int i = (int)threadIdx.x; i < rows * (D / OCTET); i += threads) {
-        const int row = i / (D / OCTET), at = i % (D / OCTET) * OCTET;
-        uint4 octet = {0, 0, 0, 0};
-        if (row < live) octet = load16(t.at(first + row, column + at));
-        store16(to + row * tile_row<T, D>::stride + at, octet);
-      }
-      return;
-    }
+/* to[ROWS, D] (rows as tile_row) = the rows first … of the columns column … column + d - 1 of t,
+ * zeros beyond `live` rows and d columns; by all THREADS of the block. wide: octets of t are
+ * 16-byte aligned. Heads of D columns, the usual case, are on their way when this returns:
+ * copies_commit and copies_wait say when they are there. */
+template <typename T, int D, int ROWS, int THREADS>
+__device__ __forceinline__ void load_tile(T *to, const matrix<const T> &t, int64_t first, int live,
+                                          int64_t column, int d, bool wide) {
+  constexpr int STRIDE = tile_row<T, D>::stride, PIECE = 16 / (int)sizeof(T), PIECES = D / PIECE;
+  constexpr int STEP = THREADS / PIECES; /* rows from one of a thread's pieces to the next */
+  static_assert(THREADS % PIECES == 0 && ROWS % STEP == 0, "each thread has whole pieces");
+  if (wide && d == D) {
+    const int row = (int)threadIdx.x / PIECES, at = (int)threadIdx.x % PIECES * PIECE;
+    const T *from = t.at(first + row, column + at);
+    to += row * STRIDE + at;
+#pragma unroll
+    for (int i = 0; i < ROWS; i += STEP)
+      start_copy<16>(to + i * STRIDE, from + i * t.stride, row + i < live);
+    return;
   }
-  for (int i = (int)threadIdx.x; i < rows * (D / OCTET); i += threads) {
+#pragma unroll 1
+  for (int i = (int)threadIdx.x; i < ROWS * (D / OCTET); i += THREADS) {
     const int row = i / (D / OCTET), at = i % (D / OCTET) * OCTET;
     float v[OCTET] = {0};
     if (row < live) load8(v, t.at(first + row, column + at), d - at, wide);
-    store_octet(to + row * tile_row<T, D>::stride + at, v);
+    store_octet(to + row * STRIDE + at, v);
   }
 }
 
+/* Two neighbours of a row, the first at an even column of aligned memory. */
+__device__ __forceinline__ void store_pair(float *p, float a, float b) { p[0] = a, p[1] = b; }
+__device__ __forceinline__ void store_pair(bf16 *p, float a, float b) {
+  *(uint32_t *)p = pack_bf16(a, b);
+}
+
 /* Stores or, with t.add, adds c[16, D] times factor to `live` rows of t from `first` on, columns
- * column … column + d - 1. */
+ * column … column + d - 1. wide as for load_tile. */
 template <typename T, int D>
 __device__ __forceinline__ void store_rows(const matrix<T> &t, int64_t first, int live,
-                                           int64_t column, int d, const fragment (&c)[D / 8],
-                                           const float (&factor)[2]) {
+                                           int64_t column, int d, bool wide,
+                                           const fragment (&c)[D / 8], const float (&factor)[2]) {
 #pragma unroll
-  for (int j = 0; j < D / 8; j++)
+  for (int half = 0; half < 2; half++) {
+    const int row = fragment_row(2 * half);
+    if (row >= live) continue;
+    T *to = t.at(first + row, column + fragment_column(0));
+    const float by = factor[half];
+    if (wide && d == D && !t.add) {
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const int row = fragment_row(i), at = 8 * j + fragment_column(i);
-      if (row >= live || at >= d) continue;
-      T *p = t.at(first + row, column + at);
-      const float v = c[j].v[i] * factor[i / 2];
-      *p = from_float<T>(t.add ? to_float(*p) + v : v);
+      for (int j = 0; j < D / 8; j++)
+        store_pair(to + 8 * j, c[j].v[2 * half] * by, c[j].v[2 * half + 1] * by);
+      continue;
     }
+#pragma unroll
+    for (int j = 0; j < D / 8; j++)
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
+        if (8 * j + fragment_column(i) >= d) continue;
+        T *p = to + 8 * j + i;
+        const float v = c[j].v[2 * half + i] * by;
+        *p = from_float<T>(t.add ? to_float(*p) + v : v);
+      }
+  }
 }
 
 #endif

@@ -61,6 +61,9 @@ local function make(name, heads, d, lengths, fields)
   case.outputs = { { "y", "act", { rows, heads * d } }, { "lse", "f32", { rows, heads } } }
   case.gradients = { { "qkv", "act" } }
   if case.p then
+    -- For the bits that forward keeps; as many as the longest sample may ask for.
+    local columns = 2 * heads * math.ceil(math.max(unpack(lengths)) / 64)
+    case.inputs[2] = { "kept", "i32", { rows, columns }, function() return 0 end }
     case.dropout = C.ffi.new("fsam_dropout", { p = case.p, site = 70 })
     case.pass = { seed = 9, step = 1 }
   end
@@ -74,12 +77,16 @@ local function make(name, heads, d, lengths, fields)
       or runner.keep(case, b, i, head * 65536 + math.floor(j / 8), j % 8)
     return kept[key]
   end
+  local function bits(t, batch)
+    return C.lib.fsam_attention_kept(t.qkv, heads, batch, case.dropout) > 0 and t.kept or nil
+  end
   function case.forward(t, batch)
-    return C.lib.fsam_attention_forward(t.y, t.lse, t.qkv, heads, batch, case.dropout)
+    return C.lib.fsam_attention_forward(t.y, t.lse, bits(t, batch), t.qkv, heads, batch,
+      case.dropout)
   end
   function case.backward(t, batch)
-    return C.lib.fsam_attention_backward(t.dqkv, t.dy, t.y, t.lse, t.qkv, heads, batch,
-      case.dropout)
+    return C.lib.fsam_attention_backward(t.dqkv, t.dy, t.y, t.lse, bits(t, batch), t.qkv, heads,
+      batch, case.dropout)
   end
   return case
 end
@@ -109,7 +116,7 @@ runner.define("attention", cases, function()
   it("names heads that do not divide the width", function()
     local case = make("", 2, 8, { 3 })
     function case.forward(t, batch)
-      return C.lib.fsam_attention_forward(t.y, t.lse, t.qkv, 5, batch, nil)
+      return C.lib.fsam_attention_forward(t.y, t.lse, nil, t.qkv, 5, batch, nil)
     end
     case.outputs[2][3] = { 3, 5 }
     local ok, message = pcall(runner.forward, case)

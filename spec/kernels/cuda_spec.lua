@@ -74,6 +74,32 @@ describe("cuda", function()
     end
   end)
 
+  it("takes dropout's bits of longer samples from forward to backward", function()
+    local lib = C.lib
+    local case = twins.cases_of("attention").make("", 1, 8, { 40, 3 }, { p = 0.1 })
+    local s = stage.new(case, "f32", simt.open)
+    local t = s.t
+    s:add_gradients(0)
+    C.check(case.forward(t, s.batch, case))
+    local function backward(kept)
+      return lib.fsam_attention_backward(t.dqkv, t.dy, t.y, t.lse, kept, t.qkv, 1, s.batch,
+        case.dropout)
+    end
+    assert.is_true(backward(nil) < 0)
+    assert.equal("attention_backward: kept is missing", C.ffi.string(lib.fsam_error()))
+    t.kept:fill(0) -- as if all had been dropped
+    C.check(backward(t.kept))
+    local got = t.dqkv:read()
+    for row = 0, 42 do
+      for column = 17, 24 do -- the values'
+        assert.equal(0, got[24 * row + column])
+      end
+    end
+    s.batch.longest = 32
+    assert.equal(0, lib.fsam_attention_kept(t.qkv, 1, s.batch, case.dropout))
+    s:close()
+  end)
+
   it("reports labels that are no class when a result is read", function()
     assert.equal("cross_entropy: labels names a class that the logits do not have",
       twins.fault(simt.open, "cross_entropy", function(s)

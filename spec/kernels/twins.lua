@@ -34,6 +34,7 @@ local MORE = {
     return {
       make("over several tiles", 1, 64, { 130, 3 }, { p = 0.1, tail = 2 }),
       make("in wide heads over several tiles", 1, 72, { 70 }, { p = 0.2 }),
+      make("in heads as wide as the widest tile", 2, 128, { 40, 33 }, { p = 0.2, tail = 1 }),
     }
   end,
   embedding = function(make)

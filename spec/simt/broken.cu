@@ -45,6 +45,42 @@ CROOKED(2, uint16_t)
 CROOKED(4, uint32_t)
 CROOKED(8, uint64_t)
 
+/* Copies and reads; `early`: before it waits. */
+static __global__ void copied_k(float *out, bool early) {
+  FSAM_SHARED(float, numbers, 4 * WARP);
+  start_copy<16>(numbers + 4 * threadIdx.x, out + 4 * threadIdx.x, true);
+  copies_commit();
+  if (!early) copies_wait<0>();
+  const float read = numbers[4 * threadIdx.x + 1];
+  copies_wait<0>();
+  out[threadIdx.x] = read;
+}
+
+/* Two groups; the second is still on its way when the first has come. */
+static __global__ void second_group_k(float *out) {
+  FSAM_SHARED(float, numbers, 2 * WARP * 2);
+  float *mine = numbers + 4 * threadIdx.x;
+  start_copy<8>(mine, out, true);
+  copies_commit();
+  start_copy<8>(mine + 2, out, false);
+  copies_commit();
+  copies_wait<1>();
+  out[512 + threadIdx.x] = mine[0];
+  out[544 + threadIdx.x] = mine[2];
+  copies_wait<0>();
+  out[576 + threadIdx.x] = mine[2];
+}
+
+static __global__ void abandoned_k(float *out) {
+  FSAM_SHARED(float, numbers, 4);
+  start_copy<4>(numbers, out, true);
+}
+
+static __global__ void aslant_k(float *out) {
+  FSAM_SHARED(float, numbers, 8);
+  start_copy<16>(numbers, out + 2, true);
+}
+
 static __global__ void wild_k(float *nothing) { nothing[threadIdx.x] = 1; }
 
 static __global__ void greedy_k(float *out) {
@@ -63,6 +99,11 @@ static int start(const fsam_device *device, const char *name, float *out) {
   if (!strcmp(name, "unwritten")) return FSAM_LAUNCH(device, unwritten_k, 1, 32, 0, out);
   if (!strcmp(name, "lonely_lane")) return FSAM_LAUNCH(device, lonely_lane_k, 1, 32, 0, out);
   if (!strcmp(name, "misaligned")) return FSAM_LAUNCH(device, misaligned_k, 1, 32, 0, out);
+  if (!strcmp(name, "copied")) return FSAM_LAUNCH(device, copied_k, 1, 32, 0, out, false);
+  if (!strcmp(name, "copied_early")) return FSAM_LAUNCH(device, copied_k, 1, 32, 0, out, true);
+  if (!strcmp(name, "second_group")) return FSAM_LAUNCH(device, second_group_k, 1, 32, 0, out);
+  if (!strcmp(name, "abandoned")) return FSAM_LAUNCH(device, abandoned_k, 1, 32, 0, out);
+  if (!strcmp(name, "aslant")) return FSAM_LAUNCH(device, aslant_k, 1, 32, 0, out);
   if (!strcmp(name, "crooked_2"))
     return FSAM_LAUNCH(device, crooked_2_k, 1, 32, 0, (void *)out);
   if (!strcmp(name, "crooked_4"))

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include <deque>
 #include <set>
 #include <string>
 
@@ -45,6 +46,19 @@ struct fiber {
   unsigned exchanges;
 };
 
+/* A copy that a thread has started, and how many groups the thread had closed before it. */
+struct copy {
+  void *to;
+  const void *from;
+  int bytes;
+  unsigned group;
+};
+
+struct copies {
+  std::deque<copy> pending;
+  unsigned groups;
+};
+
 struct piece {
   unsigned char *memory;
   size_t bytes;
@@ -52,6 +66,7 @@ struct piece {
 
 struct machine {
   fiber fibers[MAX_THREADS];
+  copies started[MAX_THREADS];
   unsigned char *stacks, *shared;
   void *scheduler; /* its stack pointer, while a fiber runs */
   int threads, current;
@@ -156,6 +171,7 @@ void fault(const char *text) {
 /* Where a fiber begins; it has no caller to return to. */
 void begin() {
   m.body(m.context);
+  if (!m.started[m.current].pending.empty()) fault("ends before copies that it has started");
   pause_as(DONE);
 }
 
@@ -171,6 +187,8 @@ void prepare(int thread) {
   memset(frame, 0, FRAME * sizeof *frame);
   frame[SAVED] = (void *)begin;
   m.fibers[thread] = {frame, READY, "", 0};
+  m.started[thread].pending.clear();
+  m.started[thread].groups = 0;
 }
 
 /* What has run so far, for the specs' report. */
@@ -306,6 +324,27 @@ void simt_check_aligned(const void *p) {
   if ((uintptr_t)p % 16 == 0) return;
   fault("accesses 16 bytes that are not aligned");
   pause_as(DONE);
+}
+
+void simt_start_copy(void *to, const void *from, int bytes) {
+  copies &c = m.started[m.current];
+  if (((uintptr_t)to | (uintptr_t)from) % (uintptr_t)bytes) {
+    fault("copies from or to a place that is not aligned to the copy's size");
+    pause_as(DONE);
+  }
+  c.pending.push_back({to, from, bytes, c.groups});
+}
+
+void simt_copies_commit() { m.started[m.current].groups++; }
+
+void simt_copies_wait(int groups) {
+  static const unsigned char zeros[16] = {0};
+  copies &c = m.started[m.current];
+  while (!c.pending.empty() && c.pending.front().group + (unsigned)groups < c.groups) {
+    const copy first = c.pending.front();
+    c.pending.pop_front();
+    memcpy(first.to, first.from ? first.from : zeros, (size_t)first.bytes);
+  }
 }
 
 int simt_launch(const char *name, dim3 grid, int threads, size_t shared, void (*body)(void *),

@@ -63,6 +63,13 @@ const unsigned char *simt_exchange(const char *what, const void *mine, size_t by
 /* Fails the launch, naming the thread, unless p is 16-byte aligned. */
 void simt_check_aligned(const void *p);
 
+/* A copy of 4, 8 or 16 bytes (from NULL: zeros) that is put off until its thread waits for its
+ * group, so that what is read without waiting is what lay there. Fails the launch where it is not
+ * aligned. */
+void simt_start_copy(void *to, const void *from, int bytes);
+void simt_copies_commit();
+void simt_copies_wait(int groups);
+
 #pragma GCC visibility pop
 
 template <typename T>
@@ -108,6 +115,16 @@ static inline uint4 load16(const void *p) {
 static inline void store16(void *p, uint4 value) {
   simt_check_aligned(p);
   *(uint4 *)p = value;
+}
+
+template <int BYTES>
+static inline void start_copy(void *shared, const void *from, bool live) {
+  simt_start_copy(shared, live ? from : NULL, BYTES);
+}
+static inline void copies_commit() { simt_copies_commit(); }
+template <int GROUPS>
+static inline void copies_wait() {
+  simt_copies_wait(GROUPS);
 }
 
 static inline float exp2_fast(float x) {

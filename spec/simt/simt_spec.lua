@@ -67,10 +67,21 @@ describe("simt", function()
     assert.is_true(got[32] ~= got[32])
   end)
 
+  it("puts copies off until they are waited for, group by group", function()
+    assert.equal(0, run("copied", 0)[1])
+    local early = run("copied_early", 0)[1]
+    assert.is_true(early ~= early)
+    local got = run("second_group", 0)
+    assert.same({ 0, 0 }, { got[513], got[577] })
+    assert.is_true(got[545] ~= got[545])
+  end)
+
   it("names what cannot go on, and where", function()
     for name, text in pairs({
       beyond_shared = "wrote outside of its shared memory (or another thread of the block did)",
       lonely_lane = "waits in a function of its warp that other lanes do not come to",
+      abandoned = "ends before copies that it has started",
+      aslant = "copies from or to a place that is not aligned to the copy's size",
       misaligned = "accesses 16 bytes that are not aligned",
       wild = "touched address 0x1000, where nothing lies",
       greedy = "declares more shared memory than 48 KiB",

@@ -192,9 +192,12 @@ function M.attention(tape, qkv, heads, dropout, name)
   local tokens, width = tonumber(qkv.shape[0]), tonumber(qkv.shape[1]) / 3
   local out = tape:tensor(qkv:type(), { tokens, width }, name)
   local lse = tape:tensor("f32", { tokens, heads }, name .. " lse")
-  check(lib.fsam_attention_forward(out, lse, qkv, heads, tape.batch, dropout))
-  tape:record(out, tape:wants(qkv), function(dout)
-    check(lib.fsam_attention_backward(tape:grad(qkv), dout, out, lse, qkv, heads, tape.batch,
+  local wanted = tape:wants(qkv)
+  local columns = wanted and lib.fsam_attention_kept(qkv, heads, tape.batch, dropout) or 0
+  local kept = columns > 0 and tape:tensor("i32", { tokens, columns }, name .. " kept") or nil
+  check(lib.fsam_attention_forward(out, lse, kept, qkv, heads, tape.batch, dropout))
+  tape:record(out, wanted, function(dout)
+    check(lib.fsam_attention_backward(tape:grad(qkv), dout, out, lse, kept, qkv, heads, tape.batch,
       dropout))
   end)
   return out
