@@ -124,7 +124,7 @@ for _, work in ipairs(WORK) do
   end)
   for i = first, first + count - 1 do
     local source = ffi.string(shim.fsam_simt_source(i))
-    for kernel, threads, body in source:gmatch("PROGRAM_KERNEL%((sweep_%d+), (%d+)%)(%b{})") do
+    for kernel, threads, body in source:gmatch("PROGRAM_KERNEL%((sweep_%d+), (%d+)%) (%b{})") do
       if body:find("add_chunk", 1, true) then
         local sweep = compile(source, kernel)
         local loops, counts = adding_loops(sweep.code), {}
