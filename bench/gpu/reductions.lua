@@ -29,12 +29,11 @@ local v = P:vector("exp_avg_sq")
 -- name, bytes that the reducing sweep moves for an element, and what runs
 local WORK = {
   { "norm of g (sam)", 4, function() return P.g:norm() end },
-  { "norm of (|w| + eta) g (asam)", 8, function() return ((P.w:abs() + 0.01) * P.g):norm() end },
+  { "norm of (abs(w) + eta) g (asam)", 8, function() return ((P.w:abs() + 0.01) * P.g):norm() end },
   { "norm and sum of g", 4, function() return P.g:norm() + P.g:sum() end },
   { "g . v, and both norms (gsam)", 8, function()
     return P.g:dot(v) + P.g:norm() + v:norm()
   end },
-  { "norm of each parameter (lamb)", 4, function() return P.g:norm("tensor"):max() end },
 }
 
 -- -- the machine's code ---------------------------------------------------------------------------
