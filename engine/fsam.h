@@ -35,7 +35,7 @@ enum {
   FSAM_EINTERNAL = -6 /* a library below us failed */
 };
 
-enum { FSAM_ABI = 4 };
+enum { FSAM_ABI = 5 };
 
 int fsam_abi(void);
 const char *fsam_version(void);
@@ -219,13 +219,7 @@ int fsam_linear_backward_weight(fsam_tensor *dw, fsam_tensor *db, const fsam_ten
 int fsam_tuning_begin(fsam_device *device, const char *known);
 int fsam_tuning_text(fsam_device *device, const char **text);
 
-enum {
-  FSAM_GELU_ERF = 0,
-  FSAM_GELU_TANH = 1,
-  FSAM_RELU = 2,
-  FSAM_SILU = 3,
-  FSAM_TANH = 4
-};
+enum { FSAM_GELU_ERF = 0, FSAM_GELU_TANH = 1, FSAM_RELU = 2, FSAM_SILU = 3, FSAM_TANH = 4 };
 /* y[T,F] = f(x + b), f of this form: x·Φ(x), or its tanh form (Hendrycks & Gimpel 2016); max(x, 0);
  * x / (1 + exp(-x)); tanh(x).  b f32 or NULL. */
 int fsam_activation_forward(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b, int form);
@@ -298,9 +292,9 @@ int fsam_weighted_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits,
 /* losses[B] = the mean over C labels, each true or not by itself, of w_c (-t log p - (1 - t)
  * log(1 - p)), where p = sigmoid(logits[B,C]), t = targets[B,C] from 0 to 1, and weights[C] is NULL
  * for all 1. Likewise. */
-int fsam_binary_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits,
-                              const fsam_tensor *logits, const fsam_tensor *targets,
-                              const fsam_tensor *weights, const fsam_batch *batch);
+int fsam_binary_cross_entropy(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
+                              const fsam_tensor *targets, const fsam_tensor *weights,
+                              const fsam_batch *batch);
 /* losses[B] = (logits[B,1] - targets[B])^2, likewise. */
 int fsam_mse(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logits,
              const fsam_tensor *targets, const fsam_batch *batch);
@@ -308,9 +302,7 @@ int fsam_mse(fsam_tensor *losses, fsam_tensor *dlogits, const fsam_tensor *logit
 /* -- squares of the samples' gradients: Σ_b g_b² -----------------------------------------------
  * As the backward functions of these names, but a parameter's gradient output is, element by
  * element, the sum over the samples of the square of what sample b alone gives it; what a sample
- * gives in several of its rows is added before it is squared. dx and dresidual are as ever. 1 where
- * the device has these kernels (the CPU); without them the others fail with FSAM_ENODEV. */
-int fsam_squares_possible(fsam_device *device);
+ * gives in several of its rows is added before it is squared. dx and dresidual are as ever. */
 /* dw[N,K], db[N]; either may be NULL. Rows are the batch's tokens, or with per_sample one a sample.
  * Without dw, x is not looked at. */
 int fsam_linear_backward_squares(fsam_tensor *dw, fsam_tensor *db, const fsam_tensor *dy,
@@ -322,10 +314,9 @@ int fsam_layernorm_backward_squares(fsam_tensor *dx, fsam_tensor *dresidual, fsa
                                     const fsam_dropout *dropout);
 int fsam_embedding_backward_squares(fsam_tensor *dword, fsam_tensor *dposition,
                                     fsam_tensor *dtoken_type, fsam_tensor *dgamma,
-                                    fsam_tensor *dbeta, const fsam_tensor *dy,
-                                    const fsam_tensor *z, const fsam_tensor *stats,
-                                    const fsam_tensor *gamma, const fsam_batch *batch,
-                                    const fsam_dropout *dropout);
+                                    fsam_tensor *dbeta, const fsam_tensor *dy, const fsam_tensor *z,
+                                    const fsam_tensor *stats, const fsam_tensor *gamma,
+                                    const fsam_batch *batch, const fsam_dropout *dropout);
 
 /* kernels end */
 
@@ -576,8 +567,8 @@ typedef struct {
   double unknown;        /* the score of a character that is no piece */
   double whole_per_byte; /* `whole` pieces score so much a byte, less 0.1 */
   int32_t unknown_id;
-  int32_t narrow;            /* 1: sums are rounded to floats, as SentencePiece has them */
-  const int32_t *bytes_ids;  /* ids for the 256 bytes of unknown characters; NULL: unknown_id */
+  int32_t narrow;           /* 1: sums are rounded to floats, as SentencePiece has them */
+  const int32_t *bytes_ids; /* ids for the 256 bytes of unknown characters; NULL: unknown_id */
 } fsam_pieces;
 
 typedef struct fsam_unigram fsam_unigram; /* one thread a time */
@@ -646,9 +637,9 @@ int fsam_wordpiece_encode(const fsam_wordpiece *wordpiece, int32_t *ids, int64_t
 /* While `on`, Ctrl-C and SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGXCPU set a flag instead of ending
  * the program; a second Ctrl-C ends it. A signal that is ignored stays ignored. */
 void fsam_interrupt_catch(int on);
-int fsam_interrupted(void);      /* 1 once after a signal; reading clears it */
+int fsam_interrupted(void);       /* 1 once after a signal; reading clears it */
 void fsam_interrupt_ignore(void); /* Ctrl-C does nothing, until it is caught again */
-int fsam_terminal_width(int fd); /* columns, or 0 when fd is not a terminal */
+int fsam_terminal_width(int fd);  /* columns, or 0 when fd is not a terminal */
 
 /* A line editor on the terminal (libedit, with its keys), driven by the caller: nothing here calls
  * back. While a line is being edited the terminal is in raw mode. A terminal that cannot move its

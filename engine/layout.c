@@ -135,6 +135,7 @@ void fsam_layout_free(fsam_layout *l) {
   free(l->layer);
   free(l->workspace);
   fsam__give(l->device, l->on_device);
+  fsam__give(l->device, l->keys);
   fsam_device_close(l->device);
   free(l);
 }

@@ -96,6 +96,7 @@ struct fsam_layout {
   int64_t workspace_count;
   void *on_device; /* in a GPU's memory: copies of the above, and registers; or NULL */
   size_t on_device_bytes;
+  float *keys; /* in a GPU's memory: of selections by computed values; or NULL */
 };
 
 /* Instructions [scalars, sweep) run once, then [vectors, end) on every block. */

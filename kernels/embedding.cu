@@ -6,7 +6,10 @@
  * and adds all others that name it, in order. To find them, each token scans the indices (T^2
  * comparisons of 4 bytes that lie in the L2 cache: little beside the rest of a pass, up to some
  * 10,000 tokens). A table of few rows, that of token types, is summed over chunks of tokens like a
- * bias. An index outside its table is a fault of the device. */
+ * bias. An index outside its table is a fault of the device.
+ *
+ * Squares of the samples' gradients come from the same sweeps: a sample's tokens follow each other,
+ * so that a sum ends, and its square is added, where the next sample begins. */
 #include "kernels/cuda/layernorm_row.cuh"
 
 /* indices[row], if a table of `rows` rows has it; else 0, and a fault. */
@@ -126,7 +129,7 @@ struct backward_arguments {
   matrix<const float> stats;
   const float *gamma;
   float *dz;   /* [rows][stride]: zero in the tail */
-  float *sums; /* [chunks][dgamma, dbeta][stride] */
+  float *sums; /* [chunks, or runs][dgamma, dbeta][stride] */
   int64_t stride;
   row_chunks chunks;
   fsam_batch batch;
@@ -135,15 +138,18 @@ struct backward_arguments {
   bool wide;
 };
 
-template <typename T>
+/* RUNS: the sums are of each run of a sample's rows, not of the chunk. */
+template <typename T, bool RUNS>
 static __global__ void __launch_bounds__(MAX_THREADS)
     embedding_backward_k(backward_arguments<T> a) {
   const int64_t column = (int64_t)threadIdx.x * OCTET, left = a.columns - column;
   const int64_t first = (int64_t)blockIdx.x * a.chunks.each;
+  const int64_t end = first + a.chunks.each < a.chunks.rows ? first + a.chunks.each : a.chunks.rows;
   float gamma[OCTET], dgamma[OCTET] = {0}, dbeta[OCTET] = {0};
+  float *sums = a.sums + (int64_t)blockIdx.x * 2 * a.stride + column;
   const drop_site site = drop_site_in(a.site, &a.batch);
   load8(gamma, a.gamma + column, left, a.wide);
-  for (int64_t row = first; row < first + a.chunks.each && row < a.chunks.rows; row++) {
+  for (int64_t row = first; row < end; row++) {
     const batch_row at = batch_row_of(a.batch, row);
     float dz[OCTET] = {0};
     if (at.sample >= 0) { /* the same for the whole block */
@@ -155,8 +161,13 @@ static __global__ void __launch_bounds__(MAX_THREADS)
       normalize_backward(dz, dgamma, dbeta, dy, z, s, gamma, a.columns);
     }
     store8(a.dz + row * a.stride + column, dz, left, true);
+    if (!RUNS || at.sample < 0 || (row + 1 < end && a.batch.sample[row + 1] == at.sample)) continue;
+    float *run = sums + at.sample * 2 * a.stride;
+    store8(run, dgamma, left, true);
+    store8(run + a.stride, dbeta, left, true);
+    for (int i = 0; i < OCTET; i++) dgamma[i] = dbeta[i] = 0;
   }
-  float *sums = a.sums + (int64_t)blockIdx.x * 2 * a.stride + column;
+  if (RUNS) return;
   store8(sums, dgamma, left, true);
   store8(sums + a.stride, dbeta, left, true);
 }
@@ -173,6 +184,7 @@ struct scatter_arguments {
   fsam_batch batch;
   int32_t *fault;
   int32_t which;
+  bool squares; /* of the samples' sums, added up */
 };
 
 /* Does token t name row `row` of the table? */
@@ -199,8 +211,17 @@ __device__ __forceinline__ int find(int *found, const scatter_arguments &a, int6
   return total;
 }
 
+/* total += sum^2, and a new sum begins. */
+__device__ __forceinline__ void end_square(float total[OCTET], float sum[OCTET]) {
+  for (int i = 0; i < OCTET; i++) {
+    total[i] += sum[i] * sum[i];
+    sum[i] = 0;
+  }
+}
+
 /* Block (token, columns): if the token is the first to name its row, the sum of dz over all that
- * name it goes to that row. */
+ * name it goes to that row; with `squares` the sum of the samples' squares. */
+template <bool SQUARES>
 static __global__ void __launch_bounds__(THREADS) scatter_k(scatter_arguments a) {
   FSAM_SHARED(int, found, THREADS);
   const int64_t token = blockIdx.x;
@@ -212,82 +233,148 @@ static __global__ void __launch_bounds__(THREADS) scatter_k(scatter_arguments a)
     *a.fault = a.which;
     return;
   }
-  float sum[OCTET] = {0};
+  float sum[OCTET] = {0}, total[OCTET] = {0};
+  int sample = a.batch.sample[token];
   for (int64_t first = 0; first < a.batch.tokens; first += THREADS) {
     const int count = find(found, a, first, row);
     if (first <= token && count && found[0] < token) return; /* another token owns the row */
     for (int k = 0; k < count; k++) {
       float v[OCTET];
+      if (SQUARES && a.batch.sample[found[k]] != sample) {
+        end_square(total, sum);
+        sample = a.batch.sample[found[k]];
+      }
       load8(v, a.dz + found[k] * a.stride + column, left, true);
       for (int i = 0; i < OCTET; i++) sum[i] += v[i];
     }
   }
+  if (SQUARES) {
+    end_square(total, sum);
+    for (int i = 0; i < OCTET; i++) sum[i] = total[i];
+  }
   store_or_add8(a.table + row * a.columns + column, sum, left, a.columns % OCTET == 0, true);
 }
 
-/* Block (chunk, columns, row of the table): the chunk's sum for that row. sums: f32[chunks][rows]
- * [columns], so that all rows are added up as if they were one. */
+/* Block (chunk, columns, row of the table): the chunk's sum for that row, or that of each run of a
+ * sample's tokens. sums: f32[chunks, or runs][rows][columns], so that all rows are added up as if
+ * they were one. */
+template <bool RUNS>
 static __global__ void __launch_bounds__(THREADS)
     few_rows_k(scatter_arguments a, row_chunks chunks, float *sums) {
   const int64_t column = ((int64_t)blockIdx.y * THREADS + threadIdx.x) * OCTET;
   const int64_t left = a.columns - column, first = (int64_t)blockIdx.x * chunks.each;
+  const int64_t end = first + chunks.each < chunks.rows ? first + chunks.each : chunks.rows;
+  const int64_t step = a.rows * a.columns; /* from the sums of one chunk to the next */
+  const bool wide = a.columns % OCTET == 0;
   if (left <= 0) return;
   float sum[OCTET] = {0};
-  for (int64_t t = first; t < first + chunks.each && t < chunks.rows; t++) {
+  sums += blockIdx.x * step + blockIdx.z * a.columns + column;
+  for (int64_t t = first; t < end; t++) {
     if (a.indices[t] < 0 || a.indices[t] >= a.rows) *a.fault = a.which;
-    if (!names(a, t, blockIdx.z)) continue;
-    float v[OCTET];
-    load8(v, a.dz + t * a.stride + column, left, true);
-    for (int i = 0; i < OCTET; i++) sum[i] += v[i];
+    if (names(a, t, blockIdx.z)) {
+      float v[OCTET];
+      load8(v, a.dz + t * a.stride + column, left, true);
+      for (int i = 0; i < OCTET; i++) sum[i] += v[i];
+    }
+    if (!RUNS) continue;
+    const int sample = a.batch.sample[t];
+    if (sample < 0 || (t + 1 < end && a.batch.sample[t + 1] == sample)) continue;
+    store8(sums + sample * step, sum, left, wide);
+    for (int i = 0; i < OCTET; i++) sum[i] = 0;
   }
-  store8(sums + ((int64_t)blockIdx.x * a.rows + blockIdx.z) * a.columns + column, sum, left,
-         a.columns % OCTET == 0);
+  if (!RUNS) store8(sums, sum, left, wide);
 }
 
 static int few_rows(const fsam_device *device, fsam_tensor *table, const scatter_arguments &a,
                     const row_chunks &chunks, float *sums) {
-  const unsigned wide = (unsigned)divide_up(a.columns, OCTET * THREADS);
-  FSAM_TRY(FSAM_LAUNCH(device, few_rows_k, dim3((unsigned)chunks.count, wide, (unsigned)a.rows),
-                       THREADS, 0, a, chunks, sums));
+  const int64_t columns = a.rows * a.columns;
+  const dim3 grid((unsigned)chunks.count, (unsigned)divide_up(a.columns, OCTET * THREADS),
+                  (unsigned)a.rows);
   sum_outputs outputs = {};
   set_output(&outputs, 0, table);
-  return column_sums(device, outputs, sums, chunks, 1, a.rows * a.columns, a.rows * a.columns);
+  if (!a.squares) {
+    FSAM_TRY(FSAM_LAUNCH(device, few_rows_k<false>, grid, THREADS, 0, a, chunks, sums));
+    return column_sums(device, outputs, sums, chunks, 1, columns, columns);
+  }
+  FSAM_TRY(FSAM_LAUNCH(device, few_rows_k<true>, grid, THREADS, 0, a, chunks, sums));
+  return column_squares(device, outputs, sums, chunks, row_samples_of(&a.batch, false), 1, columns,
+                        columns);
 }
 
-/* Adds dz into a table's gradient; `sums` has room for FEW rows of each chunk. */
-static int backward_table(fsam_device *device, fsam_tensor *table, const int32_t *indices,
-                          int32_t which, const float *dz, int64_t stride, const row_chunks &chunks,
-                          float *sums, const fsam_batch *batch) {
+/* What all parts of a backward share: dz[rows][stride], and room for FEW rows of sums for each
+ * chunk or run. */
+struct backward_memory {
+  fsam_device *device;
+  float *dz, *sums;
+  int64_t stride;
+  row_chunks chunks;
+  bool squares;
+};
+
+/* Adds dz into a table's gradient, or the squares of the samples' shares in it. */
+static int backward_table(const backward_memory &m, fsam_tensor *table, const int32_t *indices,
+                          int32_t which, const fsam_batch *batch) {
   if (!table) return FSAM_OK;
   const int64_t rows = table->shape[0], n = table->shape[1];
-  const scatter_arguments a = {(float *)table->data, indices, dz, stride, rows, n, *batch,
-                               device->fault,        which};
-  if (rows <= FEW) return few_rows(device, table, a, chunks, sums);
+  const scatter_arguments a = {(float *)table->data, indices, m.dz,     m.stride, rows, n, *batch,
+                               m.device->fault,      which,   m.squares};
+  if (rows <= FEW) return few_rows(m.device, table, a, m.chunks, m.sums);
   if (!table->filled)
-    FSAM_TRY(device->memory->zero(device, table->data, (size_t)(rows * n) * sizeof(float)));
-  const unsigned wide = (unsigned)divide_up(n, OCTET * THREADS);
-  return FSAM_LAUNCH(device, scatter_k, dim3((unsigned)batch->tokens, wide), THREADS, 0, a);
+    FSAM_TRY(m.device->memory->zero(m.device, table->data, (size_t)(rows * n) * sizeof(float)));
+  const dim3 grid((unsigned)batch->tokens, (unsigned)divide_up(n, OCTET * THREADS));
+  return m.squares ? FSAM_LAUNCH(m.device, scatter_k<true>, grid, THREADS, 0, a)
+                   : FSAM_LAUNCH(m.device, scatter_k<false>, grid, THREADS, 0, a);
 }
 
 template <typename T>
-static int backward(fsam_device *device, float *dz, float *sums, int64_t stride,
-                    const row_chunks &chunks, const fsam_tensor *dy, const fsam_tensor *z,
-                    const fsam_tensor *stats, const fsam_tensor *gamma, const fsam_batch *batch,
-                    const fsam_dropout *dropout) {
+static int backward_norm(const backward_memory &m, const fsam_tensor *dy, const fsam_tensor *z,
+                         const fsam_tensor *stats, const fsam_tensor *gamma,
+                         const fsam_batch *batch, const fsam_dropout *dropout) {
   const backward_arguments<T> a = {matrix_of<const T>(dy),
                                    matrix_of<const T>(z),
                                    matrix_of<const float>(stats),
                                    (const float *)gamma->data,
-                                   dz,
-                                   sums,
-                                   stride,
-                                   chunks,
+                                   m.dz,
+                                   m.sums,
+                                   m.stride,
+                                   m.chunks,
                                    *batch,
                                    drop_site_of(dropout),
                                    z->shape[1],
                                    is_wide(dy, z, gamma)};
-  return FSAM_LAUNCH(device, embedding_backward_k<T>, dim3((unsigned)chunks.count),
-                     row_threads(a.columns), 0, a);
+  const dim3 grid((unsigned)m.chunks.count);
+  const int threads = row_threads(a.columns);
+  return m.squares ? FSAM_LAUNCH(m.device, (embedding_backward_k<T, true>), grid, threads, 0, a)
+                   : FSAM_LAUNCH(m.device, (embedding_backward_k<T, false>), grid, threads, 0, a);
+}
+
+static int backward(const char *op, fsam_tensor *dword, fsam_tensor *dposition,
+                    fsam_tensor *dtoken_type, fsam_tensor *dgamma, fsam_tensor *dbeta,
+                    const fsam_tensor *dy, const fsam_tensor *z, const fsam_tensor *stats,
+                    const fsam_tensor *gamma, const fsam_batch *batch, const fsam_dropout *dropout,
+                    bool squares) {
+  fsam_device *device = fsam__device_of(z);
+  const int64_t n = z->shape[1], rows = z->shape[0], stride = divide_up(n, OCTET) * OCTET;
+  const row_chunks chunks = row_chunks_of(rows);
+  const row_samples samples = row_samples_of(batch, false);
+  const int64_t sets = squares ? most_runs(chunks, samples) : chunks.count;
+  void *workspace;
+  FSAM_TRY(check_width(op, n));
+  FSAM_TRY(check_indices(op, batch, dword, dposition, dtoken_type));
+  FSAM_TRY(
+      fsam__workspace(&workspace, device, (size_t)((rows + sets * FEW) * stride) * sizeof(float)));
+  float *dz = (float *)workspace;
+  const backward_memory m = {device, dz, dz + rows * stride, stride, chunks, squares};
+  FSAM_TRY(z->dtype == FSAM_BF16 ? backward_norm<bf16>(m, dy, z, stats, gamma, batch, dropout)
+                                 : backward_norm<float>(m, dy, z, stats, gamma, batch, dropout));
+  sum_outputs outputs = {};
+  set_output(&outputs, 0, dgamma);
+  set_output(&outputs, 1, dbeta);
+  FSAM_TRY(squares ? column_squares(device, outputs, m.sums, chunks, samples, 2, stride, n)
+                   : column_sums(device, outputs, m.sums, chunks, 2, stride, n));
+  FSAM_TRY(backward_table(m, dword, batch->ids, FAULT_IDS, batch));
+  FSAM_TRY(backward_table(m, dposition, batch->positions, FAULT_POSITIONS, batch));
+  return backward_table(m, dtoken_type, batch->token_types, FAULT_TOKEN_TYPES, batch);
 }
 
 int embedding_backward_cuda(fsam_tensor *dword, fsam_tensor *dposition, fsam_tensor *dtoken_type,
@@ -295,27 +382,15 @@ int embedding_backward_cuda(fsam_tensor *dword, fsam_tensor *dposition, fsam_ten
                             const fsam_tensor *z, const fsam_tensor *stats,
                             const fsam_tensor *gamma, const fsam_batch *batch,
                             const fsam_dropout *dropout) {
-  const char *op = "embedding_backward";
-  fsam_device *device = fsam__device_of(z);
-  const int64_t n = z->shape[1], rows = z->shape[0], stride = divide_up(n, OCTET) * OCTET;
-  const row_chunks chunks = row_chunks_of(rows);
-  void *workspace;
-  FSAM_TRY(check_width(op, n));
-  FSAM_TRY(check_indices(op, batch, dword, dposition, dtoken_type));
-  FSAM_TRY(fsam__workspace(&workspace, device,
-                           (size_t)((rows + chunks.count * FEW) * stride) * sizeof(float)));
-  float *dz = (float *)workspace, *sums = dz + rows * stride;
-  FSAM_TRY(
-      z->dtype == FSAM_BF16
-          ? backward<bf16>(device, dz, sums, stride, chunks, dy, z, stats, gamma, batch, dropout)
-          : backward<float>(device, dz, sums, stride, chunks, dy, z, stats, gamma, batch, dropout));
-  sum_outputs outputs = {};
-  set_output(&outputs, 0, dgamma);
-  set_output(&outputs, 1, dbeta);
-  FSAM_TRY(column_sums(device, outputs, sums, chunks, 2, stride, n));
-  FSAM_TRY(backward_table(device, dword, batch->ids, FAULT_IDS, dz, stride, chunks, sums, batch));
-  FSAM_TRY(backward_table(device, dposition, batch->positions, FAULT_POSITIONS, dz, stride, chunks,
-                          sums, batch));
-  return backward_table(device, dtoken_type, batch->token_types, FAULT_TOKEN_TYPES, dz, stride,
-                        chunks, sums, batch);
+  return backward("embedding_backward", dword, dposition, dtoken_type, dgamma, dbeta, dy, z, stats,
+                  gamma, batch, dropout, false);
+}
+
+int embedding_backward_squares_cuda(fsam_tensor *dword, fsam_tensor *dposition,
+                                    fsam_tensor *dtoken_type, fsam_tensor *dgamma,
+                                    fsam_tensor *dbeta, const fsam_tensor *dy, const fsam_tensor *z,
+                                    const fsam_tensor *stats, const fsam_tensor *gamma,
+                                    const fsam_batch *batch, const fsam_dropout *dropout) {
+  return backward("embedding_backward_squares", dword, dposition, dtoken_type, dgamma, dbeta, dy, z,
+                  stats, gamma, batch, dropout, true);
 }

@@ -98,7 +98,7 @@ struct backward_arguments {
   matrix<const T> dy, z;
   matrix<const float> stats;
   const float *gamma;
-  float *sums; /* [chunks][db, dgamma, dbeta][stride] */
+  float *sums; /* [chunks, or runs][db, dgamma, dbeta][stride] */
   int64_t stride;
   row_chunks chunks;
   fsam_batch batch;
@@ -130,32 +130,50 @@ __device__ __forceinline__ void backward_row(const backward_arguments<T> &a, con
   if (a.dx.data) store_or_add8(a.dx.at(row, column), kept, left, a.wide, a.dx.add);
 }
 
-template <typename T>
+__device__ __forceinline__ void store_sums(float *sums, int64_t stride, int64_t left,
+                                           const float db[OCTET], const float dgamma[OCTET],
+                                           const float dbeta[OCTET]) {
+  store8(sums, db, left, true);
+  store8(sums + stride, dgamma, left, true);
+  store8(sums + 2 * stride, dbeta, left, true);
+}
+
+/* RUNS: the sums are of each run of a sample's rows, not of the chunk. */
+template <typename T, bool RUNS>
 static __global__ void __launch_bounds__(MAX_THREADS)
     layernorm_backward_k(backward_arguments<T> a) {
   const int64_t column = (int64_t)threadIdx.x * OCTET, left = a.columns - column;
   const int64_t first = (int64_t)blockIdx.x * a.chunks.each;
+  const int64_t end = first + a.chunks.each < a.chunks.rows ? first + a.chunks.each : a.chunks.rows;
   float gamma[OCTET], db[OCTET] = {0}, dgamma[OCTET] = {0}, dbeta[OCTET] = {0};
   const drop_site site = drop_site_in(a.site, &a.batch);
   load8(gamma, a.gamma + column, left, a.wide);
-  for (int64_t row = first; row < first + a.chunks.each && row < a.chunks.rows; row++)
+  for (int64_t row = first; row < end; row++) {
     backward_row(a, site, gamma, db, dgamma, dbeta, row);
-  float *sums = a.sums + (int64_t)blockIdx.x * 3 * a.stride + column;
-  store8(sums, db, left, true);
-  store8(sums + a.stride, dgamma, left, true);
-  store8(sums + 2 * a.stride, dbeta, left, true);
+    if (!RUNS) continue;
+    const int sample = a.batch.sample[row]; /* the same for the whole block */
+    if (sample < 0 || (row + 1 < end && a.batch.sample[row + 1] == sample)) continue;
+    store_sums(a.sums + ((int64_t)blockIdx.x + sample) * 3 * a.stride + column, a.stride, left, db,
+               dgamma, dbeta);
+    for (int i = 0; i < OCTET; i++) db[i] = dgamma[i] = dbeta[i] = 0;
+  }
+  if (!RUNS)
+    store_sums(a.sums + (int64_t)blockIdx.x * 3 * a.stride + column, a.stride, left, db, dgamma,
+               dbeta);
 }
 
 template <typename T>
 static int backward(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db, fsam_tensor *dgamma,
                     fsam_tensor *dbeta, const fsam_tensor *dy, const fsam_tensor *z,
                     const fsam_tensor *stats, const fsam_tensor *gamma, const fsam_batch *batch,
-                    const fsam_dropout *dropout) {
+                    const fsam_dropout *dropout, bool squares) {
   fsam_device *device = fsam__device_of(z);
   const int64_t n = z->shape[1], stride = divide_up(n, OCTET) * OCTET;
   const row_chunks chunks = row_chunks_of(z->shape[0]);
+  const row_samples samples = row_samples_of(batch, false);
+  const int64_t sets = squares ? most_runs(chunks, samples) : chunks.count;
   void *sums;
-  FSAM_TRY(fsam__workspace(&sums, device, (size_t)(chunks.count * 3 * stride) * sizeof(float)));
+  FSAM_TRY(fsam__workspace(&sums, device, (size_t)(sets * 3 * stride) * sizeof(float)));
   const backward_arguments<T> a = {matrix_of<T>(dx),
                                    matrix_of<T>(dresidual),
                                    matrix_of<const T>(dy),
@@ -169,13 +187,17 @@ static int backward(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db, fs
                                    drop_site_of(dropout),
                                    n,
                                    is_wide(dx, dresidual, dy, z, gamma)};
-  FSAM_TRY(FSAM_LAUNCH(device, layernorm_backward_k<T>, dim3((unsigned)chunks.count),
-                       row_threads(n), 0, a));
+  const dim3 grid((unsigned)chunks.count);
+  FSAM_TRY(squares
+               ? FSAM_LAUNCH(device, (layernorm_backward_k<T, true>), grid, row_threads(n), 0, a)
+               : FSAM_LAUNCH(device, (layernorm_backward_k<T, false>), grid, row_threads(n), 0, a));
   sum_outputs outputs = {};
   set_output(&outputs, 0, db);
   set_output(&outputs, 1, dgamma);
   set_output(&outputs, 2, dbeta);
-  return column_sums(device, outputs, (const float *)sums, chunks, 3, stride, n);
+  return squares
+             ? column_squares(device, outputs, (const float *)sums, chunks, samples, 3, stride, n)
+             : column_sums(device, outputs, (const float *)sums, chunks, 3, stride, n);
 }
 
 int layernorm_backward_cuda(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db,
@@ -184,8 +206,16 @@ int layernorm_backward_cuda(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor
                             const fsam_tensor *gamma, const fsam_batch *batch,
                             const fsam_dropout *dropout) {
   FSAM_TRY(check_width("layernorm_backward", z->shape[1]));
-  return z->dtype == FSAM_BF16
-             ? backward<bf16>(dx, dresidual, db, dgamma, dbeta, dy, z, stats, gamma, batch, dropout)
-             : backward<float>(dx, dresidual, db, dgamma, dbeta, dy, z, stats, gamma, batch,
-                               dropout);
+  const auto run = z->dtype == FSAM_BF16 ? backward<bf16> : backward<float>;
+  return run(dx, dresidual, db, dgamma, dbeta, dy, z, stats, gamma, batch, dropout, false);
+}
+
+int layernorm_backward_squares_cuda(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db,
+                                    fsam_tensor *dgamma, fsam_tensor *dbeta, const fsam_tensor *dy,
+                                    const fsam_tensor *z, const fsam_tensor *stats,
+                                    const fsam_tensor *gamma, const fsam_batch *batch,
+                                    const fsam_dropout *dropout) {
+  FSAM_TRY(check_width("layernorm_backward_squares", z->shape[1]));
+  const auto run = z->dtype == FSAM_BF16 ? backward<bf16> : backward<float>;
+  return run(dx, dresidual, db, dgamma, dbeta, dy, z, stats, gamma, batch, dropout, true);
 }

@@ -12,8 +12,6 @@
 
 #if FSAM_PUBLIC
 
-int fsam_squares_possible(fsam_device *device) { return device->kernels->squares_possible(device); }
-
 int fsam_linear_backward_squares(fsam_tensor *dw, fsam_tensor *db, const fsam_tensor *dy,
                                  const fsam_tensor *x, const fsam_batch *batch, int per_sample) {
   const char *op = "linear_backward_squares";
@@ -202,11 +200,6 @@ static void square_columns(fsam_tensor *db, const fsam_tensor *dy, const cut *c)
 }
 
 /* -- kernels ----------------------------------------------------------------------------------- */
-
-int FSAM_CPU(squares_possible)(fsam_device *device) {
-  (void)device;
-  return 1;
-}
 
 int FSAM_CPU(linear_backward_squares)(fsam_tensor *dw, fsam_tensor *db, const fsam_tensor *dy,
                                       const fsam_tensor *x, const fsam_batch *batch,

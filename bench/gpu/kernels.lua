@@ -198,6 +198,19 @@ local function embedding(label, lengths, rows, tokens)
   end)
 end
 
+-- Of single samples' gradients; beside it stands "linear to the weight" of as many rows.
+local function squares_of(label, lengths, rows, tokens)
+  for _, kn in ipairs({ { H, F }, { F, H } }) do
+    local k, n = kn[1], kn[2]
+    case(("squares to the weight, %d × %d"):format(k, n), label, { flops = 2 * tokens * k * n,
+      bytes = BF16 * tokens * (k + n) + 4 * k * n }, function()
+      local b, dy, x = batch(lengths), new("bf16", rows, n), new("bf16", rows, k)
+      local dw = out("f32", n, k)
+      return function() check(lib.fsam_linear_backward_squares(dw, nil, dy, x, b, 0)) end
+    end)
+  end
+end
+
 local function cross_entropy(lengths)
   case("cross-entropy", #lengths .. " × 2", { bytes = 5 * 4 * #lengths }, function()
     local b = batch(lengths)
@@ -221,6 +234,7 @@ for _, shape in ipairs(s.check and { "cola" } or { "cola", "8x512", "32x512" }) 
   layernorm(LABELS[shape], lengths, rows, tokens)
   gelu(LABELS[shape], rows, tokens)
   embedding(LABELS[shape], lengths, rows, tokens)
+  squares_of(LABELS[shape], lengths, rows, tokens)
 end
 cross_entropy(measure.lengths({ shape = "cola" })[1])
 products("")

@@ -28,6 +28,7 @@ typedef struct program_fixed {
   int64_t block_count, act;
   int64_t partial_count; /* partials of one reduction: SPAN * spans */
   int32_t parameters, spans;
+  int32_t units, unused; /* units: multiprocessors of the device */
 } program_fixed;
 
 #endif

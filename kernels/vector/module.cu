@@ -60,8 +60,15 @@ int program_module_start(fsam_device *device, void *kernel, const char *name, in
                     cudaGetErrorString(error));
 }
 
-int program_module_width(fsam_device *) {
-  static int width; /* with 256 threads, BLOCKS_OF_UNIT are all that a multiprocessor can hold */
-  if (!width) width = BLOCKS_OF_UNIT * attribute(cudaDevAttrMultiProcessorCount);
-  return width > 0 ? width : BLOCKS_OF_UNIT;
+int program_module_units(fsam_device *) {
+  static int units;
+  if (!units) units = attribute(cudaDevAttrMultiProcessorCount);
+  return units > 0 ? units : 1;
+}
+
+int program_module_resident(void *kernel, int threads) {
+  int blocks = 0;
+  const cudaError_t error =
+      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, 0);
+  return error == cudaSuccess && blocks > 0 ? blocks : 1;
 }

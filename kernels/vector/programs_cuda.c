@@ -33,6 +33,7 @@ enum {
 typedef struct stage_code {
   void *between, *sweep; /* kernels, or NULL */
   int threads;
+  int64_t blocks; /* of the sweep, that fill the device at once */
 } stage_code;
 
 typedef struct compiled {
@@ -64,7 +65,10 @@ static int make(compiled *c, const fsam_program *p, fsam_device *device) {
     const program_kernels kernels = program_kernels_of(p, i);
     c->stages[i].threads = kernels.threads;
     if (kernels.between) FSAM_TRY(get_kernel(&c->stages[i].between, c->module, "between", i));
-    if (kernels.sweep) FSAM_TRY(get_kernel(&c->stages[i].sweep, c->module, "sweep", i));
+    if (!kernels.sweep) continue;
+    FSAM_TRY(get_kernel(&c->stages[i].sweep, c->module, "sweep", i));
+    c->stages[i].blocks = (int64_t)program_module_units(device) *
+                          program_module_resident(c->stages[i].sweep, kernels.threads);
   }
   return FSAM_OK;
 }
@@ -156,7 +160,8 @@ static int prepare(program_fixed *f, const fsam_program *p, fsam_layout *l) {
                        .act = l->act,
                        .partial_count = (int64_t)SPAN * spans,
                        .parameters = l->parameters,
-                       .spans = spans};
+                       .spans = spans,
+                       .units = program_module_units(device)};
   if (bytes > l->on_device_bytes) {
     FSAM_TRY(fsam__not_recording(device, "enlarge a program's registers"));
     fsam__give(device, l->on_device);
@@ -204,13 +209,12 @@ static int run_stages(const fsam_program *p, fsam_layout *l, const fsam_binding 
   FSAM_TRY(prepare(&f, p, l));
   f.keys = keys;
   pack(arguments, &f, &p->size, b);
-  const int64_t width = program_module_width(device);
-  const int64_t blocks = l->block_count < width ? l->block_count : width;
   for (int i = 0; i < end; i++) {
     const stage_code *stage = &c->stages[i];
     if (stage->between)
       FSAM_TRY(program_module_start(device, stage->between, "program", 1, BETWEEN_THREADS,
                                     arguments, bytes));
+    const int64_t blocks = l->block_count < stage->blocks ? l->block_count : stage->blocks;
     if (stage->sweep && blocks > 0)
       FSAM_TRY(program_module_start(device, stage->sweep, "program", blocks, stage->threads,
                                     arguments, bytes));
@@ -223,19 +227,33 @@ int program_run_cuda(const fsam_program *program, fsam_layout *layout,
   return run_stages(program, layout, binding, program->stage_count, NULL);
 }
 
-/* Writes the keys, then selects among them. Selections are rare, so that the keys' memory is freed.
- */
+/* The keys of a selection by a vector that lies in memory: that vector. NULL of any other. */
+static const float *keys_in_memory(const fsam_program *p, const fsam_binding *binding) {
+  const bool plain = p->count == 3 && p->code[0].op == OP_SWEEP && p->code[1].op == OP_KEY;
+  return plain && p->code[1].a < p->size.bound ? binding->bound[p->code[1].a] : NULL;
+}
+
+/* Computes the keys. Their memory stays with the layout: freeing it would wait for the device, and
+ * the next selection would wait for new memory. */
+static int compute_keys(const float **keys, const fsam_program *program, fsam_layout *l,
+                        const fsam_binding *binding) {
+  const size_t bytes = (size_t)(l->total + 4) * sizeof(float);
+  if (!l->keys) l->keys = l->device->memory->alloc(l->device, bytes);
+  if (!l->keys)
+    return fsam__fail(FSAM_ENOMEM, "select: no memory for %.1f MB of keys", (double)bytes / 1e6);
+  *keys = l->keys;
+  return run_stages(program, l, binding, program->stage_count - 1, l->keys);
+}
+
 int program_select_cuda(uint64_t *mask, const fsam_program *program, fsam_layout *layout,
                         const fsam_binding *binding, const uint8_t *pool, const int64_t *k,
                         int per_parameter, int outside) {
   fsam_device *device = layout->device;
   FSAM_TRY(fsam__not_recording(device, "select"));
-  float *keys = device->memory->alloc(device, (size_t)(layout->total + 4) * sizeof *keys);
-  if (!keys)
-    return fsam__fail(FSAM_ENOMEM, "select: no memory for %.1f MB of keys",
-                      (double)layout->total * sizeof *keys / 1e6);
-  int rc = run_stages(program, layout, binding, program->stage_count - 1, keys);
-  if (rc == FSAM_OK) rc = select_keys_cuda(mask, keys, layout, pool, k, per_parameter, outside);
-  fsam__give(device, keys);
-  return rc;
+  const float *keys = keys_in_memory(program, binding);
+  program_fixed f;
+  if (!keys) FSAM_TRY(compute_keys(&keys, program, layout, binding));
+  FSAM_TRY(prepare(&f, program, layout));
+  return select_keys_cuda(mask, keys, (const layout_block *)f.blocks, layout, pool, k,
+                          per_parameter, outside);
 }

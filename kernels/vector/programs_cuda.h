@@ -20,7 +20,7 @@ typedef struct program_kernels {
   int threads; /* of a block of the sweep */
   int staged;  /* vectors that its reductions read */
 } program_kernels;
-enum { BETWEEN_THREADS = 512, BLOCKS_OF_UNIT = 8 /* blocks of a sweep on one multiprocessor */ };
+enum { BETWEEN_THREADS = 512 };
 
 program_kernels program_kernels_of(const fsam_program *p, int stage);
 
@@ -39,8 +39,9 @@ int program_module_kernel(void **kernel, void *module, const char *name);
 /* Starts a kernel whose only parameter are these bytes, on the device's stream. */
 int program_module_start(fsam_device *device, void *kernel, const char *name, int64_t blocks,
                          int threads, void *arguments, size_t bytes);
-/* How many thread blocks fill the device. */
-int program_module_width(fsam_device *device);
+/* How many multiprocessors the device has; how many blocks of a kernel one can hold at a time. */
+int program_module_units(fsam_device *device);
+int program_module_resident(void *kernel, int threads);
 
 #ifdef __cplusplus
 }

@@ -8,6 +8,7 @@
 #include "kernels/cuda/common.cuh"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { THREADS = 256, BINS = 2048, LEVELS = 3, PER_BLOCK = 8 /* layout blocks of a histogram */ };
 
@@ -56,22 +57,35 @@ __device__ __forceinline__ void flush(const selection &s, uint32_t *bins, int gr
   __syncthreads();
 }
 
+/* The rows of a table that no sample named are zeros: counted one by one, all threads would wait
+ * for the same bin. */
+__device__ __forceinline__ bool all_zero(const float key[OCTET]) {
+  uint32_t bits = 0;
+  for (int k = 0; k < OCTET; k++) bits |= float_to_bits(key[k]);
+  return (bits & 0x7fffffffu) == 0;
+}
+
 /* Counts the keys of a layout block that share the prefix, by the `width` bits above `shift`. */
 __device__ __forceinline__ void count_block(const selection &s, uint32_t *bins,
                                             const layout_block &block, int shift, int width) {
   const int above = shift + width; /* 31 in the first sweep, where the prefix has no bits */
   const uint32_t found = s.groups[group_of(s, block)].prefix, prefix = found >> above;
   if (found == UINT32_MAX) return;
+  const uint32_t mask = (1u << width) - 1;
   for (int i = (int)threadIdx.x * OCTET; i < block.count; i += THREADS * OCTET) {
     float key[OCTET];
     load8(key, s.keys + block.offset + i, block.count - i, true);
+    if (i + OCTET <= block.count && all_zero(key)) {
+      if (prefix == 0) atomic_add(bins, OCTET);
+      continue;
+    }
     for (int k = 0; k < OCTET; k++) {
       const uint32_t bits = key_bits(key[k]);
       if (i + k >= block.count) continue;
       if (bits > 0x7f800000u)
         atomic_min(s.bad, (unsigned long long)(block.offset + i + k));
       else if (bits >> above == prefix)
-        atomic_add(bins + (bits >> shift & ((1u << width) - 1)), 1);
+        atomic_add(bins + (bits >> shift & mask), 1);
     }
   }
 }
@@ -150,8 +164,11 @@ static __global__ void __launch_bounds__(THREADS) count_ties_k(selection s) {
     return;
   }
   uint32_t ties = 0, total;
-  for (int i = (int)threadIdx.x; i < block.count; i += THREADS)
-    ties += key_bits(s.keys[block.offset + i]) == g.prefix;
+  for (int i = (int)threadIdx.x * OCTET; i < block.count; i += THREADS * OCTET) {
+    float key[OCTET];
+    load8(key, s.keys + block.offset + i, block.count - i, true);
+    for (int k = 0; k < OCTET; k++) ties += i + k < block.count && key_bits(key[k]) == g.prefix;
+  }
   count_before(ties, &total);
   if (threadIdx.x == 0) s.ties[blockIdx.x] = total;
 }
@@ -177,32 +194,66 @@ static __global__ void __launch_bounds__(THREADS) share_ties_k(selection s) {
 
 /* -- the mask ---------------------------------------------------------------------------------- */
 
-/* Sets the bits of one block of the layout: keys above the threshold, and the first of its ties. */
+enum { PIECES = BLOCK / (THREADS * OCTET) /* octets of a layout block that a thread has */ };
+
+/* Of an octet: the bits of keys above the threshold and, in *ties, of those that equal it. */
+__device__ __forceinline__ uint32_t chosen_octet(uint32_t *ties, const float key[OCTET],
+                                                 uint32_t prefix) {
+  uint32_t above = 0;
+  *ties = 0;
+  if (prefix == UINT32_MAX) return 0;
+  for (int k = 0; k < OCTET; k++) {
+    const uint32_t bits = key_bits(key[k]);
+    above |= (uint32_t)(bits > prefix) << k;
+    *ties |= (uint32_t)(bits == prefix) << k;
+  }
+  return above;
+}
+
+/* The first `count` bits that are set. */
+__device__ __forceinline__ uint32_t first_bits(uint32_t bits, uint32_t count) {
+  uint32_t found = 0;
+  for (uint32_t i = 0; i < count && bits; i++) {
+    found |= bits & (0u - bits);
+    bits &= bits - 1;
+  }
+  return found;
+}
+
+/* Sets the bits of one block of the layout: keys above the threshold, and the first of its ties.
+ * Four neighbouring lanes have the octets of one word. */
 static __global__ void __launch_bounds__(THREADS) choose_k(selection s) {
   const layout_block block = s.blocks[blockIdx.x];
   const group g = s.groups[group_of(s, block)];
   const bool in_pool = s.pool[block.parameter];
   const uint32_t quota = s.ties[blockIdx.x];
-  const bool ranked = quota > 0 && quota < (uint32_t)block.count;
-  uint32_t used = 0;
+  const bool ranked = in_pool && quota > 0 && quota < (uint32_t)block.count;
   const int padded = (block.count + 63) / 64 * 64; /* whole words: zeros behind the parameter */
-  for (int first = 0; first < padded; first += THREADS) {
-    const int i = first + (int)threadIdx.x;
-    bool bit = false;
-    if (i < block.count && !in_pool) bit = s.outside;
-    bool tie = false;
-    if (i < block.count && in_pool) {
-      const uint32_t bits = key_bits(s.keys[block.offset + i]);
-      bit = g.prefix != UINT32_MAX && bits > g.prefix;
-      tie = bits == g.prefix && quota > 0;
-    }
-    if (ranked && in_pool) { /* the same for the whole block */
+  float key[PIECES][OCTET];
+#pragma unroll
+  for (int p = 0; p < PIECES; p++) {
+    const int i = (p * THREADS + (int)threadIdx.x) * OCTET;
+    load8(key[p], s.keys + block.offset + i, in_pool ? block.count - i : 0, true);
+  }
+  uint32_t used = 0;
+#pragma unroll
+  for (int p = 0; p < PIECES; p++) {
+    const int i = (p * THREADS + (int)threadIdx.x) * OCTET;
+    const int live = block.count - i < OCTET ? block.count - i : OCTET; /* below 0: none */
+    const uint32_t present = live > 0 ? (1u << live) - 1 : 0;
+    uint32_t ties, bits = chosen_octet(&ties, key[p], g.prefix);
+    ties &= quota ? present : 0;
+    if (ranked) { /* the same for the whole block */
       uint32_t total;
-      tie = used + count_before(tie, &total) < quota && tie;
+      const uint32_t before = used + count_before((uint32_t)__popc(ties), &total);
+      ties = first_bits(ties, before < quota ? quota - before : 0);
       used += total;
     }
-    const uint32_t word = warp_ballot(bit || tie);
-    if (lane_id() == 0 && i < padded) s.mask[(block.offset + i) / 32] = word;
+    bits = in_pool ? (bits & present) | ties : s.outside ? present : 0;
+    bits <<= lane_id() % 4 * OCTET;
+    bits |= shuffle_xor(bits, 1);
+    bits |= shuffle_xor(bits, 2);
+    if (lane_id() % 4 == 0 && i < padded) s.mask[(block.offset + i) / 32] = bits;
   }
 }
 
@@ -224,30 +275,27 @@ static group group_from(const fsam_layout *l, const uint8_t *pool, int64_t k, in
           (uint32_t)first,         (uint32_t)end};
 }
 
-/* The next `bytes` of a buffer, 16-byte aligned. */
-static char *take(char **memory, size_t bytes) {
-  char *p = *memory;
-  *memory += (bytes + 15) / 16 * 16;
-  return p;
-}
+enum { HEAD = 16 /* bytes before the groups: `bad` */ };
 
+/* What the host decides, as it lies in the workspace: groups[groups], pool[parameters]. */
+static size_t pool_place(int groups) { return ((size_t)groups * sizeof(group) + 15) / 16 * 16; }
+
+/* Fills `bad`, the groups and the pool in one copy, and empties the bins. */
 static int upload(fsam_device *device, const selection &s, const fsam_layout *l,
                   const uint8_t *pool, const int64_t *k, int groups) {
-  const unsigned long long none = ~0ull;
-  const fsam_memory *memory = device->memory;
-  group *host = (group *)malloc((size_t)groups * sizeof *host + 1);
+  const size_t bytes = pool_place(groups) + (size_t)l->parameters;
+  char *host = (char *)calloc(1, HEAD + bytes);
   if (!host) return fsam__fail(FSAM_ENOMEM, "select: no memory for %d groups", groups);
+  group *to = (group *)(host + HEAD);
+  memset(host, 0xff, sizeof *s.bad);
   for (int i = 0; i < groups; i++)
-    host[i] = s.per_parameter ? group_from(l, pool, k[i], l->first_block[i], l->first_block[i + 1])
-                              : group_from(l, pool, k[i], 0, l->block_count);
-  int rc = memory->copy_in(device, s.groups, host, (size_t)groups * sizeof *host);
+    to[i] = s.per_parameter ? group_from(l, pool, k[i], l->first_block[i], l->first_block[i + 1])
+                            : group_from(l, pool, k[i], 0, l->block_count);
+  memcpy(host + HEAD + pool_place(groups), pool, (size_t)l->parameters);
+  int rc = device->memory->copy_in(device, s.bad, host, HEAD + bytes);
   free(host);
   FSAM_TRY(rc);
-  FSAM_TRY(memory->copy_in(device, (void *)s.blocks, l->blocks,
-                           (size_t)l->block_count * sizeof *l->blocks));
-  FSAM_TRY(memory->copy_in(device, (void *)s.pool, pool, (size_t)l->parameters));
-  FSAM_TRY(memory->copy_in(device, s.bad, &none, sizeof none));
-  return memory->zero(device, s.bins, (size_t)groups * BINS * sizeof *s.bins);
+  return device->memory->zero(device, s.bins, (size_t)groups * BINS * sizeof *s.bins);
 }
 
 static int launch_all(fsam_device *device, const selection &s, int groups) {
@@ -263,29 +311,27 @@ static int launch_all(fsam_device *device, const selection &s, int groups) {
   return FSAM_LAUNCH(device, choose_k, blocks, THREADS, 0, s);
 }
 
-int select_keys_cuda(uint64_t *mask, const float *keys, fsam_layout *l, const uint8_t *pool,
-                     const int64_t *k, int per_parameter, int outside) {
+int select_keys_cuda(uint64_t *mask, const float *keys, const layout_block *blocks, fsam_layout *l,
+                     const uint8_t *pool, const int64_t *k, int per_parameter, int outside) {
   fsam_device *device = l->device;
   if (l->total > UINT32_MAX)
     return fsam__fail(FSAM_EINVAL, "select: %lld elements, on cuda at most %lld",
                       (long long)l->total, (long long)UINT32_MAX);
   const int groups = per_parameter ? l->parameters : 1;
-  const size_t blocks = (size_t)l->block_count;
+  const size_t counts = (size_t)groups * BINS + (size_t)l->block_count; /* bins and ties */
   void *workspace;
-  FSAM_TRY(fsam__workspace(&workspace, device,
-                           blocks * (sizeof(layout_block) + sizeof(uint32_t)) +
-                               (size_t)l->parameters +
-                               (size_t)groups * (sizeof(group) + BINS * sizeof(uint32_t)) + 128));
-  char *at = (char *)workspace;
+  FSAM_TRY(fsam__workspace(
+      &workspace, device,
+      HEAD + pool_place(groups) + (size_t)l->parameters + 16 + counts * sizeof(uint32_t)));
   selection s = {};
   s.keys = keys;
   s.mask = (uint32_t *)mask;
-  s.blocks = (const layout_block *)take(&at, blocks * sizeof(layout_block));
-  s.pool = (const uint8_t *)take(&at, (size_t)l->parameters);
-  s.groups = (group *)take(&at, (size_t)groups * sizeof(group));
-  s.bins = (uint32_t *)take(&at, (size_t)groups * BINS * sizeof(uint32_t));
-  s.ties = (uint32_t *)take(&at, blocks * sizeof(uint32_t));
-  s.bad = (unsigned long long *)take(&at, sizeof(unsigned long long));
+  s.blocks = blocks;
+  s.bad = (unsigned long long *)workspace;
+  s.groups = (group *)((char *)workspace + HEAD);
+  s.pool = (const uint8_t *)s.groups + pool_place(groups);
+  s.bins = (uint32_t *)(s.pool + ((size_t)l->parameters + 15) / 16 * 16);
+  s.ties = s.bins + (size_t)groups * BINS;
   s.block_count = l->block_count;
   s.per_parameter = per_parameter;
   s.outside = outside;

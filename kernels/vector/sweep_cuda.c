@@ -112,7 +112,8 @@ static staging staging_of(const fsam_program *p, const program_stage *stage) {
 }
 
 /* The condition that picks the warp which sums reduction r: another one in each of the blocks that
- * share a multiprocessor, which has four units and gives each its own warps. */
+ * share a multiprocessor, which has four schedulers and gives each its own warps. (Blocks are dealt
+ * out one to a multiprocessor, round after round: `turn` is the round.) */
 static void put_warp(source *w, int r) {
   const int warps = w->threads / 32;
   if (warps > 1)
@@ -214,8 +215,7 @@ void source_put_sweep(source *w, int number) {
                "  float *const staged = (float *)shared;\n",
                laid_vectors);
   if (laid_vectors && w->threads > 32)
-    source_put(w, "  const int turn = (int)(blockIdx.x * (uint64_t)%d / gridDim.x);\n",
-               BLOCKS_OF_UNIT);
+    source_put(w, "  const int turn = (int)(blockIdx.x / (unsigned)a.f.units);\n");
   source_put(w,
              "  for (int64_t b = blockIdx.x; b < a.f.block_count; b += gridDim.x) {\n"
              "    const program_block block = a.f.blocks[b];\n");

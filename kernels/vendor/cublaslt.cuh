@@ -1,7 +1,7 @@
 /* cublaslt.cuh: products of layers' matrices on a GPU, as cuBLASLt sees them: its matrices lie
  * column after column. linear.cu describes the product (ours lie row after row) and
- * cublaslt_cuda.c runs it. spec/simt/cublaslt.cpp implements it in plain loops, so that linear.cu
- * runs without a GPU. */
+ * cublaslt_cuda.c runs it. spec/simt/cublaslt.cpp stands in for the library, so that both run
+ * without a GPU. */
 #ifndef FSAM_CUBLASLT_CUH
 #define FSAM_CUBLASLT_CUH
 

@@ -5,6 +5,7 @@
  * whose bits do not change from call to call: where sums are split, their parts lie as f32 in the
  * workspace and are added in order. f32 is multiplied as f32; FSAM_TF32=1 in the environment allows
  * the matrix unit's 10 bits. */
+#define _POSIX_C_SOURCE 200809L /* strdup */
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 #include <stdio.h>

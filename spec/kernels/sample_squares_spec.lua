@@ -25,25 +25,34 @@ local KERNELS = {
 }
 
 -- Sizes beside those of the kernels' own specs: samples of one token, none, and unequal ones;
--- several tiles with a rest in both directions.
-local function linear_over_tiles(template)
-  local case = setmetatable({ name = "over several tiles", lengths = { 1, 9, 0, 17, 2 }, tail = 3,
-    T = 32, K = 75, N = 50 }, { __index = template })
+-- several tiles with a rest in both directions, and more tokens than one of CUDA's slabs takes.
+local function linear_over_tiles(template, name, o)
+  local case = setmetatable(o, { __index = template })
+  case.name, case.tail, case.T = name, 3, 3
+  for _, length in ipairs(case.lengths) do
+    case.T = case.T + length
+  end
   case.inputs = { { "x", "act", { case.T, case.K } }, { "w", "act", { case.N, case.K } },
     { "b", "f32", { case.N } } }
   case.outputs = { { "y", "act", { case.T, case.N } } }
   return case
 end
 
+-- A linear map's are sums over what both devices are given; dx is a product, rounded to the type.
+local TWIN = { linear = { dw = 1e-5, db = 1e-5 } }
+
 -- Copies of a kernel's cases, whose backward squares. `plain`: the case; `squared`: its parameters.
 local function cases_of(kernel)
   local own, list = dofile(("spec/kernels/%s_spec.lua"):format(kernel)), {}
   if kernel == "linear" then
-    table.insert(own, linear_over_tiles(own[1]))
+    table.insert(own, linear_over_tiles(own[1], "over several tiles",
+      { lengths = { 1, 9, 0, 17, 2 }, K = 75, N = 50 }))
+    table.insert(own, linear_over_tiles(own[1], "of samples across slabs",
+      { lengths = { 0, 30, 1, 16, 40, 0, 5, 0 }, K = 136, N = 24 }))
   end
   for _, plain in ipairs(own) do
     if plain.name ~= "between column slices" then
-      list[#list + 1] = setmetatable({ kernel = kernel, plain = plain, cpu = true,
+      list[#list + 1] = setmetatable({ kernel = kernel, plain = plain, twin = TWIN[kernel],
         squared = KERNELS[kernel][1], backward = KERNELS[kernel][2] }, { __index = plain })
     end
   end

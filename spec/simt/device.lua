@@ -18,6 +18,7 @@ int64_t fsam_simt_taken(void);
 int fsam_simt_kernels();
 int64_t fsam_simt_launches();
 int fsam_simt_cudnn_attentions(void);
+void fsam_simt_first_algorithm(int works);
 int fsam_simt_select(uint64_t *mask, const float *keys, fsam_layout *layout, const uint8_t *pool,
                      const int64_t *k, int per_parameter, int outside);
 int fsam_simt_broken(const fsam_device *device, const char *name, float *out);

@@ -65,4 +65,5 @@ int program_module_start(fsam_device *device, void *kernel, const char *name, in
 }
 
 /* Few, so that blocks go round more than once. */
-int program_module_width(fsam_device *) { return 3; }
+int program_module_units(fsam_device *) { return 2; }
+int program_module_resident(void *, int) { return 2; }

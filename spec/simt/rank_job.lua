@@ -79,7 +79,6 @@ local function train(case, ranks)
   local o = setmetatable({ smaller = true }, { __index = case.o })
   local model = bert.model(o)
   local pass = Pass.new({ model = model, seed = 5, ranks = ranks, parcel = PARCEL })
-  pass.squares = false -- a processor would run other vector programs for these than a GPU does
   local optimizer = steps_of.build({ params = model.params, optimizer = o.optimizer or "sam",
     base_optimizer = o.base, sam_type = o.sam_type, options = bert.options(o.options), seed = 5,
     sampler = bert.sampler(model) })

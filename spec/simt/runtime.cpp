@@ -23,6 +23,8 @@ struct arch {
 } archs[] = {{8, 0, 163 << 10}, {8, 6, 99 << 10}, {8, 9, 99 << 10}, {9, 0, 227 << 10}};
 const arch *present = &archs[3];
 
+double now; /* milliseconds that work has taken */
+
 /* -- doing the work ---------------------------------------------------------------------------- */
 
 bool step(cudaStream_t s);
@@ -42,8 +44,8 @@ bool step(cudaStream_t s) {
   const task t = std::move(s->tasks.front());
   s->tasks.pop_front();
   if (t.marks) t.marks->happened = t.number;
-  if (t.work && t.work() < 0 && !failure[0])
-    snprintf(failure, sizeof failure, "%s", fsam_error());
+  if (t.marks) t.marks->at = now;
+  if (t.work && t.work() < 0 && !failure[0]) snprintf(failure, sizeof failure, "%s", fsam_error());
   return true;
 }
 
@@ -72,6 +74,8 @@ cudaError_t refused(cudaError_t error, const char *why) {
 }  // namespace
 
 const std::vector<cudaStream_t> &simt_streams() { return streams; }
+
+void simt_spend(double milliseconds) { now += milliseconds; }
 
 cudaError_t simt_queue(cudaStream_t s, const std::function<int()> &work) {
   if (s->capture) return simt_record(s, work);
@@ -212,8 +216,9 @@ cudaError_t fsam_simt_attempt(cudaStream_t s, bool (*attempt)(void *context), vo
 }
 #pragma GCC visibility pop
 
-cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t, cudaEvent_t) {
-  *milliseconds = 1;
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEvent_t to) {
+  if (from->happened < from->marked || to->happened < to->marked) return cudaErrorNotReady;
+  *milliseconds = (float)(to->at - from->at);
   return cudaSuccess;
 }
 

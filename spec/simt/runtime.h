@@ -31,6 +31,7 @@ struct fake_stream {
 struct fake_event {
   cudaStream_t stream; /* of the last mark */
   int64_t marked, happened;
+  double at;           /* when the last mark was reached: milliseconds of simt_spend */
   cudaGraph_t capture; /* marked in a capture: of this graph, after these nodes */
   std::vector<int> leaves;
 };
@@ -50,6 +51,9 @@ bool simt_refuses(const char *what);
 
 /* Makes the capture of the stream fail, and says why. */
 cudaError_t simt_break(cudaStream_t stream, const char *why);
+
+/* Work that is being done takes so long. Nothing else takes time. */
+void simt_spend(double milliseconds);
 
 /* Is [p, p + bytes) usable: memory of the fake GPU that was not freed, or none of its? */
 bool simt_is_alive(const void *p, size_t bytes);

@@ -406,7 +406,7 @@ int64_t fsam_simt_launches() { return launches; }
 /* select_keys_cuda, for specs. */
 int fsam_simt_select(uint64_t *mask, const float *keys, fsam_layout *layout, const uint8_t *pool,
                      const int64_t *k, int per_parameter, int outside) {
-  return select_keys_cuda(mask, keys, layout, pool, k, per_parameter, outside);
+  return select_keys_cuda(mask, keys, layout->blocks, layout, pool, k, per_parameter, outside);
 }
 
 }  // extern "C"

@@ -311,13 +311,12 @@ function Pass:bind(o)
 end
 
 --- May this function be asked for squares? True of those that `bind` made, unless their pass is
--- known to have none: on a GPU, and of models that read weights several times in a pass.
+-- known to have none: of models that read weights several times in a pass.
 -- @tparam function evaluate
 -- @treturn boolean
 function Pass.can_square(evaluate)
   local self = bound[evaluate]
   return self ~= nil and self.squares ~= false
-    and lib.fsam_squares_possible(self.model.device) == 1
 end
 
 --- Says that a function does what one of `bind` does, and something beside it (a profile's clock):

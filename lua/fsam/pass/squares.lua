@@ -28,17 +28,15 @@ local function repeats_weights(pass, gradients)
   return tape.repeated ~= nil
 end
 
---- Can a pass give squares? Not without kernels for it, nor where a weight is read several times:
--- then a sample's gradient is a sum that is never in one place. Ranks agree about it. The answer is
--- kept in pass.squares.
+--- Can a pass give squares? Not where a weight is read several times: then a sample's gradient is a
+-- sum that is never in one place. Ranks agree about it. The answer is kept in pass.squares.
 -- @tparam table pass fsam.pass
 -- @tparam table gradients where its gradients go (fsam.pass.gradients)
 -- @treturn boolean
 function M.possible(pass, gradients)
   if pass.squares == nil then
     pass.model.params:flush()
-    pass.squares = lib.fsam_squares_possible(pass.model.device) == 1
-      and not repeats_weights(pass, gradients)
+    pass.squares = not repeats_weights(pass, gradients)
   end
   return pass.squares
 end

@@ -15,8 +15,8 @@
 -- the squares of the single samples' gradients g_b, whose pass is all that is added:
 --   tr(Σ) ≈ Σ_b |g_b - g|² / (n - 1) = (Σ_b |g_b|² - n |g|²) / (n - 1)
 --   |G|²  ≈ |g|² - tr(Σ) / n
--- These are their estimators for batches of 1 and n. Where no pass gives these squares (a GPU,
--- weights that are read several times), with the mean gradient a over the first h = floor(n / 2):
+-- These are their estimators for batches of 1 and n. Where no pass gives these squares (weights
+-- that are read several times), with the mean gradient a over the first h = floor(n / 2):
 --   tr(Σ) ≈ |a - b|² / (1/h + 1/(n - h)) = |a - g|² n h / (n - h)      b: mean over the others
 -- For equal halves that is their estimator for batches of n/2 and n. Each is unbiased, their ratio
 -- is not: average the two over many steps before dividing.
