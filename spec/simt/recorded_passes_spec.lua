@@ -101,17 +101,17 @@ describe("passes on " .. (on_gpu and "a GPU" or "the shim"), function()
 
   it("agree with parameters' gradients beside other work, and in a chain", function()
     for _, o in ipairs({ DEEP, SHARED }) do
-      local beside, _, pass = run(o, 5)
+      local beside, _, pass = run(o, 4)
       assert.is_true(parted(pass) > 4)
-      local chain, _, other = run(o, 5, function(_, its_pass)
+      local chain, _, other = run(o, 4, function(_, its_pass)
         its_pass.graphs.beside = function() end
       end)
       assert.equal(0, parted(other))
-      assert.equal(chain, beside)
+      assert.is_true(chain == beside)
       for _, graphs in ipairs({ pass.graphs, other.graphs }) do
         assert.is_nil(graphs.refusal)
         assert.equal(0, graphs.counts.unchained)
-        assert.is_true(graphs.counts.replayed >= 4)
+        assert.is_true(graphs.counts.replayed >= 3)
       end
     end
   end)
