@@ -44,7 +44,9 @@ local first, count = programs.record(function()
 end)
 local libraries = programs.build(first, count)
 if only_build then
-  print(table.concat(libraries, "\n"))
+  for _, path in ipairs(libraries) do
+    print(path)
+  end
 else
   local out, open = ffi.new("fsam_device *[1]"), devices.open
   simt.open(out)
