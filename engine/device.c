@@ -206,6 +206,7 @@ void fsam_device_close(fsam_device *d) {
   if (!d || --d->refs > 0) return;
   free_slots(d);
   fsam__give(d, d->workspace);
+  fsam__give(d, d->other_workspace);
   if (d->memory->close) d->memory->close(d);
   free(d);
 }

@@ -82,6 +82,11 @@ typedef struct fsam_graphs {
   int (*run)(fsam_device *device, void *recorded);
   void (*free)(fsam_device *device, void *recorded);
   int (*shape)(const void *recorded, int64_t counts[3]); /* as fsam_graph_shape */
+  /* While work is recorded: the other stream waits for the device's; a ticket marks how far the
+   * other one is; the device's waits for what a ticket marks, or for later work of the other. */
+  int (*part)(fsam_device *device);
+  int (*mark)(fsam_device *device, int64_t ticket);
+  int (*join)(fsam_device *device, int64_t ticket);
 } fsam_graphs;
 
 struct fsam_device {
@@ -97,6 +102,10 @@ struct fsam_device {
   void *workspace;           /* workspace.c */
   size_t workspace_bytes;
   void *stream;   /* a GPU's queue of launches (cudaStream_t) */
+  void *other_stream, *other_workspace; /* for work beside that of `stream` (beside.c) */
+  size_t other_workspace_bytes;
+  int64_t tickets; /* how often such work ended */
+  bool is_beside;  /* it is being queued: the two have changed places */
   int arch;       /* a GPU's compute capability: 90 is 9.0 */
   size_t shared;  /* bytes of shared memory that a thread block of a GPU may ask for */
   const struct fsam_gpu_ranks *ranks; /* how several GPUs sum (ranks/backend.h); NULL: not at all */
@@ -116,6 +125,9 @@ enum {
 /* late.c: frees p now, or, while the device records, when fsam_graph_end has ended that. */
 void fsam__late(fsam_device *device, void (*release)(fsam_device *device, void *p), void *p);
 void fsam__late_end(fsam_device *device);
+
+/* beside.c: ends what is being queued beside other work, where a failure left it open. */
+void fsam__beside_leave(fsam_device *device);
 
 /* threads.c: finds out how many threads a parallel region really gets, once, and holds to it.
  * Before the first kernel. */

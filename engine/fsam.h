@@ -148,10 +148,18 @@ int fsam_graph_end(fsam_graph **out, fsam_device *device);
 int fsam_graph_run(fsam_graph *graph);
 int fsam_graph_stale(const fsam_graph *graph);
 /* What was recorded: how many nodes; how many dependencies there are beyond those of a chain, in
- * which each node waits for the one before; how many dependencies are not plain waits. A pass is a
- * chain: {n, 0, 0}. */
+ * which each node waits for the one before; how many dependencies are not plain waits. What was
+ * queued in order is a chain: {n, 0, 0}. */
 int fsam_graph_shape(const fsam_graph *graph, int64_t counts[3]);
 void fsam_graph_free(fsam_graph *graph); /* NULL is fine */
+
+/* What is queued between `begin` and `end` may run, within a graph, beside what is queued after
+ * `end`, until a join: what is queued after that waits for it, and for all that was queued beside
+ * before it. A graph must end joined. What several of these sections write and read runs in order.
+ * Outside of a graph they change nothing. FSAM_ENODEV where nothing can be recorded. */
+int fsam_beside_begin(fsam_device *device);
+int fsam_beside_end(int64_t *ticket, fsam_device *device); /* *ticket, from 1 on, is for the join */
+int fsam_beside_join(fsam_device *device, int64_t ticket);
 
 /* -- batches and dropout ----------------------------------------------------------------------- */
 

@@ -32,6 +32,7 @@ int fsam_graph_end(fsam_graph **out, fsam_device *d) {
   fsam_graph *g = out ? calloc(1, sizeof *g) : NULL;
   void *capture = d->capture;
   const int64_t moves = d->moves;
+  fsam__beside_leave(d);
   d->capture = NULL;
   const int rc = d->graphs->end(d, capture, g ? &g->recorded : NULL);
   fsam__late_end(d);

@@ -28,7 +28,8 @@ extern const struct fsam_gpu_ranks fsam__nccl; /* ranks/nccl.cu */
 
 namespace {
 
-enum { BUFFERS = 4, OLDEST = 8 /* compute capability, major: bf16 on the matrix unit */ };
+enum { BUFFERS = 4, TICKETS = 8 /* whose events are kept */ };
+enum { OLDEST = 8 /* compute capability, major: bf16 on the matrix unit */ };
 const size_t BUFFER_BYTES = 2 << 20; /* bytes of pinned memory */
 const size_t SMALLEST = 8192;        /* bytes of the buffer of a read that is begun early */
 const size_t LINE = 64;              /* copies within a buffer start at multiples of this */
@@ -59,6 +60,8 @@ struct gpu {
   early_read *free_reads;
   cudaEvent_t copied; /* the last read that was begun is done */
   bool reading;       /* it may still run, and the work stream does not wait for it yet */
+  cudaStream_t beside; /* work of a graph beside other work */
+  cudaEvent_t parts, tickets[TICKETS];
 };
 
 gpu *of(fsam_device *device) { return (gpu *)device; }
@@ -82,6 +85,10 @@ bool records() {
 }
 
 }  // namespace
+
+cudaEvent_t fsam__cuda_event(fsam_device *device, int64_t ticket) {
+  return ticket ? of(device)->tickets[ticket % TICKETS] : of(device)->parts;
+}
 
 int fsam__cuda_failed(const char *what, cudaError_t error) {
   cudaGetLastError(); /* the launches to come must not find it */
@@ -125,7 +132,8 @@ void give(fsam_device *device, void *p) {
 }
 
 int zero(fsam_device *device, void *p, size_t bytes) {
-  if (bytes) CUDA_TRY("filling with zeros", cudaMemsetAsync(p, 0, bytes, of(device)->work));
+  const cudaStream_t stream = (cudaStream_t)device->stream;
+  if (bytes) CUDA_TRY("filling with zeros", cudaMemsetAsync(p, 0, bytes, stream));
   return FSAM_OK;
 }
 
@@ -377,9 +385,13 @@ void close_gpu(fsam_device *device) {
   for (pinned_buffer &p : g->in) close_buffer(&p);
   for (pinned_buffer &p : g->out) close_buffer(&p);
   if (g->copied) cudaEventDestroy(g->copied);
+  if (g->parts) cudaEventDestroy(g->parts);
+  for (cudaEvent_t e : g->tickets)
+    if (e) cudaEventDestroy(e);
   if (g->fault) cudaFreeHost(g->fault);
   if (g->work) cudaStreamDestroy(g->work);
   if (g->copies) cudaStreamDestroy(g->copies);
+  if (g->beside) cudaStreamDestroy(g->beside);
 }
 
 const fsam_memory memory = {take,     give,  zero, copy_in,   copy_out, read_begin,
@@ -409,7 +421,11 @@ int set_up(gpu *g, int number) {
   FSAM_TRY(look_at(g, number));
   CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->work, cudaStreamNonBlocking));
   CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->copies, cudaStreamNonBlocking));
+  CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->beside, cudaStreamNonBlocking));
   CUDA_TRY("an event", cudaEventCreateWithFlags(&g->copied, cudaEventDisableTiming));
+  CUDA_TRY("an event", cudaEventCreateWithFlags(&g->parts, cudaEventDisableTiming));
+  for (cudaEvent_t &e : g->tickets)
+    CUDA_TRY("an event", cudaEventCreateWithFlags(&e, cudaEventDisableTiming));
   for (pinned_buffer &p : g->in) FSAM_TRY(open_buffer(&p, BUFFER_BYTES));
   for (pinned_buffer &p : g->out) FSAM_TRY(open_buffer(&p, BUFFER_BYTES));
   CUDA_TRY("pinned memory",
@@ -435,6 +451,7 @@ int open_gpu(fsam_device **out, int number) {
     return rc;
   }
   g->device.stream = g->work;
+  g->device.other_stream = g->beside;
   *out = &g->device;
   return FSAM_OK;
 }

@@ -89,6 +89,30 @@ int shape(const void *handle, int64_t counts[3]) {
   return error == cudaSuccess ? FSAM_OK : fsam__cuda_failed("looking at a graph", error);
 }
 
+/* -- work beside other work -------------------------------------------------------------------- */
+
+cudaStream_t other_of(const fsam_device *device) { return (cudaStream_t)device->other_stream; }
+
+int part(fsam_device *device) {
+  const cudaEvent_t here = fsam__cuda_event(device, 0);
+  CUDA_TRY("recording", cudaEventRecord(here, stream_of(device)));
+  CUDA_TRY("recording", cudaStreamWaitEvent(other_of(device), here, 0));
+  return FSAM_OK;
+}
+
+/* The events of tickets are used in turn: one that was used again marks later work, which is as
+ * good to wait for. */
+int mark(fsam_device *device, int64_t ticket) {
+  CUDA_TRY("recording", cudaEventRecord(fsam__cuda_event(device, ticket), other_of(device)));
+  return FSAM_OK;
+}
+
+int join(fsam_device *device, int64_t ticket) {
+  CUDA_TRY("recording",
+           cudaStreamWaitEvent(stream_of(device), fsam__cuda_event(device, ticket), 0));
+  return FSAM_OK;
+}
+
 }  // namespace
 
-const fsam_graphs fsam__cuda_graphs = {begin, end, run, free_captured, shape};
+const fsam_graphs fsam__cuda_graphs = {begin, end, run, free_captured, shape, part, mark, join};

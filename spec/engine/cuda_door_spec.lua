@@ -134,22 +134,27 @@ describe("scripts/gpu-check", function()
     assert.is_nil(helper.read_file(place .. "/gpu-check.md"))
   end)
 
+  -- A build whose program says what it is asked, and fails where a word of the shell matches.
+  local function fake_program(word, pattern)
+    helper.shell("mkdir " .. place .. "/build")
+    helper.write_file(place .. "/build/fsam-lua",
+      ("#!/bin/sh\necho asked: $@\ncase %s in %s) exit 7 ;; esac\n"):format(word, pattern))
+    helper.shell("chmod +x " .. place .. "/build/fsam-lua")
+  end
+
   it("runs all steps of the first minutes within the time, whatever fails", function()
     for arguments, message in pairs({
       ["--within soon"] = "gpu-check: --within soon: expected a number of seconds\n",
       ["--within 5 --fast"] = "gpu-check: --within does not know --fast (--packed FOLDER, "
-        .. "--check)\n",
+        .. "--check, --shim)\n",
+      ["--within 5 --shim"] = "gpu-check: --shim is of a rehearsal; give --check too\n",
       ["--pack"] = "gpu-check: --pack needs a folder\n",
     }) do
       local code, _, err = gpu_check("exit 9", arguments)
       assert.equal(2, code)
       assert.equal(message, err)
     end
-    -- A build whose program says what it is asked, and fails at the smoke test alone.
-    helper.shell("mkdir " .. place .. "/build")
-    helper.write_file(place .. "/build/fsam-lua",
-      "#!/bin/sh\necho asked: $@\ncase $1 in *smoke.lua) exit 7 ;; esac\n")
-    helper.shell("chmod +x " .. place .. "/build/fsam-lua")
+    fake_program("$1", "*smoke.lua")
     local code, out = gpu_check("exit 9", "--within 60 --packed /none", "PYTHON=/none")
     local report = helper.read_file(place .. "/first-minutes.md")
     assert.equal(1, code)
@@ -160,6 +165,33 @@ describe("scripts/gpu-check", function()
     assert.matches("\n| kernels | %d+ | %d+ | passed |\n", report)
     assert.matches("\n| cola | | | not done: smoke failed |\n", report, 1, true)
     assert.matches("## All steps: 1 failed, %d+ s of 60", out)
+  end)
+
+  it("fails a step of the first minutes of which any part fails, and does the others", function()
+    fake_program('"$*"', "*=adam,sam,*|*rounds=4")
+    local code, out = gpu_check("exit 9", "--within 60 --packed /none", "PYTHON=/none")
+    local report = helper.read_file(place .. "/first-minutes.md")
+    assert.equal(1, code)
+    assert.matches("== cola: failed (exit code 7), ", out, 1, true)
+    assert.matches("optimizers=sam mode=fsam-lua, without graphs turn=3", report, 1, true)
+    assert.matches("== 512: failed (exit code 7), ", out, 1, true)
+    assert.matches("== tune: passed, ", out, 1, true)
+    assert.matches("## All steps: 2 failed, %d+ s of 60", out)
+  end)
+
+  it("rehearses them without a GPU, also by the CUDA half on the shim", function()
+    for arguments, asked in pairs({
+      ["--check"] = "asked: bench/gpu/smoke.lua device=cpu check=1\n",
+      ["--check --shim"] = "asked: spec/simt/rehearse.lua bench/gpu/smoke.lua check=1\n",
+    }) do
+      helper.shell("rm -rf " .. place .. "/build")
+      fake_program("$1", "nothing")
+      local code = gpu_check("exit 9", "--within 60 --packed /none " .. arguments, "PYTHON=/none")
+      local report = helper.read_file(place .. "/first-minutes.md")
+      assert.equal(0, code)
+      assert.matches(asked, report, 1, true)
+      assert.matches("\n## kernels: not done here, ", report, 1, true)
+    end
   end)
 
   it("names a stage that it does not know", function()

@@ -1,6 +1,10 @@
 /* graph.cpp: recording on the fake runtime: nodes, each with the nodes that it waits for, from one
- * stream or from several that part and meet by events. */
+ * stream or from several that part and meet by events. A graph's launches keep to what its nodes
+ * wait for and to nothing else: in turn the other streams' nodes run as late as they may, and as
+ * early as they may. So a wait that is missing shows. */
 #include "spec/simt/runtime.h"
+
+#include <algorithm>
 
 namespace {
 
@@ -17,7 +21,7 @@ struct fake_node {
 struct recorded_node {
   std::function<int()> work;
   std::vector<int> after;
-  bool early;
+  bool early, of_origin; /* of the stream that the capture began with */
   fake_node handle;
 };
 
@@ -27,6 +31,8 @@ struct fake_nodes {
 
 struct fake_exec {
   std::vector<std::function<int()>> tasks;
+  std::vector<int> orders[2];
+  int turn;
 };
 
 cudaError_t simt_record(cudaStream_t s, const std::function<int()> &work) {
@@ -34,7 +40,7 @@ cudaError_t simt_record(cudaStream_t s, const std::function<int()> &work) {
   if (g->broken) return cudaErrorStreamCapture;
   std::vector<recorded_node> &list = g->nodes->list;
   const int number = (int)list.size();
-  list.push_back({work, s->leaves, early, {number}});
+  list.push_back({work, s->leaves, early, s->origin, {number}});
   early = false;
   s->leaves = {number};
   return cudaSuccess;
@@ -94,14 +100,44 @@ cudaError_t cudaGraphGetEdges(cudaGraph_t g, cudaGraphNode_t *from, cudaGraphNod
   return cudaSuccess;
 }
 
+namespace {
+
+/* The nodes in an order that each one's dependencies allow, those of the first stream before or
+ * behind those of the others wherever there is a choice. */
+std::vector<int> order_of(const std::vector<recorded_node> &list, bool origin_first) {
+  std::vector<int> order;
+  std::vector<bool> done(list.size());
+  const auto is_ready = [&](int i) {
+    const std::vector<int> &after = list[(size_t)i].after;
+    return std::all_of(after.begin(), after.end(), [&](int n) { return done[(size_t)n]; });
+  };
+  while (order.size() < list.size()) {
+    int next = -1;
+    for (int i = 0; i < (int)list.size(); i++) {
+      if (done[(size_t)i] || !is_ready(i)) continue;
+      if (next < 0) next = i;
+      if (list[(size_t)i].of_origin != origin_first) continue;
+      next = i;
+      break;
+    }
+    done[(size_t)next] = true;
+    order.push_back(next);
+  }
+  return order;
+}
+
+}  // namespace
+
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned long long) {
-  *out = new fake_exec;
+  *out = new fake_exec{};
   for (const recorded_node &node : g->nodes->list) (*out)->tasks.push_back(node.work);
+  for (int i = 0; i < 2; i++) (*out)->orders[i] = order_of(g->nodes->list, i == 0);
   return cudaSuccess;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  for (const std::function<int()> &work : exec->tasks) simt_queue(stream, work);
+  for (int i : exec->orders[exec->turn]) simt_queue(stream, exec->tasks[(size_t)i]);
+  exec->turn = 1 - exec->turn;
   return cudaSuccess;
 }
 

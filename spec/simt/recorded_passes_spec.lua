@@ -28,6 +28,8 @@ describe("passes on " .. (on_gpu and "a GPU" or "the shim"), function()
   local MICRO = settings({ precision = "fp32", sam_type = "sam", micro = 5 })
   local SHARED = settings({ precision = "fp32", sam_type = "fisher-sam", shared = true })
   local LONG = settings({ precision = "fp32", sam_type = "fisher-sam", lr = 3e-3 })
+  -- Two layers: a gradient's memory is used again while work beside may still read it.
+  local DEEP = { precision = "bf16", sam_type = "sam" }
   local LONG_STEPS = on_gpu and 40 or 20
 
   setup(function()
@@ -39,7 +41,7 @@ describe("passes on " .. (on_gpu and "a GPU" or "the shim"), function()
     simt.open(out)
     device = out[0]
     programs.build(programs.record(function() -- the vector programs that the steps run
-      for _, o in ipairs({ FISHER, ESAM, MICRO, SHARED, LONG }) do
+      for _, o in ipairs({ FISHER, ESAM, MICRO, SHARED, LONG, DEEP }) do
         small.run(o, 4)
       end
     end))
@@ -83,6 +85,35 @@ describe("passes on " .. (on_gpu and "a GPU" or "the shim"), function()
     local counts = agree(ESAM, 9)
     assert.is_true(counts.plain >= 9)
     assert.is_true(counts.replayed > 0)
+  end)
+
+  -- The most dependencies beyond a chain's that a graph of a pass has.
+  local function parted(pass)
+    local counts, most = C.ffi.new("int64_t[3]"), 0
+    for _, shape in pairs(pass.graphs.shapes) do
+      for _, graph in pairs(shape.graphs or {}) do
+        C.check(C.lib.fsam_graph_shape(graph, counts))
+        most = math.max(most, tonumber(counts[1]))
+      end
+    end
+    return most
+  end
+
+  it("agree with parameters' gradients beside other work, and in a chain", function()
+    for _, o in ipairs({ DEEP, SHARED }) do
+      local beside, _, pass = run(o, 4)
+      assert.is_true(parted(pass) > 4)
+      local chain, _, other = run(o, 4, function(_, its_pass)
+        its_pass.graphs.beside = function() end
+      end)
+      assert.equal(0, parted(other))
+      assert.is_true(chain == beside)
+      for _, graphs in ipairs({ pass.graphs, other.graphs }) do
+        assert.is_nil(graphs.refusal)
+        assert.equal(0, graphs.counts.unchained)
+        assert.is_true(graphs.counts.replayed >= 3)
+      end
+    end
   end)
 
   it("agree over several micro-batches", function()

@@ -41,20 +41,22 @@ end
 --- Sends a batch.
 -- @tparam table host of `samples` samples
 -- @tparam table o arena, of the step; pass (fsam_pass); kind, a row of fsam.pass.losses; classes,
---   the model's labels; settings, nil or the training loss's smoothing and weights; longest, a
---   length that no sample exceeds
+--   the model's labels; settings, nil or the training loss's smoothing and weights; tokens, at
+--   least those of the host batch (default): the rest is more of its tail; longest, a length that
+--   no sample exceeds
 -- @treturn cdata fsam_batch
 -- @treturn cdata the labels, [B] or [B,C]
 -- @treturn ?table the settings, with the weights of the classes as a tensor [C]
 -- @treturn cdata the first rows of its samples, an fsam_batch
 function M.send(host, o)
-  local tokens, samples, loss, settings = host.tokens, host.samples, o.kind, o.settings
+  local tokens, samples, loss, settings = o.tokens or host.tokens, host.samples, o.kind, o.settings
   local shape = { samples, loss.several and o.classes or nil }
   local weights = settings and settings.weights or {}
   local source = { pass = o.pass, weights = floats(math.max(1, #weights), weights),
     numbers = counting(samples + 1) }
   local parts = {
-    { "ids", tokens }, { "positions", tokens }, { "token_types", tokens }, { "sample", tokens },
+    { "ids", tokens, host.tokens }, { "positions", tokens, host.tokens },
+    { "token_types", tokens, host.tokens }, { "sample", tokens, host.tokens },
     { "starts", samples + 1 }, { "ordinals", samples }, { "pass", 4 },
     { loss.labels == "f32" and "targets" or "labels", samples * (shape[2] or 1) },
     { "weights", #weights }, { "numbers", samples + 1 },
@@ -66,7 +68,10 @@ function M.send(host, o)
   end
   local block = ints(total)
   for _, part in ipairs(parts) do
-    ffi.copy(block + part.at, source[part[1]] or host[part[1]], part[2] * 4)
+    ffi.copy(block + part.at, source[part[1]] or host[part[1]], (part[3] or part[2]) * 4)
+  end
+  for row = host.tokens, tokens - 1 do
+    block[parts[1].at + row], block[parts[4].at + row] = host.options.pad_id, -1
   end
   local whole = Tensor.new(o.arena, "i32", { total }, "batch"):write(block)
   local device, first = ffi.new("fsam_batch"), ffi.cast("const int32_t *", whole.data)

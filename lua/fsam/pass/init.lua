@@ -92,7 +92,7 @@ end
 local function to_device(self, host, pass, training)
   return device_batch.send(host, { arena = self.arena, pass = pass, kind = self.kind,
     classes = self.model.config.num_labels, settings = training and self.settings or nil,
-    longest = self.graphs:longest(host) })
+    tokens = self.graphs:tokens(host), longest = self.graphs:longest(host) })
 end
 
 -- The key of a micro-batch's graphs: all that decides what work it is, and on which memory. Nil for
@@ -104,8 +104,9 @@ local function key_of(self, host, o, first)
     return nil
   end
   local writes = grads and first and not grads.accumulate and "set" or "add"
-  return table.concat({ host.tokens, host.samples, self.graphs:longest(host), tostring(o.training),
-    grads and grads.number or 0, writes, o.last and o.parcels and "parcels" or "" }, " ")
+  return table.concat({ self.graphs:tokens(host), host.samples, self.graphs:longest(host),
+    tostring(o.training), grads and grads.number or 0, writes,
+    o.last and o.parcels and "parcels" or "" }, " ")
 end
 
 -- Backward of one micro-batch. Of the last one of a pass whose ranks sum parcels, each is sent as
@@ -120,7 +121,7 @@ local function backward(self, work, tape, o)
   end
   local entries = tape and #tape.entries
   local done = work:pieces("backward", #schedule, function(n)
-    tape:backward(schedule[n].to)
+    return tape:backward(schedule[n].to)
   end, function(n)
     grads:seal(schedule[n].views)
     for _ = 1, schedule[n].count do
@@ -150,7 +151,8 @@ local function try_micro_batch(self, host, o, pass, first)
   local tape
   local done = work:piece("forward", function()
     tape = Tape.new({ arena = self.arena, batch = batch, first_rows = first_rows,
-      training = o.training, grads = grads, squares = o.squares })
+      training = o.training, grads = grads, squares = o.squares,
+      device = self.graphs:beside(batch.tokens) })
     local y = self.model.graph:forward(tape)
     ops.loss(tape, self.kind, losses, y, labels, settings)
     logits:copy(y)

@@ -15,14 +15,17 @@ end
 
 -- dweight[N,K] and dbias[N] of a linear map, where they are wanted.
 local function weight_backward(tape, weight, bias, dy, x)
-  local dw, db = tape:weight_grad(weight, true), tape:weight_grad(bias, true)
+  local dw, db = tape:weight_grad(weight, true, true), tape:weight_grad(bias, true, true)
   if not (dw or db) then
     return
   elseif tape.squares then
     check(lib.fsam_linear_backward_squares(dw, db, dy, x, tape.batch, tape:is_per_sample(x)))
-  else
-    check(lib.fsam_linear_backward_weight(dw, db, dy, x))
+    return
   end
+  tape:part(weight, bias)
+  local rc = lib.fsam_linear_backward_weight(dw, db, dy, x)
+  tape:meet()
+  check(rc)
 end
 
 --- y[T,N] = x[T,K] weight[N,K]ᵀ + bias[N].  bias may be nil.

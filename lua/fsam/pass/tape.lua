@@ -1,13 +1,14 @@
 --- The tape of one micro-batch: the backward steps that follow from its forward ones.
 -- Define-by-run: every op of ops.lua runs at once and records its backward here. Owns: the order of
--- backward, activations' gradients and their memory. Leaves to others: what an op computes
--- (ops.lua), parameters' gradients (gradients.lua), what a pass is for (fsam.pass).
+-- backward, activations' gradients and their memory, which work may go beside other work. Leaves to
+-- others: what an op computes (ops.lua), parameters' gradients (gradients.lua), what a pass is for
+-- (fsam.pass).
 local C = require("fsam.C")
 local arguments = require("fsam.base.arguments")
 local device_batch = require("fsam.pass.device_batch")
 local Tensor = require("fsam.base.tensor")
 local errors = require("fsam.errors")
-local ffi = C.ffi
+local ffi, lib, check = C.ffi, C.lib, C.check
 
 -- A pass makes a hundred tensors, all of shapes that ops take from other tensors.
 local new_tensor, view_of = arguments.within(Tensor.new), arguments.within(Tensor.methods.view)
@@ -15,12 +16,17 @@ local new_tensor, view_of = arguments.within(Tensor.new), arguments.within(Tenso
 local Tape = {}
 Tape.__index = Tape
 
+-- Gradients of one size that work beside other work may still read, before one of them is waited
+-- for: it is then what a layer of the model queued while the one behind it was at the same place.
+local MOST_READ = 2
+
 --- A tape for one micro-batch.
 -- @tparam table o arena = step arena; batch = fsam_batch; first_rows = the batch of the samples'
 --   first rows (fsam.pass.device_batch; nil: made when an op needs it, which no graph records);
 --   training = dropout is on;
 --   grads = where parameters' gradients go (fsam.pass.gradients); nil: there is no backward;
---   squares = they are Σ_b g_b² over the samples b, not the gradient of the sum of losses
+--   squares = they are Σ_b g_b² over the samples b, not the gradient of the sum of losses;
+--   device = a device that records, where parameters' gradients shall go beside other work; or nil
 function Tape.new(o)
   return setmetatable({
     arena = o.arena,
@@ -29,6 +35,11 @@ function Tape.new(o)
     training = o.training,
     grads = o.grads,
     squares = o.squares,
+    beside = not o.squares and o.device or nil,
+    ticket = 0, -- of the last work beside other work
+    joined = 0, -- the last ticket that was waited for
+    apart = {}, -- parameters' views whose gradients such work writes
+    read = {}, -- gradients that such work may still read: size_key → list of { tensor, ticket }
     used = {}, -- parameters that an op has read, where squares are wanted
     repeated = nil, -- the name of one that several ops have read
     rows = {}, -- tensors that have a row for each sample, not for each token
@@ -89,15 +100,38 @@ function Tape:record(y, wanted, backward)
   end
 end
 
+local ticket_slot = ffi.new("int64_t[1]")
+
 -- Gradients of one size and type share memory.
 local function size_key(x)
   return x:count() * 4 + x.dtype
 end
 
+-- What is queued from here on waits for the work of a ticket.
+local function join(tape, ticket)
+  if ticket > tape.joined then
+    check(lib.fsam_beside_join(tape.beside, ticket))
+    tape.joined = ticket
+  end
+end
+
+-- The gradient of a size that was left to work beside other work the longest ago; nil where there
+-- are few: then new memory costs less than waiting.
+local function left_longest_ago(tape, key)
+  local list = tape.read[key]
+  local oldest = list and list[1]
+  if not oldest or #list < MOST_READ and oldest.ticket > tape.joined then
+    return nil
+  end
+  join(tape, oldest.ticket)
+  return table.remove(list, 1).tensor
+end
+
 -- Memory for a gradient of x's size: that of a gradient that is no longer needed, or new.
 local function gradient_like(tape, x)
-  local list = tape.free[size_key(x)]
-  local used = list and table.remove(list)
+  local key = size_key(x)
+  local list = tape.free[key]
+  local used = list and table.remove(list) or left_longest_ago(tape, key)
   if used then
     return view_of(used, x:dims(), 0, "gradient")
   end
@@ -118,14 +152,36 @@ function Tape:grad(x)
   return dx
 end
 
+--- Begins work that reads the gradient which the entry that runs was given, and writes these
+-- parameters' gradients alone: nothing waits for it before backward ends. Call `meet` right after
+-- the work, also when it failed.
+function Tape:part(weight, bias)
+  if self.beside then
+    check(lib.fsam_beside_begin(self.beside))
+    self.apart[weight or bias], self.apart[bias or weight] = true, true
+  end
+end
+
+--- Ends it.
+function Tape:meet()
+  if self.beside then
+    check(lib.fsam_beside_end(ticket_slot, self.beside))
+    self.ticket = tonumber(ticket_slot[0])
+  end
+end
+
 --- The gradient of a parameter's view, for the kernel that writes it next; nil when it is frozen or
 -- skipped in this pass.
 -- @tparam[opt] boolean squares true of an op that squares samples' gradients where it should
+-- @tparam[opt] boolean apart true where the kernel is called between `part` and `meet`
 -- @raise where the tape wants squares and the op has none
-function Tape:weight_grad(view, squares)
+function Tape:weight_grad(view, squares, apart)
   if self.squares and not squares and view then
     errors.raise("the op that reads %s cannot square single samples' gradients (fsam.pass.ops)",
       view.parameters[1].name)
+  end
+  if view and not apart and self.apart[view] then
+    join(self, self.ticket)
   end
   return view and self.grads:write(view)
 end
@@ -161,28 +217,39 @@ function Tape:seed(y, dy)
   self.waiting[y] = dy
 end
 
+-- The memory of a gradient whose entry has run, at which the work beside others was at `before`.
+local function give_back(tape, dy, before)
+  local key = size_key(dy)
+  local lists = tape.ticket > before and tape.read or tape.free
+  lists[key] = lists[key] or {}
+  table.insert(lists[key], tape.ticket > before and { tensor = dy, ticket = tape.ticket } or dy)
+end
+
 --- Runs the tape backwards, or a piece of it: from where the piece before ended. After each entry
 -- its closure goes, and the memory of its output's gradient is used again, so that a pass needs
 -- its activations plus a few gradients, not twice the activations.
 -- @tparam[opt=1] integer to the entry that the piece ends with
+-- @treturn boolean did some of its work go beside the rest?
 function Tape:backward(to)
+  local first = self.ticket
   for i = #self.entries, to or 1, -1 do
     local entry = self.entries[i]
     local dy = self.waiting[entry.y]
     self.grads.entry = i
     if dy then
+      local before = self.ticket
       entry.backward(dy)
       for k, t in ipairs(self.touched) do
         t.filled = 1
         self.touched[k] = nil
       end
       self.waiting[entry.y] = nil
-      local key = size_key(dy)
-      self.free[key] = self.free[key] or {}
-      table.insert(self.free[key], dy)
+      give_back(self, dy, before)
     end
     self.entries[i] = nil
   end
+  join(self, self.ticket)
+  return self.ticket > first
 end
 
 return Tape

@@ -48,7 +48,9 @@ local face = arguments.face("fsam.tape", functions, {
   wants = { self = SHAPE, X }, grad = { self = SHAPE, X },
   record = { self = SHAPE, arg("y", TENSOR), arg("wanted", schema.boolean),
     arg("backward", arguments.func) },
-  weight_grad = { self = SHAPE, arg("view", VIEW), arg("squares", optional(schema.boolean)) },
+  weight_grad = { self = SHAPE, arg("view", VIEW), arg("squares", optional(schema.boolean)),
+    arg("apart", optional(schema.boolean)) },
+  part = { self = SHAPE, arg("weight", VIEW), arg("bias", VIEW) }, meet = { self = SHAPE },
   per_sample = { self = SHAPE, arg("y", TENSOR), arg("of", arguments.where(function(value)
     return value == true or tensors.is(value)
   end, "true, or a tensor that has a row for each sample")) },

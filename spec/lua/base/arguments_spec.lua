@@ -56,6 +56,7 @@ local function examples_of_passes(w)
     ["fsam.tape.wants"] = { tape, x }, ["fsam.tape.grad"] = { tape, x },
     ["fsam.tape.record"] = { tape, x, true, function() end },
     ["fsam.tape.weight_grad"] = { tape, view }, ["fsam.tape.trains"] = { tape, view },
+    ["fsam.tape.part"] = { tape, view }, ["fsam.tape.meet"] = { tape },
     ["fsam.tape.seed"] = { tape, x, x }, ["fsam.tape.backward"] = { tape },
     ["fsam.json.decode"] = { "1", "x", true, true }, ["fsam.json.array"] = { {} },
     ["fsam.json.encode"] = { 1, { indent = true, order = { "a" } } },
