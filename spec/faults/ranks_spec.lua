@@ -252,13 +252,13 @@ describe("ranks under mpirun", function()
       "small_run.lua: rank 1 has --lr 1e-05, rank 0 has --lr 0.5; start all ranks with the same "
         .. "program, options and files" },
     { "mpirun --oversubscribe -np 1 %s %s : -np 1 env SMALL_SAMPLES=23 %s %s",
-      "small_run.lua: rank 1 has data of 23 and 8 samples (fingerprint 637f83f6), rank 0 has data of "
-        .. "24 and 8 samples (fingerprint e1331b9b); start all ranks with the same program, options "
-        .. "and files" },
+      "small_run.lua: rank 1 has data of 23 and 8 samples (fingerprint 637f83f6), rank 0 has data "
+        .. "of 24 and 8 samples (fingerprint e1331b9b); start all ranks with the same program, "
+        .. "options and files" },
     { "mpirun --oversubscribe -np 1 %s %s : -np 1 env FSAM_ISA=generic %s %s",
       "small_run.lua: rank 1 has instruction set generic (FSAM_ISA sets it), rank 0 has "
-        .. "instruction set " .. ISA .. " (FSAM_ISA sets it); start all ranks with the same program, options "
-        .. "and files" },
+        .. "instruction set " .. ISA .. " (FSAM_ISA sets it); start all ranks with the same "
+        .. "program, options and files" },
     { "mpirun --oversubscribe -np 1 %s %s : -np 1 env RANK=1 WORLD_SIZE=3 LOCAL_RANK=1 %s %s",
       "fsam-lua: RANK and WORLD_SIZE in the environment say rank 1 of 3, but OMPI_COMM_WORLD_RANK "
         .. "and OMPI_COMM_WORLD_SIZE rank 1 of 2; unset RANK, WORLD_SIZE and LOCAL_RANK" },

@@ -1,5 +1,6 @@
 --- A recipe so small that a start takes about a tenth of a second: a model of some 2,000 weights on
--- 24 samples, or as many as SMALL_SAMPLES in the environment says. The specs of faults run it as a program, hundreds of times.
+-- 24 samples, or as many as SMALL_SAMPLES in the environment says. The specs of faults run it as a
+-- program, hundreds of times.
 local fsam = require("fsam")
 local config = require("fsam.models.config")
 

@@ -5,7 +5,6 @@
 -- Leaves to others: what an error becomes (failure.lua), where modules of the current folder are
 -- found (modules.lua), the interactive session (repl.lua).
 local failures = require("fsam.program.failure")
-local ffi = require("ffi")
 local lfs = require("lfs")
 local modules = require("fsam.program.modules")
 local source_line = require("fsam.base.source_line")
@@ -217,14 +216,16 @@ end
 -- Says why this process cannot join the others. They mostly all fail alike, so the first one
 -- speaks; mpirun then ends the others. One that still lives seconds later has a reason of its own.
 -- Without MPI another machine may lack what the first one has: there the first of each speaks. And
--- srun ends nobody: there the others keep silent.
+-- srun ends none of them: there the others keep silent.
 local function refuse(message, here)
   local environment = require("fsam.ranks.environment")
   local first = environment.is_first() or here and here.address and here.local_rank == 0
   if not first then
-    ffi.cdef("int poll(void *descriptors, unsigned long count, int milliseconds);")
-    if here and here.address or os.getenv("SLURM_STEP_NUM_TASKS")
-      or ffi.C.poll(nil, 0, 3000) ~= 0 then -- a signal came: the launcher's
+    if here and here.address or os.getenv("SLURM_STEP_NUM_TASKS") then
+      return
+    end
+    os.execute("sleep 3")
+    if require("fsam.C").lib.fsam_interrupted() ~= 0 then -- by the launcher
       return
     end
   end

@@ -73,8 +73,8 @@ local function check_launcher(get, here)
     local set = SETS[i]
     local rank, size = tonumber(get(set[1])), tonumber(get(set[2]))
     if rank and size and (rank ~= here.rank or size ~= here.size) then
-      errors.raise("RANK and WORLD_SIZE in the environment say rank %d of %d, but %s and %s rank %d "
-        .. "of %d; unset RANK, WORLD_SIZE and LOCAL_RANK", here.rank, here.size, set[1], set[2],
+      errors.raise("RANK and WORLD_SIZE in the environment say rank %d of %d, but %s and %s rank "
+        .. "%d of %d; unset RANK, WORLD_SIZE and LOCAL_RANK", here.rank, here.size, set[1], set[2],
         rank, size)
     end
   end
