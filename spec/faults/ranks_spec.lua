@@ -116,6 +116,17 @@ describe("ranks under mpirun", function()
     end)
   end
 
+  it("of two hosts end with the same bytes as on one", function()
+    local code, _, err = helper.shell(("env %s timeout -s INT 180 spec/faults/two_hosts %s %s")
+      :format(ENVIRONMENT, program, small_run("hosts", "--fisher sample")))
+    if code == 3 then
+      pending("network namespaces are not permitted here")
+      return
+    end
+    assert.equal(0, code, err)
+    assert.same(outcome("first4"), outcome("hosts"))
+  end)
+
   it("are as without MPI where there is one", function()
     assert.equal(0, (mpirun(1, small_run("one"))))
     assert.equal(0, (helper.shell(program .. " " .. small_run("alone"))))

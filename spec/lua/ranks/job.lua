@@ -13,10 +13,8 @@ local bert = require("spec.lua.small_bert")
 local ffi = require("ffi")
 local files = require("fsam.base.file")
 local Pass = require("fsam.pass")
-local optim = require("fsam.optim")
-local sam = require("fsam.sam")
+local cases = require("spec.lua.ranks.cases")
 local steps_of = require("fsam.step")
-local mask = require("fsam.mask")
 local world = require("fsam.ranks.world")
 
 local parts, folder = tonumber(arg[1]), arg[2]
@@ -25,44 +23,6 @@ local base = arg[5] or "sgd"
 local ranks = world.join()
 local EACH, WITH_SHARES = 4, 4 -- samples; updates
 local RATE = { sgd = 0.05 } -- of others 1e-3: after 20 updates a weight has moved by a tenth
-
-local function cases()
-  local list = {}
-  local function add(name, o)
-    o.options.momentum, o.options.adam_eps = 0, base == "sgd" and 1e-2 or 1e-8
-    list[#list + 1] = { name = name, o = o }
-  end
-  for _, name in ipairs(sam.names()) do
-    add(name, { sam_type = name, base = not sam.get(name).update and base or nil,
-      options = { k = 2, fisher = "batch", eta = 0.1 } })
-  end
-  for _, policy in ipairs(mask.names()) do
-    add("policy-" .. policy, { sam_type = "fisher-sam", base = policy == "adam" and "adam" or base,
-      options = { fisher = policy, keep_ratio = 0.5 } })
-  end
-  for _, name in ipairs(optim.names()) do
-    add("plain-" .. name, { optimizer = name, options = {} })
-  end
-  -- All weights are as large as each other: which of them are in is decided by their places.
-  add("ties", { sam_type = "fisher-sam", base = base, ties = true,
-    options = { fisher = "magnitude", keep_ratio = 0.37 } })
-  return list
-end
-
--- Where a comparison of the gradient's norm decides on a second pass, a rounding may turn it: all
--- of it is computed, and the step's number decides.
-local function hold_decisions()
-  for _, name in ipairs(sam.names()) do
-    local definition = sam.get(name)
-    local every = definition.every
-    if every and name:find("aesam") then
-      rawset(definition, "every", function(s)
-        every(s)
-        return s.step % 2 == 0
-      end)
-    end
-  end
-end
 
 local function micro_batches(model, n)
   local list = {}
@@ -126,8 +86,8 @@ local function run(case)
 end
 
 assert(ffi.abi("le"))
-hold_decisions()
-for _, case in ipairs(cases()) do
+cases.hold_decisions()
+for _, case in ipairs(cases.list(base)) do
   local ok, err = pcall(run, case)
   if not ok then
     error(case.name .. ": " .. tostring(err), 0)
