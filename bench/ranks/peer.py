@@ -15,7 +15,8 @@ from transformers import RobertaConfig, RobertaForSequenceClassification
 SAMPLES, WARM = 32, 2
 LENGTHS = [9, 12, 7, 14, 10, 8, 17, 11, 6, 13, 9, 24, 10, 8, 12, 15, 7, 11, 9, 19, 10, 13, 5, 12,
            8, 16, 11, 9, 14, 10, 7, 19]
-SIZES = {"roberta_base": (768, 12), "roberta_large": (1024, 24)}
+# width, layers, size of a head
+SIZES = {"tiny": (128, 2, 32), "roberta_base": (768, 12, 64), "roberta_large": (1024, 24, 64)}
 
 
 def batch_of(step, rank, ranks):
@@ -33,13 +34,13 @@ def batch_of(step, rank, ranks):
 
 
 def main():
-    updates, (width, layers) = int(sys.argv[1]), SIZES[sys.argv[2]]
+    updates, (width, layers, head) = int(sys.argv[1]), SIZES[sys.argv[2]]
     torch.set_num_threads(1)
     torch.manual_seed(1)
     dist.init_process_group("gloo")
     rank, ranks = dist.get_rank(), dist.get_world_size()
     config = RobertaConfig(vocab_size=50265, hidden_size=width, num_hidden_layers=layers,
-                           num_attention_heads=width // 64, intermediate_size=4 * width,
+                           num_attention_heads=width // head, intermediate_size=4 * width,
                            max_position_embeddings=514, type_vocab_size=1, layer_norm_eps=1e-5)
     model = torch.nn.parallel.DistributedDataParallel(RobertaForSequenceClassification(config))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=0.01)

@@ -26,6 +26,7 @@ enum { TAG_SHARE = 1, TAG_SUM, TAG_NUMBERS, TAG_REPORT };
 static struct {
   MPI_Comm world, reports; /* reports: texts to rank 0 */
   int rank, size;
+  bool late;             /* a wait has ended without what it waited for */
   float *arrived;        /* [size, piece]: the other ranks' values of this rank's piece */
   double *numbers;       /* [size, capacity] */
   int64_t capacity;
@@ -81,14 +82,16 @@ static void pause_after(int round) {
 }
 
 /* Waits for `count` requests, entry i being one with rank i mod size. Rank 0 gives up first, so
- * that it is the one who speaks. */
+ * that it is the one who speaks. Another one that gives up had no word from rank 0 either, and
+ * speaks for itself (report). */
 static int wait_for(MPI_Request *requests, int count, double timeout) {
-  const double limit = timeout + (job.rank == 0 ? 0 : 3), start = MPI_Wtime();
+  const double limit = timeout + (job.rank == 0 ? 0 : 2), start = MPI_Wtime();
   for (int round = 0, done = 0;; round++) {
     TRY_MPI(MPI_Testall(count, requests, &done, MPI_STATUSES_IGNORE));
     if (done) return 0;
     if (round % 64 == 63) FSAM_TRY(check_reports());
-    if (MPI_Wtime() - start > limit)
+    job.late = MPI_Wtime() - start > limit;
+    if (job.late)
       return fsam__fail(FSAM_EINTERNAL,
                         "rank %d has not been heard of for %g seconds, longer than --rank-timeout "
                         "allows; a run with --save-dir goes on from its last checkpoint",
@@ -143,10 +146,12 @@ static int leave(double timeout) {
   return 0;
 }
 
-/* Hands a text to rank 0, which prints it and ends all. Comes back only when it does not. */
+/* Hands a text to rank 0, which prints it and ends all. Comes back only when it does not; at once
+ * where rank 0 did not come before. */
 static int report(const char *text, double timeout) {
   static char copy[LONGEST_REPORT]; /* outlives the call: the message may be on its way */
   MPI_Request request;
+  if (job.late) return fsam__fail(FSAM_EINTERNAL, "rank 0 does not answer");
   snprintf(copy, sizeof copy, "%s", text);
   TRY_MPI(MPI_Isend(copy, (int)strlen(copy) + 1, MPI_CHAR, 0, TAG_REPORT, job.reports, &request));
   const double start = MPI_Wtime();

@@ -161,7 +161,7 @@ void pause_after(int round) {
 }
 
 /* The limit of a wait. Rank 0 gives up first, so that it is the one who speaks. */
-double limit_of(double timeout) { return timeout + (job.rank == 0 ? 0 : 3); }
+double limit_of(double timeout) { return timeout + (job.rank == 0 ? 0 : 2); }
 
 /* Calls come back before their work is done (IN_PROGRESS): waits until it is, or has failed. */
 int settle(int result, double timeout) {

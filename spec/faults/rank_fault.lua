@@ -3,8 +3,10 @@
 --     mpirun -np N fsam-lua spec/faults/rank_fault.lua FAULT RANK COUNT FLAGS…
 --
 -- FAULT strikes rank RANK at the COUNT-th occasion: "kill" and "stop" (SIGKILL, SIGSTOP) before a
--- sum over ranks, "kill-in-pass" in a forward pass, "kill-in-save" and "full" (a disk) while a file
--- of a checkpoint is written, "error" before a sum, "weights" changes a weight after an update.
+-- sum over ranks, "kill-in-sum" while it waits in one, "kill-in-pass" in a forward pass,
+-- "kill-in-save" and "full" (no space is left on the disk) when a file of a checkpoint is to be
+-- written, "error" before a sum, "weights" changes a weight after an update. When it strikes, the
+-- time goes to $FSAM_STRUCK, a file.
 local errors = require("fsam.errors")
 local ffi = require("ffi")
 local ops = require("fsam.pass.ops")
@@ -16,6 +18,15 @@ ffi.cdef("int getpid(void); int kill(int pid, int signal);")
 
 local fault, rank, at = arg[1], tonumber(arg[2]), tonumber(arg[3])
 local words = { [0] = "small_run.lua", unpack(arg, 4) }
+
+local function in_seconds(seconds, command)
+  os.execute(("(sleep %g; %s) >/dev/null 2>&1 &"):format(seconds, command))
+end
+
+-- Fills the file system of a path.
+local function fill(path)
+  os.execute(("cat /dev/zero >'%s/filler' 2>/dev/null"):format(path:match("^(.*)/[^/]+/[^/]+$")))
+end
 
 local function signal(number)
   return function()
@@ -31,18 +42,25 @@ local PLACES = {
   weights = { Ranks, "sum", function(_, vector) vector.params.w.raw:fill(0.5) end },
   ["kill-in-pass"] = { ops, "activation", signal(9) },
   ["kill-in-save"] = { safetensors, "write", signal(9) },
-  full = { safetensors, "write", function(path)
-    errors.raise("%s cannot be written: No space left on device", path)
+  ["kill-in-sum"] = { Ranks, "sum", function()
+    in_seconds(0.3, "kill -9 " .. ffi.C.getpid())
+  end, function() -- on the others, which keep it waiting
+    os.execute("sleep 3")
   end },
+  full = { safetensors, "write", fill },
 }
 
-if world.join().rank == rank then
-  local owner, name, strike = unpack(PLACES[fault])
+local owner, name, strike, others = unpack(PLACES[fault])
+local struck = world.join().rank == rank
+if struck or others then
   local before, count = owner[name], 0
   owner[name] = function(...)
     count = count + 1
-    if count == at then
+    if count == at and struck then
+      os.execute("date +%s.%N >" .. os.getenv("FSAM_STRUCK"))
       strike(...)
+    elseif count == at then
+      others(...)
     end
     return before(...)
   end

@@ -1,5 +1,6 @@
 --- A recipe so small that a start takes about a tenth of a second: a model of some 2,000 weights on
--- 24 samples. The specs of faults run it as a program, hundreds of times.
+-- 24 samples, or as many as SMALL_SAMPLES in the environment says. The specs of faults run it as a
+-- program, hundreds of times.
 local fsam = require("fsam")
 local config = require("fsam.models.config")
 
@@ -8,6 +9,8 @@ local options = fsam.options.parse(arg, fsam.train.flags.spec({
 }))
 
 local WORDS = { "[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "c", "d", "e", "f", "g", "h" }
+
+local SAMPLES = tonumber(os.getenv("SMALL_SAMPLES")) or 24
 
 local function samples(count, first)
   local list = {}
@@ -38,7 +41,7 @@ local function small_model(t)
 end
 
 local parts, finished = fsam.train.setup(options, {
-  corpus = { name = "small", vocab = WORDS, train = samples(24, 0), dev = samples(8, 100) },
+  corpus = { name = "small", vocab = WORDS, train = samples(SAMPLES, 0), dev = samples(8, 100) },
   model = small_model,
 })
 if not parts then

@@ -3,7 +3,7 @@
 --
 --     mpirun -np N fsam-lua spec/simt/rank_job.lua PARTS FOLDER [FAULT RANK]
 --
--- Each step has 4 samples for each of PARTS. After every step all ranks must hold the same weights.
+-- Each step has 2 samples for each of PARTS. After every step all ranks must hold the same weights.
 -- Rank 0 writes FOLDER/CASE, the weights at the end as raw f32, for each case, and prints how many
 -- passes ran from graphs, and how many parts of gradients were sent before backward had ended.
 -- FAULT strikes rank RANK at its fifth sum over ranks: "kill", "stop" (SIGKILL, SIGSTOP), "part"
@@ -11,6 +11,7 @@
 local helper = require("spec.helper")
 local bert = require("spec.lua.small_bert")
 local C = require("fsam.C")
+local cases = require("spec.lua.ranks.cases")
 local files = require("fsam.base.file")
 local Pass = require("fsam.pass")
 local alone = require("fsam.ranks").alone
@@ -23,16 +24,31 @@ local ffi = C.ffi
 ffi.cdef("int getpid(void); int kill(int pid, int signal);")
 
 local parts, folder = tonumber(arg[1]), arg[2]
-local EACH, UPDATES = 4, 4
+local EACH, UPDATES = 2, 4
 local PARCEL = 250 -- elements
 
-local CASES = {
-  { name = "fisher-sam", o = { sam_type = "fisher-sam", base = "sgd", precision = "fp32",
-    options = { momentum = 0 } } },
-  { name = "esam", o = { sam_type = "esam", base = "sgd", precision = "fp32",
-    options = { momentum = 0, beta = 0.5, gamma = 0.5 } } },
-  { name = "bf16", o = { optimizer = "adam", precision = "bf16", options = { adam_eps = 1e-2 } } },
-}
+local function in_precision(list, precision)
+  for _, case in ipairs(list) do
+    case.o.precision = precision
+    case.name = precision .. "-" .. case.name
+  end
+  return list
+end
+
+-- The first one is what faults strike in.
+local CASES = in_precision(cases.list("sgd"), "fp32")
+for _, case in ipairs(in_precision(cases.list("adam"), "bf16")) do
+  if case.name:find("plain%-adam") or case.name:find("%-fisher%-sam$") then
+    CASES[#CASES + 1] = case
+  end
+end
+for i, case in ipairs(CASES) do
+  if case.name == "fp32-fisher-sam" then
+    table.insert(CASES, 1, table.remove(CASES, i))
+    break
+  end
+end
+cases.hold_decisions()
 
 local Ranks = getmetatable(alone).__index
 local early, sums = 0, 0
@@ -78,6 +94,9 @@ end
 local function train(case, ranks)
   local o = setmetatable({ smaller = true }, { __index = case.o })
   local model = bert.model(o)
+  if o.ties then
+    model.params.w:set(model.params.w:sign() * 0.25)
+  end
   local pass = Pass.new({ model = model, seed = 5, ranks = ranks, parcel = PARCEL })
   local optimizer = steps_of.build({ params = model.params, optimizer = o.optimizer or "sam",
     base_optimizer = o.base, sam_type = o.sam_type, options = bert.options(o.options), seed = 5,

@@ -213,13 +213,32 @@ local function reads_standard_input(argv)
   return options.stdin or options.interactive or not (argv[options.first] or asked)
 end
 
+-- Says why this process cannot join the others. They mostly all fail alike, so the first one
+-- speaks; mpirun then ends the others. One that still lives seconds later has a reason of its own.
+-- Without MPI another machine may lack what the first one has: there the first of each speaks. And
+-- srun ends none of them: there the others keep silent.
+local function refuse(message, here)
+  local environment = require("fsam.ranks.environment")
+  local first = environment.is_first() or here and here.address and here.local_rank == 0
+  if not first then
+    if here and here.address or os.getenv("SLURM_STEP_NUM_TASKS") then
+      return
+    end
+    os.execute("sleep 3")
+    if require("fsam.C").lib.fsam_interrupted() ~= 0 then -- by the launcher
+      return
+    end
+  end
+  io.stderr:write("fsam-lua: ", tostring(message), "\n")
+end
+
 -- Joins the processes that a launcher started together with this one, and sees to it that it leaves
 -- them before it ends. Returns false, and the exit code, when that fails: rank 0 has said why.
 local function join_ranks(sys)
   local environment = require("fsam.ranks.environment")
   local ok, here = pcall(environment.read)
   if not ok then
-    io.stderr:write("fsam-lua: ", tostring(here), "\n")
+    refuse(here)
     return false, EXIT_ERROR
   elseif here.size == 1 then
     return true
@@ -233,10 +252,7 @@ local function join_ranks(sys)
   local world = require("fsam.ranks.world")
   local joined, message = pcall(world.join)
   if not joined then
-    -- Without MPI no text reaches rank 0, and another machine may lack what this one has.
-    if here.rank == 0 or here.address and here.local_rank == 0 then
-      io.stderr:write("fsam-lua: ", tostring(message), "\n")
-    end
+    refuse(message, here)
     return false, EXIT_ERROR
   end
   local exit = os.exit

@@ -56,6 +56,45 @@ local function address(get, set)
     taken and port < 65535 and port + 1 or port)
 end
 
+-- Do a set's variables say that there are several processes, while some are missing? RANK and
+-- LOCAL_RANK alone may mean anything unless both are counts; Slurm's batch script has no size.
+local function is_half(get, set, absent, found)
+  local size, rank = get(set[2]), tonumber(get(set[1]))
+  if #absent == 0 or size then
+    return #absent > 0 and (tonumber(size) or 1) > 1
+  end
+  return rank ~= nil and (set == SETS[1] and found >= 2 or set ~= SETS[1] and rank > 0)
+end
+
+-- Generic names may be left from elsewhere: what MPI's own launcher says beside them must be the
+-- same, or each of its processes would take itself for another one, or for the only one.
+local function check_launcher(get, here)
+  for i = 2, 3 do
+    local set = SETS[i]
+    local rank, size = tonumber(get(set[1])), tonumber(get(set[2]))
+    if rank and size and (rank ~= here.rank or size ~= here.size) then
+      errors.raise("RANK and WORLD_SIZE in the environment say rank %d of %d, but %s and %s rank "
+        .. "%d of %d; unset RANK, WORLD_SIZE and LOCAL_RANK", here.rank, here.size, set[1], set[2],
+        rank, size)
+    end
+  end
+end
+
+local function read_set(get, set)
+  local rank, size = count(get, set[1], 0), count(get, set[2], 1)
+  local local_rank = count(get, set[3], 0) or rank
+  if rank >= size or local_rank >= size then
+    errors.raise("%s is %d and %s %d in the environment, but %s is %d: ranks count from 0",
+      set[1], rank, set[3], local_rank, set[2], size)
+  end
+  local here = { rank = rank, size = size, local_rank = local_rank, launcher = set.launcher,
+    local_size = set.local_size and count(get, set.local_size, 1), address = address(get, set) }
+  if set == SETS[1] then
+    check_launcher(get, here)
+  end
+  return here
+end
+
 --- Reads the environment.
 -- @tparam[opt=os.getenv] function get name → text or nil
 -- @treturn table rank (from 0), size (1: alone), local_rank, launcher (nil when alone); local_size,
@@ -63,23 +102,34 @@ end
 -- @raise one line when a launcher's variables are incomplete or contradict each other
 function M.read(get)
   get = get or os.getenv
+  local half, lacking
   for _, set in ipairs(SETS) do
     local absent, found = missing(get, set)
     if #absent == 0 then
-      local rank, size = count(get, set[1], 0), count(get, set[2], 1)
-      local local_rank = count(get, set[3], 0) or rank
-      if rank >= size or local_rank >= size then
-        errors.raise("%s is %d and %s %d in the environment, but %s is %d: ranks count from 0",
-          set[1], rank, set[3], local_rank, set[2], size)
-      end
-      return { rank = rank, size = size, local_rank = local_rank, launcher = set.launcher,
-        local_size = set.local_size and count(get, set.local_size, 1), address = address(get, set) }
-    elseif found >= 2 and (get(set[2]) or "1") ~= "1" then
-      errors.raise("the environment has a part of %s's variables, and not %s; unset them, or start "
-        .. "all processes with %s", set.launcher, table.concat(absent, " and "), set.launcher)
+      return read_set(get, set)
+    elseif not half and is_half(get, set, absent, found) then
+      half, lacking = set, absent
     end
   end
+  if half then
+    errors.raise("the environment has a part of %s's variables, and not %s; unset them, or start "
+      .. "all processes with %s", half.launcher, table.concat(lacking, " and "), half.launcher)
+  end
   return { rank = 0, size = 1, local_rank = 0 }
+end
+
+--- Is this the first process, as far as one can tell where `read` has failed?
+-- @tparam[opt=os.getenv] function get
+-- @treturn boolean
+function M.is_first(get)
+  get = get or os.getenv
+  for _, i in ipairs({ 2, 3, 4, 1 }) do -- launchers' own names before the generic ones
+    local rank = tonumber(get(SETS[i][1]))
+    if rank then
+      return rank == 0
+    end
+  end
+  return true
 end
 
 return M

@@ -41,6 +41,8 @@ local function agree(t)
   local o, resume = t.options, t.run.resume
   local same = {
     version = C.ffi.string(C.lib.fsam_version()),
+    -- Another one rounds sums otherwise, and each rank computes norms and updates for itself.
+    ["instruction set"] = C.ffi.string(C.lib.fsam_isa()) .. " (FSAM_ISA sets it)",
     data = ("of %d and %d samples (fingerprint %s)"):format(#t.task.train, #t.task.dev,
       t.task.fingerprint),
     ["a checkpoint"] = resume and ("of update %d"):format(resume.trainer.step) or "never saved",

@@ -30,6 +30,13 @@ describe("the environment", function()
     { "a variable of another program's", { RANK = "general" },
       { rank = 0, size = 1, local_rank = 0 } },
     { "a size alone", { WORLD_SIZE = "1", RANK = "0" }, { rank = 0, size = 1, local_rank = 0 } },
+    { "mpirun's, beside a part of torchrun's", { RANK = "7", WORLD_SIZE = "9",
+      OMPI_COMM_WORLD_RANK = "1", OMPI_COMM_WORLD_SIZE = "2", OMPI_COMM_WORLD_LOCAL_RANK = "1" },
+      { rank = 1, size = 2, local_rank = 1, launcher = "mpirun" } },
+    { "both torchrun's and mpirun's, where they say the same", { RANK = "1", WORLD_SIZE = "2",
+      LOCAL_RANK = "1", OMPI_COMM_WORLD_RANK = "1", OMPI_COMM_WORLD_SIZE = "2",
+      OMPI_COMM_WORLD_LOCAL_RANK = "1" },
+      { rank = 1, size = 2, local_rank = 1, launcher = "torchrun" } },
   }
 
   for _, case in ipairs(RANKS) do
@@ -43,6 +50,21 @@ describe("the environment", function()
       .. "not LOCAL_RANK; unset them, or start all processes with torchrun" },
     { { WORLD_SIZE = "4", LOCAL_RANK = "0" }, "the environment has a part of torchrun's variables, "
       .. "and not RANK; unset them, or start all processes with torchrun" },
+    { { WORLD_SIZE = "4" }, "the environment has a part of torchrun's variables, and not RANK and "
+      .. "LOCAL_RANK; unset them, or start all processes with torchrun" },
+    { { RANK = "1", LOCAL_RANK = "1" }, "the environment has a part of torchrun's variables, and "
+      .. "not WORLD_SIZE; unset them, or start all processes with torchrun" },
+    { { OMPI_COMM_WORLD_RANK = "1" }, "the environment has a part of mpirun's variables, and not "
+      .. "OMPI_COMM_WORLD_SIZE and OMPI_COMM_WORLD_LOCAL_RANK; unset them, or start all processes "
+      .. "with mpirun" },
+    { { PMI_SIZE = "3" }, "the environment has a part of mpirun's variables, and not PMI_RANK; "
+      .. "unset them, or start all processes with mpirun" },
+    { { SLURM_PROCID = "1", SLURM_LOCALID = "1" }, "the environment has a part of srun's "
+      .. "variables, and not SLURM_STEP_NUM_TASKS; unset them, or start all processes with srun" },
+    { { RANK = "0", WORLD_SIZE = "1", LOCAL_RANK = "0", OMPI_COMM_WORLD_RANK = "1",
+      OMPI_COMM_WORLD_SIZE = "2", OMPI_COMM_WORLD_LOCAL_RANK = "1" }, "RANK and WORLD_SIZE in the "
+      .. "environment say rank 0 of 1, but OMPI_COMM_WORLD_RANK and OMPI_COMM_WORLD_SIZE rank 1 of "
+      .. "2; unset RANK, WORLD_SIZE and LOCAL_RANK" },
     { { RANK = "4", WORLD_SIZE = "4", LOCAL_RANK = "0" }, "RANK is 4 and LOCAL_RANK 0 in the "
       .. "environment, but WORLD_SIZE is 4: ranks count from 0" },
     { { PMI_RANK = "-1", PMI_SIZE = "4" },
