@@ -1,6 +1,6 @@
 --- Loading a checkpoint against one read of its file into new memory: time of the processor and of
--- the wall and peak memory, each in a process of its own, in alternation. Prints a row of a table in
--- Markdown: medians, and their ratios.
+-- the wall and peak memory, each in a process of its own, in alternation. Prints a table of one row
+-- in Markdown: medians, and their ratios.
 --
 --     fsam-lua bench/loading.lua make FOLDER [ARCH = roberta_large] [DTYPE = F32]
 --     fsam-lua bench/loading.lua PATH [PRECISION = fp32] [THREADS = all] [PAIRS = 5]
