@@ -50,10 +50,10 @@ local schema = require("fsam.base.schema")
 
 local M = {}
 
--- Those with a file of their own in data/tasks: the nine of GLUE (Wang et al. 2019), and four of
+-- Those with a file of their own in data/tasks: the nine of GLUE (Wang et al. 2019), and five of
 -- SuperGLUE (Wang et al. 2019).
 local rows = registry.new("fsam.data.tasks.", { "boolq", "cb", "cola", "mnli", "mrpc", "qnli",
-  "qqp", "rte", "sst2", "stsb", "wic", "wnli", "wsc" })
+  "qqp", "rte", "sst2", "stsb", "superglue_rte", "wic", "wnli", "wsc" })
 
 local FIELDS = { "title", "data", "files", "text", "pair", "label", "compose", "index", "also",
   "labels", "several", "words", "answers", "scores", "metrics", "built_in" }
