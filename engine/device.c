@@ -125,8 +125,7 @@ static int cpu_copy(fsam_device *device, void *to, const void *from, size_t byte
 /* Where the system does not know how (Linux before 5.14), pages come one by one as ever. */
 static void cpu_prepare(void *p, size_t bytes) {
 #ifdef MADV_POPULATE_WRITE
-  static size_t page;
-  if (!page) page = (size_t)sysconf(_SC_PAGESIZE);
+  const size_t page = (size_t)sysconf(_SC_PAGESIZE);
   const uintptr_t first = ((uintptr_t)p + page - 1) / page * page;
   const uintptr_t end = ((uintptr_t)p + bytes) / page * page;
   if (end > first) madvise((void *)first, end - first, MADV_POPULATE_WRITE);

@@ -155,7 +155,33 @@ void fsam_readback_free(fsam_readback *r) {
 }
 
 /* Below this many bytes a few faults cost less than asking. */
-enum { LARGE_COPY = 1 << 20 };
+enum { LARGE_COPY = 1 << 20, COPY_PIECE = 1 << 16 /* elements, which stay in a thread's cache */ };
+
+static fsam_tensor flat_piece(const fsam_tensor *t, int64_t first, int64_t n) {
+  fsam_tensor piece = *t;
+  piece.data = (char *)t->data + first * fsam__dtype_bytes(t->dtype);
+  piece.rank = 1;
+  for (int i = 0; i < 4; i++) piece.shape[i] = i ? 1 : n;
+  piece.row_stride = 1;
+  return piece;
+}
+
+/* In memory of the host: each thread gets the pages of its piece in one call and fills them while
+ * they are in its cache. */
+static int copy_in_pieces(const fsam_device *d, const fsam_tensor *to, const fsam_tensor *from) {
+  const int64_t count = fsam__elements(to), width = fsam__dtype_bytes(to->dtype);
+  int rc = FSAM_OK;
+#pragma omp parallel for schedule(static) reduction(min : rc)
+  for (int64_t first = 0; first < count; first += COPY_PIECE) {
+    const int64_t n = count - first < COPY_PIECE ? count - first : COPY_PIECE;
+    fsam_tensor part = flat_piece(to, first, n);
+    const fsam_tensor source = flat_piece(from, first, n);
+    d->memory->prepare(part.data, (size_t)(n * width));
+    const int done = d->kernels->cast(&part, &source);
+    if (done < rc) rc = done;
+  }
+  return rc;
+}
 
 int fsam_tensor_copy(fsam_tensor *to, const fsam_tensor *from) {
   FSAM_TRY(fsam_tensor_check(from));
@@ -166,8 +192,7 @@ int fsam_tensor_copy(fsam_tensor *to, const fsam_tensor *from) {
                       from->name);
   const fsam_device *d = fsam__device_of(to);
   const int64_t bytes = fsam__elements(to) * fsam__dtype_bytes(to->dtype);
-  if (d->memory->prepare && bytes >= LARGE_COPY)
-    d->memory->prepare(to->data, (size_t)bytes);
+  if (d->memory->prepare && bytes >= LARGE_COPY) return copy_in_pieces(d, to, from);
   return d->kernels->cast(to, from);
 }
 

@@ -73,16 +73,23 @@ static void convert_f64(float *to, const uint8_t *from, int64_t count) {
   }
 }
 
-/* How many numbers are infinite or NaN: those in whose exponent all bits are set. */
-#define COUNT_ENDLESS(name, type, exponent)                        \
-  static int64_t name(const uint8_t *from, int64_t count) {        \
-    int64_t found = 0;                                             \
-    for (int64_t i = 0; i < count; i++) {                          \
-      type bits;                                                   \
-      memcpy(&bits, from + i * (int64_t)sizeof bits, sizeof bits); \
-      found += (bits & (exponent)) == (exponent);                  \
-    }                                                              \
-    return found;                                                  \
+/* How many numbers are infinite or NaN: those in whose exponent all bits are set. A block is
+ * counted in 32 bits, several of which fit into a register. */
+#define COUNT_ENDLESS(name, type, exponent)                                    \
+  static int64_t name(const uint8_t *from, int64_t count) {                    \
+    enum { BLOCK = 1 << 16 };                                                  \
+    int64_t all = 0;                                                           \
+    for (int64_t first = 0; first < count; first += BLOCK) {                   \
+      const int n = count - first < BLOCK ? (int)(count - first) : BLOCK;      \
+      uint32_t found = 0;                                                      \
+      for (int i = 0; i < n; i++) {                                            \
+        type bits;                                                             \
+        memcpy(&bits, from + (first + i) * (int64_t)sizeof bits, sizeof bits); \
+        found += (bits & (exponent)) == (exponent);                            \
+      }                                                                        \
+      all += found;                                                            \
+    }                                                                          \
+    return all;                                                                \
   }
 COUNT_ENDLESS(endless_f32, uint32_t, 0x7f800000u)
 COUNT_ENDLESS(endless_bf16, uint16_t, 0x7f80u)
@@ -122,42 +129,80 @@ int fsam_file_read_f32(float *out, const fsam_file *file, const char *type, int6
 }
 
 /* A tensor is filled in pieces that stay in the cache, where each is looked at and perhaps
- * converted on its way. `piece` holds PIECE floats. */
-enum { PIECE = 1 << 16 };
+ * converted on its way. */
+enum { PIECE = 1 << 16 }; /* elements; f64, which would need twice the bytes, comes in halves */
 
-/* For memory that the host writes: a piece of the same type goes there at once, another through
- * `piece`, which f64 would overflow but for coming in halves. */
-static int fetch_piece(void *to, int to_type, fsam_file *file, int64_t offset,
-                       const stored_type *type, int64_t n, float *piece) {
-  void *fetched = type->dtype == to_type ? to : piece;
-  FSAM_TRY(fsam__file_fetch(file, fetched, offset, n * type->width));
-  if (type->endless) file->not_finite += type->endless(fetched, n);
-  if (fetched != to) type->convert(to, fetched, n);
-  return FSAM_OK;
+typedef struct filling {
+  fsam_tensor *to;
+  fsam_device *device;
+  fsam_file *file;
+  const stored_type *type;
+  int64_t offset, width, count, most; /* first byte; of an element of `to`; elements; of a piece */
+} filling;
+
+/* Piece k: its elements, where they go and where they stand in the file. */
+static int64_t piece_of(const filling *f, int64_t k, uint8_t **to, int64_t *at) {
+  const int64_t first = k * f->most, left = f->count - first;
+  *to = (uint8_t *)f->to->data + first * f->width;
+  *at = f->offset + first * f->type->width;
+  return left < f->most ? left : f->most;
 }
 
-static int read_pieces(fsam_tensor *t, fsam_file *file, int64_t offset, const stored_type *type,
-                       float *piece) {
-  fsam_device *d = fsam__device_of(t);
-  const int64_t count = fsam__elements(t), width = fsam__dtype_bytes(t->dtype);
-  const int64_t most = type->width > 4 ? PIECE / 2 : PIECE;
-  for (int64_t done = 0; done < count; done += most) {
-    const int64_t n = count - done < most ? count - done : most, at = offset + done * type->width;
-    uint8_t *to = (uint8_t *)t->data + done * width;
-    if (d->memory->prepare) {
-      d->memory->prepare(to, (size_t)(n * width));
-      FSAM_TRY(fetch_piece(to, t->dtype, file, at, type, n, piece));
-      continue;
+/* For memory that the host writes: a piece of the same type goes there at once, another through
+ * `piece`. Returns 0 or errno, as any thread may call it. */
+static int fetch_piece(const filling *f, int64_t k, float *piece, int64_t *endless) {
+  uint8_t *to;
+  int64_t at;
+  const int64_t n = piece_of(f, k, &to, &at);
+  f->device->memory->prepare(to, (size_t)(n * f->width));
+  void *fetched = piece ? (void *)piece : to;
+  const int failed = fsam__file_fetch(f->file, fetched, at, n * f->type->width);
+  if (failed) return failed;
+  if (f->type->endless) *endless += f->type->endless(fetched, n);
+  if (piece) f->type->convert((float *)to, fetched, n);
+  return 0;
+}
+
+/* All threads share the work, because most of it is getting pages that no one has used yet. */
+static int fill_on_host(const filling *f, int64_t pieces, bool same) {
+  int64_t endless = 0;
+  int failed = 0;
+#pragma omp parallel if (pieces > 1) reduction(+ : endless)
+  {
+    float *piece = same ? NULL : malloc(PIECE * sizeof *piece);
+    int mine = same || piece ? 0 : ENOMEM;
+#pragma omp for schedule(dynamic)
+    for (int64_t k = 0; k < pieces; k++)
+      if (!mine) mine = fetch_piece(f, k, piece, &endless);
+    free(piece);
+    if (mine) {
+#pragma omp atomic write
+      failed = mine;
     }
-    const void *source = file->data + at;
-    if (type->endless) file->not_finite += type->endless(source, n);
-    if (type->dtype != t->dtype) {
-      type->convert(piece, source, n);
+  }
+  f->file->not_finite += endless;
+  errno = failed;
+  return failed ? fsam__fail_errno("read", f->file->path) : FSAM_OK;
+}
+
+static int fill_on_device(const filling *f, int64_t pieces, bool same) {
+  float *piece = same ? NULL : malloc(PIECE * sizeof *piece);
+  if (!same && !piece) return fsam__fail(FSAM_ENOMEM, "no memory to convert %s", f->to->name);
+  int rc = FSAM_OK;
+  for (int64_t k = 0; rc == FSAM_OK && k < pieces; k++) {
+    uint8_t *to;
+    int64_t at;
+    const int64_t n = piece_of(f, k, &to, &at);
+    const void *source = f->file->data + at;
+    if (f->type->endless) f->file->not_finite += f->type->endless(source, n);
+    if (piece) {
+      f->type->convert(piece, source, n);
       source = piece;
     }
-    FSAM_TRY(d->memory->copy_in(d, to, source, (size_t)(n * width)));
+    rc = f->device->memory->copy_in(f->device, to, source, (size_t)(n * f->width));
   }
-  return fsam_file_unchanged(file);
+  free(piece);
+  return rc;
 }
 
 int fsam_file_read_tensor(fsam_tensor *t, fsam_file *file, const char *type, int64_t offset) {
@@ -167,14 +212,19 @@ int fsam_file_read_tensor(fsam_tensor *t, fsam_file *file, const char *type, int
   bool same = from && from->dtype == t->dtype;
   if (!same && !(from && from->convert && t->dtype == FSAM_F32))
     return fsam__fail(FSAM_EINVAL, "%s: type %s cannot be read into %s", file->path, type, t->name);
-  int64_t count = fsam__elements(t);
-  FSAM_TRY(check_range(file, offset, count, from->width));
-  if (!count) return FSAM_OK;
-  float *piece = same ? NULL : malloc(PIECE * sizeof *piece);
-  if (!same && !piece) return fsam__fail(FSAM_ENOMEM, "no memory to convert %s", t->name);
-  int rc = read_pieces(t, file, offset, from, piece);
-  free(piece);
-  return rc;
+  const filling f = {.to = t,
+                     .device = fsam__device_of(t),
+                     .file = file,
+                     .type = from,
+                     .offset = offset,
+                     .width = fsam__dtype_bytes(t->dtype),
+                     .count = fsam__elements(t),
+                     .most = from->width > 4 ? PIECE / 2 : PIECE};
+  FSAM_TRY(check_range(file, offset, f.count, from->width));
+  if (!f.count) return FSAM_OK;
+  const int64_t pieces = (f.count + f.most - 1) / f.most;
+  FSAM_TRY((f.device->memory->prepare ? fill_on_host : fill_on_device)(&f, pieces, same));
+  return fsam_file_unchanged(file);
 }
 
 int fsam_file_not_finite(int64_t *out, const fsam_file *file, const char *type, int64_t offset,

@@ -113,15 +113,15 @@ int fsam__file_fetch(fsam_file *file, void *to, int64_t offset, int64_t bytes) {
   for (int64_t done = 0; done < bytes;) {
     ssize_t n = pread(file->fd, (char *)to + done, (size_t)(bytes - done), offset + done);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fsam__fail_errno("read", file->path);
+    if (n < 0) return errno;
     if (n == 0) { /* its end has come nearer */
       memset((char *)to + done, 0, (size_t)(bytes - done));
-      file->changed = 1;
+      __atomic_store_n(&file->changed, 1, __ATOMIC_RELAXED);
       break;
     }
     done += n;
   }
-  return FSAM_OK;
+  return 0;
 }
 
 /* Whole pages, outwards: their neighbours are as easily had again. */

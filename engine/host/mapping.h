@@ -23,7 +23,7 @@ int fsam__fail_errno(const char *what, const char *path);
 
 /* Copies bytes of the file to memory past the mapping, which would have to be made of pages first.
  * The caller has checked the range. Where the file is shorter meanwhile, `changed` is set and the
- * rest of `to` is zeros. */
+ * rest of `to` is zeros. Returns 0 or errno; several threads may call it at once. */
 int fsam__file_fetch(fsam_file *file, void *to, int64_t offset, int64_t bytes);
 
 /* open(2) that a signal does not end; new files get `mode`, less the umask. */

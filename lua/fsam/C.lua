@@ -47,11 +47,17 @@ end
 
 --- Checks what a function of the library returned.
 -- @tparam number rc
+-- @tparam[opt] string file that the arguments came from; the message names it in place of the
+--   function
 -- @treturn number rc, when it is not negative
 -- @raise the library's one-line message (fsam_error) when it is negative
-function M.check(rc)
+function M.check(rc, file)
   if rc < 0 then
-    require("fsam.errors").raise("%s", ffi.string(M.lib.fsam_error()))
+    local message = ffi.string(M.lib.fsam_error())
+    if file then
+      message = file .. ": " .. message:gsub("^[%l_]+: ", "")
+    end
+    require("fsam.errors").raise("%s", message)
   end
   return rc
 end

@@ -175,7 +175,7 @@ describe("files", function()
     end)
 
     it("count the numbers that are not finite on their way", function()
-      local n, all = 40000, 0
+      local n, all = 150000, 0 -- more than two pieces, which threads share
       local nan32, nan16 = ffi.new("uint32_t[1]", 0xffc00001), 0x7c01
       local f32 = ffi.new("float[?]", n, 3.4e38)
       f32[0], f32[16383], f32[16384], f32[n - 1] = math.huge, -math.huge, 0 / 0, 0
@@ -185,7 +185,7 @@ describe("files", function()
       local f16 = ffi.new("uint16_t[?]", n, 0x7bff)
       f16[3], f16[n - 1] = 0xfc00, nan16
       local bf16 = ffi.new("uint16_t[?]", n, 0x7f7f)
-      bf16[39999] = 0xff80
+      bf16[n - 1] = 0xff80
       local bytes = ffi.string(f32, 4 * n) .. ffi.string(f64, 8 * n) .. ffi.string(f16, 2 * n)
         .. ffi.string(bf16, 2 * n)
       local file = map(bytes)
@@ -200,15 +200,49 @@ describe("files", function()
     end)
 
     it("convert in pieces as they do in one", function()
-      local n = 40000 -- more than two pieces
+      local n = 150000 -- more than two pieces
       local halves = ffi.new("uint16_t[?]", n)
       for k = 0, n - 1 do
         halves[k] = k * 7 % 31744
       end
       local bytes = ffi.string(halves, 2 * n)
-      local t = Tensor.new(arena, "f32", { n }, "t")
-      assert.equal(0, lib.fsam_file_read_tensor(t, map(bytes), "F16", 0))
-      assert.same(floats_of(bytes, "F16", 0, n), t:read())
+      local expected = ffi.new("float[?]", n, floats_of(bytes, "F16", 0, n))
+      local t, file = Tensor.new(arena, "f32", { n }, "t"), map(bytes)
+      for threads = 1, 3 do
+        C.check(lib.fsam_threads_set(threads))
+        t:fill(0)
+        assert.equal(0, lib.fsam_file_read_tensor(t, file, "F16", 0))
+        assert.is_true(ffi.string(expected, 4 * n) == ffi.string(t.data, 4 * n))
+      end
+      C.check(lib.fsam_threads_set(0))
+    end)
+
+    it("are copied in pieces as in one, by any number of threads", function()
+      local n = 400000 -- more than the pages for which a copy is shared out
+      local from, host = Tensor.new(arena, "f32", { n }, "from"), ffi.new("float[?]", n)
+      for k = 0, n - 1 do
+        host[k] = k * 0.37 - 5000
+      end
+      from:write(host)
+      local part = from:view({ n - 3 }, 3)
+      for threads = 1, 3 do
+        C.check(lib.fsam_threads_set(threads))
+        local to = Tensor.new(arena, "f32", { n }, "to", true)
+        to:view({ n - 3 }, 1):copy(part)
+        assert.is_true(ffi.string(to.data, 4 * n)
+          == ("\0"):rep(4) .. ffi.string(host + 3, 4 * (n - 3)) .. ("\0"):rep(8))
+        local half = Tensor.new(arena, "bf16", { 1000, n / 1000 }, "half")
+        half:copy(from)
+        local back = Tensor.new(arena, "f32", { n }, "back")
+        back:copy(half)
+        local widest = 0
+        for k = 0, n - 1 do
+          local got = ffi.cast("float *", back.data)[k]
+          widest = math.max(widest, math.abs(got - host[k]) / math.abs(host[k]))
+        end
+        assert.is_true(widest > 0 and widest <= 2 ^ -8, tostring(widest))
+      end
+      C.check(lib.fsam_threads_set(0))
     end)
 
     it("refuse types that do not fit, files that are too short, and memory taken back", function()

@@ -1,15 +1,19 @@
 """Writes the PyTorch files of spec/lua/formats/pytorch_spec.lua.
 
-    python3 spec/golden/make_pytorch.py      (needs torch, numpy, safetensors)
+    python3 spec/golden/make_pytorch.py      (needs torch, numpy, safetensors; omegaconf too with
+                                              `settings` behind it, which makes that file alone)
 
 fairseq_old.pt  spec/golden/roberta_small as a checkpoint of fairseq with its first names, in the format
                 before PyTorch 1.6. fairseq has no token types, so their row is added to the positions.
 values.pt       every number type, views, shared storages, and the containers beside the tensors
+settings_V.pt   arguments as fairseq has them in memory, of OmegaConf's version V: 2.0 is the last
+                that fairseq takes
 hostile.pt      a state dict, and beside it objects whose loading would run a command
 """
 import argparse
 import collections
 import os
+import sys
 
 import numpy
 import torch
@@ -69,6 +73,20 @@ def values():
     torch.save(beside, os.path.join(OUT, "values_legacy.pt"), _use_new_zipfile_serialization=False)
 
 
+def settings():
+    import omegaconf
+
+    made = omegaconf.OmegaConf.create({
+        "_name": None, "common": {"seed": 3, "user_dir": "???", "log_file": "${common.seed}"},
+        "model": {"_name": "roberta_base", "encoder_layers": 1, "encoder_embed_dim": 64,
+                  "encoder_ffn_embed_dim": 96, "encoder_attention_heads": 2, "dropout": 0.25,
+                  "activation_fn": "gelu", "layers_to_keep": None, "betas": [0.9, 0.98]},
+        "task": {"_name": "sentence_prediction", "regression_target": False}})
+    version = ".".join(omegaconf.__version__.split(".")[:2])
+    torch.save({"args": None, "cfg": made, "model": {"w": torch.tensor([1.0])}},
+               os.path.join(OUT, f"settings_{version}.pt"))
+
+
 class Runs:
     def __init__(self, function, *args):
         self.call = function, args
@@ -85,6 +103,8 @@ def hostile():
 
 if __name__ == "__main__":
     os.makedirs(OUT, exist_ok=True)
+    if sys.argv[1:] == ["settings"]:
+        sys.exit(settings())
     fairseq_old()
     values()
     hostile()

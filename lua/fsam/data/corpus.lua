@@ -21,6 +21,7 @@ local binarised = require("fsam.data.binarised")
 local errors = require("fsam.errors")
 local files = require("fsam.base.file")
 local problems = require("fsam.data.problems")
+local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
 local tables = require("fsam.data.tables")
 local tasks = require("fsam.data.tasks")
@@ -74,12 +75,25 @@ local function score_reader(row)
   end, "score", ("a number from %g to %g"):format(min, max)
 end
 
+-- The columns of a file without which it has no samples: those that the task reads.
+local function needed_columns(row, file)
+  if row.compose then
+    return file.columns
+  end
+  local list = {}
+  for _, name in ipairs({ row.text, row.pair or row.text, row.label, row.index }) do
+    list[#list + 1] = registry.contains(file.columns, name) and name or nil
+  end
+  return list
+end
+
 -- The rows of a file, each with the values of file.columns and its line.
-local function rows_of(file, path)
+local function rows_of(row, file, path)
   if file.format then
     return tables.read(path, file.columns, file.format)
   end
-  return tsv.read(path, #file.columns, file.header and file.columns, file.ragged)
+  return tsv.read(path, #file.columns, file.header and file.columns, file.ragged,
+    needed_columns(row, file))
 end
 
 -- How the texts of a row of values are found: a function (values, place) → text, second text.
@@ -109,7 +123,7 @@ local function samples_of(row, file, path)
   local index = row.index and tasks.place(file, row.index)
   local read, noun, expected = (row.labels and class_reader or score_reader)(row)
   local samples, lines = {}, {}
-  for i, fields in ipairs(rows_of(file, path)) do
+  for i, fields in ipairs(rows_of(row, file, path)) do
     local place = ("%s, line %d"):format(path, fields.line)
     local text, pair = texts(fields, place)
     local sample = { text = text, pair = pair, index = index and fields[index] }

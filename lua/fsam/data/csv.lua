@@ -1,6 +1,7 @@
 --- Comma-separated files (RFC 4180) whose first row has the columns' names. Spreadsheets write
 -- semicolons or tabs in place of the commas where a comma is the decimal point: what stands between
--- the wanted names in the first row is the separator.
+-- the wanted names in the first row is the separator, unless a line `sep=;` stands before it, which
+-- some write to name one.
 --
 -- Owns: the separator, quotes, line ends, and the messages about malformed rows. A field in double
 -- quotes may hold separators, line breaks and doubled quotes; a quote inside a field that does not
@@ -72,11 +73,20 @@ local function row(state, at)
   end
 end
 
+-- The separator that a first line names, and where the next line begins; nil where it names none.
+local function named_separator(text)
+  local separator, after = text:match('^"?[sS][eE][pP]=([%p\t])"?\r?\n()')
+  if separator ~= '"' then
+    return separator, after
+  end
+end
+
 -- Walks over the rows: fields and the line on which they begin; nil at the end.
 local function walk(path, text, separator)
+  local _, first = named_separator(text)
   local state = { path = path, text = text, line = 1, counted = 1, separator = separator,
-    stops = "[" .. separator .. "\r\n]" }
-  local at = 1
+    stops = "[%" .. separator .. "\r\n]" }
+  local at = first or 1
   return function()
     while at <= #state.text do
       count_lines(state, at)
@@ -113,6 +123,10 @@ end
 -- The separator by which the first row has the wanted columns. Where none does it is the one that
 -- finds most columns, for the message about the missing one.
 local function separator_of(path, text, wanted)
+  local named = named_separator(text)
+  if named then
+    return { named, named }
+  end
   local best, most, fitting = SEPARATORS[1], 1, {}
   for _, separator in ipairs(SEPARATORS) do
     local header = header_by(path, text, separator[1]) or {}

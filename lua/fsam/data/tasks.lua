@@ -17,8 +17,9 @@
 --   data      help text of the recipe's positional DATA
 --   files     by split: train and dev, and further ones (test). Each has a name in the folder, the
 --             names of its columns from left to right, header = true where its first line is these
---             names, and ragged = true where rows with another number of columns are no
---             samples; or format, a name of data/tables.lua, whose columns are found by name.
+--             names (a file may have them in another order, and lack those that nothing here
+--             reads), and ragged = true where rows with another number of columns are no samples;
+--             or format, a name of data/tables.lua, whose columns are found by name.
 --             Where a benchmark's server wants predictions for a split, answers is the name of
 --             that file. binarised is what fairseq calls the split, where that is not train, valid
 --             (dev) or test. train and dev have the label's column; the samples of another split
@@ -49,10 +50,10 @@ local schema = require("fsam.base.schema")
 
 local M = {}
 
--- Those with a file of their own in data/tasks: the nine of GLUE (Wang et al. 2019), and four of
+-- Those with a file of their own in data/tasks: the nine of GLUE (Wang et al. 2019), and five of
 -- SuperGLUE (Wang et al. 2019).
 local rows = registry.new("fsam.data.tasks.", { "boolq", "cb", "cola", "mnli", "mrpc", "qnli",
-  "qqp", "rte", "sst2", "stsb", "wic", "wnli", "wsc" })
+  "qqp", "rte", "sst2", "stsb", "superglue_rte", "wic", "wnli", "wsc" })
 
 local FIELDS = { "title", "data", "files", "text", "pair", "label", "compose", "index", "also",
   "labels", "several", "words", "answers", "scores", "metrics", "built_in" }

@@ -7,6 +7,7 @@
 -- newline; blank lines are no rows.
 local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
+local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
 local tables = require("fsam.data.tables")
 local text_file = require("fsam.data.text_file")
@@ -21,18 +22,30 @@ local function split(line)
   return fields
 end
 
--- Where a header of the right length has each of the names; nil when that is their own order.
-local function order_of(path, fields, names)
-  local place, order, own = {}, {}, true
+local function wrong_count(path, number, got, columns, names)
+  errors.raise("%s, line %d: got %d tab-separated columns, expected %d%s", path, number, got,
+    columns, names and " (" .. table.concat(names, ", ") .. ")" or "")
+end
+
+-- Where a header has each of the names, false for one that it lacks and may lack; nil when all
+-- stand in their own order.
+local function order_of(path, fields, names, needed)
+  local place, order, own = {}, {}, #fields == #names
   for i, field in ipairs(fields) do
+    if place[field] and registry.contains(needed or names, field) then
+      errors.raise("%s, line 1: two columns are called %s; rename one of them", path, field)
+    end
     place[field] = i
   end
   for i, name in ipairs(names) do
-    if not place[name] then
+    if not place[name] and (not needed or registry.contains(needed, name)) then
+      if #fields ~= #names then
+        wrong_count(path, 1, #fields, #names, names)
+      end
       errors.raise("%s, line 1: got the header \"%s\" for column %d, expected \"%s\"", path,
         fields[i], i, name)
     end
-    order[i], own = place[name], own and place[name] == i
+    order[i], own = place[name] or false, own and place[name] == i
   end
   return not own and order or nil
 end
@@ -40,7 +53,7 @@ end
 local function in_order(fields, order)
   local sorted = {}
   for i, place in ipairs(order) do
-    sorted[i] = fields[place]
+    sorted[i] = place and fields[place] or ""
   end
   return sorted
 end
@@ -51,22 +64,26 @@ end
 -- @tparam[opt] {string,…} header names that the first line must have, in any order; that line is
 --   no row then, and the rows' fields are in the order of `header`
 -- @tparam[opt] boolean ragged rows with another number of columns are left out
+-- @tparam[opt] {string,…} needed those of the header's names that a file must have: it may lack the
+--   others, whose fields are empty then, and have more. Default: all, and no more
 -- @treturn {{string,…,line=integer},…} rows of fields with their line number, from 1
 -- @raise one line with the path when the file cannot be read, has more than 1 GB, or a line of more
---   than 1 MB; with path and line when the header or
---   the number of columns is another
-function M.read(path, columns, header, ragged)
+--   than 1 MB; with path and line when the header or the number of columns is another
+function M.read(path, columns, header, ragged, needed)
   local rows, order = {}, nil
   for line, number in text_file.lines(text_file.read(path)) do
     local fields = split(line)
+    local is_header = header and number == 1
+    if is_header and needed and #fields ~= columns then
+      order = order_of(path, fields, header, needed)
+      columns = #fields
+    end
     local fits = #fields == columns and (columns > 1 or line:find("[^ ]") ~= nil)
     local left_out = not fits and (ragged and number > 1 or not line:find("[^ ]"))
     if not fits and not left_out then
-      local names = header and number == 1 and " (" .. table.concat(header, ", ") .. ")" or ""
-      errors.raise("%s, line %d: got %d tab-separated columns, expected %d%s", path, number,
-        #fields, columns, names)
-    elseif header and number == 1 then
-      order = order_of(path, fields, header)
+      wrong_count(path, number, #fields, columns, is_header and header)
+    elseif is_header then
+      order = order or order_of(path, fields, header, needed)
     elseif fits then
       fields = order and in_order(fields, order) or fields
       fields.line = number
@@ -96,7 +113,8 @@ arguments.guard("fsam.data.tsv", M, {
   read = { arguments.arg("path", schema.string), arguments.arg("columns", schema.integer(1)),
     arguments.arg("header", function(value, place)
       return value and schema.list(schema.string)(value, place) or nil -- false: there is none
-    end), arguments.arg("ragged", arguments.optional(schema.boolean)) },
+    end), arguments.arg("ragged", arguments.optional(schema.boolean)),
+    arguments.arg("needed", arguments.optional(schema.list(schema.string))) },
 })
 
 return M

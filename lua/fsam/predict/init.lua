@@ -41,7 +41,6 @@ function M.run(model, samples, batch_size)
   batch_size = batch_size or 32
   local encoded, order = encode(model, samples)
   local answers = {}
-  model.params.w:tensor() -- sets that wait run first
   model.params:sync()
   for first = 1, #order, batch_size do
     local list = {}

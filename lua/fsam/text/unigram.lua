@@ -68,7 +68,7 @@ local function search_of(self, config)
     unknown = config.narrow and to_float(unknown) or unknown, whole_per_byte = most,
     unknown_id = self.unk_id, narrow = config.narrow and 1 or 0, bytes_ids = byte_ids })
   local out = ffi.new("fsam_unigram *[1]")
-  C.check(C.lib.fsam_unigram_new(out, pieces))
+  C.check(C.lib.fsam_unigram_new(out, pieces), config.name)
   return ffi.gc(out[0], C.lib.fsam_unigram_free)
 end
 
@@ -104,7 +104,7 @@ end
 --   (default: none); `narrow`; `normalizer`: an object with the method `normalize`; `words`:
 --   function from normalised text, and whether it begins the whole text, to bytes that the search
 --   takes as one and their number, or to a list of texts to search one by one (default: the text is
---   searched unchanged); `by_word`: each U+2581 begins a word
+--   searched unchanged); `by_word`: each U+2581 begins a word; `name`: the file, for messages
 -- @treturn table the model: kind, ids, unk_id, normalizer, and the methods below
 -- @raise one line when there are too many bytes of pieces
 function M.new(config)

@@ -17,7 +17,7 @@ local WordPiece = {}
 WordPiece.__index = WordPiece
 
 --- The C object of the pieces.
-local function search_of(self)
+local function search_of(self, config)
   local texts, count, bytes = {}, 0, 0
   for piece in pairs(self.ids) do
     count = count + 1
@@ -34,7 +34,7 @@ local function search_of(self)
     prefix_bytes = #self.prefix, unknown_id = self.unk_id,
     max_characters = self.max_characters })
   local out = ffi.new("fsam_wordpiece *[1]")
-  C.check(C.lib.fsam_wordpiece_new(out, pieces))
+  C.check(C.lib.fsam_wordpiece_new(out, pieces), config.name)
   return ffi.gc(out[0], C.lib.fsam_wordpiece_free)
 end
 
@@ -61,7 +61,7 @@ function M.new(config)
   if not self.unk_id then
     errors.raise("%s: the vocabulary has no %s", config.name or "wordpiece", schema.show(self.unk))
   end
-  self.search = search_of(self)
+  self.search = search_of(self, config)
   return self
 end
 

@@ -4,6 +4,7 @@
 -- Owns: finding a parameter, and where its elements lie in each vector. Leaves to others: the
 -- vectors and their memory (params.lua).
 local errors = require("fsam.errors")
+local working_copy = require("fsam.vector.working_copy")
 
 local M = {}
 
@@ -46,6 +47,7 @@ end
 --- All of a named thing: its memory, or where ranks hold shares, a copy that they gather
 -- (share.lua).
 function M:whole(vector)
+  working_copy.settle(self)
   if not self.share or rawequal(vector, self.c) then
     return vector.raw
   end
@@ -64,6 +66,7 @@ end
 --- A parameter (or neighbours, given a shape) of the working copy, in its compute type.
 -- @treturn cdata|nil tensor; nil when neighbours do not follow each other without a gap
 function M:weight(entry, shape)
+  working_copy.settle(self)
   local first = self:parameter(type(entry) == "table" and not entry.name and entry[1] or entry)
   if self.c_rest and first.compute == "f32" then
     return view(self, self.c_rest, self.act, entry, shape)

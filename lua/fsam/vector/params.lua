@@ -103,7 +103,7 @@ function M.new(device, specs, options)
   local self = setmetatable({ device = device, compute = compute,
     parameters = all.list, by_name = all.by_name, count = all.count, trainable = all.trainable,
     act = all.act, total = all.total, vector_count = 0, names = {}, views = {}, tracing = false,
-    share = false,
+    share = false, copy_waits = false,
     named = { vectors = {}, masks = {}, scalars = {} },
     layout = parameters.layout(device, all, compute == "bf16"),
     parameter_arena = devices.arena(device, "parameters"),
@@ -113,6 +113,8 @@ function M.new(device, specs, options)
       compute == "bf16" and self.act or 0)
   end
   self.queue = queues.new(device, self.layout, function()
+    return working_copy.settle(self)
+  end, function()
     return self.share and self.share:gather_copy(self.c.raw)
   end)
   self.scalar_cells = cells.new(self.state_arena, 1, "scalars")
@@ -216,12 +218,17 @@ function Params:sync()
   storage.touch(self.c, "params:sync")
 end
 
---- The same once weights were loaded through `master`.
+--- The same once weights were loaded through `master`; without shares it happens when c is first
+-- used.
 function Params:loaded()
   if self.share then
     self.share:take(self.w)
+    self:sync()
+    return
   end
-  self:sync()
+  self.queue:commit()
+  working_copy.postpone(self)
+  storage.touch(self.c, "params:loaded")
 end
 
 --- Fills a vector or mask as a whole: a checkpoint's. Every rank fills all of it alike.
@@ -326,6 +333,7 @@ end
 
 --- Runs the queued sets of transient things, and computes requested scalars.
 function Params:flush()
+  working_copy.settle(self)
   self.queue:flush()
 end
 

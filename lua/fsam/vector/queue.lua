@@ -23,10 +23,11 @@ Queue.__index = Queue
 --- An empty queue.
 -- @tparam cdata device fsam_device
 -- @tparam cdata layout fsam_layout of the parameters
+-- @tparam function before called before each program
 -- @tparam function wrote_copy called after each program that wrote the working copy
-function M.new(device, layout, wrote_copy)
-  return setmetatable({ device = device, layout = layout, wrote_copy = wrote_copy, waiting = {},
-    requests = {}, spares = {}, in_step = false, programs = {}, sweeps = 0,
+function M.new(device, layout, before, wrote_copy)
+  return setmetatable({ device = device, layout = layout, before = before, wrote_copy = wrote_copy,
+    waiting = {}, requests = {}, spares = {}, in_step = false, programs = {}, sweeps = 0,
     last_program = false }, Queue)
 end
 
@@ -100,6 +101,7 @@ end
 local function run_program(self, sets, requests)
   local program, binding, kept, handles =
     compile.program_of(self.programs, self.device, sets, requests)
+  self.before()
   check(lib.fsam_program_run(program.handle, self.layout, binding))
   self.last_program = program
   self.sweeps = self.sweeps + program.sweeps
@@ -198,6 +200,7 @@ end
 -- @treturn table program
 -- @treturn cdata its fsam_binding, until the next program is asked for
 function Queue:selection(values)
+  self.before()
   return compile.program_of(self.programs, self.device, {}, {}, values)
 end
 

@@ -1,6 +1,6 @@
 --- c, the working copy that passes read: every parameter of w, rounded. Owns: how c lies in memory,
--- and rounding all of w into it. Leaves to others: programs that write c beside an update, and what
--- c holds within a step (fsam.step).
+-- rounding all of w into it, and putting that off until c is used. Leaves to others: programs that
+-- write c beside an update, and what c holds within a step (fsam.step).
 local C = require("fsam.C")
 local Tensor = require("fsam.base.tensor")
 local code = require("fsam.vector.instructions")
@@ -37,12 +37,27 @@ end
 
 --- c ← round(w), of the elements that this process holds.
 function M.round(params)
+  params.copy_waits = false
   local share, w = params.share, params.w.raw
   local from = share and share.first or 0
   local to = share and from + share.count or params.total
   local split = params.c_rest and math.max(from, math.min(to, params.act)) or to
   round_part(params.c_act, 0, w, from, from, split - from)
   round_part(params.c_rest, params.act, w, from, split, to - split)
+end
+
+--- c ← round(w) when c is next used: a checkpoint that is only converted, looked at or overwritten
+-- by a run's state needs no second copy in memory, and the passes of a run fill it with all
+-- threads.
+function M.postpone(params)
+  params.copy_waits = true
+end
+
+--- Whatever reads c's memory, or lets programs run, calls this first.
+function M.settle(params)
+  if params.copy_waits then
+    M.round(params)
+  end
 end
 
 return M

@@ -76,7 +76,7 @@ describe("CoLA's corpus", function()
     write("train.tsv", "gj04\t1\t\tFine.\n\t\ngj04\t1\t\tFine.\n")
     assert.equal(folder .. "/train.tsv, line 2: got 2 tab-separated columns, expected 4",
       message_of(read, folder))
-    write("test.tsv", "sentence\nBill whistled.\n")
+    write("test.tsv", "text\nBill whistled.\n")
     assert.equal(folder .. "/test.tsv, line 1: got 1 tab-separated columns, expected 2 (index, "
       .. "sentence)", message_of(split, folder, "test"))
   end)

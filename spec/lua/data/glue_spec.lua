@@ -161,10 +161,10 @@ describe("GLUE's", function()
     assert.same({ { text = "A", pair = "B", label = 0 } },
       corpus.split(tasks.get("rte"), folder, "train").samples)
     for head, message in pairs({
-      [line("sentence1", "sentence2", "label")] =
+      [line("sentence1", "sentence", "label")] =
         "got 3 tab-separated columns, expected 4 (index, sentence1, sentence2, label)",
       [line("label", "sentence2", "sentence2", "sentence1")] =
-        'got the header "label" for column 1, expected "index"',
+        "two columns are called sentence2; rename one of them",
       [line("index", "sentence1", "sentence_2", "label")] =
         'got the header "sentence_2" for column 3, expected "sentence2"',
     }) do

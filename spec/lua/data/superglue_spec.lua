@@ -34,7 +34,9 @@ local WIC = { idx = 1, word = "caf\195\169", sentence1 = "\195\137t\195\169 at a
   version = 1.1 }
 
 describe("a row of SuperGLUE", function()
-  it("has pairs as they stand (CB, BoolQ)", function()
+  it("has pairs as they stand (CB, BoolQ, RTE)", function()
+    assert.same({ { text = "p", pair = "h", label = 1, index = 4 } }, samples("superglue_rte",
+      "dev", { { premise = "p", hypothesis = "h", label = "not_entailment", idx = 4 } }))
     assert.same({ { text = "p", pair = "h", label = 1, index = 0 } }, samples("cb", "train",
       { { premise = "p", hypothesis = "h", label = "contradiction", idx = 0 } }))
     assert.same({ { text = "q", pair = "p", label = 1, index = 7 } }, samples("boolq", "dev",

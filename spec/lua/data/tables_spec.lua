@@ -40,6 +40,10 @@ local WELL = {
   { "a.csv", '"text";"label"\r\n"a, b";"yes"\r\n', { { "a, b", "yes", line = 2 } } },
   { "a.csv", "text\tlabel\na, b; c\tyes\n", { { "a, b; c", "yes", line = 2 } } },
   { "a.csv", '"text","label; 0 or 1",label\na;b,x,y\n', { { "a;b", "y", line = 2 } } },
+  { "a.csv", "sep=;\ntext;label\na, b;yes\n", { { "a, b", "yes", line = 3 } } },
+  { "a.csv", "\239\187\191SEP=|\r\ntext|label\r\na;b, c|yes", { { "a;b, c", "yes", line = 3 } } },
+  { "a.csv", '"sep=^"\ntext^label\n"a^b"^yes\n', { { "a^b", "yes", line = 3 } } },
+  { "a.csv", "text,sep=;\nlabel,a\n", { { "label", "a", line = 2 } }, { "text", "sep=;" } },
   { "a.csv", 'text,label\n"",""\n",",b\n', { { "", "", line = 2 }, { ",", "b", line = 3 } } },
   { "a.tsv", "text\tlabel\n\"a\tyes\n\nb, c\tno",
     { { '"a', "yes", line = 2 }, { "b, c", "no", line = 4 } } },
@@ -70,6 +74,9 @@ local ILL = {
     .. "label); a text with a semicolon stands in quotes" },
   { "a.csv", "text,label,;text;label;\n", "a.csv, line 1: the columns can be read with a comma "
     .. "between them and with a semicolon; put names that hold one in quotes" },
+  { "a.csv", "sep=,\ntext;label\na;b\n", "a.csv has no column text (its columns: text;label)" },
+  { "a.csv", "sep=;\ntext;label\na\n", "a.csv, line 3: got 1 column, expected 2 (text, label); a "
+    .. "text with a ; stands in quotes" },
   { "a.csv", '"text;label\na;b\n', "a.csv, line 1: the quote that opens column 1 is never closed; "
     .. "close it, or double it if it is part of the text" },
   { "a.csv", "text,label\na,b\nc, d,e\n", "a.csv, line 3: got 3 columns, expected 2 (text, "
@@ -94,7 +101,7 @@ local ILL = {
 describe("a file with named columns", function()
   for i, case in ipairs(WELL) do
     it(("is read, %d (%s)"):format(i, case[1]), function()
-      assert.same(case[3], read(case[1], case[2]))
+      assert.same(case[3], read(case[1], case[2], case[4]))
     end)
   end
 
@@ -107,6 +114,7 @@ describe("a file with named columns", function()
   it("gives whole rows, or one line, wherever it is cut", function()
     for name, text in pairs({
       ["a.csv"] = "\239\187\191text,label\r\n\"a, \"\"b\"\"\r\n\195\169\",yes\r\nc,no\r\n",
+      ["b.csv"] = "sep=;\ntext;label\na;yes\nb;no\n",
       ["a.jsonl"] = '{"text": "a\\n\\u00e9", "label": ["x", 1.5e3]}\n{"text": "\195\169"}\n',
       ["a.tsv"] = "text\tlabel\n\195\169\tyes\nc\tno\n",
     }) do

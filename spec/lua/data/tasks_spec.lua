@@ -170,6 +170,28 @@ describe("the files of a row", function()
     fails(folder .. "/train.tsv, line 1: got the header \"third\" for column 3, expected "
       .. "\"second\"")
   end)
+
+  it("need only the columns that are read, where a header says which there are", function()
+    local toy = define_toy()
+    for _, text in ipairs({ "first\tsecond\tanswer\nA\tB\tno\n",
+      "answer\tsecond\tfirst\nno\tB\tA\n",
+      "guid\tindex\tfirst\tsecond\tmore\tanswer\nx\t0\tA\tB\ty\tno\n",
+      "number\tfirst\tsecond\tanswer\n0\tA\tB\tno\n" }) do
+      local path = helper.write_file(folder .. "/train.tsv", text)
+      assert.same({ { text = "A", pair = "B", label = 0 } },
+        corpus.file(toy, path, "train").samples, text)
+    end
+    helper.write_file(folder .. "/train.tsv", "first\tanswer\nA\tno\n")
+    local ok, err = pcall(corpus.split, toy, folder, "train")
+    assert.is_false(ok)
+    assert.equal(folder .. "/train.tsv, line 1: got 2 tab-separated columns, expected 4 (index, "
+      .. "first, second, answer)", tostring(err))
+    helper.write_file(folder .. "/train.tsv", "first\tsecond\tanswer\nA\tB\tno\tx\n")
+    ok, err = pcall(corpus.split, toy, folder, "train")
+    assert.is_false(ok)
+    assert.equal(folder .. "/train.tsv, line 2: got 4 tab-separated columns, expected 3",
+      tostring(err))
+  end)
 end)
 
 describe("samples that no file holds", function()

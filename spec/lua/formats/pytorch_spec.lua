@@ -225,6 +225,33 @@ describe("a checkpoint as a model", function()
     end
   end)
 
+  it("has its arguments where fairseq's own tables of settings hold them", function()
+    for _, version in ipairs({ "2.0", "2.3" }) do
+      local settings = pytorch.open(GOLDEN .. "settings_" .. version .. ".pt").object
+      local function at(...)
+        local value = settings
+        for _, name in ipairs({ ... }) do
+          value = objects.field(value, name)
+        end
+        return value
+      end
+      assert.equal("roberta_base", at("cfg", "model", "_name"))
+      assert.equal(0.25, at("cfg", "model", "dropout"))
+      assert.is_false(at("cfg", "task", "regression_target"))
+      assert.equal(3, at("cfg", "common", "seed"))
+      for _, absent in ipairs({ { "args" }, { "cfg", "_name" }, { "cfg", "common", "user_dir" },
+        { "cfg", "common", "log_file" }, { "cfg", "model", "layers_to_keep" },
+        { "cfg", "_content" }, { "cfg", "model", "dropout", "_val" } }) do
+        assert.is_nil(at(unpack(absent)), absent[#absent])
+      end
+      local file = pytorch.open(GOLDEN .. "fairseq_old.pt")
+      file.object = settings
+      local config = require("fsam.formats.fairseq").read(file)
+      assert.equal(0.25, config.hidden_dropout_prob)
+      assert.equal(2, config.num_attention_heads)
+    end
+  end)
+
   it("of fairseq's old names has the logits of the same Hugging Face folder", function()
     local logits, model = logits_of(GOLDEN .. "fairseq_old.pt")
     assert.near((logits_of("spec/golden/roberta_small")), logits, 1e-5)

@@ -3,6 +3,7 @@
 local C = require("fsam.C")
 local batches = require("fsam.data.packing")
 local devices = require("fsam.base.device")
+local helper = require("spec.helper")
 local models = require("fsam.models")
 local Pass = require("fsam.pass")
 local safetensors = require("fsam.formats.safetensors")
@@ -149,3 +150,52 @@ for name, bf16 in pairs(MODELS) do
     end)
   end)
 end
+
+describe("a model of halves", function()
+  -- The 16 bits of a number in binary16, to nearest; numbers here are far from its ends.
+  local function half(x)
+    local m, e = math.frexp(math.abs(x))
+    local bits = e < -13 and math.floor(math.abs(x) * 2 ^ 24 + 0.5)
+      or (e + 14) * 1024 + math.floor((2 * m - 1) * 1024 + 0.5)
+    return bits + (x < 0 and 0x8000 or 0)
+  end
+
+  -- A folder with the golden model of a name, all of it in F16.
+  local function halved(name, folder)
+    local from, list = safetensors.open("spec/golden/" .. name .. "/model.safetensors"), {}
+    for i, tensor in ipairs(from.names) do
+      local values = from:get(tensor):values()
+      local bits = ffi.new("uint16_t[?]", #values)
+      for k, value in ipairs(values) do
+        bits[k - 1] = half(value)
+      end
+      list[i] = { name = tensor, dtype = "F16", shape = from:get(tensor).shape, data = bits }
+    end
+    safetensors.write(folder .. "/model.safetensors", list)
+    helper.write_file(folder .. "/config.json",
+      helper.read_file("spec/golden/" .. name .. "/config.json"))
+  end
+
+  it("is read as one of f32, in a Hugging Face folder and as fairseq's .pt", function()
+    local folder = helper.memory_dir()
+    halved("roberta_small", folder)
+    require("fsam.formats.convert")(folder, folder .. "/model.pt")
+    local exact = load("roberta_small")
+    for _, path in ipairs({ folder, folder .. "/model.pt" }) do
+      local model = models.load({ device = devices.open("cpu"), path = path, dropout = 0,
+        attention_dropout = 0, pooler_dropout = 0 })
+      assert.same({}, model.announcements)
+      for _, parameter in ipairs(model.params.parameters) do
+        local got = model.params:master(parameter):read()
+        local wanted = exact.params:master(parameter.name):read()
+        for i = 1, parameter.count do
+          assert.is_true(math.abs(got[i] - wanted[i]) <= math.abs(wanted[i]) * 2 ^ -11 + 2 ^ -25,
+            parameter.name)
+        end
+      end
+      check_logits(model, safetensors.open("spec/golden/roberta_small/case_mixed.safetensors"),
+        5e-3)
+    end
+    helper.remove_dir(folder)
+  end)
+end)

@@ -106,6 +106,20 @@ describe("WordPiece", function()
     return ids
   end
 
+  it("names the file whose pieces are too many", function()
+    local long = ("x"):rep(2 ^ 24)
+    local message = ": the pieces have 16777221 bytes, expected fewer than 16777216"
+    local ok, err = pcall(wordpiece.new, { name = "a/vocab.txt",
+      ids = { ["[UNK]"] = 0, [long] = 1 } })
+    assert.is_false(ok)
+    assert.equal("a/vocab.txt" .. message, tostring(err))
+    ok, err = pcall(require("fsam.text.unigram").new, { name = "a/spiece.model", unk_id = 0,
+      pieces = { { text = "<unk>", score = 0, kind = "normal" },
+        { text = long, score = -1, kind = "normal" } } })
+    assert.is_false(ok)
+    assert.equal("a/spiece.model" .. message, tostring(err))
+  end)
+
   it("takes the longest piece that fits, again and again", function()
     assert.are.same({ 3 }, ids_of("abc"))
     assert.are.same({ 3, 5 }, ids_of("abccd"))

@@ -62,19 +62,49 @@ function M.kind(value)
   return type(value) == "table" and value.is or type(value)
 end
 
---- A member of a dict, or an attribute of an object. Nil where there is none, and for None.
--- @param value any value
--- @tparam string name
-function M.field(value, name)
+-- The dict that an object's attributes are, or its members where it is a dict itself.
+local function attributes(value)
   local kind = M.kind(value)
   local dict = kind == "dict" and value or kind == "object" and (value.dict or value.state)
   if M.kind(dict) == "tuple" then -- (dict of attributes, slots)
     dict = dict[1]
   end
-  if M.kind(dict) ~= "dict" or dict.map[name] == json.null then
+  return M.kind(dict) == "dict" and dict or nil
+end
+
+-- OmegaConf, in which fairseq keeps its settings, wraps a dict, and each value in it: `_content` is
+-- the dict, `_val` the value, "???" one that is missing and "${…}" one that stands elsewhere.
+local function is_setting(value)
+  return M.kind(value) == "object" and value.class:find("^omegaconf%.") ~= nil
+end
+
+local function unwrapped(value, name)
+  local inner = is_setting(value) and attributes(value)
+  if inner and inner.map[name] ~= nil then
+    return inner.map[name]
+  end
+  return value
+end
+
+local function is_absent(value)
+  return value == json.null or type(value) == "string" and (value == "???" or value:find("^%${"))
+end
+
+--- A member of a dict, or an attribute of an object; of settings of OmegaConf the value itself. Nil
+-- where there is none, and for None.
+-- @param value any value
+-- @tparam string name
+function M.field(value, name)
+  local settings = is_setting(value)
+  local dict = attributes(unwrapped(value, "_content"))
+  local member = dict and dict.map[name]
+  if settings then
+    member = unwrapped(member, "_val")
+  end
+  if member == json.null or settings and is_absent(member) then
     return nil
   end
-  return dict.map[name]
+  return member
 end
 
 --- A value in words, for messages.
