@@ -259,12 +259,12 @@ arguments.guard("fsam.models", M, {
   new = { common_and({ arch = optional(schema.string), vocab_size = size, pad_id = size,
     max_position_embeddings = size, config = optional(arguments.object(
       "a configuration (fsam.models.config)", { family = "table", model_type = "string" })) }) },
-  load = { common_and({ arch = optional(schema.string), path = optional(schema.string),
+  load = { common_and({ arch = optional(schema.string), path = optional(schema.path),
     source = optional(arguments.object("a source, of fsam.formats.open",
       { config = "table", tensors = "table" })) }) },
 })
 arguments.guard("model:", Model, {
-  save = { self = MODEL, arguments.arg("folder", schema.string) },
+  save = { self = MODEL, arguments.arg("folder", schema.path) },
 })
 
 return M

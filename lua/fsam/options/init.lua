@@ -211,12 +211,16 @@ local function command_line(arguments)
   return table.concat(words, " ")
 end
 
+--- Does the script read its words with `parse`? Then it is a command.
+M.parsed = false
+
 --- As `read`, for a recipe: --help is printed and ends the program.
 -- @tparam {string,…} arguments `arg`, with the script at 0
 -- @tparam table spec
 -- @treturn table options, with `command`: the command line, ready to be typed again
 -- @raise as `read`
 function M.parse(arguments, spec)
+  M.parsed = true
   local options = M.read(arguments, spec)
   options.command = "fsam-lua " .. command_line(arguments)
   if options.help then

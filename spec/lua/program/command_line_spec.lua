@@ -126,6 +126,30 @@ describe("fsam-lua", function()
       assert.equal("cola.lua: --rho is 2\n", err)
     end)
 
+    it("where a script called the library, but not of a command", function()
+      local call = "local fsam = require('fsam')\n%s\nlocal function f()\n%s\nend\nlocal x = f()"
+      local parse = "fsam.options.parse({ [0] = 'mine.lua' }, { name = 'mine', flags = {} })"
+      for _, case in ipairs({
+        { "", "local m = fsam.load('nosuch') return m", "mine%.lua:4: nosuch does not exist" },
+        { "", "local t = fsam.data.tsv.read('nosuch', 1) return t", "mine%.lua:4: .*nosuch" },
+        { "", "return coroutine.wrap(function() local m = fsam.load('nosuch') end)()",
+          "mine%.lua:%d: nosuch does not exist" },
+        { "", "fsam.errors.raise('my own words')", "mine%.lua: my own words\n" },
+        { "", "fsam.sam.define('sam', {})", "[^ ]*mine%.lua:4: sam%.define" },
+        { parse, "local m = fsam.load('nosuch') return m", "mine%.lua: nosuch does not exist" },
+        { "fsam.options.parse({ '--x' }, { name = 'mine', flags = {} })", "",
+          "mine%.lua: %-%-x is unknown" },
+      }) do
+        local path = script("mine.lua", call:format(case[1], case[2]))
+        local code, _, err = helper.fsam_lua({ path })
+        assert.equal(1, code)
+        assert.matches("^[^ ]*" .. case[3], err)
+        assert.is_nil(err:find("\n."), err)
+      end
+      local _, _, err = helper.fsam_lua({ "recipes/convert.lua", "nosuch", folder .. "/out" })
+      assert.matches("^convert%.lua: nosuch", err)
+    end)
+
     it("the same with a traceback under FSAM_TRACE=1", function()
       local path = script("cola.lua", "require('fsam.errors').raise('--rho is %d', 2)")
       local _, _, err = helper.fsam_lua({ path, env = "FSAM_TRACE=1" })
