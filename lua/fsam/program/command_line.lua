@@ -57,7 +57,9 @@ local function report(name, failure)
     end
     io.stderr:write(text, "\n")
   end
-  return failure.value == failures.INTERRUPTED and EXIT_INTERRUPTED or EXIT_ERROR
+  local value = failure.value
+  local cause = type(value) == "table" and rawget(value, "cause") or value
+  return cause == failures.INTERRUPTED and EXIT_INTERRUPTED or EXIT_ERROR
 end
 
 -- -- options --------------------------------------------------------------------------------------

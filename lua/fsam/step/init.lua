@@ -205,7 +205,14 @@ end
 
 -- What was raised, as `step` hands it on: the reason why a step was left, or an error with a line.
 local function explain(raised)
-  return (finite.reason(raised) or errors.is(raised)) and raised or source_line.explain(raised, 2)
+  if finite.reason(raised) or errors.is(raised) then
+    return raised
+  end
+  local placed = source_line.explain(raised, 2)
+  if placed then
+    placed.cause = raised
+  end
+  return placed or type(raised) == "table" and raised
     or debug.traceback(source_line.said(raised), 2)
 end
 
