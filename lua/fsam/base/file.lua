@@ -281,6 +281,15 @@ function M.entries(path)
   return names
 end
 
+--- Do two paths lead to one file or folder?
+-- @tparam string a
+-- @tparam string b
+-- @treturn boolean false where one of them is not there
+function M.same(a, b)
+  local x, y = lfs.attributes(a), lfs.attributes(b)
+  return x ~= nil and y ~= nil and x.ino == y.ino and x.dev == y.dev
+end
+
 --- The folder that a path is in.
 -- @tparam string path without a slash at its end
 -- @treturn string "." for a name alone
