@@ -16,8 +16,8 @@
 
 #include "engine/engine.h"
 
-enum { MOST = 4096 }; /* OMP_NUM_THREADS may hold any number, and OpenMP ends a program that it cannot
-                       * give so many */
+/* OMP_NUM_THREADS may hold any number, and OpenMP ends a program that it cannot give so many. */
+enum { MOST = 4096 };
 
 static int at_start; /* OpenMP's own count, from before we changed it; 0: not looked at yet */
 static bool settled;

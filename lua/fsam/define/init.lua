@@ -128,8 +128,8 @@ local function check_option(what, d)
   end
 end
 
--- Raises where no `s.NAME` can be written, or where s has the name already: as a field of every step,
--- or from another part of this definition.
+-- Raises where no `s.NAME` can be written, or where s has the name already: as a field of every
+-- step, or from another part of this definition.
 local function take(what, taken, part, name)
   if not name:find("^[%a_][%w_]*$") then
     source_line.fail("%s: %s: \"%s\" is no name that s.NAME could have; letters, digits and "

@@ -200,7 +200,8 @@ local function run_script(sys, path)
     return EXIT_ERROR
   end
   local ok, failure = failures.call(sys, chunk, unpack(_G.arg))
-  if not ok and is_recipe(sys, path) then
+  local place = not ok and failure.place
+  if place and (is_recipe(sys, path) or is_recipe(sys, place:match("^(.*):%d+$"))) then
     failure.place = nil
   end
   return ok and 0 or report(path and path:match("[^/]*$") or "stdin", failure)

@@ -177,8 +177,8 @@ function Screen:finish(s, m)
     self:line(by_group(groups))
   end
   self:line(("trained  %s in %s, %s tok/s; validation %s%s"):format(
-    format.quantity(s.updates, "update"), format.duration(s.train_seconds), format.count(s.tokens_per_second),
-    format.duration(s.valid_seconds),
+    format.quantity(s.updates, "update"), format.duration(s.train_seconds),
+    format.count(s.tokens_per_second), format.duration(s.valid_seconds),
     s.skipped > 0 and "; " .. format.quantity(s.skipped, "update") .. " skipped" or ""))
   if m then
     self:line(masks(m))

@@ -221,10 +221,10 @@ describe("class weights", function()
   it("fit the labels", function()
     for message, words in pairs({
       ["--class-weights has 1 number, the labels are 2: a, b"] = { "2" },
-      ["--class-weights: heavy is not a weight; give auto, or a number from 0 to 3.4e+38 for each of "
-        .. "a, b"] = { "1", "heavy" },
-      ["--class-weights: 1e39 is not a weight; give auto, or a number from 0 to 3.4e+38 for each of "
-        .. "a, b"] = { "1", "1e39" },
+      ["--class-weights: heavy is not a weight; give auto, or a number from 0 to 3.4e+38 for "
+        .. "each of a, b"] = { "1", "heavy" },
+      ["--class-weights: 1e39 is not a weight; give auto, or a number from 0 to 3.4e+38 for "
+        .. "each of a, b"] = { "1", "1e39" },
       ["--class-weights 0,0: every class weighs 0, so nothing would be learnt; give one of a, b a "
         .. "weight above 0"] = { "0", "0" },
       ["--class-weights: -1 is not a weight; give auto, or a number from 0 to 3.4e+38 for each of "

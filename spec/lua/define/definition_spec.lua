@@ -37,10 +37,11 @@ describe("a name that s has", function()
     for _, part in ipairs({ "state", "scratch", "scalars", "options" }) do
       for _, name in ipairs({ "a b", "", "1st", "a.b", "a/b", "é", "a\nb" }) do
         local declared = part == "options" and { [name] = 1 } or { name }
+        local said = refusal(function()
+          sam.define("x", { ascend = ascend, [part] = declared })
+        end)
         assert.equal(('sam.define("x"): %s: "%s" is no name that s.NAME could have; letters, '
-          .. "digits and underscores make one"):format(part, name:gsub("\n", " ")), refusal(function()
-            sam.define("x", { ascend = ascend, [part] = declared })
-          end))
+          .. "digits and underscores make one"):format(part, name:gsub("\n", " ")), said)
       end
     end
   end)

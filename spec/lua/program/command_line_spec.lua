@@ -150,6 +150,19 @@ describe("fsam-lua", function()
       assert.matches("^convert%.lua: nosuch", err)
     end)
 
+    it("that a sam-type's option is a flag of every run", function()
+      for name, flag in pairs({ seed = "--seed", batch_size = "--batch-size", save_dir =
+          "--save-dir" }) do
+        local path = script("mine.lua", ([[local fsam = require("fsam")
+          fsam.sam.define("mine", { options = { rho = 1, %s = 0.5 },
+            ascend = function(s) return s.g end })
+          dofile("recipes/cola.lua")]]):format(name))
+        local code, _, err = helper.fsam_lua({ path, "--sam-type", "mine" })
+        assert.same({ 1, ("mine.lua: mine: its option %s would be %s, which every run has; choose "
+          .. "another name\n"):format(name, flag) }, { code, err })
+      end
+    end)
+
     it("the same with a traceback under FSAM_TRACE=1", function()
       local path = script("cola.lua", "require('fsam.errors').raise('--rho is %d', 2)")
       local _, _, err = helper.fsam_lua({ path, env = "FSAM_TRACE=1" })
