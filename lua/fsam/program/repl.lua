@@ -95,7 +95,7 @@ local function print_results(width, count, ...)
     breaks = breaks or texts[i]:find("\n") ~= nil
   end
   if (...) ~= nil then
-    _G._ = (...)
+    rawset(_G, "_", (...)) -- a user's __newindex may refuse new names
   end
   io.write(table.concat(texts, breaks and "\n" or "\t"), "\n")
 end

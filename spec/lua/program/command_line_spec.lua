@@ -73,6 +73,18 @@ describe("fsam-lua", function()
     assert.equal("true\n", out)
   end)
 
+  it("finds its modules and the system's whatever LUA_PATH and LUA_CPATH leave out", function()
+    for _, env in ipairs({ "LUA_PATH=", "LUA_CPATH=", "LUA_PATH='/x/?.lua' LUA_CPATH='/x/?.so'",
+      "LUA_PATH='/x/?.lua;;'" }) do
+      local code, out, err = helper.fsam_lua({ env = env, "-e", "type = 'mine' table = nil "
+        .. "print(fsam.options.read({ '--x=3' }, { name = 'a', flags = { { name = 'x', type = "
+        .. "'number' } } }).x)" })
+      assert.same({ 0, "3\n", "" }, { code, out, err }, env)
+    end
+    local _, out = helper.fsam_lua({ env = "LUA_PATH='/x/?.lua'", "-e", "print(package.path)" })
+    assert.matches("/x/%?%.lua;/", out) -- and the user's come first
+  end)
+
   it("takes modules from FSAM_LUA_PATH, where ;; stands for its own", function()
     script("mine.lua", "return 'mine'")
     local env = "FSAM_LUA_PATH='" .. folder .. "/?.lua;;'"

@@ -79,6 +79,25 @@ describe("the REPL", function()
     end
   end)
 
+  it("and the library keep their names, whatever the user calls his variables", function()
+    local names = {}
+    for _, name in ipairs({ "_G", "assert", "error", "getmetatable", "io", "ipairs", "math", "next",
+      "os", "pairs", "pcall", "print", "rawget", "select", "setmetatable", "string", "table",
+      "tonumber", "tostring", "type", "unpack", "xpcall" }) do
+      names[#names + 1] = name .. " = 'mine'"
+    end
+    local out, err = session(table.concat(names, " "), "type", "1, { 2.5, a = 'b' }",
+      "fsam.sam.names()[1]", "specs = {{ name = 'x', shape = { 2 }, kind = 'bias' }}",
+      "P = fsam.params.new(fsam.device.open('cpu'), specs)", "P.w:norm()", "fsam.load('nosuch')",
+      "help(fsam.load)")
+    assert.equal("mine\n1\t{ 2.5, a = \"b\" }\naesam\n0\n", out:match("^.-\n0\n"))
+    assert.truthy(out:find("Loads a checkpoint", 1, true), out)
+    assert.matches("^nosuch does not exist[^\n]*\n$", err)
+    out, err = session("setmetatable(_G, { __newindex = error, __index = error })", "5", "5")
+    assert.matches("\n5\n5\n$", out)
+    assert.equal("", err)
+  end)
+
   it("says of any error what it can", function()
     local object = "error(setmetatable({}, { __tostring = function() %s end }))"
     for source, said in pairs({
