@@ -218,8 +218,8 @@ static void push_entries(lua_State *L, const char *path, int absolute) {
   luaL_pushresult(&entries);
 }
 
-/* Puts the system's places behind those of LUA_PATH and LUA_CPATH, which may leave them out: our own
- * modules need what lies there. */
+/* Puts the system's places behind those of LUA_PATH and LUA_CPATH, which may leave them out: our
+ * own modules need what lies there. */
 static void add_default_paths(lua_State *L) {
   static const char *const fields[] = {"path", "cpath"};
   if (!getenv("LUA_PATH") && !getenv("LUA_CPATH")) return;

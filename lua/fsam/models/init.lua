@@ -218,11 +218,12 @@ function Model:save(folder)
     list[i] = { name = parameter.name, shape = parameter.shape,
       data = self.params:master(parameter) }
   end
-  file.make_folder(folder)
-  huggingface.save(folder, config_of.encode(self.config), list)
-  if self.tokenizer then
-    self.tokenizer:save(folder)
-  end
+  file.write_into(folder, function(fresh)
+    huggingface.save(fresh, config_of.encode(self.config), list)
+    if self.tokenizer then
+      self.tokenizer:save(fresh)
+    end
+  end)
 end
 
 function Model:__tostring()
