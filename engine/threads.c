@@ -16,7 +16,11 @@
 
 #include "engine/engine.h"
 
+/* OMP_NUM_THREADS may hold any number, and OpenMP ends a program that it cannot give so many. */
+enum { MOST = 4096 };
+
 static int at_start; /* OpenMP's own count, from before we changed it; 0: not looked at yet */
+static bool settled;
 
 /* Makes n, or the fewer that OpenMP grants, the number of threads of every region from here on. */
 static void settle(int n) {
@@ -29,11 +33,16 @@ static void settle(int n) {
 #pragma omp single
   granted = omp_get_num_threads();
   if (granted < n) omp_set_num_threads(granted);
+  settled = true;
+}
+
+static void look(void) {
+  if (!at_start) at_start = omp_get_max_threads() < MOST ? omp_get_max_threads() : MOST;
 }
 
 void fsam__threads_settle(void) {
-  if (at_start) return;
-  at_start = omp_get_max_threads();
+  if (settled) return;
+  look();
   settle(at_start);
 }
 
@@ -68,8 +77,8 @@ static int all_cores(void) {
 }
 
 int fsam_threads_set(int n) {
-  if (n < 0 || n > 4096) return fsam__fail(FSAM_EINVAL, "threads: %d, expected 0 to 4096", n);
-  fsam__threads_settle();
+  if (n < 0 || n > MOST) return fsam__fail(FSAM_EINVAL, "threads: %d, expected 0 to %d", n, MOST);
+  look();
   settle(n == 0 ? all_cores() : n);
   return FSAM_OK;
 }

@@ -3,14 +3,16 @@
  * as lineedit.c's is: the library has no others beside the error message. */
 #define _DEFAULT_SOURCE /* sigaltstack */
 #include <signal.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "engine/engine.h"
 
 /* Who asks for the end: Ctrl-C; kill, docker and Slurm; a terminal or a pipe that goes away;
  * Slurm's --signal=USR1; a limit on CPU time. */
 static const int asking[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGXCPU};
-enum { ASKING = sizeof asking / sizeof *asking };
+enum { ASKING = sizeof asking / sizeof *asking, GRACE_SECONDS = 3 };
 
 static volatile sig_atomic_t presses; /* of Ctrl-C */
 static volatile sig_atomic_t unread;
@@ -24,16 +26,40 @@ static bool catching;
  */
 static char handler_stack[64 << 10];
 
+static void say(const char *words) {
+  if (isatty(STDERR_FILENO) && write(STDERR_FILENO, words, strlen(words)) < 0) return;
+}
+
+static void end_now(int number) {
+  (void)number;
+  struct sigaction action = {.sa_handler = SIG_DFL};
+  sigaction(SIGINT, &action, NULL);
+  raise(SIGINT);
+}
+
+/* Ctrl-C again. What was there before us may stop Lua in the line that it is at (main.c). A loop
+ * that never looks ends all the same, a moment later. */
+static void on_again(void) {
+  if (before[0].sa_handler == SIG_DFL || before[0].sa_handler == SIG_IGN) {
+    end_now(SIGINT);
+    return;
+  }
+  struct sigaction action = {.sa_handler = end_now, .sa_flags = SA_ONSTACK};
+  sigaction(SIGALRM, &action, NULL);
+  alarm(GRACE_SECONDS);
+  sigaction(SIGINT, &before[0], NULL);
+  raise(SIGINT);
+}
+
 /* Only Ctrl-C ends the program when it comes again: the others come in pairs (USR1, then TERM) or
  * every second (XCPU) while the checkpoint that they asked for is being written. */
 static void on_signal(int number) {
-  if (number != SIGINT || presses++ == 0) {
-    unread = 1;
+  if (number == SIGINT && presses++ > 0) {
+    on_again();
     return;
   }
-  struct sigaction action = {.sa_handler = SIG_DFL};
-  sigaction(number, &action, NULL);
-  raise(number);
+  if (number == SIGINT) say("\nCtrl-C: ends after this update and saves; again: ends at once\n");
+  unread = 1;
 }
 
 void fsam_interrupt_catch(int on) {
@@ -50,6 +76,7 @@ void fsam_interrupt_catch(int on) {
       if (!ignored) sigaction(asking[i], &action, NULL);
     }
   } else if (!on && catching) {
+    if (presses > 1) alarm(0);
     for (int i = 0; i < ASKING; i++) sigaction(asking[i], &before[i], NULL);
   }
   catching = on != 0;

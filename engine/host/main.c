@@ -218,6 +218,32 @@ static void push_entries(lua_State *L, const char *path, int absolute) {
   luaL_pushresult(&entries);
 }
 
+/* Puts the system's places behind those of LUA_PATH and LUA_CPATH, which may leave them out: our
+ * own modules need what lies there. */
+static void add_default_paths(lua_State *L) {
+  static const char *const fields[] = {"path", "cpath"};
+  if (!getenv("LUA_PATH") && !getenv("LUA_CPATH")) return;
+  lua_State *plain = luaL_newstate();
+  if (!plain) return;
+  lua_pushboolean(plain, 1);
+  lua_setfield(plain, LUA_REGISTRYINDEX, "LUA_NOENV");
+  luaL_openlibs(plain);
+  lua_getglobal(plain, "package");
+  lua_getglobal(L, "package");
+  for (int i = 0; i < 2; i++) {
+    lua_getfield(plain, -1, fields[i]);
+    lua_getfield(L, -1, fields[i]);
+    if (!strstr(lua_tostring(L, -1), lua_tostring(plain, -1))) {
+      lua_pushfstring(L, "%s;%s", lua_tostring(L, -1), lua_tostring(plain, -1));
+      lua_setfield(L, -3, fields[i]);
+    }
+    lua_settop(plain, 1);
+    lua_settop(L, lua_gettop(L) - 1);
+  }
+  lua_pop(L, 1);
+  lua_close(plain);
+}
+
 /* Leaves only absolute entries in package.path and package.cpath: what lies in the current folder
  * must never stand in for a module of ours or of the system. The other entries go to sys.relative,
  * for fsam.program.modules. */
@@ -339,9 +365,13 @@ static int protected_main(lua_State *L) {
   lua_setfield(L, sys, "is_terminal");
   lua_pushthread(L);
   lua_setfield(L, sys, "thread");
+  add_default_paths(L);
   set_relative_paths_apart(L, sys);
   set_paths(L, sys);
 
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "fsam.program.names");
+  lua_call(L, 1, 0);
   lua_getglobal(L, "require");
   lua_pushliteral(L, "fsam.program.command_line");
   lua_call(L, 1, 1);

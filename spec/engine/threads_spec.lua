@@ -81,6 +81,12 @@ describe("threads #slow", function()
     assert.matches("cpu, 2 threads", out, 1, true)
   end)
 
+  it("that are asked for are not bound by an OMP_NUM_THREADS that no machine has", function()
+    local code, out, err = helper.fsam_lua({ "-e", "print(fsam.device.threads(2))",
+      env = "OMP_NUM_THREADS=999999" })
+    assert.same({ 0, "2\n", "" }, { code, out, err })
+  end)
+
   it("are never more than OpenMP grants", function()
     assert.equal(1, (step("OMP_THREAD_LIMIT=1", 4)))
     assert.equal(4, (step("OMP_NUM_THREADS=1", 4)))

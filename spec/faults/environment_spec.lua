@@ -58,6 +58,23 @@ describe("a run that goes on in another environment", function()
     goes_on(3)
   end)
 
+  it("says which model it began from, and that another --restore-file has no effect", function()
+    local function go_from(epochs, model)
+      local code, out = helper.fsam_lua({ "spec/faults/small_run.lua", "--save-dir", folder .. "/b",
+        "--max-epoch", tostring(epochs), "--log-format", "simple", "--restore-file", model })
+      assert.equal(0, code)
+      return out:match("model    ([^,\n]*),"), out:match("[^\n]*has no effect")
+    end
+    go(1)
+    local first = folder .. "/run/checkpoint_last"
+    assert.same({ first }, { go_from(1, first) })
+    assert.same({ first }, { go_from(2, first .. "/") }) -- the same folder in other words
+    assert.same({ first, ("warning  the run in %s/b began from %s and goes on from its checkpoint; "
+      .. "--restore-file %s/run/checkpoint_best has no effect"):format(folder, first, folder) },
+      { go_from(3, folder .. "/run/checkpoint_best") })
+    assert.same({ first }, { go_from(4, first) })
+  end)
+
   it("does not begin where FSAM_ISA names no instruction set", function()
     local code, _, err = go(1, "FSAM_ISA=xyz")
     assert.equal(1, code)

@@ -14,6 +14,14 @@ function M.count(n)
   return sign .. digits
 end
 
+--- How many there are of something: 1 "update" → "1 update", 8551 → "8,551 updates".
+-- @tparam integer n
+-- @tparam string noun of one of them, which takes an s for several
+-- @treturn string
+function M.quantity(n, noun)
+  return M.count(n) .. " " .. noun .. (n == 1 and "" or "s")
+end
+
 --- A time left, from seconds: "0:01", "12:34", "1:02:03"; "?" for NaN and infinity.
 function M.clock(seconds)
   if seconds ~= seconds or seconds == math.huge then

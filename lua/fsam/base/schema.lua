@@ -55,6 +55,11 @@ function M.of_type(name, expected)
 end
 
 M.string = M.of_type("string", "a text")
+
+--- A path: C ends a text at its first NUL byte, and "" in front of a file's name is the root.
+M.path = M.where(function(value)
+  return type(value) == "string" and value ~= "" and not value:find("\0", 1, true)
+end, "a path, which is not empty and has no NUL bytes")
 M.boolean = M.of_type("boolean", "true or false")
 
 --- Anything but nil and null.

@@ -74,6 +74,7 @@ local function returned_line(func)
 end
 
 local running = false
+local returned = false -- the function that M.call called last
 
 local function back_to(outer, ...)
   running = outer
@@ -86,7 +87,7 @@ end
 -- @return its results
 function M.call(func, ...)
   local outer = running
-  running = func
+  running, returned = func, func
   return back_to(outer, func(...))
 end
 
@@ -112,20 +113,33 @@ function M.here()
 end
 
 --- The position of the innermost caller in a file of the user's.
+-- @tparam[opt] function but a function whose own callers do not count
 -- @treturn table|false a position; false where there is no such caller
-function M.users()
-  local level = 2
+function M.users(but)
+  local level, inner = 2, nil
   while true do
     local info = getinfo(level, "lf")
     if not info then
       return false
     elseif info.func and owner_of(info.func) == "user" then
-      return info
+      return (but == nil or inner ~= but) and info
     elseif info.func == M.call and running and owner_of(running) == "user" then
       return { func = running, currentline = returned_line(running) }
     end
-    level = level + 1
+    level, inner = level + 1, info.func
   end
+end
+
+--- The position that a message about a value shows: the given one, or where that is a line of the
+-- library, which only passes on what a user's function returned, the definition of that function.
+-- @tparam table|false position
+-- @treturn table|false a position
+function M.origin(position)
+  if position and owner_of(position.func) == "library" and returned
+      and owner_of(returned) == "user" then
+    return M.of(returned)
+  end
+  return position
 end
 
 --- The position of a function's definition.
@@ -254,15 +268,35 @@ function M.overflow_unhandled(message)
     .. ": stack overflow; this function calls itself without end", true)
 end
 
+--- What an error value says, for a message: a user may raise anything, and its own __tostring may
+-- fail or return no text.
+-- @param err what was raised
+-- @treturn string
+function M.said(err)
+  local kind = type(err)
+  if kind == "string" or kind == "number" then
+    return tostring(err)
+  elseif kind == "nil" then
+    return "an error without a message"
+  end
+  local meta = debug.getmetatable(err)
+  if type(meta) ~= "table" or rawget(meta, "__tostring") == nil then
+    return ("(the error is a %s value)"):format(kind)
+  end
+  local made, text = pcall(meta.__tostring, err)
+  if made and type(text) == "string" then
+    return text
+  end
+  local why = made and "it returned a " .. type(text) .. " value" or type(text) == "string" and text
+  return "an error whose own __tostring fails" .. (why and ": " .. why or "")
+end
+
 --- For message handlers: turns Lua's own error in a function of the user's into a one-line error.
 -- @param err what was raised
 -- @tparam number level of the function that raised it, counted from the caller
 -- @treturn ?table an error of fsam.errors; nil when the error comes from elsewhere: it is a fault
 --   of the library
 function M.explain(err, level)
-  if type(err) ~= "string" then
-    return nil
-  end
   local overflowed = M.overflow(err, coroutine.running())
   if overflowed then
     return overflowed
@@ -277,7 +311,7 @@ function M.explain(err, level)
   if not place or not M.is_users(place) then
     return nil
   end
-  local message = err:gsub("^[^\n]-:%d+: ", "")
+  local message = M.said(err):gsub("^[^\n]-:%d+: ", "")
   return errors.new(("%s: %s%s"):format(M.text(place), message, M.advice(message)), true)
 end
 

@@ -25,11 +25,11 @@ end
 -- The words that started this program, up to its script.
 local function program()
   local first, words = 0, {}
-  while arg[first - 1] do
+  while _G.arg[first - 1] do
     first = first - 1
   end
   for i = first, -1 do
-    words[#words + 1] = arg[i]
+    words[#words + 1] = _G.arg[i]
   end
   return words
 end

@@ -11,6 +11,8 @@ local schema = require("fsam.base.schema")
 
 local M = {}
 
+local MOST = 3.4e38 -- of f32
+
 local function inverse_frequency(count, samples)
   local counts, list, sum = {}, {}, 0
   for _, sample in ipairs(samples) do
@@ -42,18 +44,21 @@ function M.of(words, labels, samples)
   elseif #words == 1 and words[1] == "auto" then
     return inverse_frequency(#labels, samples)
   end
-  local list = {}
+  local list, sum = {}, 0
   for i, word in ipairs(words) do
     local weight = tonumber(word)
-    if not weight or not (weight >= 0 and weight < math.huge) then
-      errors.raise("--class-weights: %s is not a weight; give auto, or a number of at least 0 for "
-        .. "each of %s", word, table.concat(labels, ", "))
+    if not weight or not (weight >= 0 and weight <= MOST) then
+      errors.raise("--class-weights: %s is not a weight; give auto, or a number from 0 to %.2g for "
+        .. "each of %s", word, MOST, table.concat(labels, ", "))
     end
-    list[i] = weight
+    list[i], sum = weight, sum + weight
   end
   if #list ~= #labels then
     errors.raise("--class-weights has %d number%s, the labels are %d: %s", #list,
       #list == 1 and "" or "s", #labels, table.concat(labels, ", "))
+  elseif sum == 0 then
+    errors.raise("--class-weights %s: every class weighs 0, so nothing would be learnt; give one "
+      .. "of %s a weight above 0", table.concat(words, ","), table.concat(labels, ", "))
   end
   return list
 end

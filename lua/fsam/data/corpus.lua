@@ -246,9 +246,9 @@ function M.open(row, path)
 end
 
 local ROW, PATH = arguments.arg("row", arguments.object("a row, of fsam.data.tasks.get",
-  { title = "string", metrics = "table" })), arguments.arg("path", schema.string)
+  { title = "string", metrics = "table" })), arguments.arg("path", schema.path)
 arguments.guard("fsam.data.corpus", M, {
-  open = { ROW, arguments.arg("path", arguments.optional(schema.string)) },
+  open = { ROW, arguments.arg("path", arguments.optional(schema.path)) },
   split = { ROW, PATH, arguments.arg("split", schema.string) },
   file = { ROW, PATH, arguments.arg("split", schema.string) },
   check = { ROW, arguments.arg("corpus", arguments.table) },

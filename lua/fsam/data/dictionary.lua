@@ -95,6 +95,6 @@ function M.read(path)
 end
 
 arguments.guard("fsam.data.dictionary", M, { new = {},
-  read = { arguments.arg("path", schema.string) } })
+  read = { arguments.arg("path", schema.path) } })
 
 return M

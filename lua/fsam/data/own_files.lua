@@ -57,6 +57,12 @@ local function columns_of(o)
   for _, name in ipairs(o.label_columns or { o.label_column }) do
     list[#list + 1] = name
   end
+  for i, name in ipairs(list) do
+    if registry.contains({ unpack(list, 1, i - 1) }, name) then
+      errors.raise("the column %s is named twice; each text and each label has a column of its own",
+        name)
+    end
+  end
   return list, first
 end
 
@@ -196,6 +202,12 @@ local function sorted_labels(words_by_sample)
     for _, word in ipairs(words) do
       set[word] = true
       whole = whole and word:find("^-?%d+$") ~= nil and #word < 16
+    end
+  end
+  for word in pairs(set) do
+    local bare = word:match("^%s*(.-)%s*$")
+    if bare ~= word and set[bare] then
+      errors.raise("the labels \"%s\" and \"%s\" differ by spaces alone; make them one", bare, word)
     end
   end
   local list = registry.sorted(set)

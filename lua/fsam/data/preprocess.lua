@@ -258,7 +258,7 @@ arguments.guard("fsam.data.preprocess", M, {
   strip = { arguments.arg("text", schema.string) },
   run = { arguments.fields({
     row = arguments.object("a row, of fsam.data.tasks.get", { title = "string" }),
-    folder = schema.string, out = schema.string,
+    folder = schema.path, out = schema.path,
     dictionary = arguments.object("a dictionary, of fsam.data.dictionary.read",
       { symbols = "table", ids = "table" }),
     tokenizer = arguments.object("a tokenizer, of fsam.text", { plain = "function" }),

@@ -100,7 +100,7 @@ function M.read(path, wanted, format)
   return rows
 end
 
-local PATH, NAMES = arguments.arg("path", schema.string),
+local PATH, NAMES = arguments.arg("path", schema.path),
   arguments.arg("wanted", schema.list(schema.string))
 arguments.guard("fsam.data.tables", M, {
   define = { arguments.arg("name", schema.string), arguments.arg("format", schema.record({

@@ -62,7 +62,7 @@ function M.lines(text)
 end
 
 arguments.guard("fsam.data.text_file", M, {
-  read = { arguments.arg("path", schema.string) }, lines = { arguments.arg("text", schema.string) },
+  read = { arguments.arg("path", schema.path) }, lines = { arguments.arg("text", schema.string) },
 })
 
 return M

@@ -110,7 +110,7 @@ tables.define("tsv", { endings = { "tsv" }, read = function(path, wanted)
 end })
 
 arguments.guard("fsam.data.tsv", M, {
-  read = { arguments.arg("path", schema.string), arguments.arg("columns", schema.integer(1)),
+  read = { arguments.arg("path", schema.path), arguments.arg("columns", schema.integer(1)),
     arguments.arg("header", function(value, place)
       return value and schema.list(schema.string)(value, place) or nil -- false: there is none
     end), arguments.arg("ragged", arguments.optional(schema.boolean)),

@@ -90,6 +90,9 @@ end
 function M.wrap(owner, part, func)
   local expected = RESULTS[part]
   refuse_comparisons(func, func)
+  if source_line.is_users(func) then
+    jit.off(func, true) -- a part runs once a step; compiled, an endless loop would not see Ctrl-C
+  end
   return function(s, context)
     local result = source_line.call(func, s, context)
     if expected and not expected[1](result, s) then
@@ -125,10 +128,13 @@ local function check_option(what, d)
   end
 end
 
--- Raises where s has the name already: as a field of every step, or from another part of this
--- definition.
+-- Raises where no `s.NAME` can be written, or where s has the name already: as a field of every
+-- step, or from another part of this definition.
 local function take(what, taken, part, name)
-  if fields.is_taken(name, part) then
+  if not name:find("^[%a_][%w_]*$") then
+    source_line.fail("%s: %s: \"%s\" is no name that s.NAME could have; letters, digits and "
+      .. "underscores make one", what, part, name)
+  elseif fields.is_taken(name, part) then
     source_line.fail("%s: %s: s.%s is taken; choose another name", what, part, name)
   elseif taken[name] then
     source_line.fail("%s: %s: s.%s is taken by its %s; choose another name", what, part, name,

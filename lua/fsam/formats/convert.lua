@@ -114,5 +114,5 @@ local function convert(from, to)
   return source
 end
 
-return arguments.declare("fsam.convert", { arguments.arg("from", schema.string),
-  arguments.arg("to", schema.string) }, convert)
+return arguments.declare("fsam.convert", { arguments.arg("from", schema.path),
+  arguments.arg("to", schema.path) }, convert)

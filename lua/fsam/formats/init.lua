@@ -113,12 +113,12 @@ function M.copy_vocabulary(vocabulary, folder)
   return copied
 end
 
-local PATH = arguments.arg("path", schema.string)
+local PATH = arguments.arg("path", schema.path)
 arguments.guard("fsam.formats", M, {
   exists = { PATH }, open = { PATH }, vocabulary = { PATH },
   copy_vocabulary = { arguments.arg("vocabulary", schema.record({
     where = schema.string, files = schema.map(schema.string) })),
-    arguments.arg("folder", schema.string) },
+    arguments.arg("folder", schema.path) },
 })
 
 return M

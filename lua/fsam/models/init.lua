@@ -218,11 +218,12 @@ function Model:save(folder)
     list[i] = { name = parameter.name, shape = parameter.shape,
       data = self.params:master(parameter) }
   end
-  file.make_folder(folder)
-  huggingface.save(folder, config_of.encode(self.config), list)
-  if self.tokenizer then
-    self.tokenizer:save(folder)
-  end
+  file.write_into(folder, function(fresh)
+    huggingface.save(fresh, config_of.encode(self.config), list)
+    if self.tokenizer then
+      self.tokenizer:save(fresh)
+    end
+  end)
 end
 
 function Model:__tostring()
@@ -259,12 +260,12 @@ arguments.guard("fsam.models", M, {
   new = { common_and({ arch = optional(schema.string), vocab_size = size, pad_id = size,
     max_position_embeddings = size, config = optional(arguments.object(
       "a configuration (fsam.models.config)", { family = "table", model_type = "string" })) }) },
-  load = { common_and({ arch = optional(schema.string), path = optional(schema.string),
+  load = { common_and({ arch = optional(schema.string), path = optional(schema.path),
     source = optional(arguments.object("a source, of fsam.formats.open",
       { config = "table", tensors = "table" })) }) },
 })
 arguments.guard("model:", Model, {
-  save = { self = MODEL, arguments.arg("folder", schema.string) },
+  save = { self = MODEL, arguments.arg("folder", schema.path) },
 })
 
 return M

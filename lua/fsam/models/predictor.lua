@@ -69,7 +69,7 @@ gradient = arguments.declare("model:gradient", { self = MODEL, TEXT, arguments.a
 --   gradient(text, label[, pair])
 -- @raise as fsam.models.load and fsam.text.load
 return arguments.declare("fsam.load", {
-  arguments.arg("path", schema.string),
+  arguments.arg("path", schema.path),
   arguments.optional_fields({ device = optional(schema.string), precision = optional(schema.string),
     seed = optional(schema.integer(0)), freeze = optional(schema.list(schema.string)),
     tokenizer = optional(schema.string) }),

@@ -126,9 +126,15 @@ local function normalise(arguments, by_flag, spellings, task)
       elseif next_word and d.type ~= "flag" and next_word:match("^%-[%d.]") then
         words[#words + 1] = flag .. "=" .. next_word
         i = i + 1
+      elseif next_word and d.type ~= "flag" and next_word:match("^%-[^-]") then
+        errors.raise("%s %s: a value that begins with a dash is written %s=%s", name, next_word,
+          name, next_word)
       else
         words[#words + 1] = flag .. (value and "=" .. value or "")
       end
+    elseif word:match("^%-[^-]") and word ~= "-h" then
+      errors.raise("%s is unknown; flags begin with two dashes (--help lists them all), and a path "
+        .. "that begins with one is written ./%s", word, word)
     else
       words[#words + 1] = word
     end
@@ -211,12 +217,16 @@ local function command_line(arguments)
   return table.concat(words, " ")
 end
 
+--- Does the script read its words with `parse`? Then it is a command.
+M.parsed = false
+
 --- As `read`, for a recipe: --help is printed and ends the program.
 -- @tparam {string,…} arguments `arg`, with the script at 0
 -- @tparam table spec
 -- @treturn table options, with `command`: the command line, ready to be typed again
 -- @raise as `read`
 function M.parse(arguments, spec)
+  M.parsed = true
   local options = M.read(arguments, spec)
   options.command = "fsam-lua " .. command_line(arguments)
   if options.help then

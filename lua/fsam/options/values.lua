@@ -3,6 +3,7 @@
 -- Owns: conversion, ranges and choices. Each failure is one line that begins with the flag. Leaves
 -- to others: which options there are (their declarations; see options/init.lua for the form).
 local errors = require("fsam.errors")
+local numbers = require("fsam.base.numbers")
 local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
 
@@ -60,6 +61,9 @@ function CONVERT.flag()
 end
 
 function CONVERT.choice(d, text, flag)
+  if text == "" then
+    errors.raise("%s is empty; it takes one of %s", flag, table.concat(d.choices, ", "))
+  end
   local same = d.same and d.same[text]
   for _, choice in ipairs(d.choices) do
     if choice == (same or text) then
@@ -86,8 +90,8 @@ function CONVERT.list(d, text, flag)
   if not d.count and #list == 1 and list[1] == "none" then
     return {}
   elseif d.count and #list ~= d.count then
-    errors.raise("%s %s has %d values, expected %d separated by a comma", flag, text, #list,
-      d.count)
+    errors.raise("%s %s has %s, expected %d separated by a comma", flag, text,
+      numbers.quantity(#list, "value"), d.count)
   end
   return list
 end

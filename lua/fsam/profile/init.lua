@@ -198,7 +198,7 @@ local maybe = arguments.arg("phase", optional(schema.string))
 local covers = arguments.arg("covers", optional(schema.boolean))
 
 arguments.guard("fsam.profile", M, {
-  new = { arguments.fields({ device = devices.shape, file = optional(schema.string) }) },
+  new = { arguments.fields({ device = devices.shape, file = optional(schema.path) }) },
 })
 arguments.guard("profile:", Profile, {
   watch = { self = PROFILE, arguments.fields({ pass = optional(arguments.table),

@@ -1,7 +1,8 @@
 --- The command line of fsam-lua. engine/host/main.c calls `main` with what only C can know.
 --
 -- Owns: the program's options, running chunks and scripts, exit codes, and how a failure is
--- printed: `script.lua: message`, or the message alone where it begins with a place in a file.
+-- printed: `recipe.lua: message` of a command, `script.lua:7: message` where another script called
+-- the library, or the message alone where it begins with a place in a file.
 -- Leaves to others: what an error becomes (failure.lua), where modules of the current folder are
 -- found (modules.lua), the interactive session (repl.lua).
 local failures = require("fsam.program.failure")
@@ -48,7 +49,7 @@ end
 local function report(name, failure)
   if failure.text then
     io.stdout:flush()
-    local prefix = failure.plain and name or "fsam-lua"
+    local prefix = failure.place or failure.plain and name or "fsam-lua"
     local placed = failure.plain and rawget(failure.value, "placed")
     local text = (placed and "" or prefix .. ": ") .. failure.text
     if package.loaded["fsam.ranks.world"] then
@@ -56,7 +57,9 @@ local function report(name, failure)
     end
     io.stderr:write(text, "\n")
   end
-  return failure.value == failures.INTERRUPTED and EXIT_INTERRUPTED or EXIT_ERROR
+  local value = failure.value
+  local cause = type(value) == "table" and rawget(value, "cause") or value
+  return cause == failures.INTERRUPTED and EXIT_INTERRUPTED or EXIT_ERROR
 end
 
 -- -- options --------------------------------------------------------------------------------------
@@ -181,6 +184,14 @@ local function load_script(sys, path)
   return chunk, message and (message:gsub("^cannot open ", ""))
 end
 
+-- Is it one of the recipes that came with us? A line of theirs tells their user nothing.
+local function is_recipe(sys, path)
+  local name = path and path:match("[^/]*%.lua$")
+  local own = name and lfs.attributes(sys.share .. "/recipes/" .. name) or {}
+  local found = own.ino and lfs.attributes(path) or {}
+  return own.ino ~= nil and own.ino == found.ino and own.dev == found.dev
+end
+
 --- Runs a script, or standard input. Returns the exit code.
 local function run_script(sys, path)
   local chunk, message = load_script(sys, path)
@@ -189,6 +200,10 @@ local function run_script(sys, path)
     return EXIT_ERROR
   end
   local ok, failure = failures.call(sys, chunk, unpack(_G.arg))
+  local place = not ok and failure.place
+  if place and (is_recipe(sys, path) or is_recipe(sys, place:match("^(.*):%d+$"))) then
+    failure.place = nil
+  end
   return ok and 0 or report(path and path:match("[^/]*$") or "stdin", failure)
 end
 

@@ -4,6 +4,7 @@
 -- line. Every other error is a fault and keeps its traceback, as does every error under
 -- FSAM_TRACE=1. Owns: this distinction, and Ctrl-C. Leaves to others: printing (command_line.lua,
 -- repl.lua).
+local errors = require("fsam.errors")
 local source_line = require("fsam.base.source_line")
 
 local M = {}
@@ -38,32 +39,33 @@ local function plain(value)
   return setmetatable({ value = value, text = value.message, plain = true }, Failure)
 end
 
+-- Where a user's script called what raised this; nil where the message says it or is the script's
+-- own, and in a command, whose messages are about its words and the files that they name.
+local function place_of(value)
+  local read = package.loaded["fsam.options"]
+  if not errors.is(value) or value.placed or read and read.parsed then
+    return nil
+  end
+  local position = source_line.users(errors.raise)
+  local source = position and debug.getinfo(position.func, "S").source or ""
+  return source:sub(1, 1) == "@" and source_line.text(position) or nil
+end
+
 local function failure_of(value, overflow)
   if overflow then
     return plain(overflow)
   end
-  local meta = type(value) == "table" and getmetatable(value)
-  local text
-  if type(meta) == "table" and meta.__tostring then
-    local made
-    made, text = pcall(tostring, value)
-    if not made then
-      text = "an error whose own __tostring fails"
-        .. (type(text) == "string" and ": " .. text or "")
-    end
-    if os.getenv("FSAM_TRACE") == "1" then
-      text = traceback(text, 2)
-    end
-    return setmetatable({ value = value, text = text, plain = true }, Failure)
-  elseif value == nil then
+  if value == nil then
     return setmetatable({}, Failure) -- error() without a value prints nothing
-  elseif type(value) == "string" or type(value) == "number" or type(value) == "cdata" then
-    text = tostring(value)
-    text = traceback(text .. advice_for(text), 2)
-  else
-    text = traceback(("(the error is a %s value)"):format(type(value)), 2)
   end
-  return setmetatable({ value = value, text = text }, Failure)
+  local text, meta = source_line.said(value), type(value) == "table" and getmetatable(value)
+  local plain_text = type(meta) == "table" and rawget(meta, "__tostring") ~= nil
+  local place = plain_text and place_of(value)
+  if not plain_text or os.getenv("FSAM_TRACE") == "1" then
+    text = traceback(plain_text and text or text .. advice_for(text), 2)
+  end
+  return setmetatable({ value = value, text = text, plain = plain_text or nil, place = place },
+    Failure)
 end
 
 --- Turns an error value into a failure {value, text, plain}; runs where the error was raised. It is

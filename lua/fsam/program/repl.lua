@@ -42,6 +42,12 @@ function M.compile(text)
   return chunk, message, message ~= nil and message:find("'<eof>'", -7, true) ~= nil
 end
 
+-- What is said where the input ends within a chunk.
+local function unfinished_text(lines)
+  local _, message = M.compile(table.concat(lines, "\n"))
+  return (message or "stdin: unfinished") .. "; the input ends here, and this was not run"
+end
+
 --- Reads one whole chunk. Returns its lines, and its function or nil and the compiler's message;
 -- nil at the end of the input, and the reason where that is not the end of what there was.
 local function read_chunk(reader)
@@ -50,8 +56,8 @@ local function read_chunk(reader)
     local line, stopped = reader.read(prompt)
     if stopped == "long" then
       return nil, "a line of more than 1 MB is no line of Lua; is it the right input?"
-    elseif not line and #lines == 0 and stopped == "end" then
-      return nil
+    elseif not line and stopped == "end" then
+      return #lines > 0 and lines or nil, nil, unfinished_text(lines)
     elseif not line then
       lines, prompt, bytes = {}, PROMPT, 0
     else
@@ -89,7 +95,7 @@ local function print_results(width, count, ...)
     breaks = breaks or texts[i]:find("\n") ~= nil
   end
   if (...) ~= nil then
-    _G._ = (...)
+    rawset(_G, "_", (...)) -- a user's __newindex may refuse new names
   end
   io.write(table.concat(texts, breaks and "\n" or "\t"), "\n")
 end
@@ -125,6 +131,13 @@ local function evaluate(sys, width, lines, chunk)
   if name then
     io.stderr:write(("(local %s ends with its line; without `local` it stays)\n"):format(name))
   end
+end
+
+-- Does this line leave? As a word, or as the call that other languages want, unless it is the
+-- name of a variable of the user's.
+local function is_farewell(text)
+  local word = text:match("^%s*(%a+)%s*%(?%s*%)?%s*;?%s*$")
+  return (word == "exit" or word == "quit") and rawget(_G, word) == nil
 end
 
 -- -- the session ----------------------------------------------------------------------------------
@@ -173,7 +186,7 @@ function M.run(sys)
     if not lines and chunk then
       io.stderr:write("fsam-lua: ", chunk, "\n")
       return false, true
-    elseif not lines or (text == "exit" or text == "quit") and rawget(_G, text) == nil then
+    elseif not lines or is_farewell(text) then
       return false
     end
     if text:match("%S") then

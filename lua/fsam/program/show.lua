@@ -7,6 +7,7 @@
 -- Owns: the look of plain values, tables and tensors. Its text is for people; no program reads it.
 local arguments = require("fsam.base.arguments")
 local schema = require("fsam.base.schema")
+local source_line = require("fsam.base.source_line")
 
 local M = {}
 
@@ -195,10 +196,23 @@ local function show_entries(entries, inner, width)
   return "{\n" .. table.concat(lines, "\n") .. "\n}"
 end
 
+-- What an object says of itself. A user's own function may fail, or return no text.
+local function text_by(own, t)
+  local made, text = pcall(own, t)
+  if made and type(text) == "string" then
+    return text
+  elseif not made and type(text) == "table" then
+    error(text, 0) -- Ctrl-C, or a line for the user
+  end
+  return ("{ … its own __tostring %s }"):format(made and "returned a " .. type(text) .. " value"
+    or "fails: " .. source_line.said(text))
+end
+
 local function show_table(t, state)
   local meta = getmetatable(t)
-  if type(meta) == "table" and (meta.__show or meta.__tostring) then
-    return (meta.__show or meta.__tostring)(t)
+  local own = type(meta) == "table" and (meta.__show or meta.__tostring)
+  if own then
+    return text_by(own, t)
   elseif next(t) == nil then
     return "{}"
   elseif state.seen[t] then

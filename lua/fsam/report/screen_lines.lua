@@ -176,10 +176,10 @@ function Screen:finish(s, m)
   if groups then
     self:line(by_group(groups))
   end
-  self:line(("trained  %s updates in %s, %s tok/s; validation %s%s"):format(format.count(s.updates),
-    format.duration(s.train_seconds), format.count(s.tokens_per_second),
-    format.duration(s.valid_seconds),
-    s.skipped > 0 and ("; %d updates skipped"):format(s.skipped) or ""))
+  self:line(("trained  %s in %s, %s tok/s; validation %s%s"):format(
+    format.quantity(s.updates, "update"), format.duration(s.train_seconds),
+    format.count(s.tokens_per_second), format.duration(s.valid_seconds),
+    s.skipped > 0 and "; " .. format.quantity(s.skipped, "update") .. " skipped" or ""))
   if m then
     self:line(masks(m))
   end

@@ -205,8 +205,15 @@ end
 
 -- What was raised, as `step` hands it on: the reason why a step was left, or an error with a line.
 local function explain(raised)
-  return (finite.reason(raised) or errors.is(raised)) and raised or source_line.explain(raised, 2)
-    or debug.traceback(tostring(raised), 2)
+  if finite.reason(raised) or errors.is(raised) then
+    return raised
+  end
+  local placed = source_line.explain(raised, 2)
+  if placed then
+    placed.cause = raised
+  end
+  return placed or type(raised) == "table" and raised
+    or debug.traceback(source_line.said(raised), 2)
 end
 
 --- One step.
@@ -246,7 +253,7 @@ function Optimizer:step(o)
   self.masking:drop()
   local reason = finite.reason(info)
   if not reason then
-    error(info, 0)
+    error(type(info) == "string" and source_line.overflow_unhandled(info) or info, 0)
   end
   return { skipped = reason, evaluations = log.evaluations }
 end

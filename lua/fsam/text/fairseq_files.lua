@@ -98,6 +98,6 @@ end
 
 M.save = arguments.declare("fsam.text.fairseq_files.save", {
   arguments.arg("tokenizer", arguments.object("a tokenizer, of fsam.text.load",
-    { model = "table", kind = "string" })), arguments.arg("folder", schema.string) }, save)
+    { model = "table", kind = "string" })), arguments.arg("folder", schema.path) }, save)
 
 return M

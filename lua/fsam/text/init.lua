@@ -338,7 +338,7 @@ arguments.guard("fsam.text", M, {
   with_fairseq = { arguments.arg("vocabulary", schema.record({ where = schema.string,
     files = schema.map(schema.string) })), arguments.arg("folders", schema.list(schema.string)) },
   load = { arguments.arg("path", schema.either("a path, or a source of fsam.formats.open",
-    schema.string, arguments.object("", { vocabulary = "table" }))) },
+    schema.path, arguments.object("", { vocabulary = "table" }))) },
 })
 
 return M

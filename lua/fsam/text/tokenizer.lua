@@ -167,7 +167,11 @@ end
 -- @tparam table ids
 -- @tparam[opt=false] boolean specials include the special tokens
 -- @treturn string
+-- @raise one line when ids is no list
 function Tokenizer:decode(ids, specials)
+  if type(ids) ~= "table" then
+    errors.raise("ids: expected a list, got %s", type(ids))
+  end
   local tokens = {}
   for _, id in ipairs(ids) do
     if self.tokens[id] and (specials or not self.special[id]) then

@@ -124,7 +124,7 @@ local function standing(loop)
     plan = loop.plan,
     optimizer = loop.optimizer:state(),
     schedule = loop.schedule.state,
-    options = options, origin = origin,
+    options = options, origin = origin, model = loop.run:began_from(),
     data = { name = task.name, train = #task.train, dev = #task.dev,
       fingerprint = task.fingerprint },
     environment = M.environment(loop.run),

@@ -6,6 +6,7 @@
 -- declarations (their owners), the value that each gets (options/resolve.lua).
 
 local compat = require("fsam.step.compat")
+local errors = require("fsam.errors")
 local options = require("fsam.options")
 local schedule = require("fsam.train.schedule")
 local step_options = require("fsam.step.options")
@@ -111,17 +112,18 @@ local function gather(list, taken)
     local role, name, declarations, group, masked = unpack(definition, 1, 5)
     for _, d in ipairs(options.declare(declarations or {}, { group = group })) do
       local flag = by_name[d.name]
-      if not flag and not taken[d.name] then
+      if taken[d.name] then
+        errors.raise("%s: its option %s would be %s, which every run has; choose another name",
+          masked and name:gsub("^fisher%-", "") or name, d.name, options.flag(d.name))
+      elseif not flag then
         flag = new_flag(d)
         by_name[d.name], flags[#flags + 1] = flag, flag
       end
-      if flag then
-        widen(flag, d)
-        flag.declared[role] = flag.declared[role] or {}
-        flag.declared[role][name] = d
-        flag.owners[#flag.owners + 1], flag.defaults[name] = name, d.default
-        flag.masked[name] = masked
-      end
+      widen(flag, d)
+      flag.declared[role] = flag.declared[role] or {}
+      flag.declared[role][name] = d
+      flag.owners[#flag.owners + 1], flag.defaults[name] = name, d.default
+      flag.masked[name] = masked
     end
   end
   for _, flag in ipairs(flags) do
@@ -131,7 +133,7 @@ local function gather(list, taken)
 end
 
 --- The flags of all definitions but schedules.
--- @tparam table taken name → true: flags of the recipe itself, which win
+-- @tparam table taken name → true: flags of the recipe itself, whose names no definition may use
 -- @treturn {table,…} declarations with `declared`: role → name → the definition's own declaration
 function M.collect(taken)
   return gather(definitions(), taken)

@@ -361,7 +361,7 @@ function M.run(t)
     end
     return finished
   end, function(err)
-    return errors.is(err) and err or debug.traceback(tostring(err), 2)
+    return type(err) == "table" and err or debug.traceback(tostring(err), 2)
   end)
   C.lib.fsam_interrupt_catch(0)
   if not ok then

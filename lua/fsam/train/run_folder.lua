@@ -12,6 +12,7 @@ local file = require("fsam.base.file")
 local formats = require("fsam.formats")
 local kept = require("fsam.train.kept")
 local lfs = require("lfs")
+local numbers = require("fsam.base.numbers")
 local options_of = require("fsam.options")
 local results = require("fsam.train.results")
 local values = require("fsam.options.values")
@@ -45,6 +46,14 @@ local function fresh_folder(base)
     end
   end
   return errors.raise("runs/ has no free name for %s; give --save-dir", base)
+end
+
+--- What the run began from: --restore-file, or the architecture of random weights, as it was typed
+-- then.
+-- @treturn ?string
+function Run:began_from()
+  local saved = self.resume and self.resume.trainer.model
+  return saved or self.options.restore_file or self.options.arch
 end
 
 --- The options that decide what is computed, as text. --precision has the value in use, never auto.
@@ -88,12 +97,13 @@ local function finished_because(trainer, o)
   local epochs, last = trainer.epochs_done, trainer.progress.last
   local judged = type(last) == "table" and last.step
   if trainer.stopped == "patience" and tostring(o.patience) == tostring(trainer.patience_used) then
-    return ("stopped by --patience %d after %d epochs"):format(o.patience, epochs)
+    return ("stopped by --patience %d after %s"):format(o.patience,
+      numbers.quantity(epochs, "epoch"))
   elseif o.max_epoch > 0 and epochs >= o.max_epoch then
-    return ("%d epochs"):format(epochs)
+    return numbers.quantity(epochs, "epoch")
   elseif o.max_update and trainer.step >= o.max_update
       and (judged == trainer.step or trainer.stopped == "updates") then
-    return ("%d updates"):format(trainer.step)
+    return numbers.quantity(trainer.step, "update")
   end
 end
 
@@ -107,6 +117,11 @@ local function continue(run, o, path, name)
       .. "--restart to begin anew", run.folder, old)
   end
   run.resume = { path = path, name = name, trainer = trainer }
+  local began, given = trainer.model, o.restore_file
+  if began and given and given ~= began and not file.same(given, began) then
+    table.insert(run.begin_notes, ("the run in %s began from %s and goes on from its checkpoint; "
+      .. "--restore-file %s has no effect"):format(run.folder, began, given))
+  end
   local why = finished_because(trainer, o)
   -- A run that was killed before its results were written goes on, and has only these to write.
   if why and results.complete(run:path("results.json"), trainer) then

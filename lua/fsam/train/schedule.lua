@@ -25,6 +25,7 @@
 
 local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
+local numbers = require("fsam.base.numbers")
 local options_of = require("fsam.options")
 local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
@@ -122,8 +123,8 @@ function M.new(name, options, saved)
     errors.raise("--lr has %d rates, and --lr-scheduler %s takes one; fixed and polynomial_decay "
       .. "take one for each epoch", #p.rates, name)
   elseif p.warmup_updates and p.warmup_updates > p.total then
-    errors.raise("--warmup-updates %d is more than the %d updates that are planned; lower it or "
-      .. "raise --total-num-update", p.warmup_updates, p.total)
+    errors.raise("--warmup-updates %d is more than the %s planned; lower it or raise "
+      .. "--total-num-update", p.warmup_updates, numbers.quantity(p.total, "update"))
   end
   local self = setmetatable({ kind = kind, p = p, state = { lr = p.lr } }, Schedule)
   if kind.begin then

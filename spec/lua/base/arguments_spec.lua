@@ -215,6 +215,23 @@ describe("public functions", function()
     assert.equal('{"a": [1]}', fsam.json.encode(fsam.json.decode('{"a":[1]}')))
   end)
 
+  -- An empty path in front of a file's name is the root folder, and C ends a path at a NUL byte.
+  it("take no path that is empty or holds a NUL byte", function()
+    local paths, taken = { path = true, folder = true, file = true, from = true, to = true }, {}
+    for name, declaration in pairs(arguments.all()) do
+      for _, argument in ipairs(declaration) do
+        local shapes = argument.fields or { [argument.name] = argument.shape }
+        for field, shape in pairs(shapes) do
+          if paths[field] and shape("a", field) == nil and shape({}, field) ~= nil
+              and (shape("", field) == nil or shape("a\0b", field) == nil) then
+            taken[#taken + 1] = name .. "." .. field
+          end
+        end
+      end
+    end
+    assert.same({}, taken)
+  end)
+
   it("are declared, all that a name leads to", function()
     local missing, seen = {}, {}
     local function walk(value, path)

@@ -8,6 +8,10 @@ local strict = schema.closed { rho = schema.number(0), lr = schema.optional(sche
 local CASES = {
   { "a", schema.string },
   { 1, schema.string, "v is 1, expected a text" },
+  { "a b", schema.path },
+  { "", schema.path, 'v is "", expected a path, which is not empty and has no NUL bytes' },
+  { "a\0b", schema.path, "^v is .*, expected a path, which is not empty and has no NUL bytes$" },
+  { 1, schema.path, "v is 1, expected a path, which is not empty and has no NUL bytes" },
   { nil, schema.string, "v is missing, expected a text" },
   { json.null, schema.boolean, "v is null, expected true or false" },
   { 0 / 0, schema.number(), "^v is %-?nan, expected a number$" },

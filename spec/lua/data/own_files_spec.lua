@@ -175,6 +175,12 @@ describe("one's own files", function()
       csv("text,label\na,1.5\nb,two\n"), DEV, { regression_target = true })
     refuses("a.csv, line 2: column label is \"nan\", expected a number",
       csv("text,label\na,nan\nb,2.5\n"), DEV, { problem_type = "regression" })
+    refuses("the labels \"yes\" and \" yes\" differ by spaces alone; make them one",
+      csv("text,label\na, yes\nb,yes\n"), DEV)
+    refuses("the column text is named twice; each text and each label has a column of its own",
+      csv("text,label\na,1\nb,0\n"), DEV, { label_column = "text" })
+    refuses("the column text is named twice; each text and each label has a column of its own",
+      csv("text,label\na,1\nb,0\n"), DEV, { text_pair_column = "text" })
     refuses("a.jsonl, line 2: column text is 5, expected a text", { "a.jsonl",
       '{"text":"a","label":1}\n{"text":5,"label":2}\n' }, { "dev.csv", "text,label\nx,1\n" })
     refuses("a.jsonl, line 2: column text is missing, expected a text", { "a.jsonl",
@@ -221,9 +227,13 @@ describe("class weights", function()
   it("fit the labels", function()
     for message, words in pairs({
       ["--class-weights has 1 number, the labels are 2: a, b"] = { "2" },
-      ["--class-weights: heavy is not a weight; give auto, or a number of at least 0 for each of "
-        .. "a, b"] = { "1", "heavy" },
-      ["--class-weights: -1 is not a weight; give auto, or a number of at least 0 for each of "
+      ["--class-weights: heavy is not a weight; give auto, or a number from 0 to 3.4e+38 for "
+        .. "each of a, b"] = { "1", "heavy" },
+      ["--class-weights: 1e39 is not a weight; give auto, or a number from 0 to 3.4e+38 for "
+        .. "each of a, b"] = { "1", "1e39" },
+      ["--class-weights 0,0: every class weighs 0, so nothing would be learnt; give one of a, b a "
+        .. "weight above 0"] = { "0", "0" },
+      ["--class-weights: -1 is not a weight; give auto, or a number from 0 to 3.4e+38 for each of "
         .. "a, b"] = { "-1", "1" },
     }) do
       assert.has_error(function()

@@ -33,6 +33,19 @@ describe("a name that s has", function()
     end)
   end
 
+  it("cannot have is refused too", function()
+    for _, part in ipairs({ "state", "scratch", "scalars", "options" }) do
+      for _, name in ipairs({ "a b", "", "1st", "a.b", "a/b", "é", "a\nb" }) do
+        local declared = part == "options" and { [name] = 1 } or { name }
+        local said = refusal(function()
+          sam.define("x", { ascend = ascend, [part] = declared })
+        end)
+        assert.equal(('sam.define("x"): %s: "%s" is no name that s.NAME could have; letters, '
+          .. "digits and underscores make one"):format(part, name:gsub("\n", " ")), said)
+      end
+    end
+  end)
+
   it("is refused in a base optimizer too", function()
     assert.equal('optim.define("x"): state: s.parameters is taken; choose another name',
       refusal(function()

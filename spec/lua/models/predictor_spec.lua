@@ -64,6 +64,35 @@ describe("fsam.load", function()
     P.w:set(P.w / 0.75)
   end)
 
+  it("keeps the files that are there where it cannot save, and leaves no others", function()
+    local P = model.params
+    local function files(path)
+      local found = {}
+      for _, name in ipairs(require("fsam.base.file").entries(path)) do
+        found[name] = helper.read_file(path .. "/" .. name)
+      end
+      return found
+    end
+    model:save(folder)
+    helper.write_file(folder .. "/notes.txt", "mine")
+    local before = files(folder)
+    local kept = P:vector("kept_by_spec")
+    kept:set(P.w)
+    P.w:set(P.w * 3e38 * 3e38)
+    for _, path in ipairs({ folder, folder .. "/new/one" }) do
+      local ok, err = pcall(model.save, model, path)
+      assert.is_false(ok)
+      assert.equal(path .. "/model.safetensors: tensor ", tostring(err):match("^.*: tensor "))
+    end
+    P.w:set(kept)
+    before.new = files(folder).new -- the folder above what was to be made
+    assert.same(before, files(folder))
+    assert.same({}, files(folder .. "/new"))
+    model:save(folder) -- and what is there is replaced, but not what is the user's
+    assert.equal("mine", helper.read_file(folder .. "/notes.txt"))
+    os.remove(folder .. "/notes.txt")
+  end)
+
   it("gives each gradient as a vector of its own, and takes lost ones' memory again", function()
     local P = model.params
     local one, two = model:gradient(TEXT, "good"), model:gradient(TEXT, "bad")

@@ -86,12 +86,16 @@ describe("bad values", function()
     refuses("--lr fast is not a number", "--lr", "fast")
     refuses("--lr nan is not a number", "--lr", "nan")
     refuses("--max-epoch 1.5 is not a whole number", "--max-epoch", "1.5")
-    refuses("--betas 0.9 has 1 values, expected 2 separated by a comma", "--betas", "0.9")
+    refuses("--betas 0.9 has 1 value, expected 2 separated by a comma", "--betas", "0.9")
     refuses("--optimizer adamw is unknown; did you mean adam? (adam, sam, sgd)", "--optimizer",
       "adamw")
     refuses("--lr needs a value", "--lr")
     refuses("--lr needs a value", "--lr", "--restart")
     refuses("--restart takes no value", "--restart=1")
+    refuses("--optimizer is empty; it takes one of adam, sam, sgd", "--optimizer", "")
+    refuses("--lr -run: a value that begins with a dash is written --lr=-run", "--lr", "-run")
+    refuses("-x is unknown; flags begin with two dashes (--help lists them all), and a path that "
+      .. "begins with one is written ./-x", "-x")
     refuses("more than one word that is not a flag; quote paths with spaces (--help shows the "
       .. "usage)", "a", "b")
   end)

@@ -225,7 +225,7 @@ describe("owners", function()
     assert.equal('--x is "1", expected a number', message({ type = "number" }, "1"))
     assert.equal("--x is 1, expected a boolean", message({ type = "flag" }, 1))
     assert.equal("--x b is unknown (a)", message({ type = "choice", choices = { "a" } }, "b"))
-    assert.equal("--x 1 has 1 values, expected 2 separated by a comma",
+    assert.equal("--x 1 has 1 value, expected 2 separated by a comma",
       message({ type = "list", of = "number", count = 2 }, { 1 }))
     assert.equal("--x 2 is out of range; it must be at most 1",
       message({ type = "series", of = "number", max = 1 }, { 1, 2 }))

@@ -73,6 +73,18 @@ describe("fsam-lua", function()
     assert.equal("true\n", out)
   end)
 
+  it("finds its modules and the system's whatever LUA_PATH and LUA_CPATH leave out", function()
+    for _, env in ipairs({ "LUA_PATH=", "LUA_CPATH=", "LUA_PATH='/x/?.lua' LUA_CPATH='/x/?.so'",
+      "LUA_PATH='/x/?.lua;;'" }) do
+      local code, out, err = helper.fsam_lua({ env = env, "-e", "type = 'mine' table = nil "
+        .. "print(fsam.options.read({ '--x=3' }, { name = 'a', flags = { { name = 'x', type = "
+        .. "'number' } } }).x)" })
+      assert.same({ 0, "3\n", "" }, { code, out, err }, env)
+    end
+    local _, out = helper.fsam_lua({ env = "LUA_PATH='/x/?.lua'", "-e", "print(package.path)" })
+    assert.matches("/x/%?%.lua;/", out) -- and the user's come first
+  end)
+
   it("takes modules from FSAM_LUA_PATH, where ;; stands for its own", function()
     script("mine.lua", "return 'mine'")
     local env = "FSAM_LUA_PATH='" .. folder .. "/?.lua;;'"
@@ -124,6 +136,43 @@ describe("fsam-lua", function()
       assert.equal(1, code)
       assert.equal("", out)
       assert.equal("cola.lua: --rho is 2\n", err)
+    end)
+
+    it("where a script called the library, but not of a command", function()
+      local call = "local fsam = require('fsam')\n%s\nlocal function f()\n%s\nend\nlocal x = f()"
+      local parse = "fsam.options.parse({ [0] = 'mine.lua' }, { name = 'mine', flags = {} })"
+      for _, case in ipairs({
+        { "", "local m = fsam.load('nosuch') return m", "mine%.lua:4: nosuch does not exist" },
+        { "", "local t = fsam.data.tsv.read('nosuch', 1) return t", "mine%.lua:4: .*nosuch" },
+        { "", "return coroutine.wrap(function() local m = fsam.load('nosuch') end)()",
+          "mine%.lua:%d: nosuch does not exist" },
+        { "", "fsam.errors.raise('my own words')", "mine%.lua: my own words\n" },
+        { "", "fsam.sam.define('sam', {})", "[^ ]*mine%.lua:4: sam%.define" },
+        { parse, "local m = fsam.load('nosuch') return m", "mine%.lua: nosuch does not exist" },
+        { "fsam.options.parse({ '--x' }, { name = 'mine', flags = {} })", "",
+          "mine%.lua: %-%-x is unknown" },
+      }) do
+        local path = script("mine.lua", call:format(case[1], case[2]))
+        local code, _, err = helper.fsam_lua({ path })
+        assert.equal(1, code)
+        assert.matches("^[^ ]*" .. case[3], err)
+        assert.is_nil(err:find("\n."), err)
+      end
+      local _, _, err = helper.fsam_lua({ "recipes/convert.lua", "nosuch", folder .. "/out" })
+      assert.matches("^convert%.lua: nosuch", err)
+    end)
+
+    it("that a sam-type's option is a flag of every run", function()
+      for name, flag in pairs({ seed = "--seed", batch_size = "--batch-size", save_dir =
+          "--save-dir" }) do
+        local path = script("mine.lua", ([[local fsam = require("fsam")
+          fsam.sam.define("mine", { options = { rho = 1, %s = 0.5 },
+            ascend = function(s) return s.g end })
+          dofile("recipes/cola.lua")]]):format(name))
+        local code, _, err = helper.fsam_lua({ path, "--sam-type", "mine" })
+        assert.same({ 1, ("mine.lua: mine: its option %s would be %s, which every run has; choose "
+          .. "another name\n"):format(name, flag) }, { code, err })
+      end
     end)
 
     it("the same with a traceback under FSAM_TRACE=1", function()

@@ -64,9 +64,72 @@ describe("the REPL", function()
   end)
 
   it("survives a value that cannot be printed", function()
-    local out, err = session("setmetatable({}, { __tostring = function() error('no') end })", "1")
-    assert.equal("1\n", out)
-    assert.truthy(err:find("no", 1, true))
+    for text, shown in pairs({
+      ["function() error('no') end"] = "fails: stdin:1: no",
+      ["function() error({}) end"] = false, -- what is raised on purpose is an error
+      ["function() return nil end"] = "returned a nil value",
+      ["function() return 5 end"] = "returned a number value",
+      ["5"] = "fails: attempt to call a number value",
+    }) do
+      for _, name in ipairs({ "__tostring", "__show" }) do
+        local out, err = session(("setmetatable({}, { %s = %s })"):format(name, text), "1")
+        assert.equal((shown and "{ … its own __tostring " .. shown .. " }\n" or "") .. "1\n", out)
+        assert.equal(shown and "" or "(the error is a table value)", err:match("^[^\n]*"))
+      end
+    end
+  end)
+
+  it("and the library keep their names, whatever the user calls his variables", function()
+    local names = {}
+    for _, name in ipairs({ "_G", "assert", "error", "getmetatable", "io", "ipairs", "math", "next",
+      "os", "pairs", "pcall", "print", "rawget", "select", "setmetatable", "string", "table",
+      "tonumber", "tostring", "type", "unpack", "xpcall" }) do
+      names[#names + 1] = name .. " = 'mine'"
+    end
+    local out, err = session(table.concat(names, " "), "type", "1, { 2.5, a = 'b' }",
+      "fsam.sam.names()[1]", "specs = {{ name = 'x', shape = { 2 }, kind = 'bias' }}",
+      "P = fsam.params.new(fsam.device.open('cpu'), specs)", "P.w:norm()", "fsam.load('nosuch')",
+      "help(fsam.load)")
+    assert.equal("mine\n1\t{ 2.5, a = \"b\" }\naesam\n0\n", out:match("^.-\n0\n"))
+    assert.truthy(out:find("Loads a checkpoint", 1, true), out)
+    assert.matches("^nosuch does not exist[^\n]*\n$", err)
+    out, err = session("setmetatable(_G, { __newindex = error, __index = error })", "5", "5")
+    assert.matches("\n5\n5\n$", out)
+    assert.equal("", err)
+  end)
+
+  it("says of any error what it can", function()
+    local object = "error(setmetatable({}, { __tostring = function() %s end }))"
+    for source, said in pairs({
+      ["error({})"] = "(the error is a table value)", ["error(true)"] = "(the error is a boolean",
+      ["error(1LL)"] = "1LL", ["error(12)"] = "stdin:1: 12",
+      [object:format("return 5")] = "__tostring fails: it returned a number value",
+      [object:format("return nil")] = "__tostring fails: it returned a nil value",
+      [object:format("error('no')")] = "__tostring fails: stdin:1: no",
+      [object:format("return 'mine'")] = "mine",
+    }) do
+      local out, err = session(source, "1")
+      assert.equal("1\n", out)
+      assert.truthy(err:find(said, 1, true), err)
+      assert.is_nil(err:find("repl.lua", 1, true), err)
+    end
+  end)
+
+  it("says that the input ended within a chunk, which was not run", function()
+    for source, said in pairs({ ["function f()"] = "'end' expected", ["x = [[abc"] = "long string",
+      ["print('a') if true then"] = "'end' expected" }) do
+      local out, err = session("1", source)
+      assert.equal("1\n", out)
+      assert.truthy(err:find(said, 1, true), err)
+      assert.truthy(err:find("the input ends here, and this was not run", 1, true), err)
+    end
+  end)
+
+  it("is left by exit and quit as words and as calls, unless these are variables", function()
+    for _, word in ipairs({ "exit", "quit", "exit()", " quit ( ) ;" }) do
+      assert.equal("1\n", (session("1", word, "2")), word)
+    end
+    assert.equal("3\n4\n", (session("exit = 3", "exit", "function quit() return 4 end", "quit()")))
   end)
 
   it("helps: with itself, functions, parts, models, vectors and names that are none", function()

@@ -39,6 +39,27 @@ local cases = {
     .. "perturbation, a vector of the whole model", function()
       train({ ascend = function() end })
     end },
+  ["ascend returns what was made in an earlier step"] = { 1, "this reads g as it was before a "
+    .. "model pass set it, and that has already run; use it before, or keep", (function()
+      local kept
+      return function()
+        train({ ascend = function(s) kept = kept or s.g * 2; return kept end })
+      end
+    end)() },
+  ["ascend raises a table"] = { 1, "%(the error is a table value%)$", function()
+    train({ ascend = function() error({ 1 }) end })
+  end },
+  ["ascend raises nothing"] = { 1, "an error without a message$", function()
+    train({ ascend = function() error() end })
+  end },
+  ["ascend raises what says nothing"] = { 1, "an error whose own __tostring fails: it returned "
+    .. "a nil value$", function()
+      train({ ascend = function() error(setmetatable({}, { __tostring = function() end })) end })
+    end },
+  ["ascend calls itself without end"] = { 1, "stack overflow; th%w+ %w+ ",
+    function()
+      train({ ascend = function(s) local function f() return 1 + f() end return s.g * f() end })
+    end },
   ["ascend returns a scalar"] = { 1, "ascend of %w+ returned a scalar; it must", function()
     train({ ascend = function(s) return (s.g:norm()) end })
   end },

@@ -158,8 +158,8 @@ describe("schedule.new", function()
     { "polynomal_decay", {}, "--lr-scheduler polynomal_decay is unknown; did you mean "
       .. "polynomial_decay? (constant, cosine, fixed, inverse_sqrt, linear, manual, "
       .. "polynomial_decay, reduce_lr_on_plateau, step, tri_stage, triangular)" },
-    { "fixed", { warmup_updates = 101 }, "--warmup-updates 101 is more than the 100 updates that "
-      .. "are planned; lower it or raise --total-num-update" },
+    { "fixed", { warmup_updates = 101 }, "--warmup-updates 101 is more than the 100 updates "
+      .. "planned; lower it or raise --total-num-update" },
     { "cosine", { lr = { 1, 2 }, warmup_updates = 0 }, "--lr has 2 rates, and --lr-scheduler "
       .. "cosine takes one; fixed and polynomial_decay take one for each epoch" },
     { "cosine", { warmup_updates = 100 }, "--lr-scheduler cosine has no updates after its warm-up "

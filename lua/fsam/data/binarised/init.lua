@@ -173,9 +173,9 @@ end
 
 local ROW = arguments.arg("row", arguments.object("a row, of fsam.data.tasks.get",
   { title = "string" }))
-local FOLDER, SPLIT = arguments.arg("folder", schema.string), arguments.arg("split", schema.string)
+local FOLDER, SPLIT = arguments.arg("folder", schema.path), arguments.arg("split", schema.string)
 arguments.guard("fsam.data.binarised", M, {
-  recognises = { arguments.arg("path", schema.string) }, prefix = { ROW, SPLIT },
+  recognises = { arguments.arg("path", schema.path) }, prefix = { ROW, SPLIT },
   split = { ROW, FOLDER, SPLIT }, open = { ROW, FOLDER },
 })
 

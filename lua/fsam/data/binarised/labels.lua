@@ -133,7 +133,7 @@ function M.read(row, folder, prefix)
   return row.labels and classes(row, folder, prefix) or scores(row, folder, prefix)
 end
 
-local ROW, FOLDER = arguments.arg("row", arguments.table), arguments.arg("folder", schema.string)
+local ROW, FOLDER = arguments.arg("row", arguments.table), arguments.arg("folder", schema.path)
 arguments.guard("fsam.data.binarised.labels", M, { row = { ROW, FOLDER },
   read = { ROW, FOLDER, arguments.arg("prefix", schema.string) } })
 

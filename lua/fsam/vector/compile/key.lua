@@ -89,10 +89,11 @@ end
 local function too_late(leaf)
   local storage = leaf.storage
   if leaf.state == "dropped" then
-    source_line.fail("this uses the value that %s was set to at %s, but that step was discarded",
+    source_line.fail_at(source_line.origin(source_line.here()),
+      "this uses the value that %s was set to at %s, but that step was discarded",
       storage.name, source_line.text(leaf.line))
   end
-  source_line.fail_at(reader or source_line.here(),
+  source_line.fail_at(source_line.origin(reader or source_line.here()),
     "this reads %s as it was before %s set it, and "
     .. "that has already run; use it before, or keep what you need in a vector of its own",
     storage.name, source_line.text(leaf.replaced_by))
