@@ -4,7 +4,8 @@
 --     fsam-lua bench/compare/ours.lua MODEL_FOLDER BATCHES.json OPTIMIZER PRECISION STEPS THREADS
 --
 -- OPTIMIZER: adam, sam, fisher-sam, or floor. Prints one JSON object: loss (of the first batch,
--- without dropout), seconds of each step, mask (seconds of the step that makes one), peak (MB).
+-- without dropout), seconds of each step, processor (its seconds of all steps together), mask
+-- (seconds of the step that makes one), peak (MB).
 local fsam = require("fsam")
 local C = require("fsam.C")
 local files = require("fsam.base.file")
@@ -64,20 +65,26 @@ local function product(arena, m, n, k)
   return forward + back + weight
 end
 
--- Seconds of the linear maps' products of one pass over the first batch, the head's left out.
+-- Seconds of the linear maps' products of one pass over the first batch, the head's left out. Of
+-- the last layer, what follows attention is needed for one row of each sample.
 local function floor()
   local config = json.decode(files.read(folder .. "/config.json"))
   local h, f, tokens = config.hidden_size, config.intermediate_size, 0
   for _, sample in ipairs(batches[1]) do
     tokens = tokens + #sample.ids
   end
-  local seconds = 0
-  for _, shape in ipairs({ { 3 * h, h }, { h, h }, { f, h }, { h, f } }) do
+  local layers, seconds = config.num_hidden_layers, 0
+  local function add(times, rows, out, inputs)
     local arena = fsam.device.arena(device, "floor")
-    seconds = seconds + product(arena, tokens, shape[1], shape[2])
+    seconds = seconds + times * product(arena, rows, out, inputs)
     collectgarbage()
   end
-  return seconds * config.num_hidden_layers
+  add(layers, tokens, 3 * h, h)
+  for _, shape in ipairs({ { h, h }, { f, h }, { h, f } }) do
+    add(layers - 1, tokens, shape[1], shape[2])
+    add(1, #batches[1], shape[1], shape[2])
+  end
+  return seconds
 end
 
 if optimizer == "floor" then
@@ -128,8 +135,8 @@ end
 step(0)
 step(1)
 local mask = optimizer == "fisher-sam" and step(100) or nil
-local seconds = {}
+local seconds, began = {}, os.clock()
 for i = 1, steps do
   seconds[i] = step(100 + i)
 end
-emit({ loss = loss, seconds = seconds, mask = mask })
+emit({ loss = loss, seconds = seconds, mask = mask, processor = os.clock() - began })

@@ -15,6 +15,7 @@ const char *fsam_simt_call(fsam_device *device, const char *name, void *p);
 int fsam_simt_fork(fsam_device *device, char *p);
 void fsam_simt_early(void);
 int64_t fsam_simt_taken(void);
+int64_t fsam_simt_pinned(void);
 int fsam_simt_kernels();
 int64_t fsam_simt_launches();
 int fsam_simt_cudnn_attentions(void);

@@ -21,7 +21,7 @@ struct piece {
 };
 std::map<uintptr_t, piece> pieces; /* by their first byte */
 std::deque<uintptr_t> freed;
-size_t taken;
+size_t taken, pinned; /* bytes */
 
 /* Mappings and what they hold are whole pages. */
 size_t room_of(size_t bytes) { return (bytes / PAGE + 1) * PAGE; }
@@ -96,6 +96,11 @@ extern "C" __attribute__((visibility("default"))) int64_t fsam_simt_taken() {
   return (int64_t)taken;
 }
 
+/* Bytes of the host's memory that are pinned. */
+extern "C" __attribute__((visibility("default"))) int64_t fsam_simt_pinned() {
+  return (int64_t)pinned;
+}
+
 /* It waits for nothing: CUDA's only may. */
 cudaError_t cudaFree(void *p) {
   if (simt_refuses("cudaFree")) return cudaErrorStreamCapture;
@@ -108,12 +113,15 @@ cudaError_t cudaFree(void *p) {
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned) {
   if (simt_refuses("cudaHostAlloc")) return cudaErrorStreamCapture;
   *out = map(bytes, true);
+  if (*out) pinned += bytes;
   return *out ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
 cudaError_t cudaFreeHost(void *p) {
   if (simt_refuses("cudaFreeHost")) return cudaErrorStreamCapture;
-  if (p) unmap((uintptr_t)p);
+  if (!p) return cudaSuccess;
+  pinned -= pieces[(uintptr_t)p].bytes;
+  unmap((uintptr_t)p);
   return cudaSuccess;
 }
 
