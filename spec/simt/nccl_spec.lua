@@ -101,7 +101,7 @@ describe("NCCL between ranks", function()
     end
   end)
 
-  it("are one process with two micro-batches, for every type and policy, also from graphs", function()
+  it("are one process with two micro-batches: every type and policy, also from graphs", function()
     if not has_mpi() then
       pending("there is no MPI")
       return
