@@ -8,7 +8,7 @@ local fsam = require("fsam")
 
 local tasks = fsam.data.tasks
 local options = fsam.options.parse(arg, {
-  name = "preprocess.lua",
+  name = "preprocess.lua", alone = true,
   usage = "fsam-lua recipes/preprocess.lua TASK FOLDER OUT --dict FILE [flags]",
   summary = "Makes fairseq's binarised folder of a task's files.",
   positional = {

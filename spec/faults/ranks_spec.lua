@@ -279,6 +279,10 @@ describe("ranks under mpirun", function()
     { "mpirun --oversubscribe -np 1 %s %s : -np 1 env -u OMPI_COMM_WORLD_SIZE %s %s",
       "fsam-lua: the environment has a part of mpirun's variables, and not OMPI_COMM_WORLD_SIZE; "
         .. "unset them, or start all processes with mpirun" },
+    { "mpirun --oversubscribe -np 2 %s recipes/compare.lua --seeds 1,2", "compare.lua: this works "
+      .. "in one process, and mpirun started 2: start it without mpirun" },
+    { "mpirun --oversubscribe -np 2 %s recipes/predict.lua model text.tsv", "predict.lua: this "
+      .. "works in one process, and mpirun started 2: start it without mpirun" },
     { "mpirun --oversubscribe -np 2 %s %s --lrr 1",
       "small_run.lua: --lrr is unknown; did you mean --lr? (--help lists all flags)" },
     { "mpirun --oversubscribe -np 2 %s %s --shard-state --m-sharpness 2", "small_run.lua: "

@@ -6,8 +6,9 @@
 -- Each step has 2 samples for each of PARTS. After every step all ranks must hold the same weights.
 -- Rank 0 writes FOLDER/CASE, the weights at the end as raw f32, for each case, and prints how many
 -- passes ran from graphs, and how many parts of gradients were sent before backward had ended.
--- FAULT strikes rank RANK at its fifth sum over ranks: "kill", "stop" (SIGKILL, SIGSTOP), "part"
--- (it sends a part that the others do not).
+-- FAULT strikes rank RANK at its fifth sum over ranks: "kill", "stop" (SIGKILL, SIGSTOP),
+-- "kill-in-sum" (when it has sent a part, while the others wait for more), "part" (it sends a part
+-- that the others do not).
 local helper = require("spec.helper")
 local bert = require("spec.lua.small_bert")
 local C = require("fsam.C")
@@ -24,28 +25,35 @@ local ffi = C.ffi
 ffi.cdef("int getpid(void); int kill(int pid, int signal);")
 
 local parts, folder = tonumber(arg[1]), arg[2]
-local EACH, UPDATES = 2, 4
+local EACH = 2
 local PARCEL = 250 -- elements
 
-local function in_precision(list, precision)
-  for _, case in ipairs(list) do
-    case.o.precision = precision
-    case.name = precision .. "-" .. case.name
+local FOUR = { ["fp32-fisher-sam"] = true, ["fp32-esam"] = true, ["bf16-plain-adam"] = true,
+  ["fp32-policy-sample"] = true }
+local RATE = { sgd = 0.05 } -- of others 1e-3
+
+-- Cases by precision; the updates are two, or four in those that also run from graphs.
+local function in_precision(precision, base, wanted)
+  local list = {}
+  for _, case in ipairs(cases.list(base)) do
+    if case.name:find(wanted) then
+      case.o.precision, case.name = precision, precision .. "-" .. case.name
+      case.updates = FOUR[case.name] and 4 or 2
+      list[#list + 1] = case
+    end
   end
   return list
 end
 
--- The first one is what faults strike in.
-local CASES = in_precision(cases.list("sgd"), "fp32")
-for _, case in ipairs(in_precision(cases.list("adam"), "bf16")) do
-  if case.name:find("plain%-adam") or case.name:find("%-fisher%-sam$") then
-    CASES[#CASES + 1] = case
-  end
-end
-for i, case in ipairs(CASES) do
-  if case.name == "fp32-fisher-sam" then
-    table.insert(CASES, 1, table.remove(CASES, i))
-    break
+-- Faults strike in the first one, which takes the longest.
+local CASES = {}
+for _, list in ipairs({ in_precision("fp32", "sgd", "^fisher%-sam$"),
+  in_precision("bf16", "adam", "^plain%-adam$"), in_precision("bf16", "adam", "^fisher%-sam$"),
+  in_precision("fp32", "sgd", "") }) do
+  for _, case in ipairs(list) do
+    if #CASES == 0 or case.name ~= CASES[1].name then
+      CASES[#CASES + 1] = case
+    end
   end
 end
 cases.hold_decisions()
@@ -74,10 +82,13 @@ local function strike(fault, rank)
   end
   function Ranks:sum(vector, parcels)
     sums = sums + (self.size > 1 and 1 or 0)
+    if sums == 5 and fault == "kill-in-sum" then
+      self:send(vector, parcels)
+    end
     if sums == 5 and fault == "part" then
       self.parts.add(vector.raw, 0, 3)
     elseif sums == 5 then
-      ffi.C.kill(ffi.C.getpid(), fault == "kill" and 9 or 19)
+      ffi.C.kill(ffi.C.getpid(), fault == "stop" and 19 or 9)
     end
     return sum(self, vector, parcels)
   end
@@ -107,10 +118,11 @@ local function train(case, ranks)
       batches[#batches + 1] = bert.pack(model, EACH * i, EACH, EACH * (i - 1))
     end
   end
-  for n = 0, UPDATES - 1 do
-    local info = optimizer:step({ step = n, lr = 1e-3, lr_peak = 1e-3, samples = EACH * parts,
+  local lr = RATE[o.base or o.optimizer] or 1e-3
+  for n = 0, case.updates - 1 do
+    local info = optimizer:step({ step = n, lr = lr, lr_peak = lr, samples = EACH * parts,
       evaluate = pass:bind({ step = n, batches = batches, training = true }),
-      micro_batches = parts, progress = n / UPDATES, train_samples = 1000, ranks = ranks })
+      micro_batches = parts, progress = n / case.updates, train_samples = 1000, ranks = ranks })
     assert(not info.skipped, info.skipped)
     same_on_all(ranks, model.params.w)
   end

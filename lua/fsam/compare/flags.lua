@@ -167,7 +167,7 @@ function M.parse(arguments, recipe)
   local own, passed = divide(arguments)
   own[0] = arguments[0]
   local o = options_of.parse(own, {
-    name = recipe.name, usage = recipe.usage, summary = recipe.summary,
+    name = recipe.name, usage = recipe.usage, summary = recipe.summary, alone = true,
     flags = options_of.declare(FLAGS, { group = "Comparison" }),
     epilog = "Everything else goes to every run; " .. recipe.recipe:match("[^/]*$")
       .. " --help lists it.",

@@ -88,7 +88,8 @@ end
 -- @treturn table spec
 function M.spec(recipe)
   return {
-    name = recipe.name, usage = recipe.usage, summary = recipe.summary, flags = declarations(),
+    name = recipe.name, usage = recipe.usage, summary = recipe.summary, alone = true,
+    flags = declarations(),
     positional = { name = "checkpoint", metavar = "CHECKPOINT",
       help = "a trained model: checkpoint_best of a run, or a Hugging Face folder" },
     check = check,

@@ -18,6 +18,7 @@
 -- declares numbers with defaults.
 
 local public = require("fsam.base.arguments")
+local environment = require("fsam.ranks.environment")
 local errors = require("fsam.errors")
 local foreign = require("fsam.options.foreign")
 local parsing = require("fsam.options.parser")
@@ -222,7 +223,7 @@ M.parsed = false
 
 --- As `read`, for a recipe: --help is printed and ends the program.
 -- @tparam {string,…} arguments `arg`, with the script at 0
--- @tparam table spec
+-- @tparam table spec as for `read`; alone: it does not work as several processes of a launcher
 -- @treturn table options, with `command`: the command line, ready to be typed again
 -- @raise as `read`
 function M.parse(arguments, spec)
@@ -232,6 +233,11 @@ function M.parse(arguments, spec)
   if options.help then
     io.write(options.help, "\n")
     os.exit(0)
+  end
+  local here = spec.alone and environment.read() or { size = 1 }
+  if here.size > 1 then
+    errors.raise("this works in one process, and %s started %d: start it without %s", here.launcher,
+      here.size, here.launcher)
   end
   return options
 end

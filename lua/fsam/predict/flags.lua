@@ -84,7 +84,8 @@ end
 -- @treturn table spec
 function M.spec(recipe)
   return {
-    name = recipe.name, usage = recipe.usage, summary = recipe.summary, flags = FLAGS,
+    name = recipe.name, usage = recipe.usage, summary = recipe.summary, alone = true,
+    flags = FLAGS,
     positional = {
       { name = "model", metavar = "RUN", help = "a run's folder, a checkpoint, or a Hugging Face "
         .. "folder" },
