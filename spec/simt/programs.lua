@@ -4,7 +4,6 @@
 -- long for one program as for twenty. Libraries are kept in the build folder; a digest of their
 -- source is in their names.
 local C = require("fsam.C")
-local Pass = require("fsam.pass")
 local device = require("fsam.base.device")
 local helper = require("spec.helper")
 local lfs = require("lfs")
@@ -27,31 +26,15 @@ int fsam_simt_nvrtc();
 int64_t fsam_simt_cubin(const char *source, int arch);
 ]])
 
--- Can passes have squares on the shim? Elsewhere a mask's samples run one by one, and what is done
--- with their gradients are other programs.
-local function squares_possible()
-  local out = ffi.new("fsam_device *[1]")
-  simt.open(out)
-  local possible = C.lib.fsam_squares_possible(out[0]) == 1
-  C.lib.fsam_device_close(out[0])
-  return possible
-end
-
---- Records every vector program that runs on the CPU during fn(), where passes have squares only if
--- they have them on the shim.
+--- Records every vector program that runs on the CPU during fn().
 -- @treturn number the first program that was not known before
 -- @treturn number how many there are
 function M.record(fn)
   local lib, cpu = simt.load(), device.open("cpu")
-  local first, can_square, possible = lib.fsam_simt_program_count(), Pass.can_square,
-    squares_possible()
-  Pass.can_square = function(...)
-    return possible and can_square(...)
-  end
+  local first = lib.fsam_simt_program_count()
   lib.fsam_simt_record(cpu)
   local ok, err = xpcall(fn, debug.traceback)
   lib.fsam_simt_record_end(cpu)
-  Pass.can_square = can_square
   assert(ok, err)
   return first, lib.fsam_simt_program_count() - first
 end
