@@ -67,6 +67,15 @@ local function kernel_of(report, phase_name, name)
   end
 end
 
+-- Multiplications of a forward's linear maps: all rows meet query, key and value; of the last layer
+-- only the first row of each sample meets the rest.
+local function multiplications(c, tokens, samples)
+  local h, layers = c.hidden_size, c.num_hidden_layers
+  return layers * tokens * 3 * h * h
+    + ((layers - 1) * tokens + samples) * (h * h + 2 * h * c.intermediate_size)
+    + samples * (h * h + h * c.num_labels)
+end
+
 describe("a profile", function()
   if helper.device ~= "cpu" then
     pending("kernels of the CPU alone are timed")
@@ -75,13 +84,12 @@ describe("a profile", function()
 
   it("counts operations exactly", function()
     local t, report = profiled("sam")
-    local c, tokens, samples = t.model.config, t.batch.tokens, t.batch.samples
+    local c = t.model.config
     local h, layers, pairs = c.hidden_size, c.num_hidden_layers, 0
     for _, length in ipairs(LENGTHS) do
       pairs = pairs + length ^ 2
     end
-    local head = samples * (h * h + h * c.num_labels)
-    local maps = 2 * (layers * tokens * (4 * h * h + 2 * h * c.intermediate_size) + head)
+    local maps = 2 * multiplications(c, t.batch.tokens, t.batch.samples)
     for _, pass in ipairs({ "pass 1 ", "pass 2 " }) do
       assert.equal(2 * maps, kernel_of(report, pass .. "forward", "linear_forward").flops)
       assert.equal(2 * maps, kernel_of(report, pass .. "backward", "linear_backward_input").flops)
@@ -95,10 +103,7 @@ describe("a profile", function()
 
   it("shows that a mask takes the squares of all its samples in one pass", function()
     local t, report = profiled("fisher-sam")
-    local c, rows, samples = t.model.config, 32, 8 -- of 10 tokens and 2: batches are padded
-    local h = c.hidden_size
-    local head = samples * (h * h + h * c.num_labels)
-    local maps = c.num_hidden_layers * rows * (4 * h * h + 2 * h * c.intermediate_size) + head
+    local maps = multiplications(t.model.config, 32, 8) -- 10 tokens and 2: batches are padded
     assert.equal(2 * maps, kernel_of(report, "mask refresh", "linear_backward_squares").flops)
     assert.is_nil(kernel_of(report, "mask refresh", "linear_backward_weight"))
   end)
