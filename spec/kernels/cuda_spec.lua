@@ -75,18 +75,17 @@ describe("cuda", function()
   end)
 
   it("takes dropout's bits of longer samples from forward to backward", function()
-    local engine = C.lib
     local case = twins.cases_of("attention").make("", 1, 8, { 40, 3 }, { p = 0.1 })
     local s = stage.new(case, "f32", simt.open)
     local t = s.t
     s:add_gradients(0)
     C.check(case.forward(t, s.batch, case))
     local function backward(kept)
-      return engine.fsam_attention_backward(t.dqkv, t.dy, t.y, t.lse, kept, t.qkv, 1, s.batch,
+      return C.lib.fsam_attention_backward(t.dqkv, t.dy, t.y, t.lse, kept, t.qkv, 1, s.batch,
         case.dropout)
     end
     assert.is_true(backward(nil) < 0)
-    assert.equal("attention_backward: kept is missing", C.ffi.string(engine.fsam_error()))
+    assert.equal("attention_backward: kept is missing", C.ffi.string(C.lib.fsam_error()))
     t.kept:fill(0) -- as if all had been dropped
     C.check(backward(t.kept))
     local got = t.dqkv:read()
@@ -96,7 +95,7 @@ describe("cuda", function()
       end
     end
     s.batch.longest = 32
-    assert.equal(0, engine.fsam_attention_kept(t.qkv, 1, s.batch, case.dropout))
+    assert.equal(0, C.lib.fsam_attention_kept(t.qkv, 1, s.batch, case.dropout))
     s:close()
   end)
 
