@@ -141,8 +141,8 @@ describe("classify.lua", function()
       assert.is_nil(file.kind(folder .. "/none"))
     end
     local train = write("bad.csv", "text,label\na,yes\nb,no\nc,yes\n")
-    refuses("--train-file is missing; give a file with texts and labels (.csv, .jsonl, .ndjson, "
-      .. ".json, .tsv)", {})
+    refuses("--train-file is missing; give a file with texts and labels (.csv, .ft, "
+      .. ".fasttext, .jsonl, .ndjson, .json, .tsv)", {})
     refuses(train .. " has no column txet; did you mean text? (its columns: text, label)",
       { "--train-file", train, "--text-column", "txet" })
     refuses("--class-weights has 3 numbers, the labels are 2: no, yes", { "--train-file", train,

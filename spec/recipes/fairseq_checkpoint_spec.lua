@@ -85,6 +85,45 @@ describe("a recipe on fairseq's checkpoint", function()
     end
   end)
 
+  it("takes the fork's command on a folder of recipes/preprocess.lua, and logs as fairseq does",
+  function()
+    place(all_in(model))
+    local bin = folder .. "/CoLA-bin"
+    local code, _, err = helper.fsam_lua({ "recipes/preprocess.lua", "cola", data, bin, "--dict",
+      model .. "/dict.txt" })
+    assert.equal("", err)
+    assert.equal(0, code)
+    local words = { "recipes/cola.lua", bin, "--restore-file", model .. "/model.pt" }
+    for word in ("--batch-size 4 --max-tokens 4400 --task sentence_prediction "
+      .. "--add-prev-output-tokens --layernorm-embedding --reset-optimizer --reset-dataloader "
+      .. "--reset-meters --required-batch-size-multiple 1 --init-token 0 --separator-token 2 "
+      .. "--criterion sentence_prediction --num-classes 2 --dropout 0.1 --attention-dropout 0.1 "
+      .. "--weight-decay 0.01 --optimizer samsgd --adam-betas (0.9,0.98) --adam-eps 1e-06 "
+      .. "--clip-norm 0.0 --rho 0.05 --sam-type fisher-sam --beta 0.5 --gamma 0.5 "
+      .. "--mask-iter-e 100 --lr-scheduler polynomial_decay --lr 1e-05 --total-num-update 5336 "
+      .. "--warmup-updates 320 --fp16-no-flatten-grads --max-epoch 2 --find-unused-parameters "
+      .. "--best-checkpoint-metric accuracy --maximize-best-checkpoint-metric "
+      .. "--no-epoch-checkpoints --log-format json --log-interval 1 --num-samples 2 --threads 1 "
+      .. "--save-dir " .. folder .. "/out"):gmatch("%S+") do
+      words[#words + 1] = word
+    end
+    local out
+    code, out, err = helper.fsam_lua(words)
+    assert.equal(0, code, err)
+    local updates, kinds = 0, {}
+    for kind, line in (out .. "\n" .. err):gmatch("| INFO | ([%w_]+) | ({[^\n]*})\n") do
+      kinds[kind] = (kinds[kind] or 0) + 1
+      if kind == "train_inner" then
+        updates = updates + 1
+        local fields = json.decode(line, "a line")
+        assert.equal(tostring(updates), fields.num_updates)
+        assert.near(1e-5 * updates / 320, tonumber(fields.lr), 1e-12)
+      end
+    end
+    assert.same({ train_inner = 6, train = 2, valid = 2 }, kinds)
+    assert.equal("directory", file.kind(folder .. "/out/checkpoint_best"))
+  end)
+
   it("is refused in one line without one", function()
     place({ ["dict.txt"] = model })
     local code, _, err = train()

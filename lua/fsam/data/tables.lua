@@ -2,7 +2,7 @@
 -- `tables.read("a.csv", { "text", "label" })`.
 --
 -- Owns: which format a name means, the register of formats, and the messages about columns that a
--- file lacks. Leaves to others: the formats (csv.lua, jsonl.lua, tsv.lua), what columns mean
+-- file lacks. Leaves to others: the formats (csv.lua and others), what columns mean
 -- (corpus.lua, own_files.lua). A new format is a file with
 --
 --     tables.define("NAME", { endings = { "csv", … }, read = function(path, wanted) … end })
@@ -16,7 +16,7 @@ local schema = require("fsam.base.schema")
 
 local M = {}
 
-local formats = registry.new("fsam.data.", { "csv", "jsonl", "tsv" })
+local formats = registry.new("fsam.data.", { "csv", "fasttext", "jsonl", "tsv" })
 
 --- Adds a format.
 -- @tparam string name

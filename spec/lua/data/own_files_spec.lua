@@ -204,7 +204,7 @@ describe("one's own files", function()
       DEV, { label_columns = "a,b", label_column = "label" })
     local ok, err = pcall(own_files.row, options({}))
     assert.same({ false, "--train-file is missing; give a file with texts and labels (.csv, "
-      .. ".jsonl, .ndjson, .json, .tsv)" }, { ok, tostring(err) })
+      .. ".ft, .fasttext, .jsonl, .ndjson, .json, .tsv)" }, { ok, tostring(err) })
   end)
 end)
 

@@ -50,6 +50,11 @@ local WELL = {
   { "a.jsonl", '{"text": "a", "label": 1, "more": null}\n\n{"label": ["x", true], "text": "b"}\n'
     .. '{"text": "c", "label": null}',
     { { "a", 1, line = 1 }, { "b", { "x", true }, line = 3 }, { "c", line = 4 } } },
+  { "a.ft", "\239\187\191__label__yes a cat\r\n\n  __label__no\t b  \n__label__no",
+    { { "a cat", "yes", line = 1 }, { "b", "no", line = 3 }, { "", "no", line = 4 } } },
+  { "a.fasttext", "__label__x __label__y a __label__z\nb\n__label__ c\n",
+    { { "a __label__z", { "x", "y" }, line = 1 }, { "b", {}, line = 2 },
+      { "__label__ c", {}, line = 3 } } },
   { "a.ndjson", '\239\187\191{"text": "\\u00e9\\n", "label": false}\r\n',
     { { "\195\169\n", false, line = 1 } } },
 }
@@ -94,8 +99,11 @@ local ILL = {
     .. "-c '.[]')" },
   { "a.jsonl", '{"text": "a", "label": 1}\n"b"\n', 'a.jsonl, line 2: got "b", expected an object, '
     .. 'such as {"text": "…", "label": "…"}' },
-  { "a.xlsx", "PK", "a.xlsx: the end of its name says no format; expected .csv, .jsonl, .ndjson, "
-    .. ".json, .tsv" },
+  { "a.xlsx", "PK", "a.xlsx: the end of its name says no format; expected .csv, .ft, "
+    .. ".fasttext, .jsonl, .ndjson, .json, .tsv" },
+  { "a.ft", "__label__a b\n", "a.ft has no column txt; did you mean text? (its columns: text, "
+    .. "label)", { "txt", "label" } },
+  { "a.ft", "\n \n", "a.ft has no samples" },
 }
 
 describe("a file with named columns", function()
@@ -107,7 +115,7 @@ describe("a file with named columns", function()
 
   for i, case in ipairs(ILL) do
     it(("is refused in one line, %d (%s)"):format(i, case[1]), function()
-      assert.equal(case[3], message_of(case[1], case[2]))
+      assert.equal(case[3], message_of(case[1], case[2], case[4]))
     end)
   end
 
@@ -130,6 +138,20 @@ describe("a file with named columns", function()
         end
       end
     end
+  end)
+
+  it("of fastText has its labels in lists once a line has none, as where it is cut", function()
+    local text = "__label__x \195\169 a\n__label__y b\n"
+    for length = 1, #text do
+      local ok, rows = pcall(read, "a.ft", text:sub(1, length))
+      if ok and rows[2] then
+        assert.equal("\195\169 a", rows[1][1])
+        assert.same(type(rows[2][2]) == "table" and { "x" } or "x", rows[1][2])
+      elseif not ok then
+        message_of("a.ft", text:sub(1, length))
+      end
+    end
+    assert.same({ { "\195\169 a", "x", line = 1 }, { "b", "y", line = 2 } }, read("a.ft", text))
   end)
 
   it("may have absurd lines", function()
