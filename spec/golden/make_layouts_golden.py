@@ -136,6 +136,11 @@ def hand_layouts():
     found["roberta prefix"] = {**roberta, "tokenizer_config.json": {"add_prefix_space": True}}
     found["roberta added_tokens.json"] = {**roberta, "added_tokens.json": {"<url>": 272}}
     found["roberta map"] = {**roberta, "special_tokens_map.json": {"mask_token": token("<mask>", lstrip=True, normalized=True)}}
+    # Two keys of one token: the last one's flags count, in the order of Transformers' keys.
+    found["roberta map of cls"] = {**roberta, "special_tokens_map.json": {"cls_token": token("<s>", rstrip=True)}}
+    found["roberta map of bos"] = {**roberta, "special_tokens_map.json": {"bos_token": token("<s>", lstrip=True)}}
+    found["roberta map of bos and cls"] = {**roberta, "special_tokens_map.json": {
+        "cls_token": token("</s>", rstrip=True), "sep_token": token("<s>", lstrip=True), "bos_token": token("<s>", rstrip=True)}}
     found["longformer's class"] = {**roberta, "tokenizer_config.json": {"tokenizer_class": "LongformerTokenizerFast"}}
     found["gpt2's class"] = {**roberta, "tokenizer_config.json": {"tokenizer_class": "GPT2Tokenizer", "pad_token": "<pad>",
                              "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}}

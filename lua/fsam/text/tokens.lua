@@ -35,6 +35,21 @@ function Adding:add(token)
   self.list[#self.list + 1] = copy
 end
 
+-- A special token of a key. Of several keys with one token (RoBERTa's bos and cls) the last one's
+-- flags count, unless the token was added before any of them.
+function Adding:name(token)
+  local before = self.named[token.content]
+  if before then
+    before.implied = token.implied and before.implied
+    for key, value in pairs(token) do
+      before[key] = key == "implied" and before.implied or value
+    end
+  elseif not self.known[token.content] then
+    self:add(token)
+    self.named[token.content] = self.list[#self.list]
+  end
+end
+
 --- All added tokens of a tokenizer, with their ids.
 -- @tparam table ids map from piece to id, of the vocabulary
 -- @tparam table said what the folder says (folder.lua)
@@ -43,7 +58,8 @@ end
 --   that only the class names and the vocabulary lacks has `implied` = true
 -- @treturn table the names of the special tokens, by role (pad, unk, cls, sep, mask)
 function M.all(ids, said, first)
-  local adding = setmetatable({ ids = ids, known = {}, last = -1, size = 0, list = {} }, Adding)
+  local adding = setmetatable({ ids = ids, known = {}, named = {}, last = -1, size = 0,
+    list = {} }, Adding)
   for _ in pairs(ids) do
     adding.size = adding.size + 1
   end
@@ -60,7 +76,7 @@ function M.all(ids, said, first)
       token.implied = not ids[token.content] or nil
     end
     if token then
-      adding:add(token)
+      adding:name(token)
       names[key] = token.content
     end
   end
