@@ -227,8 +227,8 @@ static __global__ void __launch_bounds__(THREADS) linear_squares_k(weight_argume
   const int width = smaller((int)(a.K - k) - beside, COLUMNS);
 #pragma unroll
   for (int i = 0; i < ROWS / 16; i++)
-    store_rows<float, COLUMNS>(a.dw, n + below + 16 * i, live - 16 * i, k + beside, width, total[i],
-                               one);
+    store_rows<float, COLUMNS>(a.dw, n + below + 16 * i, live - 16 * i, k + beside, width, true,
+                               total[i], one);
 }
 
 template <typename T>

@@ -132,7 +132,7 @@ describe("NCCL between ranks", function()
     { "kill 1", "signal 9" },
     { "kill-in-sum 1", "signal 9" },
     { "stop 1", "rank 1 has not been heard of for 2 seconds, longer than --rank-timeout allows" },
-    { "part 1", "rank_job.lua: NCCL: invalid usage" },
+    { "part 1", ": NCCL: invalid usage" },
   }
 
   for i, fault in ipairs(FAULTS) do
@@ -147,7 +147,7 @@ describe("NCCL between ranks", function()
       assert.is_true(code ~= 0, err)
       assert.is_true(os.difftime(os.time(), started) < LONGEST, "it took too long")
       assert.is_truthy(err:find(fault[2], 1, true), err)
-      assert.is_true(select(2, err:gsub("rank_job%.lua: ", "")) <= 1, err)
+      assert.is_true(select(2, err:gsub("%.lua:%d+: ", "")) <= 1, err)
     end)
   end
 
@@ -199,7 +199,7 @@ describe("NCCL between ranks", function()
   it("say what differs between them, and what went wrong on which", function()
     local first = torchrun("differ")
     assert.equal(1, first.code)
-    assert.equal("nccl_alone.lua: rank 1 has --lr 2, rank 0 has --lr 1; start all ranks with the "
+    assert.equal("spec/simt/nccl_alone.lua:34: rank 1 has --lr 2, rank 0 has --lr 1; start all ranks with the "
       .. "same program, options and files\n", first.err)
     local _, second = torchrun("error")
     assert.equal(1, second.code)
@@ -209,7 +209,7 @@ describe("NCCL between ranks", function()
   it("give up when one of them stops", function()
     local first = torchrun("stop")
     assert.equal(1, first.code)
-    assert.equal("nccl_alone.lua: rank 0 has waited 2 seconds for another rank's GPU, longer than "
+    assert.equal("spec/simt/nccl_alone.lua:51: rank 0 has waited 2 seconds for another rank's GPU, longer than "
       .. "--rank-timeout allows; a run with --save-dir goes on from its last checkpoint\n",
       first.err)
   end)
