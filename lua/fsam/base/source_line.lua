@@ -259,11 +259,21 @@ local function compiled_recursion()
   end
 end
 
---- The same where Lua could not call a message handler, as in machine code whose stack is used up.
--- @tparam string message Lua's own
+--- The same where Lua could not call a message handler, as in machine code whose stack is used up,
+-- or where too little of the stack is left for the handler. Whatever was called by `M.call` has
+-- ended by the error.
+-- @param err what was raised
 -- @treturn ?table an error of fsam.errors; nil for another error, or if nothing says where
-function M.overflow_unhandled(message)
-  local func = message:find("stack overflow", 1, true) and compiled_recursion()
+function M.overflow_unhandled(err)
+  local left = running
+  running = false
+  if type(err) ~= "string" or not err:find("stack overflow", 1, true) then
+    return nil
+  elseif left and owner_of(left) == "user" then
+    return errors.new(M.text(M.of(left))
+      .. ": stack overflow; this function or one that it calls calls itself without end", true)
+  end
+  local func = compiled_recursion()
   return func and errors.new(M.text(M.of(func))
     .. ": stack overflow; this function calls itself without end", true)
 end

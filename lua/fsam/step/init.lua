@@ -251,9 +251,9 @@ function Optimizer:step(o)
   params:discard()
   self:prepare_evaluation()
   self.masking:drop()
-  local reason = finite.reason(info)
+  local overflow, reason = source_line.overflow_unhandled(info), finite.reason(info)
   if not reason then
-    error(type(info) == "string" and source_line.overflow_unhandled(info) or info, 0)
+    error(overflow or info, 0)
   end
   return { skipped = reason, evaluations = log.evaluations }
 end
