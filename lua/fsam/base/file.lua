@@ -3,7 +3,8 @@
 -- Owns: whole small files as strings, mapping large ones, the checked writer, locks, and the few
 -- path operations that saving needs. No other file of ours opens one, so that all kinds and sizes
 -- are bounded here, before memory is taken. Leaves to others: what a file's bytes mean
--- (fsam.formats, fsam.text, fsam.data), and replacing a folder safely (formats/atomic_folder.lua).
+-- (fsam.formats, fsam.text, fsam.data), and replacing a folder, or files in one, safely
+-- (formats/atomic_folder.lua, formats/file_set.lua).
 local C = require("fsam.C")
 local errors = require("fsam.errors")
 local lfs = require("lfs")
@@ -309,40 +310,6 @@ function M.make_folder(path)
   local ok, reason = lfs.mkdir(path)
   if not ok and M.kind(path) ~= "directory" then -- another process may have been quicker
     errors.raise("cannot make the folder %s: %s", path, reason)
-  end
-end
-
--- An error of a path within `from`, as one of the same path within `to`.
-local function moved(err, from, to)
-  if not errors.is(err) then
-    return err
-  end
-  local first, last = err.message:find(from, 1, true)
-  return first and errors.new(err.message:sub(1, first - 1) .. to .. err.message:sub(last + 1))
-    or err
-end
-
---- Writes files into a folder that may have older ones of the same names. All are complete before
--- the first takes an older one's place, so that a failure costs nothing that was there.
--- @tparam string folder is made where it is missing
--- @tparam function write gets the path of an empty folder, and writes the files there
--- @raise what `write` raises
-function M.write_into(folder, write)
-  local was_there, fresh = M.kind(folder) ~= nil, folder .. "/.new-files"
-  M.make_folder(folder)
-  M.remove(fresh)
-  local ok, err = pcall(function()
-    M.make_folder(fresh)
-    write(fresh)
-    for _, name in ipairs(M.entries(fresh)) do
-      M.rename(fresh .. "/" .. name, folder .. "/" .. name)
-    end
-    M.sync(folder)
-  end)
-  M.remove(fresh)
-  if not ok then
-    local _ = was_there or lfs.rmdir(folder)
-    error(moved(err, fresh, folder), 0)
   end
 end
 

@@ -17,7 +17,7 @@ local declaration = require("fsam.models.declaration")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local families = require("fsam.models.families")
-local file = require("fsam.base.file")
+local file_set = require("fsam.formats.file_set")
 local formats = require("fsam.formats")
 local huggingface = require("fsam.formats.huggingface")
 local initialize = require("fsam.models.initialize")
@@ -218,7 +218,7 @@ function Model:save(folder)
     list[i] = { name = parameter.name, shape = parameter.shape,
       data = self.params:master(parameter) }
   end
-  file.write_into(folder, function(fresh)
+  file_set.write(folder, function(fresh)
     huggingface.save(fresh, config_of.encode(self.config), list)
     if self.tokenizer then
       self.tokenizer:save(fresh)
