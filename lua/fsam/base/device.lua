@@ -99,8 +99,13 @@ function M.precision(name, device)
   elseif name ~= "auto" then
     errors.unknown("--precision", name, { "fp32", "bf16", "auto" })
   end
-  local gpu = ffi.string(lib.fsam_device_name(device)) ~= "cpu"
-  return (gpu or ffi.string(lib.fsam_bf16_unit()) ~= "") and "bf16" or "fp32"
+  return (M.is_gpu(device) or ffi.string(lib.fsam_bf16_unit()) ~= "") and "bf16" or "fp32"
+end
+
+--- Is this device a GPU, or what stands for one?
+-- @treturn boolean
+function M.is_gpu(device)
+  return ffi.string(lib.fsam_device_name(device)) ~= "cpu"
 end
 
 --- The name and memory of a GPU: "NVIDIA H200, 140 GB"; nil for the CPU.
@@ -153,7 +158,7 @@ arguments.guard("fsam.device", M, {
   open = { NAME }, arena = { DEVICE, NAME }, memory = {},
   usage = { arguments.arg("arena", M.arena_shape) },
   threads = { arguments.arg("n", schema.integer(0, 4096)) }, precision = { NAME, DEVICE },
-  gpu = { DEVICE }, unused_gpu = { DEVICE }, describe = { DEVICE },
+  gpu = { DEVICE }, is_gpu = { DEVICE }, unused_gpu = { DEVICE }, describe = { DEVICE },
 })
 
 return M

@@ -14,6 +14,9 @@ function M.count(n)
   return sign .. digits
 end
 
+--- The largest number of f32.
+M.F32_MOST = 2 ^ 128 - 2 ^ 104
+
 --- How many there are of something: 1 "update" → "1 update", 8551 → "8,551 updates".
 -- @tparam integer n
 -- @tparam string noun of one of them, which takes an s for several

@@ -7,11 +7,10 @@
 -- weights have the mean 1. A class without a sample counts as if it had one.
 local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
+local numbers = require("fsam.base.numbers")
 local schema = require("fsam.base.schema")
 
 local M = {}
-
-local MOST = 3.4e38 -- of f32
 
 local function inverse_frequency(count, samples)
   local counts, list, sum = {}, {}, 0
@@ -47,9 +46,9 @@ function M.of(words, labels, samples)
   local list, sum = {}, 0
   for i, word in ipairs(words) do
     local weight = tonumber(word)
-    if not weight or not (weight >= 0 and weight <= MOST) then
+    if not weight or not (weight >= 0 and weight <= numbers.F32_MOST) then
       errors.raise("--class-weights: %s is not a weight; give auto, or a number from 0 to %.2g for "
-        .. "each of %s", word, MOST, table.concat(labels, ", "))
+        .. "each of %s", word, numbers.F32_MOST, table.concat(labels, ", "))
     end
     list[i], sum = weight, sum + weight
   end

@@ -31,7 +31,7 @@ local function inside(d, x)
 end
 
 -- Programs compute in f32, where smaller numbers are 0 and larger ones infinite.
-local LEAST, MOST = 2 ^ -149, 2 ^ 128 - 2 ^ 104
+local LEAST, MOST = 2 ^ -149, numbers.F32_MOST
 
 local function number(d, text, flag)
   local x = tonumber(text)

@@ -4,6 +4,7 @@
 -- times. Owns: which shapes there are and which are known, when graphs are made, used and given up.
 -- Leaves to others: what a pass does (fsam.pass), how the device records (engine/graph.c).
 local C = require("fsam.C")
+local devices = require("fsam.base.device")
 local ffi, lib, check = C.ffi, C.lib, C.check
 
 local M = {}
@@ -28,7 +29,7 @@ Graphs.__index = Graphs
 --   time it did, or nil
 function M.new(device)
   return setmetatable({ device = device, possible = lib.fsam_graph_possible(device) == 1,
-    rounds = ffi.string(lib.fsam_device_name(device)) ~= "cpu", shapes = {}, clock = 0,
+    rounds = devices.is_gpu(device), shapes = {}, clock = 0,
     nodes = 0, most_nodes = MOST_NODES, -- of all graphs that are kept
     counts = { plain = 0, recorded = 0, replayed = 0, unchained = 0 } }, Graphs)
 end

@@ -108,8 +108,7 @@ local function further(also)
 end
 
 local function model_name(t)
-  return t.run.began_from and t.run:began_from() or t.options.restore_file or t.options.arch
-    or t.model.config.model_type
+  return t.run:began_from() or t.model.config.model_type
 end
 
 -- How many weights train, where some are frozen.

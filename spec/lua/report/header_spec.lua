@@ -10,7 +10,9 @@ local SPEC = flags.spec({ name = "own.lua", task = "cola", profiles = {
 
 -- The lines behind machine, data and model.
 local function more(...)
-  local lines = header.lines({ options = options.read({ ... }, SPEC), run = { precision = "fp32" },
+  local o = options.read({ ... }, SPEC)
+  local run = { precision = "fp32", began_from = function() return o.restore_file or o.arch end }
+  local lines = header.lines({ options = o, run = run,
     task = { name = "t", train = {}, dev = {} },
     model = { count = 1, config = { num_hidden_layers = 1, hidden_size = 1 } } })
   return { unpack(lines, 4) }

@@ -137,7 +137,8 @@ describe("the flags of rho", function()
   it("stand at the start of a run", function()
     local function line(...)
       local o = read(...)
-      return header.lines({ options = o, run = { precision = "fp32" },
+      return header.lines({ options = o, run = { precision = "fp32",
+          began_from = function() return o.arch end },
         task = { name = "t", train = {}, dev = {} },
         model = { count = 1, config = { num_hidden_layers = 1, hidden_size = 1 } } })[1]
     end
