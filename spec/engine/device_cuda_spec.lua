@@ -14,16 +14,11 @@ describe("a GPU's memory", function()
   local device, arena
 
   before_each(function()
-    local out, slot = ffi.new("fsam_device *[1]"), ffi.new("fsam_arena *[1]")
-    check(shim.fsam_simt_open_lazy(out))
-    device = out[0]
-    check(lib.fsam_arena_new(slot, device, "lazy"))
-    arena = slot[0]
+    device, arena = simt.open_lazy("lazy")
   end)
 
   after_each(function()
-    lib.fsam_arena_free(arena)
-    lib.fsam_device_close(device)
+    simt.close(device, arena)
   end)
 
   local function new(count, name)

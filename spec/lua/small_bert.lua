@@ -123,6 +123,15 @@ function M.run(o, steps)
   return M.bytes(model.params.w), model
 end
 
+--- The numbers of each parameter in a vector: name → list.
+function M.values(params, vector)
+  local all = {}
+  for _, parameter in ipairs(params.parameters) do
+    all[parameter.name] = params:view(vector, parameter):read()
+  end
+  return all
+end
+
 --- Everything that lives in a checkpoint: name → bits, or a scalar's number.
 function M.snapshot(model)
   local state, bits = model.params:state(), {}

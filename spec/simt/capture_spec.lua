@@ -2,12 +2,9 @@
 -- runtime (spec/simt/runtime.cpp), which refuses while a stream captures whatever CUDA refuses.
 local C = require("fsam.C")
 local Tensor = require("fsam.base.tensor")
-local Tape = require("fsam.pass.tape")
 local cuda_graphs = require("fsam.pass.cuda_graphs")
 local simt = require("spec.simt.device")
 local ffi, lib, check = C.ffi, C.lib, C.check
-
-ffi.cdef("int fsam__workspace(void **out, fsam_device *device, size_t bytes);")
 
 describe("while a GPU records", function()
   local shim, why = simt.load()
@@ -24,17 +21,12 @@ describe("while a GPU records", function()
   end
 
   local function open(arch)
-    local out = ffi.new("fsam_device *[1]")
     check(shim.fsam_simt_arch(arch or 90))
-    check(shim.fsam_simt_open_lazy(out))
-    device = out[0]
-    arena = new_arena()
+    device, arena = simt.open_lazy("recorded")
   end
 
   local function close()
-    lib.fsam_graph_end(nil, device) -- where a failure left it recording
-    lib.fsam_arena_free(arena)
-    lib.fsam_device_close(device)
+    simt.close(device, arena)
   end
 
   before_each(function()
@@ -237,203 +229,4 @@ describe("while a GPU records", function()
       end)
       assert.equal(1, kept.counts.unchained)
     end)
-end)
-
-describe("work beside other work", function()
-  local shim = simt.load()
-  if not shim then
-    pending("no shim")
-    return
-  end
-  local device, arena, a, b, numbers
-  local ticket, counts = ffi.new("int64_t[1]"), ffi.new("int64_t[3]")
-
-  before_each(function()
-    local out, slot = ffi.new("fsam_device *[1]"), ffi.new("fsam_arena *[1]")
-    check(shim.fsam_simt_open_lazy(out))
-    device = out[0]
-    check(lib.fsam_arena_new(slot, device, "beside"))
-    arena = slot[0]
-    a, b, numbers = Tensor.new(arena, "f32", { 4 }, "a"), Tensor.new(arena, "f32", { 4 }, "b"), {}
-    for i = 1, 20 do
-      numbers[i] = Tensor.new(arena, "f32", { 4 }, "number"):fill(i)
-    end
-  end)
-
-  after_each(function()
-    lib.fsam_graph_end(nil, device)
-    lib.fsam_arena_free(arena)
-    lib.fsam_device_close(device)
-  end)
-
-  local function beside(fn)
-    check(lib.fsam_beside_begin(device))
-    fn()
-    check(lib.fsam_beside_end(ticket, device))
-  end
-
-  local function graph_of(fn)
-    local out = ffi.new("fsam_graph *[1]")
-    check(lib.fsam_graph_begin(device))
-    fn()
-    if lib.fsam_graph_end(out, device) < 0 then
-      return nil, ffi.string(lib.fsam_error())
-    end
-    return ffi.gc(out[0], lib.fsam_graph_free)
-  end
-
-  -- What b holds after each of two launches: the runtime runs the second stream's work as late as
-  -- the graph allows, then as early.
-  local function launches(fn)
-    local graph, found = assert(graph_of(fn)), {}
-    for i = 1, 2 do
-      a:copy(numbers[1])
-      b:fill(0)
-      check(lib.fsam_graph_run(graph))
-      found[i] = b:read()[1]
-    end
-    return found
-  end
-
-  it("sees what was queued before it, and what joins it sees its work", function()
-    assert.same({ 2, 2 }, launches(function()
-      a:copy(numbers[2])
-      beside(function() b:copy(a) end)
-      check(lib.fsam_beside_join(device, ticket[0]))
-      a:copy(numbers[3])
-    end))
-    assert.same({ 3, 2 }, launches(function() -- nothing says which comes first
-      a:copy(numbers[2])
-      beside(function() b:copy(a) end)
-      a:copy(numbers[3])
-      check(lib.fsam_beside_join(device, ticket[0]))
-    end))
-  end)
-
-  it("runs in order with more of its kind; a join waits for all up to its ticket", function()
-    assert.same({ 20, 20 }, launches(function()
-      local first
-      for i = 1, 20 do -- more than tickets are kept
-        beside(function() b:copy(numbers[i]) end)
-        first = first or ticket[0]
-      end
-      check(lib.fsam_beside_join(device, first)) -- later work marks it by now
-      a:fill(0)
-      check(lib.fsam_beside_join(device, ticket[0]))
-    end))
-  end)
-
-  it("must be joined before a graph ends", function()
-    local graph, message = graph_of(function()
-      beside(function() b:copy(numbers[1]) end)
-    end)
-    assert.is_nil(graph)
-    assert.matches("did not come back to the capture", message, 1, true)
-  end)
-
-  it("has a workspace of its own, in a graph and outside", function()
-    local memory = ffi.new("void *[4]")
-    check(lib.fsam__workspace(memory, device, 1000))
-    beside(function() check(lib.fsam__workspace(memory + 1, device, 1000)) end)
-    assert.are_not.equal(memory[0], memory[1])
-    local graph = graph_of(function()
-      check(lib.fsam__workspace(memory + 2, device, 1000))
-      beside(function()
-        check(lib.fsam__workspace(memory + 3, device, 900))
-        b:copy(numbers[1])
-      end)
-      check(lib.fsam_beside_join(device, ticket[0]))
-    end)
-    assert.truthy(graph)
-    assert.equal(memory[0], memory[2])
-    assert.equal(memory[1], memory[3])
-  end)
-
-  it("is in order outside of a graph, where a join does nothing", function()
-    a:copy(numbers[2])
-    beside(function() b:copy(a) end)
-    a:copy(numbers[3])
-    check(lib.fsam_beside_join(device, ticket[0]))
-    assert.equal(2, b:read()[1])
-  end)
-
-  it("that a failure left open ends with the graph", function()
-    b:fill(0)
-    check(lib.fsam_graph_begin(device))
-    check(lib.fsam_beside_begin(device))
-    b:copy(numbers[5])
-    assert.equal(lib.FSAM_EINVAL, lib.fsam_beside_begin(device))
-    assert.equal(lib.FSAM_EINVAL, lib.fsam_beside_join(device, 1))
-    check(lib.fsam_graph_end(nil, device))
-    assert.equal(lib.FSAM_EINVAL, lib.fsam_beside_end(ticket, device))
-    check(lib.fsam_graph_shape(assert(graph_of(function() b:copy(numbers[6]) end)), counts))
-    assert.same({ 1, 0 }, { tonumber(counts[0]), tonumber(counts[1]) })
-    assert.same({ 0, 0, 0, 0 }, b:read())
-  end)
-
-  it("is waited for where a gradient of its is written in order, too", function()
-    local tape = Tape.new({ arena = arena, device = device, grads = { write = function() end } })
-    local view, other = {}, {}
-    tape:part(view)
-    tape:meet()
-    tape:weight_grad(view, true, true)
-    tape:weight_grad(other)
-    assert.same({ 1, 0 }, { tape.ticket, tape.joined })
-    tape:weight_grad(view)
-    assert.equal(1, tape.joined)
-  end)
-
-  it("is refused where nothing is recorded", function()
-    assert.equal(lib.FSAM_ENODEV, lib.fsam_beside_begin(require("fsam.base.device").open("cpu")))
-  end)
-end)
-
-describe("a GPU's memory that is freed", function()
-  local shim = simt.load()
-  if not shim then
-    pending("no shim")
-    return
-  end
-
-  it("is not used by what was queued before", function()
-    local out, slot = ffi.new("fsam_device *[1]"), ffi.new("fsam_arena *[2]")
-    check(shim.fsam_simt_open_lazy(out))
-    local device = ffi.gc(out[0], lib.fsam_device_close)
-    check(lib.fsam_arena_new(slot, device, "first"))
-    check(lib.fsam_arena_new(slot + 1, device, "second"))
-    local from = Tensor.new(slot[1], "f32", { 3 }, "from"):write({ 1, 2, 3 })
-    local to = Tensor.new(slot[0], "f32", { 3 }, "to"):copy(from) -- a kernel, which has not run
-    local memory = ffi.new("void *[1]")
-    check(lib.fsam__workspace(memory, device, 100))
-    lib.fsam_arena_free(slot[1])
-    check(lib.fsam__workspace(memory, device, 1000))
-    assert.same({ 1, 2, 3 }, to:read())
-    lib.fsam_arena_free(slot[0])
-  end)
-
-  -- A read that no one ends goes back to the device; the next one waits for it, here in vain.
-  it("leaves a read its memory, where the wait for that fails", function()
-    local out, slot = ffi.new("fsam_device *[1]"), ffi.new("fsam_arena *[2]")
-    check(shim.fsam_simt_open_lazy(out))
-    local device = ffi.gc(out[0], lib.fsam_device_close)
-    check(lib.fsam_arena_new(slot, device, "kept"))
-    check(lib.fsam_arena_new(slot + 1, device, "lost"))
-    local to = Tensor.new(slot[0], "f32", { 3 }, "to"):fill(1)
-    local from = Tensor.new(slot[1], "f32", { 3 }, "from"):fill(2)
-    assert.same({ 1, 1, 1 }, to:later():to_host() and to:read())
-    collectgarbage()
-    collectgarbage() -- devices of other specs
-    local pinned = shim.fsam_simt_pinned()
-    to:copy(from) -- a kernel, which has not run when its memory goes
-    shim.fsam_simt_call(device, "free", from.data)
-    to:later() -- dropped
-    collectgarbage()
-    collectgarbage()
-    local ok, err = pcall(to.later, to)
-    assert.is_false(ok)
-    assert.matches("^cuda: waiting for a copy: .* touched address", tostring(err))
-    assert.is_truthy(to:later():to_host())
-    assert.equal(pinned, shim.fsam_simt_pinned())
-    lib.fsam_arena_free(slot[0])
-  end)
 end)

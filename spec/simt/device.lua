@@ -22,6 +22,7 @@ int fsam_simt_cudnn_attentions(void);
 void fsam_simt_first_algorithm(int works);
 int fsam_simt_select(uint64_t *mask, const float *keys, fsam_layout *layout, const uint8_t *pool,
                      const int64_t *k, int per_parameter, int outside);
+int fsam__workspace(void **out, fsam_device *device, size_t bytes);
 int fsam_simt_broken(const fsam_device *device, const char *name, float *out);
 ]])
 
@@ -55,6 +56,24 @@ end
 --- Opens the device into out[0], as fsam_device_open does.
 function M.open(out)
   check(lib.fsam_simt_open(out))
+end
+
+--- Opens a device whose streams put all work off until it is waited for.
+-- @tparam string name of the arena
+-- @treturn cdata fsam_device
+-- @treturn cdata fsam_arena
+function M.open_lazy(name)
+  local out, slot = ffi.new("fsam_device *[1]"), ffi.new("fsam_arena *[1]")
+  check(lib.fsam_simt_open_lazy(out))
+  check(C.lib.fsam_arena_new(slot, out[0], name))
+  return out[0], slot[0]
+end
+
+--- Closes both, also where a failure left the device recording.
+function M.close(device, arena)
+  C.lib.fsam_graph_end(nil, device)
+  C.lib.fsam_arena_free(arena)
+  C.lib.fsam_device_close(device)
 end
 
 return M

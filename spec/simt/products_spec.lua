@@ -5,8 +5,6 @@ local Tensor = require("fsam.base.tensor")
 local simt = require("spec.simt.device")
 local ffi, lib, check = C.ffi, C.lib, C.check
 
-ffi.cdef("int fsam__workspace(void **out, fsam_device *device, size_t bytes);")
-
 describe("products on a GPU", function()
   local shim, why = simt.load()
   if not shim then
@@ -16,17 +14,12 @@ describe("products on a GPU", function()
   local device, arena
 
   before_each(function()
-    local out, slot = ffi.new("fsam_device *[1]"), ffi.new("fsam_arena *[1]")
-    check(shim.fsam_simt_open_lazy(out))
-    check(lib.fsam_arena_new(slot, out[0], "products"))
-    device, arena = out[0], slot[0]
+    device, arena = simt.open_lazy("products")
   end)
 
   after_each(function()
     shim.fsam_simt_first_algorithm(1)
-    lib.fsam_graph_end(nil, device) -- where a failure left it recording
-    lib.fsam_arena_free(arena)
-    lib.fsam_device_close(device)
+    simt.close(device, arena)
   end)
 
   -- A tensor [rows, columns] whose first element lies `shift` elements behind an aligned address.

@@ -39,6 +39,21 @@ function M.record(fn)
   return first, lib.fsam_simt_program_count() - first
 end
 
+--- The device for specs that run whole steps: the GPU, or the shim, whose vector programs are built
+-- first.
+-- @tparam boolean on_gpu
+-- @tparam function fn runs the same steps on the CPU
+-- @treturn cdata fsam_device
+function M.device(on_gpu, fn)
+  if on_gpu then
+    return device.open("cuda")
+  end
+  local out = ffi.new("fsam_device *[1]")
+  simt.open(out)
+  M.build(M.record(fn))
+  return out[0]
+end
+
 --- Runs what a spec file describes, here and now.
 function M.run_spec(path)
   local function now(_, fn)

@@ -2,7 +2,6 @@
 -- shim: passes that run from graphs leave the bits of passes that run plainly, whatever differs
 -- between batches of one shape; and the loss follows the CPU's.
 local C = require("fsam.C")
-local devices = require("fsam.base.device")
 local helper = require("spec.helper")
 local cuda_graphs = require("fsam.pass.cuda_graphs")
 local simt = require("spec.simt.device")
@@ -33,18 +32,11 @@ describe("passes on " .. (on_gpu and "a GPU" or "the shim"), function()
   local LONG_STEPS = on_gpu and 40 or 20
 
   setup(function()
-    if on_gpu then
-      device = devices.open("cuda")
-      return
-    end
-    local out, programs = C.ffi.new("fsam_device *[1]"), require("spec.simt.programs")
-    simt.open(out)
-    device = out[0]
-    programs.build(programs.record(function() -- the vector programs that the steps run
+    device = require("spec.simt.programs").device(on_gpu, function()
       for _, o in ipairs({ FISHER, ESAM, MICRO, SHARED, LONG, DEEP }) do
         small.run(o, 4)
       end
-    end))
+    end)
   end)
 
   -- Steps on the device. `change` is given the model and the pass first.

@@ -1,9 +1,7 @@
 -- Passes of squares, Σ_b g_b² over the samples b, by the CUDA kernels, on a GPU where
 -- FSAM_TEST_DEVICE is cuda, else on the shim: against the CPU's, in every family, and as masks and
 -- s:per_sample_squares() use them.
-local C = require("fsam.C")
 local Pass = require("fsam.pass")
-local devices = require("fsam.base.device")
 local helper = require("spec.helper")
 local sam = require("fsam.sam")
 local simt = require("spec.simt.device")
@@ -51,28 +49,13 @@ describe("passes of squares on " .. (on_gpu and "a GPU" or "the shim"), function
   end
 
   setup(function()
-    if on_gpu then
-      device = devices.open("cuda")
-      return
-    end
-    local out, programs = C.ffi.new("fsam_device *[1]"), require("spec.simt.programs")
-    simt.open(out)
-    device = out[0]
-    programs.build(programs.record(function() -- the vector programs that the steps run
+    device = require("spec.simt.programs").device(on_gpu, function()
       for _, o in ipairs({ FISHER, SEER }) do
         small.run(o, 1)
       end
       chosen()
-    end))
+    end)
   end)
-
-  local function values(params, vector)
-    local all = {}
-    for _, parameter in ipairs(params.parameters) do
-      all[parameter.name] = params:view(vector, parameter):read()
-    end
-    return all
-  end
 
   -- `fn` on the CPU and on the device.
   local function both(fn)
@@ -101,7 +84,7 @@ describe("passes of squares on " .. (on_gpu and "a GPU" or "the shim"), function
       assert.is_true(Pass.can_square(evaluate))
       local result = evaluate({ squares = true, backward = true, into = model.params.g })
       assert.equal(9, #result:losses())
-      return values(model.params, model.params.g)
+      return small.values(model.params, model.params.g)
     end
   end
 
@@ -145,7 +128,7 @@ describe("passes of squares on " .. (on_gpu and "a GPU" or "the shim"), function
     local want, got = both(function()
       local model, step = small.setup(SEER)
       step(0)
-      return values(model.params, seen)
+      return small.values(model.params, seen)
     end)
     agree(want, got, "fp32")
   end)

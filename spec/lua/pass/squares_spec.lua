@@ -65,14 +65,6 @@ local function class(i)
   return i % 3
 end
 
-local function values(params, vector)
-  local all = {}
-  for _, parameter in ipairs(params.parameters) do
-    all[parameter.name] = params:view(vector, parameter):read()
-  end
-  return all
-end
-
 -- Σ g², sample by sample, in doubles.
 local function one_by_one(model, evaluate, list, request)
   local sums = {}
@@ -82,7 +74,7 @@ local function one_by_one(model, evaluate, list, request)
       o[key] = value
     end
     evaluate(o)
-    for name, g in pairs(values(model.params, model.params.g)) do
+    for name, g in pairs(bert.values(model.params, model.params.g)) do
       sums[name] = sums[name] or {}
       for i = 1, #g do
         sums[name][i] = (sums[name][i] or 0) + g[i] ^ 2
@@ -126,7 +118,7 @@ local function compare(model, list, o, request)
   end
   local result = evaluate(squares)
   assert.equal(#list, #result:losses())
-  local got = values(model.params, model.params.g)
+  local got = bert.values(model.params, model.params.g)
   agree(want, got, o.precision)
   return got, pass, evaluate
 end
@@ -177,13 +169,13 @@ describe("a pass of squares", function()
     local want = one_by_one(model, evaluate, chosen)
     evaluate = pass:bind({ step = 3, batches = batches, training = true })
     evaluate({ squares = true, backward = true, into = model.params.g, choice = { 12, 15 } })
-    agree(want, values(model.params, model.params.g))
+    agree(want, bert.values(model.params, model.params.g))
     local shares = members.run(2, function(ranks)
       local own = new_model("bert")
       local shared = Pass.new({ model = own, seed = 5, ranks = ranks })
       shared:bind({ step = 3, training = true, batches = ranks.rank == 0 and batches or {} })({
         squares = true, backward = true, into = own.params.g })
-      return values(own.params, own.params.g)
+      return bert.values(own.params, own.params.g)
     end)
     agree(whole, shares[1])
     assert.same(shares[1], shares[2])
@@ -213,7 +205,7 @@ describe("a pass of squares", function()
     assert.is_true(Pass.can_square(evaluate)) -- not known yet
     model.params.g:set(3)
     assert.is_nil(evaluate({ squares = true, backward = true, into = model.params.g }))
-    assert.equal(3, values(model.params, model.params.g)["classifier.bias"][1])
+    assert.equal(3, bert.values(model.params, model.params.g)["classifier.bias"][1])
     assert.is_false(Pass.can_square(evaluate))
     assert.is_false(Pass.can_square(function() end))
   end)
@@ -260,7 +252,7 @@ describe("squares in a step", function()
         local x, mask = model.params:scratch("ones"), model.params:mask("mask")
         x:set(mask * 1)
         x:tensor()
-        return values(model.params, x)
+        return bert.values(model.params, x)
       end)
       local differ, count = 0, 0
       for name, bits in pairs(one[1]) do
@@ -285,7 +277,7 @@ describe("squares in a step", function()
     for _, o in ipairs({ {}, { micro = 3 }, { shared = true } }) do
       o.sam_type = "squares-seer"
       local one, many = both_ways(o, function(model)
-        return values(model.params, seen)
+        return bert.values(model.params, seen)
       end)
       agree(many[1], one[1])
       assert.equal(many[2].evaluations, one[2].evaluations)
