@@ -12,6 +12,7 @@
 local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
+local hub = require("fsam.formats.hub")
 local schema = require("fsam.base.schema")
 
 local M = {}
@@ -68,7 +69,7 @@ local function refuse(path)
     errors.raise("%s is a %s file, which is not read; save the model by Transformers' "
       .. "save_pretrained, which writes model.safetensors", path, program)
   elseif not file.kind(path) then
-    errors.raise("%s does not exist; give %s", path, M.KINDS)
+    errors.raise("%s does not exist; give %s%s", path, M.KINDS, hub.hint(path))
   end
   errors.raise("%s is neither %s", path, kinds(" nor "))
 end

@@ -10,6 +10,7 @@ local checkpoint = require("fsam.train.checkpoint")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local formats = require("fsam.formats")
+local hub = require("fsam.formats.hub")
 local kept = require("fsam.train.kept")
 local lfs = require("lfs")
 local numbers = require("fsam.base.numbers")
@@ -228,7 +229,8 @@ function M.open(options, precision, follows)
   end
   run.source = run.resume and run.resume.path or options.restore_file
   if run.source and not formats.exists(run.source) then
-    errors.raise("--restore-file %s does not exist; it is %s", run.source, formats.KINDS)
+    errors.raise("--restore-file %s does not exist; it is %s%s", run.source, formats.KINDS,
+      hub.hint(run.source))
   end
   return run
 end

@@ -64,6 +64,26 @@ describe("formats.open", function()
     end
   end)
 
+  -- Names of the hub where a folder belongs: the command that fetches it, or the copy in the cache.
+  it("says where the model of a hub's name can be had", function()
+    local cache = folder .. "/cache/models--org--m"
+    assert(helper.shell(("mkdir -p %s/refs %s/snapshots/0af1"):format(cache, cache)) == 0)
+    helper.write_file(cache .. "/refs/main", "0af1")
+    local COMMAND = "such as the folder that `hf download %s --local-dir %s` makes"
+    for name, said in pairs({
+      ["roberta-base"] = COMMAND:format("roberta-base", "roberta-base"),
+      ["google/electra-base"] = COMMAND:format("google/electra-base", "electra-base"),
+      ["https://huggingface.co/a/b/tree/main"] = COMMAND:format("a/b", "b"),
+      ["org/m"] = "such as the copy of org/m at " .. cache .. "/snapshots/0af1",
+      ["runs/cola-1"] = "", ["./roberta-base"] = "", ["/a/bert"] = "", ["a/b/bert"] = "" }) do
+      local _, _, err = helper.shell(("HF_HUB_CACHE=%s/cache %s/fsam-lua -e %s"):format(folder,
+        helper.quote(helper.build_dir()), helper.quote(("fsam.load %q"):format(name))))
+      assert.equal(("fsam-lua: %s does not exist; give %s%s\n"):format(name, formats.KINDS,
+        said == "" and "" or ", " .. said), err)
+    end
+    helper.remove_dir(folder .. "/cache")
+  end)
+
   it("refuses a path with what it lacks", function()
     assert.equal("<>none does not exist; give a Hugging Face folder or a .safetensors file or a "
       .. ".pt or .bin file",
