@@ -3,11 +3,10 @@
  * with q, k, v the thirds of qkv[T,3H]. lse[T,heads], the log of the softmax's sum, is kept;
  * backward makes P again from it (Dao et al. 2022, without the tiling over keys).
  *
- * One task is one head of one sample. Its rows are copied into the thread's f32 scratch, keys (and
- * values) also transposed, so that every product below is "broadcast an element, multiply a row".
- * QUERIES queries at a time meet all keys of the sample, so that scratch grows with the longest
- * sample, not with its square. Each sum runs over one index in order: neither threads nor lanes
- * change a bit. */
+ * One task is one head of one sample. Its rows are copied into the thread's f32 scratch in the
+ * layouts that small_matmul.h multiplies fast. QUERIES queries at a time meet all keys of the
+ * sample, so that scratch grows with the longest sample, not with its square. Each sum runs over
+ * one index in order: neither threads nor lanes change a bit. */
 #include <math.h>
 #include <omp.h>
 
@@ -67,59 +66,122 @@ int fsam_attention_backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fs
 
 #endif
 
-enum { QUERIES = 32 }; /* rows of P that are computed together */
+enum {
+  QUERIES = 32, /* rows of P that are computed together; a multiple of TILE_ROWS */
+  AHEAD = 8     /* rows of a tensor are fetched so long before they are read */
+};
 
 /* -- one task's memory ------------------------------------------------------------------------- */
 
-/* n rows of a sample, d columns of a head; both rounded up to WIDE and zero there. */
+/* n rows of a sample, d columns of a head; both rounded up to WIDE and zero there. What is a right
+ * factor lies in panels. */
 typedef struct scratch {
-  float *k, *v, *k_t, *v_t; /* [n,d], [n,d], [d,n], [d,n] */
-  float *dk, *dv;           /* [n,d] */
-  float *q, *dout, *o;      /* [QUERIES,d]: q / sqrt(d); dout; a result before it is stored */
-  float *p, *dp;            /* [QUERIES,n] */
-  uint16_t *bits;           /* [QUERIES,n] */
+  float *k_t, *v_t;    /* [d,n] in panels */
+  float *k, *v;        /* [n,d] in panels */
+  float *dk, *dv;      /* [n,d] */
+  float *rows;         /* [PANEL,d]: on their way to k_t or v_t */
+  float *q, *dout, *o; /* [QUERIES,d]: q / sqrt(d); dout; a result before it is stored */
+  float *q_b, *dout_b; /* q and dout again, in panels */
+  float *p, *dp;       /* [QUERIES,n], rows `stride` apart */
+  uint16_t *bits;      /* [QUERIES,n] */
+  int padded, stride;  /* of the sample in hand: n rounded up to WIDE; see stride_of */
 } scratch;
+
+/* An odd number of cache lines, so that a column of p lies in all places of the cache. */
+static int stride_of(int padded) { return padded | WIDE; }
+
+/* The sizes in f32 of a [n,d], a [QUERIES,d] and a [QUERIES,n]. */
+typedef struct scratch_sizes {
+  size_t sample, block, p;
+} scratch_sizes;
+
+static scratch_sizes sizes_of(int longest, int d) {
+  const size_t n = (size_t)round_up(longest, WIDE), width = (size_t)round_up(d, WIDE);
+  return (scratch_sizes){n * width, QUERIES * width, QUERIES * (size_t)stride_of((int)n)};
+}
 
 /* Bytes of one thread's scratch. */
 static size_t scratch_bytes(int longest, int d) {
-  size_t n = (size_t)round_up(longest, WIDE), width = (size_t)round_up(d, WIDE);
-  return (6 * n * width + QUERIES * (3 * width + 2 * n)) * sizeof(float) +
-         QUERIES * n * sizeof(uint16_t) + 64;
+  const scratch_sizes z = sizes_of(longest, d);
+  return (6 * z.sample + PANEL * (size_t)round_up(d, WIDE) + 5 * z.block + 2 * z.p) *
+             sizeof(float) +
+         z.p * sizeof(uint16_t) + 64;
 }
 
 static scratch scratch_of(char *memory, int longest, int d) {
-  size_t n = (size_t)round_up(longest, WIDE), width = (size_t)round_up(d, WIDE);
+  const scratch_sizes z = sizes_of(longest, d);
   float *f = (float *)memory;
-  scratch s = {.k = f,
-               .v = f + n * width,
-               .k_t = f + 2 * n * width,
-               .v_t = f + 3 * n * width,
-               .dk = f + 4 * n * width,
-               .dv = f + 5 * n * width};
-  f += 6 * n * width;
+  scratch s = {.k_t = f,
+               .v_t = f + z.sample,
+               .k = f + 2 * z.sample,
+               .v = f + 3 * z.sample,
+               .dk = f + 4 * z.sample,
+               .dv = f + 5 * z.sample};
+  f += 6 * z.sample;
   s.q = f;
-  s.dout = f + QUERIES * width;
-  s.o = f + 2 * QUERIES * width;
-  f += 3 * QUERIES * width;
+  s.dout = f + z.block;
+  s.o = f + 2 * z.block;
+  s.q_b = f + 3 * z.block;
+  s.dout_b = f + 4 * z.block;
+  f += 5 * z.block;
   s.p = f;
-  s.dp = f + QUERIES * n;
-  s.bits = (uint16_t *)(f + 2 * QUERIES * n);
+  s.dp = f + z.p;
+  s.rows = f + 2 * z.p;
+  s.bits = (uint16_t *)(s.rows + PANEL * (size_t)round_up(d, WIDE));
   return s;
 }
 
-/* to[padded,width] = factor * the rows first … first + rows - 1 of the columns column … column +
- * d - 1 of t; zeros elsewhere. */
-static void load_rows(float *to, int width, const fsam_tensor *t, int64_t first, int rows,
-                      int padded, int64_t column, int d, float factor) {
+/* d columns of a tensor, the columns `column` …, in rows `first` …: where a head's part lies. */
+typedef struct part {
+  const fsam_tensor *t;
+  int64_t first, column;
+  int d, width; /* width: d rounded up to WIDE */
+} part;
+
+/* Rows lie a tensor's width apart, which the processor does not foresee. */
+FSAM_INLINE void fetch_row(const part *from, int64_t row) {
+  const fsam_tensor *t = from->t;
+  if (row >= t->shape[0]) return;
+  const int64_t size = t->dtype == FSAM_BF16 ? 2 : 4;
+  const char *at = (const char *)t->data + (row * t->row_stride + from->column) * size;
+  for (int64_t byte = 0; byte < from->d * size; byte += 64) __builtin_prefetch(at + byte);
+}
+
+/* to[rows,width] = factor * the first rows of a part; zeros in the other columns. */
+FSAM_INLINE void load(float *to, const part *from, int rows, float factor, bool panels) {
+  const fsam_tensor *t = from->t;
+  const int d = from->d, width = from->width;
   for (int i = 0; i < rows; i++) {
-    const int64_t at = (first + i) * t->row_stride + column;
+    const int64_t at = (from->first + i) * t->row_stride + from->column;
+    fetch_row(from, from->first + i + AHEAD);
     for (int c = 0; c < width; c += LANES) {
       vf v = t->dtype == FSAM_BF16 ? v_load_act(FSAM_BF16, t->data, at + c, d - c)
                                    : v_load_act(FSAM_F32, t->data, at + c, d - c);
-      v_store(to + i * width + c, v * factor);
+      v_store(panels ? in_panels(to, rows, width, i, c) : to + i * width + c, v * factor);
     }
   }
-  if (padded > rows) memset(to + rows * width, 0, (size_t)((padded - rows) * width) * sizeof *to);
+}
+
+static void load_panels(float *to, const part *from, int rows, float factor) {
+  load(to, from, rows, factor, true);
+}
+
+/* The same, not in panels, and with zeros in the rows up to `padded`. */
+static void load_rows(float *to, const part *from, int rows, int padded, float factor) {
+  load(to, from, rows, factor, false);
+  memset(to + rows * from->width, 0, (size_t)((padded - rows) * from->width) * sizeof *to);
+}
+
+/* to[width,padded] in panels = the transpose of a part's first rows; zeros elsewhere. */
+static void load_transposed(float *to, scratch *s, const part *from, int rows, int padded) {
+  part next = *from;
+  for (int j = 0, width; j < padded; j += width) {
+    width = panel_width(padded, j);
+    const int some = rows - j < 0 ? 0 : rows - j < width ? rows - j : width;
+    load_rows(s->rows, &next, some, width, 1.0f);
+    transpose(to + j * from->width, s->rows, width, from->width);
+    next.first += width;
+  }
 }
 
 /* The reverse of that: rows of t = factor * from, or added to a filled t. */
@@ -153,21 +215,26 @@ typedef struct attention {
   float scale;         /* 1 / sqrt(d) */
 } attention;
 
-/* Which lanes hold keys: those of the vector at key j that are below n. */
-FSAM_INLINE vi is_key(int j, int n) { return v_iota() + j < n; }
+enum { Q, K, V }; /* thirds of qkv */
 
-/* scores[m,padded] = q k^T / sqrt(d) for the queries q0 … q0 + m - 1 of a sample. */
-static void scores(const attention *a, scratch *s, int64_t start, int head, int q0, int m,
-                   int padded) {
-  load_rows(s->q, a->width, a->qkv, start + q0, m, m, (int64_t)head * a->d, a->d, a->scale);
-  multiply(s->p, padded, (left){s->q, a->width, 1}, s->k_t, padded, m, padded, a->d, false);
+static part part_of(const attention *a, const fsam_tensor *t, int64_t first, int third, int head) {
+  return (part){t, first, ((int64_t)third * a->heads + head) * a->d, a->d, a->width};
 }
 
-static void draw_bits(const attention *a, scratch *s, int sample, int head, int q0, int m,
-                      int padded) {
+/* p[m,n] = q k^T / sqrt(d) for the queries q0 … q0 + m - 1 of a sample, -inf where no key is; q is
+ * loaded for it. */
+static void scores(const attention *a, scratch *s, int64_t start, int head, int q0, int m, int n) {
+  const part q = part_of(a, a->qkv, start + q0, Q, head);
+  load_rows(s->q, &q, m, round_up(m, TILE_ROWS), a->scale);
+  multiply(s->p, s->stride, (left){s->q, a->width, 1}, s->k_t, m, s->padded, a->width, false);
+  for (int i = 0; i < m; i++)
+    for (int j = n; j < s->padded; j++) s->p[i * s->stride + j] = -INFINITY;
+}
+
+static void draw_bits(const attention *a, scratch *s, int sample, int head, int q0, int m) {
   if (!a->site.threshold) return;
   drop_bits(s->bits, &a->site, (uint32_t)a->batch->ordinals[sample], (uint32_t)q0, m,
-            (uint32_t)head << 16, padded / 8);
+            (uint32_t)head << 16, s->padded / 8);
 }
 
 /* Fails unless the samples follow each other within the batch, none longer than batch->longest. */
@@ -207,44 +274,42 @@ static int for_each_head(const char *op, const attention *a,
   for (int i = 0; i < tasks; i++) {
     scratch s =
         scratch_of((char *)workspace + bytes * (size_t)omp_get_thread_num(), batch->longest, a->d);
-    task(a, &s, i / a->heads, i % a->heads);
+    const int sample = i / a->heads;
+    s.padded = round_up(batch->starts[sample + 1] - batch->starts[sample], WIDE);
+    s.stride = stride_of(s.padded);
+    task(a, &s, sample, i % a->heads);
   }
   return FSAM_OK;
 }
 
 /* -- forward ----------------------------------------------------------------------------------- */
 
-/* A row of scores becomes one of P, zero beyond n. The softmax's sum is *total · e^*top. */
-static void softmax_row(float *top, float *total, float *p, int n, int padded) {
+/* A row of scores becomes dropout(e^(score - top)); *total is the sum before dropout. */
+static void softmax_row(float *top, float *total, const attention *a, float *p,
+                        const uint16_t *bits, int padded) {
   vf16 most, sum = {0};
   for (int k = 0; k < PARTS; k++) most.part[k] = v_set(-INFINITY);
   for (int j = 0; j < padded; j += WIDE)
-    for (int k = 0; k < PARTS; k++) {
-      int i = j + k * LANES;
-      most.part[k] = v_max(most.part[k], v_select(is_key(i, n), v_load(p + i), v_set(-INFINITY)));
-    }
+    for (int k = 0; k < PARTS; k++) most.part[k] = v_max(most.part[k], v_load(p + j + k * LANES));
   *top = v_max_all(most);
   for (int j = 0; j < padded; j += WIDE)
     for (int k = 0; k < PARTS; k++) {
       int i = j + k * LANES;
-      vf e = v_select(is_key(i, n), v_exp(v_load(p + i) - *top), v_set(0.0f));
-      v_store(p + i, e);
+      vf e = v_exp(v_load(p + i) - *top);
       sum.part[k] += e;
+      v_store(p + i, a->site.threshold ? drop(&a->site, bits + i, e) : e);
     }
   *total = v_sum(sum);
-  const float inverse = 1.0f / *total;
-  for (int j = 0; j < padded; j += LANES) v_store(p + j, v_load(p + j) * inverse);
 }
 
-/* Scores of m queries from row `first` of the batch on become dropout(P); stores their lse. */
-static void softmax(const attention *a, scratch *s, int64_t first, int head, int m, int n,
-                    int padded) {
+/* Scores of m queries from row `first` of the batch on become dropout(P) but for the factors
+ * `inverse` of the rows, which are cheaper to apply to a product with it; stores their lse. */
+static void softmax(float *inverse, const attention *a, scratch *s, int64_t first, int head,
+                    int m) {
   float top[QUERIES], total[QUERIES], lse[QUERIES];
   for (int i = 0; i < m; i++) {
-    float *p = s->p + i * padded;
-    softmax_row(&top[i], &total[i], p, n, padded);
-    for (int j = 0; a->site.threshold && j < padded; j += LANES)
-      v_store(p + j, drop(&a->site, s->bits + i * padded + j, v_load(p + j)));
+    softmax_row(&top[i], &total[i], a, s->p + i * s->stride, s->bits + i * s->padded, s->padded);
+    inverse[i] = 1.0f / total[i];
   }
   for (int i = 0; i < m; i += LANES)
     v_store_n(lse + i, v_load_n(top + i, m - i) + v_log(v_load_n(total + i, m - i)), m - i);
@@ -253,19 +318,23 @@ static void softmax(const attention *a, scratch *s, int64_t first, int head, int
 }
 
 static void forward_head(const attention *a, scratch *s, int sample, int head) {
-  const int64_t start = a->batch->starts[sample], column = (int64_t)head * a->d;
-  const int64_t hidden = (int64_t)a->heads * a->d;
-  const int n = a->batch->starts[sample + 1] - (int)start, padded = round_up(n, WIDE);
-  load_rows(s->k, a->width, a->qkv, start, n, padded, hidden + column, a->d, 1.0f);
-  load_rows(s->v, a->width, a->qkv, start, n, n, 2 * hidden + column, a->d, 1.0f);
-  transpose(s->k_t, s->k, padded, a->width);
+  const int64_t start = a->batch->starts[sample];
+  const int n = a->batch->starts[sample + 1] - (int)start;
+  const part k = part_of(a, a->qkv, start, K, head), v = part_of(a, a->qkv, start, V, head);
+  const part out = part_of(a, a->out, start, 0, head);
+  load_transposed(s->k_t, s, &k, n, s->padded);
+  load_panels(s->v, &v, n, 1.0f);
   for (int q0 = 0; q0 < n; q0 += QUERIES) {
     const int m = n - q0 < QUERIES ? n - q0 : QUERIES;
-    scores(a, s, start, head, q0, m, padded);
-    draw_bits(a, s, sample, head, q0, m, padded);
-    softmax(a, s, start + q0, head, m, n, padded);
-    multiply(s->o, a->width, (left){s->p, padded, 1}, s->v, a->width, m, a->width, n, false);
-    store_rows(a->out, start + q0, m, column, a->d, s->o, a->width, 1.0f);
+    float inverse[QUERIES];
+    scores(a, s, start, head, q0, m, n);
+    draw_bits(a, s, sample, head, q0, m);
+    softmax(inverse, a, s, start + q0, head, m);
+    multiply(s->o, a->width, (left){s->p, s->stride, 1}, s->v, m, a->width, n, false);
+    for (int i = 0; i < m; i++)
+      for (int c = 0; c < a->width; c += LANES)
+        v_store(s->o + i * a->width + c, v_load(s->o + i * a->width + c) * inverse[i]);
+    store_rows(a->out, start + q0, m, out.column, a->d, s->o, a->width, 1.0f);
   }
 }
 
@@ -304,14 +373,13 @@ int FSAM_CPU(attention_forward)(fsam_tensor *out, fsam_tensor *lse, fsam_tensor 
 /* A row of scores and one of dout v^T become dropout(P) and the gradient of the scores,
  * P (dropout'(dout v^T) - D), where D = sum over keys of P dropout'(dout v^T). */
 static void softmax_backward_row(const attention *a, float *p, float *dp, const uint16_t *bits,
-                                 float lse, int n, int padded) {
+                                 float lse, int padded) {
   const bool drops = a->site.threshold != 0;
   vf16 sum = {0};
   for (int j = 0; j < padded; j += WIDE)
     for (int k = 0; k < PARTS; k++) {
       int i = j + k * LANES;
-      vf probability = v_select(is_key(i, n), v_exp(v_load(p + i) - lse), v_set(0.0f));
-      vf d = v_load(dp + i);
+      vf probability = v_exp(v_load(p + i) - lse), d = v_load(dp + i);
       if (drops) d = drop(&a->site, bits + i, d);
       v_store(p + i, probability);
       v_store(dp + i, d);
@@ -325,33 +393,40 @@ static void softmax_backward_row(const attention *a, float *p, float *dp, const 
   }
 }
 
+/* p and dp of m queries, from their scores in p and dout. */
+static void softmax_backward(const attention *a, scratch *s, int64_t first, int head, int m) {
+  multiply(s->dp, s->stride, (left){s->dout, a->width, 1}, s->v_t, m, s->padded, a->width, false);
+  for (int i = 0; i < m; i++) {
+    const float lse = ((const float *)a->kept->data)[(first + i) * a->kept->row_stride + head];
+    softmax_backward_row(a, s->p + i * s->stride, s->dp + i * s->stride, s->bits + i * s->padded,
+                         lse, s->padded);
+  }
+}
+
 static void backward_head(const attention *a, scratch *s, int sample, int head) {
-  const int64_t start = a->batch->starts[sample], column = (int64_t)head * a->d;
-  const int64_t hidden = (int64_t)a->heads * a->d;
-  const int n = a->batch->starts[sample + 1] - (int)start, padded = round_up(n, WIDE);
-  const int width = a->width;
-  load_rows(s->k, width, a->qkv, start, n, padded, hidden + column, a->d, 1.0f);
-  load_rows(s->v, width, a->qkv, start, n, padded, 2 * hidden + column, a->d, 1.0f);
-  transpose(s->k_t, s->k, padded, width);
-  transpose(s->v_t, s->v, padded, width);
+  const int64_t start = a->batch->starts[sample];
+  const int n = a->batch->starts[sample + 1] - (int)start, width = a->width;
+  const part k = part_of(a, a->qkv, start, K, head), v = part_of(a, a->qkv, start, V, head);
+  part q = part_of(a, a->qkv, start, Q, head), dout = part_of(a, a->dout, start, 0, head);
+  load_transposed(s->k_t, s, &k, n, s->padded);
+  load_transposed(s->v_t, s, &v, n, s->padded);
+  load_panels(s->k, &k, n, 1.0f);
   for (int q0 = 0; q0 < n; q0 += QUERIES) {
     const int m = n - q0 < QUERIES ? n - q0 : QUERIES;
-    scores(a, s, start, head, q0, m, padded);
-    load_rows(s->dout, width, a->dout, start + q0, m, m, column, a->d, 1.0f);
-    multiply(s->dp, padded, (left){s->dout, width, 1}, s->v_t, padded, m, padded, a->d, false);
-    draw_bits(a, s, sample, head, q0, m, padded);
-    for (int i = 0; i < m; i++) {
-      float lse = ((const float *)a->kept->data)[(start + q0 + i) * a->kept->row_stride + head];
-      softmax_backward_row(a, s->p + i * padded, s->dp + i * padded, s->bits + i * padded, lse, n,
-                           padded);
-    }
-    multiply(s->dv, width, (left){s->p, 1, padded}, s->dout, width, n, width, m, q0 > 0);
-    multiply(s->dk, width, (left){s->dp, 1, padded}, s->q, width, n, width, m, q0 > 0);
-    multiply(s->o, width, (left){s->dp, padded, 1}, s->k, width, m, width, n, false);
-    store_rows(a->dqkv, start + q0, m, column, a->d, s->o, width, a->scale);
+    q.first = dout.first = start + q0;
+    scores(a, s, start, head, q0, m, n);
+    load_rows(s->dout, &dout, m, round_up(m, TILE_ROWS), 1.0f);
+    draw_bits(a, s, sample, head, q0, m);
+    softmax_backward(a, s, start + q0, head, m);
+    load_panels(s->dout_b, &dout, m, 1.0f);
+    load_panels(s->q_b, &q, m, a->scale);
+    multiply(s->dv, width, (left){s->p, 1, s->stride}, s->dout_b, n, width, m, q0 > 0);
+    multiply(s->dk, width, (left){s->dp, 1, s->stride}, s->q_b, n, width, m, q0 > 0);
+    multiply(s->o, width, (left){s->dp, s->stride, 1}, s->k, m, width, n, false);
+    store_rows(a->dqkv, start + q0, m, q.column, a->d, s->o, width, a->scale);
   }
-  store_rows(a->dqkv, start, n, hidden + column, a->d, s->dk, width, 1.0f);
-  store_rows(a->dqkv, start, n, 2 * hidden + column, a->d, s->dv, width, 1.0f);
+  store_rows(a->dqkv, start, n, k.column, a->d, s->dk, width, 1.0f);
+  store_rows(a->dqkv, start, n, v.column, a->d, s->dv, width, 1.0f);
 }
 
 int FSAM_CPU(attention_backward)(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tensor *out,

@@ -14,6 +14,11 @@ static program_fn function_of(const fsam_instruction *in) {
   return fn ? fn : FSAM_CPU(program_reduce)(in->op);
 }
 
+/* Is the instruction's output a bound f32 vector, written in place? */
+static bool writes_bound(const fsam_program *p, const fsam_instruction *in) {
+  return op_letter(in->op, 0) == 'v' && in->out < p->size.bound;
+}
+
 /* Carves the registers out of the layout's workspace. */
 int FSAM_CPU(program_begin)(program_state *s, const fsam_program *p, fsam_layout *l,
                             const fsam_binding *b) {
@@ -48,11 +53,16 @@ void FSAM_CPU(program_prepare)(program_state *s, const program_stage *stage) {
   FSAM_CPU(program_scalars)
   (p, s->layout, s->binding, stage->scalars, stage->sweep, s->scalars, s->rows, s->u, s->row_of);
   int reductions = 0;
+  bool written[MAX_BOUND] = {false};
   s->step_count = stage->end - stage->vectors;
+  s->written_count = 0;
   for (int i = 0; i < s->step_count; i++) {
     const fsam_instruction *in = &p->code[stage->vectors + i];
     s->steps[i] = (program_step){function_of(in), *in};
     if (op_reduces(in->op)) s->steps[i].in.d = reductions++;
+    if (!writes_bound(p, in) || written[in->out]) continue;
+    written[in->out] = true;
+    s->written[s->written_count++] = in->out;
   }
 }
 
@@ -73,30 +83,36 @@ static void broadcast_rows(program_frame *f, const program_state *s, int paramet
       f->u[i] = (float)s->rows[(int64_t)s->row_of[i] * s->layout->parameters + parameter];
 }
 
-/* Is the instruction's output a bound f32 vector, written in place? */
-static bool writes_bound(const program_state *s, const fsam_instruction *in) {
-  return op_letter(in->op, 0) == 'v' && in->out < s->program->size.bound;
-}
-
 static void run_steps(program_frame *f, const program_state *s) {
   for (int i = 0; i < s->step_count; i++) s->steps[i].fn(f, &s->steps[i].in);
 }
 
-/* A parameter's last strip, when it ends inside a SIMD vector: instructions write to a copy first,
- * so that the padding behind the parameter is not written. */
-static void run_ragged(program_frame *f, const program_state *s) {
-  const fsam_program_size *size = &s->program->size;
-  float *home[MAX_BOUND] = {0};
-  for (int i = 0, used = 0; i < s->step_count; i++) {
-    const int out = s->steps[i].in.out;
-    if (!writes_bound(s, &s->steps[i].in) || home[out]) continue;
-    home[out] = f->r[out];
-    f->r[out] = f->copies + (int64_t)used++ * STRIP;
-    memcpy(f->r[out], home[out], (size_t)f->padded * sizeof(float));
+/* Instructions write to copies first, and what they have written is stored afterwards: of a
+ * parameter's last strip, when it ends inside a SIMD vector, without the padding behind the
+ * parameter; of zeros that become zeros, nothing. */
+static void run_on_copies(program_frame *f, const program_state *s) {
+  float *home[MAX_BOUND];
+  for (int k = 0; k < s->written_count; k++) {
+    float **r = &f->r[s->written[k]];
+    home[k] = *r;
+    *r = f->copies + (int64_t)k * STRIP;
+    memcpy(*r, home[k], (size_t)f->padded * sizeof(float));
   }
   run_steps(f, s);
-  for (int i = 0; i < size->bound; i++)
-    if (home[i]) memcpy(home[i], f->r[i], (size_t)f->n * sizeof(float));
+  for (int k = 0; k < s->written_count; k++) {
+    const float *result = f->r[s->written[k]];
+    if (v_all_zero(result, f->n) && v_all_zero(home[k], f->n)) continue;
+    memcpy(home[k], result, (size_t)f->n * sizeof(float));
+  }
+}
+
+/* Does the strip's part of a vector that will be written hold zeros alone? Such are the moments of
+ * an embedding's rows whose tokens no batch has had. Pages that are never written take no memory,
+ * as in embedding.c. */
+static bool has_zeros(const program_frame *f, const program_state *s) {
+  for (int k = 0; k < s->written_count; k++)
+    if (v_all_zero(f->r[s->written[k]], f->n)) return true;
+  return false;
 }
 
 void FSAM_CPU(program_block)(program_frame *f, const program_state *s, int64_t index,
@@ -109,10 +125,10 @@ void FSAM_CPU(program_block)(program_frame *f, const program_state *s, int64_t i
     f->padded = (f->n + WIDE - 1) / WIDE * WIDE;
     f->offset = block->offset + done;
     for (int i = 0; i < bound; i++) f->r[i] = (float *)f->bound[i] + f->offset;
-    if (f->n == f->padded)
-      run_steps(f, s);
+    if (f->n < f->padded || has_zeros(f, s))
+      run_on_copies(f, s);
     else
-      run_ragged(f, s);
+      run_steps(f, s);
     if (sink) sink(context, f);
   }
 }

@@ -22,7 +22,7 @@ typedef struct program_frame {
   int n;          /* its elements … */
   int padded;     /* … rounded up to WIDE: all of these may be read */
   const float *key;
-  float *copies; /* f32[MAX_BOUND][STRIP]: registers that a ragged strip writes instead */
+  float *copies; /* f32[MAX_BOUND][STRIP]: registers that some strips write instead */
 } program_frame;
 
 /* Input `index` (from 0) of an instruction: its register, or NULL for a uniform; the uniform; its
@@ -128,6 +128,8 @@ typedef struct program_state {
   double *partials;    /* [reductions of the sweep][blocks] */
   program_step *steps; /* of the stage in hand */
   int step_count;
+  int written[MAX_BOUND]; /* the registers of bound vectors that the steps write, each once */
+  int written_count;
   float u[MAX_UNIFORMS];
   int row_of[MAX_UNIFORMS];
 } program_state;
