@@ -44,8 +44,8 @@ function Saver:save(name)
   attend(loop)
   if loop.run.folder then
     local path, started = loop.run:path(name), clock()
+    tuning.keep(loop) -- first: a checkpoint's table is then in the folder
     checkpoint.save_run(path, loop)
-    tuning.keep(loop)
     report(loop, path, started)
   end
 end
