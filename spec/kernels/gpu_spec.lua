@@ -4,6 +4,7 @@
 local C = require("fsam.C")
 local Tensor = require("fsam.base.tensor")
 local devices = require("fsam.base.device")
+local cudnn_dropout = require("spec.kernels.cudnn_dropout")
 local helper = require("spec.helper")
 local twins = require("spec.kernels.twins")
 local ffi, lib, check = C.ffi, C.lib, C.check
@@ -33,6 +34,9 @@ describe("gpu", function()
   if absent then
     pending("attention by cuDNN: " .. absent)
   else
+    it("draws attention's dropout by cuDNN, the same backward as forward", function()
+      cudnn_dropout.check(open)
+    end)
     twins.declare_cudnn(it, setmetatable({
       used = function() -- only cuDNN's attention opens its library, and a refusal is an error
         return helper.read_file("/proc/self/maps"):find("libcudnn", 1, true) ~= nil

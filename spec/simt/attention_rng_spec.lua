@@ -1,6 +1,7 @@
 -- Attention whose dropout cuDNN draws, on a stand-in for it (cudnn_attention.cpp): what it is drawn
 -- by, that its gradient is that of its forward, and who may not leave it to cuDNN.
 local C = require("fsam.C")
+local cudnn_dropout = require("spec.kernels.cudnn_dropout")
 local helper = require("spec.helper")
 local simt = require("spec.simt.device")
 local stage = require("spec.kernels.stage")
@@ -93,6 +94,10 @@ describe("dropout by cuDNN", function()
     end
     assert.is_true((s:guards_hold()))
     assert.equal(0, lib.fsam_attention_kept(s.t.qkv, 2, s.batch, case.dropout))
+  end)
+
+  it("has bits that can be read, and the gradient that follows from them", function()
+    cudnn_dropout.check(simt.open)
   end)
 
   it("is the same in passes over one batch, and another where seed, step, draw, site or batch is",
