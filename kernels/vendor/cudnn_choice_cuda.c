@@ -123,7 +123,7 @@ static int look_up(bool *by_cudnn, fsam_device *device, const attention_call *c,
   const char *known = fsam__tuning_find(device, key);
   const size_t length = known ? strcspn(known, "\n") : 0;
   *by_cudnn = is_here && length == strlen(theirs) && !strncmp(known, theirs, length);
-  if (*by_cudnn || (known && !strncmp(known, "own", length))) return FSAM_OK;
+  if (*by_cudnn || (length == 3 && !strncmp(known, "own", length))) return FSAM_OK;
   if (!is_here && !known) return FSAM_OK; /* there is no choice */
   if (is_here) FSAM_TRY(fsam__not_recording(device, "time attention"));
   *by_cudnn = is_here && is_faster(c, own, device);
