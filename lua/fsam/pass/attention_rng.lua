@@ -1,5 +1,5 @@
 --- Who draws attention's dropout: "own", our kernels, by the rule of all dropout; or "cudnn",
--- cuDNN, whose attention is faster and has bits of its own. Owns: the names, and whether a device
+-- cuDNN, whose attention draws bits of its own. Owns: the names, and whether a device
 -- can. Leaves to others: what is drawn by what (kernels/vendor/cudnn_attention.cu).
 local C = require("fsam.C")
 local errors = require("fsam.errors")
@@ -30,10 +30,10 @@ end
 
 --- Whose attention it is, with the version of a library: "own" or "cuDNN 9.19.0".
 -- @tparam cdata device
--- @tparam string name
+-- @tparam ?string name default: "own"
 function M.library(device, name)
   local text = ffi.new("const char *[1]")
-  check(lib.fsam_attention_library(device, NUMBERS[name], text))
+  check(lib.fsam_attention_library(device, NUMBERS[name or "own"], text))
   return ffi.string(text[0])
 end
 
@@ -42,7 +42,7 @@ end
 -- @tparam table options attention_dropout, attention_dropout_rng
 function M.remark(device, options)
   local name = options.attention_dropout_rng
-  if name == "own" or options.attention_dropout == 0 then
+  if (name or "own") == "own" or options.attention_dropout == 0 then
     return nil
   end
   return ("%s draws attention's dropout (--attention-dropout-rng %s): a sample's bits depend on "

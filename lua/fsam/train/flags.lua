@@ -63,8 +63,8 @@ local function model_flags()
     { name = "dropout_rng", type = "choice", choices = { "shared", "fresh" }, default = "shared",
       help = "both passes of a step drop the same, or each its own" },
     { name = "attention_dropout_rng", type = "choice", choices = attention_rng.NAMES,
-      default = "own", help = "who draws attention_dropout: own, by the rule of all dropout, or "
-        .. "cudnn: its attention, on a GPU in bf16, which is faster and draws other bits" },
+      default = "own", help = "who draws attention's dropout: own, by the rule of all dropout, "
+        .. "or cudnn, on a GPU in bf16, whose attention draws other bits" },
     { name = "precision", type = "choice", choices = { "fp32", "bf16", "auto" }, default = "auto",
       help = "of the passes; auto: bf16 where the machine multiplies it natively. Master weights "
         .. "are always fp32" },
