@@ -14,7 +14,8 @@ if(CMAKE_CXX_COMPILER)
     spec/simt/cudnn_attention.cpp ${FSAM_SIMT_SOURCES} kernels/vector/programs_cuda.c
     kernels/vector/source_cuda.c kernels/vector/sweep_cuda.c
     kernels/vector/instruction_text_cuda.c kernels/vendor/nvrtc_cuda.c
-    kernels/vendor/cubin_cache_cuda.c kernels/vendor/cublaslt_cuda.c)
+    kernels/vendor/cubin_cache_cuda.c kernels/vendor/cublaslt_cuda.c
+    kernels/vendor/tuning_cuda.c kernels/vendor/cudnn_choice_cuda.c)
   set_target_properties(fsam-simt PROPERTIES CXX_STANDARD 17 CXX_VISIBILITY_PRESET hidden)
   target_include_directories(fsam-simt PRIVATE spec/simt ${CMAKE_SOURCE_DIR} ${FSAM_GENERATED})
   target_compile_definitions(fsam-simt PRIVATE FSAM_SIMT=1 FSAM_VERSION="${PROJECT_VERSION}")

@@ -189,10 +189,12 @@ typedef struct fsam_batch {
 /* Dropout bits: Philox4x32-10, key (seed, step), counter (site + (draw << 29), ordinal, row within
  * the sample, column block of 8). An element is dropped if its 16 bits are below round(65536 p);
  * the others are multiplied by 65536 / (65536 - round(65536 p)). p = 0 or a NULL pointer: no
- * dropout. */
+ * dropout. Attention alone may be left to cuDNN, which draws other bits. */
+enum { FSAM_RNG_OWN = 0, FSAM_RNG_CUDNN = 1 };
 typedef struct fsam_dropout {
   double p;
   uint32_t site; /* below 2^29 */
+  int32_t rng;   /* FSAM_RNG_… */
 } fsam_dropout;
 
 /* out[0..3] = Philox4x32-10 of the counter and key (Salmon et al., SC 2011). */
@@ -220,10 +222,11 @@ int fsam_linear_backward_input(fsam_tensor *dx, const fsam_tensor *dy, const fsa
 int fsam_linear_backward_weight(fsam_tensor *dw, fsam_tensor *db, const fsam_tensor *dy,
                                 const fsam_tensor *x);
 
-/* From now on each new matrix product of a GPU is timed once, to choose among its algorithms;
- * without this the library's own choice stands. `known`: fsam_tuning_text of an earlier run, whose
- * choices are kept, or NULL. The text is meant for a file. It lives until the next call; for the
- * CPU, which has nothing to tune, it is "". */
+/* From now on each new matrix product of a GPU is timed once, to choose among its algorithms, and
+ * each new shape of attention without dropout, to choose between our kernels and cuDNN's; without
+ * this the library's own choice stands, and our kernels. `known`: fsam_tuning_text of an earlier
+ * run, whose choices are kept, or NULL. The text is meant for a file. It lives until the next call;
+ * for the CPU, which has nothing to tune, it is "". */
 int fsam_tuning_begin(fsam_device *device, const char *known);
 int fsam_tuning_text(fsam_device *device, const char **text);
 
@@ -274,9 +277,16 @@ int fsam_attention_forward(fsam_tensor *out, fsam_tensor *lse, fsam_tensor *kept
                            const fsam_tensor *qkv, int heads, const fsam_batch *batch,
                            const fsam_dropout *dropout);
 int fsam_attention_backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tensor *out,
-                            const fsam_tensor *lse, const fsam_tensor *kept,
-                            const fsam_tensor *qkv, int heads, const fsam_batch *batch,
-                            const fsam_dropout *dropout);
+                            const fsam_tensor *lse, const fsam_tensor *kept, const fsam_tensor *qkv,
+                            int heads, const fsam_batch *batch, const fsam_dropout *dropout);
+
+/* Can attention of such heads leave its dropout to rng (FSAM_RNG_…)? Fails with what is missing.
+ * `dtype` is the activations'. cuDNN draws by two numbers, made of the pass's seed, step and draw,
+ * the site, and the ordinal of the batch's first sample; a sample's bits depend on its number in
+ * the batch, too. So passes over the same batch have the same bits, also backward. */
+int fsam_attention_rng_check(fsam_device *device, int rng, int dtype, int64_t columns);
+/* Whose attention it is, by rng and the environment: "own" or "cuDNN 9.19.0". */
+int fsam_attention_library(fsam_device *device, int rng, const char **text);
 
 /* y[B,H], f32 or x's type, = the first row of each sample of x[T,H]; empty samples give zeros. */
 int fsam_gather_forward(fsam_tensor *y, const fsam_tensor *x, const fsam_batch *batch);

@@ -24,6 +24,9 @@ static int check(const char *op, const fsam_tensor *qkv, int heads, const fsam_t
   FSAM_TRY(fsam__expect(op, "qkv", qkv, -1, 2, batch->tokens, -1));
   FSAM_TRY(fsam__expect(op, "lse", lse, FSAM_F32, 2, batch->tokens, heads));
   const long long width = qkv->shape[1];
+  if (dropout && dropout->p > 0 && heads > 0)
+    FSAM_TRY(fsam_attention_rng_check(fsam__device_of(qkv), dropout->rng, qkv->dtype,
+                                      width / (3 * heads)));
   if (heads <= 0 || width % (3 * heads) || width / (3 * heads) % 4)
     return fsam__fail(FSAM_EINVAL,
                       "%s: qkv (%s) has %lld columns for %d heads, expected 3 · heads · a multiple "
@@ -39,6 +42,16 @@ int fsam_attention_kept(const fsam_tensor *qkv, int heads, const fsam_batch *bat
   return fsam__device_of(qkv)->kernels->attention_kept(qkv, heads, batch, dropout);
 }
 
+int fsam_attention_rng_check(fsam_device *device, int rng, int dtype, int64_t columns) {
+  if (rng != FSAM_RNG_OWN && rng != FSAM_RNG_CUDNN)
+    return fsam__fail(FSAM_EINVAL, "attention: %d is no FSAM_RNG_…", rng);
+  return device->kernels->attention_rng_check(device, rng, dtype, columns);
+}
+
+int fsam_attention_library(fsam_device *device, int rng, const char **text) {
+  return device->kernels->attention_library(device, rng, text);
+}
+
 int fsam_attention_forward(fsam_tensor *out, fsam_tensor *lse, fsam_tensor *kept,
                            const fsam_tensor *qkv, int heads, const fsam_batch *batch,
                            const fsam_dropout *dropout) {
@@ -50,9 +63,8 @@ int fsam_attention_forward(fsam_tensor *out, fsam_tensor *lse, fsam_tensor *kept
 }
 
 int fsam_attention_backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tensor *out,
-                            const fsam_tensor *lse, const fsam_tensor *kept,
-                            const fsam_tensor *qkv, int heads, const fsam_batch *batch,
-                            const fsam_dropout *dropout) {
+                            const fsam_tensor *lse, const fsam_tensor *kept, const fsam_tensor *qkv,
+                            int heads, const fsam_batch *batch, const fsam_dropout *dropout) {
   const char *op = "attention_backward";
   FSAM_TRY(check(op, qkv, heads, lse, kept, true, batch, dropout));
   const int type = qkv->dtype;
@@ -65,6 +77,20 @@ int fsam_attention_backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fs
 }
 
 #endif
+
+int FSAM_CPU(attention_rng_check)(fsam_device *device, int rng, int dtype, int64_t columns) {
+  (void)device, (void)dtype, (void)columns;
+  if (rng == FSAM_RNG_OWN) return FSAM_OK;
+  return fsam__fail(FSAM_EINVAL,
+                    "attention: cuDNN draws attention's dropout on a GPU alone, this is "
+                    "the cpu");
+}
+
+int FSAM_CPU(attention_library)(fsam_device *device, int rng, const char **text) {
+  (void)device, (void)rng;
+  *text = "own";
+  return FSAM_OK;
+}
 
 enum {
   QUERIES = 32, /* rows of P that are computed together; a multiple of TILE_ROWS */

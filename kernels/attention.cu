@@ -1,6 +1,6 @@
 /* attention.cu: self-attention within each sample of a packed batch (attention.c has the formulas),
- * any length, heads of at most 128 columns. Where FSAM_ATTENTION says so, cuDNN does it
- * (vendor/cudnn_attention.cu).
+ * any length, heads of at most 128 columns. vendor/cudnn_choice_cuda.c decides whether cuDNN does
+ * it instead.
  *
  * Forward, a block has 64 queries of a head and goes through the keys by tiles, keeping the
  * largest score and the sum so far (online softmax, Milakov & Gimelshein 2018; Dao et al. 2022).
@@ -557,24 +557,13 @@ static int forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *kept,
  * no less work than drawing them. */
 int attention_kept_cuda(const fsam_tensor *, int heads, const fsam_batch *batch,
                         const fsam_dropout *dropout) {
-  if (!drop_site_of(dropout).threshold || batch->longest <= SHORT) return 0;
+  if (!drop_site_of(dropout).threshold || dropout->rng != FSAM_RNG_OWN || batch->longest <= SHORT)
+    return 0;
   return heads * 2 * (int)divide_up(batch->longest, 64);
 }
 
 static int words_of(const fsam_tensor *kept, int heads) {
   return kept ? (int)(kept->shape[1] / heads) : 0;
-}
-
-int attention_forward_cuda(fsam_tensor *out, fsam_tensor *lse, fsam_tensor *kept,
-                           const fsam_tensor *qkv, int heads, const fsam_batch *batch,
-                           const fsam_dropout *dropout) {
-  task a = task_of(qkv, heads, batch, dropout);
-  a.words = words_of(kept, heads);
-  const int done = fsam__cudnn_attention_forward(out, lse, qkv, heads, batch, dropout);
-  if (done) return done < 0 ? done : FSAM_OK;
-  FSAM_TRY(check_head("attention_forward", a));
-  return qkv->dtype == FSAM_BF16 ? forward<bf16>(out, lse, kept, qkv, a)
-                                 : forward<float>(out, lse, kept, qkv, a);
 }
 
 template <typename T, int D, int WARPS, int WORK>
@@ -617,16 +606,42 @@ static int backward(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tenso
   return a.d <= 64 ? backward<T, 64>(device, b) : backward<T, 128>(device, b);
 }
 
+/* -- by our kernels or by cuDNN ---------------------------------------------------------------- */
+
+static int own(const attention_call *c) {
+  task a = task_of(c->qkv, c->heads, c->batch, c->dropout);
+  a.words = words_of(c->kept, c->heads);
+  FSAM_TRY(check_head(c->dqkv ? "attention_backward" : "attention_forward", a));
+  const bool is_bf16 = c->qkv->dtype == FSAM_BF16;
+  if (!c->dqkv)
+    return is_bf16 ? forward<bf16>(c->out, c->lse, c->kept, c->qkv, a)
+                   : forward<float>(c->out, c->lse, c->kept, c->qkv, a);
+  return is_bf16 ? backward<bf16>(c->dqkv, c->dout, c->out, c->lse, c->kept, c->qkv, a)
+                 : backward<float>(c->dqkv, c->dout, c->out, c->lse, c->kept, c->qkv, a);
+}
+
+int attention_forward_cuda(fsam_tensor *out, fsam_tensor *lse, fsam_tensor *kept,
+                           const fsam_tensor *qkv, int heads, const fsam_batch *batch,
+                           const fsam_dropout *dropout) {
+  const attention_call c = {out, lse, kept, NULL, NULL, qkv, heads, batch, dropout};
+  return fsam__attention_choose(&c, own);
+}
+
 int attention_backward_cuda(fsam_tensor *dqkv, const fsam_tensor *dout, const fsam_tensor *out,
                             const fsam_tensor *lse, const fsam_tensor *kept, const fsam_tensor *qkv,
                             int heads, const fsam_batch *batch, const fsam_dropout *dropout) {
-  task a = task_of(qkv, heads, batch, dropout);
-  a.words = words_of(kept, heads);
-  const int done = fsam__cudnn_attention_backward(dqkv, dout, out, lse, qkv, heads, batch, dropout);
-  if (done) return done < 0 ? done : FSAM_OK;
-  FSAM_TRY(check_head("attention_backward", a));
-  return qkv->dtype == FSAM_BF16 ? backward<bf16>(dqkv, dout, out, lse, kept, qkv, a)
-                                 : backward<float>(dqkv, dout, out, lse, kept, qkv, a);
+  const auto read = [](const fsam_tensor *t) { return const_cast<fsam_tensor *>(t); };
+  const attention_call c = {read(out), read(lse), read(kept), dqkv,   dout,
+                            qkv,       heads,     batch,      dropout};
+  return fsam__attention_choose(&c, own);
 }
 
-int device_check_cuda(fsam_device *) { return fsam__cudnn_attention_check(); }
+int attention_rng_check_cuda(fsam_device *device, int rng, int dtype, int64_t columns) {
+  return fsam__attention_rng_check(device, rng, dtype, columns);
+}
+
+int attention_library_cuda(fsam_device *, int rng, const char **text) {
+  return fsam__attention_library(rng, text);
+}
+
+int device_check_cuda(fsam_device *) { return fsam__attention_check(); }

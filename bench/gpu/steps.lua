@@ -3,7 +3,7 @@
 --
 --     fsam-lua bench/gpu/steps.lua out=FILE part=NAME arch=roberta_large shape=cola precision=bf16
 --         [turn=1] [tune=1] [mode=WORDS] [optimizers=adam,sam] [rounds=10] [attention_dropout=0]
---         [device=cpu check=1]
+--         [attention_dropout_rng=cudnn] [device=cpu check=1]
 --
 -- mode: what the report calls these steps, where they are not taken as by default.
 --
@@ -14,6 +14,7 @@
 package.path = (arg[0]:match("^(.*)/[^/]*$") or ".") .. "/?.lua;" .. package.path
 local fsam = require("fsam")
 local C = require("fsam.C")
+local devices = require("fsam.base.device")
 local measure = require("measure")
 local lib, check = C.lib, C.check
 
@@ -31,7 +32,8 @@ if s.tune == "1" then
 end
 local model = measure.model(s)
 local config = model.config
-local pass = fsam.pass.new({ model = model, seed = 1 })
+local pass = fsam.pass.new({ model = model, seed = 1,
+  attention_dropout_rng = devices.is_gpu(s.device) and s.attention_dropout_rng or nil })
 
 local work, tokens, flops = {}, 0, 0
 for i, lengths in ipairs(measure.lengths(s)) do

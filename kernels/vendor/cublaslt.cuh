@@ -36,9 +36,8 @@ enum { CUBLASLT_WORKSPACE = 32 << 20 }; /* bytes, for the parts of split sums */
  * when the library refuses it. */
 int fsam__cublaslt_run(fsam_device *device, const cublaslt_product *p, void *workspace);
 
-/* Choosing by timing: fsam_tuning_begin and fsam_tuning_text of fsam.h. */
+/* fsam_tuning_begin of fsam.h: from now on new products are timed (tuning.h keeps the choices). */
 int fsam__cublaslt_tuning_begin(fsam_device *device, const char *known);
-int fsam__cublaslt_tuning_text(fsam_device *device, const char **text);
 
 #ifdef __cplusplus
 }

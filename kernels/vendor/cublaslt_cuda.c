@@ -5,7 +5,6 @@
  * whose bits do not change from call to call: where sums are split, their parts lie as f32 in the
  * workspace and are added in order. f32 is multiplied as f32; FSAM_TF32=1 in the environment allows
  * the matrix unit's 10 bits. */
-#define _POSIX_C_SOURCE 200809L /* strdup */
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
 #include <stdio.h>
@@ -13,13 +12,13 @@
 #include <string.h>
 
 #include "kernels/vendor/cublaslt.cuh"
+#include "kernels/vendor/tuning.h"
 
 enum {
   SLOTS = 8192,
   MAX_ENTRIES = SLOTS / 2, /* with so many known products, all are dropped */
   CANDIDATES = 12,         /* algorithms that are timed … */
-  REPEATS = 10,            /* … so often */
-  LINE = 320               /* bytes of an entry as text, at most */
+  REPEATS = 10             /* … so often */
 };
 static const float CLEARLY =
     0.98f; /* another algorithm must take less than this fraction of the first's time */
@@ -29,14 +28,12 @@ typedef struct entry {
   cublasLtMatmulDesc_t how;
   cublasLtMatrixLayout_t a, b, d;
   cublasLtMatmulAlgo_t algorithm;
-  int timed; /* 1: timed in this process, and `known` has no line of it yet */
 } entry;
 
 typedef struct library {
   cublasLtHandle_t handle;
-  int count, tuning;
+  int count;
   entry *slots[SLOTS]; /* open addressing, linear probing */
-  char *known;         /* algorithms as text: those of earlier runs, then those of `remember` */
 } library;
 
 /* -- messages ---------------------------------------------------------------------------------- */
@@ -179,9 +176,9 @@ static int fastest(const library *l, const entry *e, const cublasLtMatmulHeurist
 
 /* -- algorithms as text ------------------------------------------------------------------------ */
 
-/* Writes the start of a line, the kind: "m n k lda ldb ldd transposed types alignments =". */
+/* Writes the key of a line, the kind: "m n k lda ldb ldd transposed types alignments". */
 static void kind_text(char *out, size_t size, const cublaslt_kind *k) {
-  snprintf(out, size, "%lld %lld %lld %lld %lld %lld %d %d %d %d %d %d %d %d =", (long long)k->m,
+  snprintf(out, size, "%lld %lld %lld %lld %lld %lld %d %d %d %d %d %d %d %d", (long long)k->m,
            (long long)k->n, (long long)k->k, (long long)k->lda, (long long)k->ldb,
            (long long)k->ldd, k->a_transposed, k->b_transposed, k->type, k->d_type, k->align_a,
            k->align_b, k->align_d, k->align_bias);
@@ -193,45 +190,29 @@ static void head_text(char *out, size_t size, const fsam_device *device) {
 }
 
 /* The algorithm that an earlier run chose, if the library still takes it. */
-static int find_known(const library *l, entry *e) {
-  char kind[LINE];
+static int find_known(fsam_device *device, const library *l, entry *e) {
+  char kind[TUNING_LINE];
   unsigned long long words[8];
   kind_text(kind, sizeof kind, &e->kind);
-  const size_t length = strlen(kind);
-  for (const char *line = l->known; line; line = strchr(line, '\n')) {
-    line += *line == '\n';
-    if (strncmp(line, kind, length) != 0) continue;
-    if (sscanf(line + length, "%llx %llx %llx %llx %llx %llx %llx %llx", &words[0], &words[1],
-               &words[2], &words[3], &words[4], &words[5], &words[6], &words[7]) != 8)
-      return 0;
-    for (int i = 0; i < 8; i++) e->algorithm.data[i] = words[i];
-    cublasLtMatmulHeuristicResult_t result;
-    return cublasLtMatmulAlgoCheck(l->handle, e->how, e->a, e->b, e->d, e->d, &e->algorithm,
-                                   &result) == CUBLAS_STATUS_SUCCESS &&
-           result.workspaceSize <= CUBLASLT_WORKSPACE;
-  }
-  return 0;
+  const char *known = fsam__tuning_find(device, kind);
+  if (!known || sscanf(known, "%llx %llx %llx %llx %llx %llx %llx %llx", &words[0], &words[1],
+                       &words[2], &words[3], &words[4], &words[5], &words[6], &words[7]) != 8)
+    return 0;
+  for (int i = 0; i < 8; i++) e->algorithm.data[i] = words[i];
+  cublasLtMatmulHeuristicResult_t result;
+  return cublasLtMatmulAlgoCheck(l->handle, e->how, e->a, e->b, e->d, e->d, &e->algorithm,
+                                 &result) == CUBLAS_STATUS_SUCCESS &&
+         result.workspaceSize <= CUBLASLT_WORKSPACE;
 }
 
-/* Adds the lines of the timed entries to `known`. */
-static int remember(library *l) {
-  if (!l->tuning) return FSAM_OK;
-  size_t used = strlen(l->known);
-  char *grown = realloc(l->known, used + LINE * (size_t)(l->count + 1));
-  if (!grown) return fsam__fail(FSAM_ENOMEM, "tuning: no memory for its text");
-  l->known = grown;
-  for (int i = 0; i < SLOTS; i++) {
-    entry *e = l->slots[i];
-    if (!e || !e->timed) continue;
-    char *line = l->known + used;
-    kind_text(line, LINE, &e->kind);
-    size_t n = strlen(line);
-    for (int w = 0; w < 8; w++)
-      n += (size_t)snprintf(line + n, LINE - n, " %llx", (unsigned long long)e->algorithm.data[w]);
-    used += n + (size_t)snprintf(line + n, LINE - n, "\n");
-    e->timed = 0;
-  }
-  return FSAM_OK;
+/* Keeps the entry's algorithm for the run's file. */
+static int remember(fsam_device *device, const entry *e) {
+  char kind[TUNING_LINE], words[8 * 17 + 1];
+  kind_text(kind, sizeof kind, &e->kind);
+  for (int w = 0, n = 0; w < 8; w++)
+    n += snprintf(words + n, sizeof words - (size_t)n, "%s%llx", w ? " " : "",
+                  (unsigned long long)e->algorithm.data[w]);
+  return fsam__tuning_add(device, kind, words);
 }
 
 /* -- the cache --------------------------------------------------------------------------------- */
@@ -248,7 +229,6 @@ static void library_free(void *kept) {
   library *l = kept;
   drop_all(l);
   if (l->handle) cublasLtDestroy(l->handle);
-  free(l->known);
   free(l);
 }
 
@@ -282,29 +262,29 @@ static unsigned slot_of(const cublaslt_kind *k) {
 /* Chooses the entry's algorithm. Timing takes memory and waits, which a capture refuses: then the
  * product is timed when it comes again outside of one. */
 static int choose(library *l, entry *e, const cublaslt_product *p, void *workspace,
-                  const fsam_device *device) {
+                  fsam_device *device) {
   cublasLtMatmulHeuristicResult_t found[CANDIDATES];
   cublasLtMatmulPreference_t preference = NULL;
+  const bool tuning = fsam__tuning_is_on(device);
   int count = 0;
-  if (l->tuning && find_known(l, e)) return FSAM_OK;
-  if (l->tuning) FSAM_TRY(fsam__not_recording(device, "time a product"));
-  e->timed = l->tuning;
+  if (tuning && find_known(device, l, e)) return FSAM_OK;
+  if (tuning) FSAM_TRY(fsam__not_recording(device, "time a product"));
   cublasStatus_t s = make_preference(&preference, &e->kind);
   if (!s)
     s = cublasLtMatmulAlgoGetHeuristic(l->handle, e->how, e->a, e->b, e->d, e->d, preference,
-                                       l->tuning ? CANDIDATES : 1, found, &count);
+                                       tuning ? CANDIDATES : 1, found, &count);
   if (preference) cublasLtMatmulPreferenceDestroy(preference);
   if (!s && count == 0) s = CUBLAS_STATUS_NOT_SUPPORTED;
   if (s) return refused(&e->kind, "multiply this", s);
   const int best =
-      l->tuning && count > 1 ? fastest(l, e, found, count, p, workspace, device->stream) : 0;
+      tuning && count > 1 ? fastest(l, e, found, count, p, workspace, device->stream) : 0;
   if (found[best].state) return refused(&e->kind, "multiply this", found[best].state);
   e->algorithm = found[best].algo;
-  return FSAM_OK;
+  return remember(device, e);
 }
 
 static int entry_new(entry **out, library *l, const cublaslt_product *p, void *workspace,
-                     const fsam_device *device) {
+                     fsam_device *device) {
   entry *e = calloc(1, sizeof *e);
   if (!e) return fsam__fail(FSAM_ENOMEM, "linear: no memory for another product");
   e->kind = p->kind;
@@ -328,7 +308,6 @@ int fsam__cublaslt_run(fsam_device *device, const cublaslt_product *p, void *wor
     entry *made = NULL;
     FSAM_TRY(entry_new(&made, l, p, workspace, device));
     if (l->count >= MAX_ENTRIES) {
-      FSAM_TRY(remember(l));
       drop_all(l);
       at = slot_of(&p->kind);
     }
@@ -346,22 +325,9 @@ int fsam__cublaslt_run(fsam_device *device, const cublaslt_product *p, void *wor
 
 int fsam__cublaslt_tuning_begin(fsam_device *device, const char *known) {
   library *l = NULL;
-  char head[LINE];
+  char head[TUNING_LINE];
   FSAM_TRY(library_of(&l, device));
   head_text(head, sizeof head, device);
-  const char *text = known && !strncmp(known, head, strlen(head)) ? known : head;
-  free(l->known);
-  l->known = strdup(text);
-  if (!l->known) return fsam__fail(FSAM_ENOMEM, "tuning: no memory for what is known");
   drop_all(l);
-  l->tuning = 1;
-  return FSAM_OK;
-}
-
-int fsam__cublaslt_tuning_text(fsam_device *device, const char **text) {
-  library *l = NULL;
-  FSAM_TRY(library_of(&l, device));
-  FSAM_TRY(remember(l));
-  *text = l->tuning ? l->known : "";
-  return FSAM_OK;
+  return fsam__tuning_begin(device, head, known);
 }

@@ -1,7 +1,7 @@
-/* cudnn_attention.cu: attention by cuDNN, where FSAM_ATTENTION=cudnn asks for it and cuDNN can do
- * what our kernels do: bf16, no dropout, heads of a multiple of 8 and at most 128 columns, rows
- * without gaps, nothing to add to. attention.cu does all else. Both keep the same lse, so that one
- * may do forward and the other backward.
+/* cudnn_attention.cu: a call of attention by cuDNN, where it can do what our kernels do: bf16, no
+ * dropout of ours, heads of a multiple of 8 and at most 128 columns, rows without gaps, nothing to
+ * add to. Both keep the same lse, so that one may do forward and the other backward. When cuDNN is
+ * asked for: cudnn_choice_cuda.c.
  *
  * A plan belongs to one number of samples and one length, and takes long to make: the host rounds
  * both up. cuDNN must not see samples without rows, neither empty ones nor those that rounding
@@ -13,31 +13,20 @@
  * So starts never descend, and no sample is empty. Afterwards a second kernel fills the tail with
  * zeros: cuDNN does not write it, or wrote a stand-in there.
  *
+ * cuDNN's dropout goes by a sample's number, so that there a copy of a sample would write other
+ * bits: only the tail can hold stand-ins, and a batch without one may lack no sample. It is drawn
+ * by two numbers that the first kernel makes, with Philox, from what ours is keyed by: seed, step,
+ * site and draw of the pass, and the ordinal of the batch's first sample, by which the batches of a
+ * step differ. They lie in memory, so that a recorded pass draws anew each time.
+ *
  * Both kernels of this file are bound by launching. */
 #include "kernels/cuda/drop.cuh"
 #include "kernels/cuda/samples.cuh"
 #include "kernels/vendor/cudnn_attention.cuh"
 
-#include <stdlib.h>
-
 enum { THREADS = 128, CLEARING = 64 /* blocks that fill the tail */ };
 
 /* -- what cuDNN is asked for ------------------------------------------------------------------- */
-
-static bool is_asked_for() {
-  const char *value = getenv("FSAM_ATTENTION");
-  return value && *value;
-}
-
-int fsam__cudnn_attention_check(void) {
-  if (!is_asked_for()) return FSAM_OK;
-  const char *value = getenv("FSAM_ATTENTION");
-  if (strcmp(value, "cudnn") != 0)
-    return fsam__fail(FSAM_EINVAL,
-                      "attention: FSAM_ATTENTION=%.40s is unknown; make it cudnn, or unset it",
-                      value);
-  return fsam__cudnn_attention_open();
-}
 
 static bool is_dense(const fsam_tensor *t) {
   return t->row_stride == t->shape[1] && (uintptr_t)t->data % 16 == 0;
@@ -54,35 +43,50 @@ static int32_t rounded_samples(int32_t samples) {
   return n < samples ? (int32_t)(8 * divide_up(samples, 8)) : n;
 }
 
-static cudnn_attention_kind kind_of(const fsam_tensor *qkv, int heads, const fsam_batch *batch,
-                                    bool backward) {
-  const int32_t longest = batch->longest > 0 ? batch->longest : 1;
-  return {rounded_samples(batch->samples), (int32_t)(CUDNN_TILE * divide_up(longest, CUDNN_TILE)),
-          heads, (int32_t)(qkv->shape[1] / (3 * heads)), backward};
+static int columns_of(const attention_call *c) { return (int)(c->qkv->shape[1] / (3 * c->heads)); }
+
+/* Of dropout that cuDNN draws. */
+static int32_t threshold_of(const attention_call *c) {
+  const bool draws = c->dropout && c->dropout->rng == FSAM_RNG_CUDNN;
+  return draws ? (int32_t)drop_site_of(c->dropout).threshold : 0;
 }
 
-static bool can(const fsam_tensor *qkv, int heads, const fsam_batch *batch,
-                const fsam_dropout *dropout) {
-  const int64_t d = qkv->shape[1] / (3 * heads);
-  return qkv->dtype == FSAM_BF16 && d % 8 == 0 && d <= CUDNN_MAX_HEAD && batch->samples > 0 &&
-         batch->tokens > 0 && drop_site_of(dropout).threshold == 0;
+cudnn_attention_kind fsam__cudnn_attention_kind(const attention_call *c) {
+  const int32_t longest = c->batch->longest > 0 ? c->batch->longest : 1;
+  return {rounded_samples(c->batch->samples),
+          (int32_t)(CUDNN_TILE * divide_up(longest, CUDNN_TILE)),
+          c->heads,
+          columns_of(c),
+          threshold_of(c),
+          c->dqkv != NULL};
+}
+
+bool fsam__cudnn_attention_can(const attention_call *c) {
+  const int d = columns_of(c);
+  return c->qkv->dtype == FSAM_BF16 && d % 8 == 0 && d <= CUDNN_MAX_HEAD && c->batch->samples > 0 &&
+         c->batch->tokens > 0 && (int32_t)drop_site_of(c->dropout).threshold == threshold_of(c) &&
+         is_dense(c->out, c->lse, c->qkv) &&
+         (c->dqkv ? is_dense(c->dqkv, c->dout) && !c->dqkv->filled
+                  : !c->out->filled && !c->lse->filled);
 }
 
 /* -- before: lengths and starts ---------------------------------------------------------------- */
 
-/* The rows that cuDNN gets for sample b: at least one. */
-__device__ __forceinline__ row_range stand_in(const fsam_batch &batch, int b, int32_t *fault) {
+/* The rows that cuDNN gets for sample b: at least one. With dropout, none that another has. */
+__device__ __forceinline__ row_range stand_in(const fsam_batch &batch, int b, bool dropout,
+                                              int32_t *fault) {
   const int samples = batch.samples, end = batch.starts[samples];
   const row_range own = b < samples ? rows_of_sample(batch, b, fault) : row_range{end, 0};
   if (own.n > 0) return own;
   if (own.start == end && end >= 0 && end < batch.tokens) return {end, 1};
+  if (dropout) *fault = FAULT_NO_TAIL;
   for (int i = b < samples ? b - 1 : samples - 1; i >= 0; i--) {
     const row_range other = rows_of_sample(batch, i, fault);
-    if (other.n > 0) return other;
+    if (other.n > 0) return {other.start, dropout ? 1 : other.n};
   }
   for (int i = b + 1; i < samples; i++) {
     const row_range other = rows_of_sample(batch, i, fault);
-    if (other.n > 0) return other;
+    if (other.n > 0) return {other.start, dropout ? 1 : other.n};
   }
   return {0, 1}; /* only where the batch contradicts itself */
 }
@@ -90,14 +94,29 @@ __device__ __forceinline__ row_range stand_in(const fsam_batch &batch, int b, in
 struct places {
   int32_t *lengths;                              /* [count] */
   int64_t *qkv_starts, *out_starts, *lse_starts; /* [count+1] */
+  int64_t *drawn_by;                             /* the seed, and the offset at OFFSET */
 };
+
+enum { OFFSET = 2 }; /* cuDNN's tensors begin at multiples of 16 bytes */
+
+/* The numbers that cuDNN draws by: two words that no element of ours has, for its counter's row
+ * would be the last of 2^32. */
+__device__ __forceinline__ void draw_by(int64_t *to, const drop_site &d, const fsam_batch &batch) {
+  uint32_t c[4] = {d.site, batch.ordinals ? (uint32_t)batch.ordinals[0] : 0, ~0u, ~0u};
+  philox4x32(c, d.seed, d.step);
+  to[0] = (int64_t)((uint64_t)(c[1] >> 1) << 32 | c[0]);
+  to[OFFSET] = (int64_t)(c[2] >> 4) * 4; /* it counts elements, four for each of its counters */
+}
 
 /* One block. */
 static __global__ void __launch_bounds__(THREADS)
     cudnn_prepare_k(places to, fsam_batch batch, int count, int64_t heads, int64_t hidden,
-                    int32_t *fault) {
+                    drop_site dropout, int32_t *fault) {
+  const drop_site site = drop_site_in(dropout, &batch);
+  if (site.threshold && threadIdx.x == 0) draw_by(to.drawn_by, site, batch);
   for (int b = (int)threadIdx.x; b <= count; b += THREADS) {
-    const row_range s = b < count ? stand_in(batch, b, fault) : row_range{batch.tokens, 0};
+    const row_range s =
+        b < count ? stand_in(batch, b, site.threshold, fault) : row_range{batch.tokens, 0};
     if (b < count) to.lengths[b] = s.n;
     to.qkv_starts[b] = 3 * hidden * s.start;
     to.out_starts[b] = hidden * s.start;
@@ -131,62 +150,38 @@ static int clear_tail(const fsam_device *device, const fsam_tensor *a, const fsa
                      a->shape[1], matrix_of<float>(b), b ? b->shape[1] : 0, *batch);
 }
 
-/* -- the two directions ------------------------------------------------------------------------ */
+/* -- a call ------------------------------------------------------------------------------------ */
 
-/* Writes lengths and starts behind the plan's own workspace, and queues the plan. */
-static int run(fsam_device *device, cudnn_attention a, const fsam_batch *batch) {
+int fsam__cudnn_attention(const attention_call *c) {
+  fsam_device *device = fsam__device_of(c->qkv);
+  const fsam_batch *batch = c->batch;
+  cudnn_attention a = {};
+  a.kind = fsam__cudnn_attention_kind(c);
+  a.qkv = c->qkv->data;
+  a.out = c->out->data;
+  a.lse = (float *)c->lse->data;
+  a.dout = c->dqkv ? c->dout->data : NULL;
+  a.dqkv = c->dqkv ? c->dqkv->data : NULL;
+  /* Lengths, starts and what dropout is drawn by lie behind the plan's own workspace. */
   size_t bytes = 0;
   const size_t list = 256 * (size_t)divide_up((a.kind.samples + 1) * (int64_t)sizeof(int64_t), 256);
   void *workspace;
   FSAM_TRY(fsam__cudnn_attention_plan(&bytes, device, &a.kind));
   bytes = 256 * (size_t)divide_up((int64_t)bytes, 256);
-  FSAM_TRY(fsam__workspace(&workspace, device, bytes + 4 * list));
+  FSAM_TRY(fsam__workspace(&workspace, device, bytes + 4 * list + 256));
   char *lists = (char *)workspace + bytes;
   const places to = {(int32_t *)lists, (int64_t *)(lists + list), (int64_t *)(lists + 2 * list),
-                     (int64_t *)(lists + 3 * list)};
+                     (int64_t *)(lists + 3 * list), (int64_t *)(lists + 4 * list)};
   FSAM_TRY(FSAM_LAUNCH(device, cudnn_prepare_k, dim3(1), THREADS, 0, to, *batch, a.kind.samples,
-                       (int64_t)a.kind.heads, (int64_t)a.kind.heads * a.kind.d, device->fault));
+                       (int64_t)a.kind.heads, (int64_t)a.kind.heads * a.kind.d,
+                       a.kind.threshold ? drop_site_of(c->dropout) : drop_site{}, device->fault));
   a.lengths = to.lengths;
   a.qkv_starts = to.qkv_starts;
   a.out_starts = to.out_starts;
   a.lse_starts = to.lse_starts;
-  return fsam__cudnn_attention_run(device, &a, workspace);
-}
-
-int fsam__cudnn_attention_forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv,
-                                  int heads, const fsam_batch *batch, const fsam_dropout *dropout) {
-  if (!is_asked_for() || !can(qkv, heads, batch, dropout) || !is_dense(out, lse, qkv) ||
-      out->filled || lse->filled)
-    return 0;
-  FSAM_TRY(fsam__cudnn_attention_check());
-  fsam_device *device = fsam__device_of(out);
-  cudnn_attention a = {};
-  a.kind = kind_of(qkv, heads, batch, false);
-  a.qkv = qkv->data;
-  a.out = out->data;
-  a.lse = (float *)lse->data;
-  FSAM_TRY(run(device, a, batch));
-  FSAM_TRY(clear_tail(device, out, lse, batch));
-  return 1;
-}
-
-int fsam__cudnn_attention_backward(fsam_tensor *dqkv, const fsam_tensor *dout,
-                                   const fsam_tensor *out, const fsam_tensor *lse,
-                                   const fsam_tensor *qkv, int heads, const fsam_batch *batch,
-                                   const fsam_dropout *dropout) {
-  if (!is_asked_for() || !can(qkv, heads, batch, dropout) || !is_dense(dqkv, dout, out, lse, qkv) ||
-      dqkv->filled)
-    return 0;
-  FSAM_TRY(fsam__cudnn_attention_check());
-  fsam_device *device = fsam__device_of(dqkv);
-  cudnn_attention a = {};
-  a.kind = kind_of(qkv, heads, batch, true);
-  a.qkv = qkv->data;
-  a.dout = dout->data;
-  a.out = out->data;
-  a.lse = (float *)lse->data;
-  a.dqkv = dqkv->data;
-  FSAM_TRY(run(device, a, batch));
-  FSAM_TRY(clear_tail(device, dqkv, NULL, batch));
-  return 1;
+  a.seed = to.drawn_by;
+  a.offset = to.drawn_by + OFFSET;
+  FSAM_TRY(fsam__cudnn_attention_run(device, &a, workspace));
+  return c->dqkv ? clear_tail(device, c->dqkv, NULL, batch)
+                 : clear_tail(device, c->out, c->lse, batch);
 }

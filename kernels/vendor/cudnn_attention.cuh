@@ -1,9 +1,11 @@
 /* cudnn_attention.cuh: attention by cuDNN (scaled dot-product attention). The first half is the
  * work asked of cuDNN: cudnn_attention_cuda.c hands it over, and spec/simt/cudnn_attention.cpp
- * implements it in plain loops, so that cudnn_attention.cu runs without a GPU. The second half is
- * what cudnn_attention.cu offers to attention.cu. */
+ * implements it in plain loops, so that cudnn_attention.cu runs without a GPU. The rest is what
+ * attention.cu uses: calls by cuDNN, and the choice between these and our own kernels. */
 #ifndef FSAM_CUDNN_ATTENTION_CUH
 #define FSAM_CUDNN_ATTENTION_CUH
+
+#include <stdbool.h>
 
 #include "engine/engine.h"
 
@@ -17,8 +19,14 @@ typedef struct cudnn_attention_kind {
   int32_t samples;
   int32_t longest; /* a multiple of CUDNN_TILE: no sample is longer */
   int32_t heads, d;
+  int32_t threshold; /* of dropout, in 65536ths; 0: nothing is dropped */
   int32_t backward;
 } cudnn_attention_kind;
+
+/* The share of elements that dropout keeps. */
+static inline double cudnn_attention_kept(const cudnn_attention_kind *kind) {
+  return (65536 - kind->threshold) / 65536.0;
+}
 
 /* Rows of cuDNN's tiles. Its kernels for Hopper give NaN where `longest` is an odd number of half
  * tiles. */
@@ -29,11 +37,13 @@ enum { CUDNN_TILE = 128, CUDNN_MAX_HEAD = 128 };
  * lse_starts[b] = heads s; the last of the samples + 1 starts are where the tensors end. All bf16
  * but lse (f32), rows without gaps, 16-byte aligned; bf16 [T,3H] and [T,H], lse [T,heads]. Rows of
  * no sample are not written. Samples may be copies of each other: then they write the same
- * bits to the same place. */
+ * bits to the same place, unless there is dropout, whose bits depend on a sample's number. With
+ * dropout they are drawn by *seed and *offset: backward needs the two of its forward. */
 typedef struct cudnn_attention {
   cudnn_attention_kind kind;
   const int32_t *lengths;
   const int64_t *qkv_starts, *out_starts, *lse_starts;
+  const int64_t *seed, *offset;
   const void *qkv, *dout;
   void *out, *dqkv;
   float *lse;
@@ -50,19 +60,41 @@ int fsam__cudnn_attention_plan(size_t *bytes, fsam_device *device,
 /* Queues it; `workspace` is device memory of that size. */
 int fsam__cudnn_attention_run(fsam_device *device, const cudnn_attention *a, void *workspace);
 
-/* -- what cudnn_attention.cu offers ------------------------------------------------------------ */
+/* The library's version, such as 91900, once it is open. */
+int fsam__cudnn_attention_version(void);
 
-/* Fails where FSAM_ATTENTION is an unknown word (FSAM_EINVAL) or cuDNN is absent (FSAM_ENODEV). */
-int fsam__cudnn_attention_check(void);
+/* -- a call of attention ----------------------------------------------------------------------- */
 
-/* attention_forward and attention_backward by cuDNN: 1 when done, 0 when our own kernels must do
- * it, negative on failure. */
-int fsam__cudnn_attention_forward(fsam_tensor *out, fsam_tensor *lse, const fsam_tensor *qkv,
-                                  int heads, const fsam_batch *batch, const fsam_dropout *dropout);
-int fsam__cudnn_attention_backward(fsam_tensor *dqkv, const fsam_tensor *dout,
-                                   const fsam_tensor *out, const fsam_tensor *lse,
-                                   const fsam_tensor *qkv, int heads, const fsam_batch *batch,
-                                   const fsam_dropout *dropout);
+/* The arguments of attention_forward or attention_backward (fsam.h). */
+typedef struct attention_call {
+  fsam_tensor *out, *lse, *kept; /* backward reads them */
+  fsam_tensor *dqkv;             /* NULL: forward */
+  const fsam_tensor *dout, *qkv;
+  int heads;
+  const fsam_batch *batch;
+  const fsam_dropout *dropout;
+} attention_call;
+
+/* What does a call's work; 0 or a negative code. */
+typedef int attention_way(const attention_call *c);
+
+/* By cuDNN (cudnn_attention.cu), where it can do what our kernels do. */
+bool fsam__cudnn_attention_can(const attention_call *c);
+attention_way fsam__cudnn_attention;
+/* How plans are counted: of a call's samples and longest sample. */
+cudnn_attention_kind fsam__cudnn_attention_kind(const attention_call *c);
+
+/* -- who does it (cudnn_choice_cuda.c) --------------------------------------------------------- */
+
+/* Does the work by our kernels or by cuDNN. */
+int fsam__attention_choose(const attention_call *c, attention_way *own);
+
+/* Fails where FSAM_ATTENTION is an unknown word (FSAM_EINVAL), or wants a cuDNN that is absent
+ * (FSAM_ENODEV). */
+int fsam__attention_check(void);
+/* attention_rng_check and attention_library of fsam.h. */
+int fsam__attention_rng_check(fsam_device *device, int rng, int dtype, int64_t columns);
+int fsam__attention_library(int rng, const char **text);
 
 #ifdef __cplusplus
 }

@@ -25,8 +25,9 @@ typedef struct library {
 } library;
 
 static const char *text_of(char text[128], const cudnn_attention_kind *k) {
-  snprintf(text, 128, "%d samples of at most %d tokens, %d heads of %d columns, %s", k->samples,
-           k->longest, k->heads, k->d, k->backward ? "backward" : "forward");
+  snprintf(text, 128, "%d samples of at most %d tokens, %d heads of %d columns, %s%s", k->samples,
+           k->longest, k->heads, k->d, k->threshold ? "dropout, " : "",
+           k->backward ? "backward" : "forward");
   return text;
 }
 
@@ -65,7 +66,8 @@ static int library_of(library **out, fsam_device *device) {
   return FSAM_OK;
 }
 
-static int entry_new(library *l, const cudnn_attention_kind *kind) {
+static int entry_new(library *l, fsam_device *device, const cudnn_attention_kind *kind) {
+  FSAM_TRY(fsam__not_recording(device, "make a plan of cuDNN's"));
   const cudnn_target target = {.handle = l->handle};
   char text[128];
   entry *e = calloc(1, sizeof *e);
@@ -82,11 +84,12 @@ static int entry_new(library *l, const cudnn_attention_kind *kind) {
   return FSAM_OK;
 }
 
-static int entry_of(entry **out, library *l, const cudnn_attention_kind *kind) {
+static int entry_of(entry **out, library *l, fsam_device *device,
+                    const cudnn_attention_kind *kind) {
   entry *e = l->entries;
   while (e && memcmp(&e->kind, kind, sizeof *kind) != 0) e = e->next;
   if (!e) {
-    FSAM_TRY(entry_new(l, kind));
+    FSAM_TRY(entry_new(l, device, kind));
     e = l->entries;
   }
   *out = e;
@@ -98,12 +101,14 @@ static size_t plan_bytes(const entry *e) { return (e->graph.workspace + 255) / 2
 
 int fsam__cudnn_attention_open(void) { return cudnn_open(); }
 
+int fsam__cudnn_attention_version(void) { return cudnn_version(); }
+
 int fsam__cudnn_attention_plan(size_t *bytes, fsam_device *device,
                                const cudnn_attention_kind *kind) {
   library *l = NULL;
   entry *e = NULL;
   FSAM_TRY(library_of(&l, device));
-  FSAM_TRY(entry_of(&e, l, kind));
+  FSAM_TRY(entry_of(&e, l, device, kind));
   const size_t rows = (size_t)kind->samples * (size_t)kind->heads * (size_t)kind->longest;
   *bytes = plan_bytes(e) + (kind->backward ? rows * sizeof(float) : 0);
   return FSAM_OK;
@@ -113,40 +118,46 @@ int fsam__cudnn_attention_run(fsam_device *device, const cudnn_attention *a, voi
   library *l = NULL;
   entry *e = NULL;
   FSAM_TRY(library_of(&l, device));
-  FSAM_TRY(entry_of(&e, l, &a->kind));
+  FSAM_TRY(entry_of(&e, l, device, &a->kind));
   const size_t third = 2 * (size_t)a->kind.heads * (size_t)a->kind.d; /* bytes */
-  float scale = (float)(1 / sqrt((double)a->kind.d)), hidden = -INFINITY, one = 1;
+  float scale = (float)(1 / sqrt((double)a->kind.d)), hidden = -INFINITY;
+  float kept = (float)cudnn_attention_kept(&a->kind), factor = 1 / kept;
   char *qkv = (char *)(uintptr_t)a->qkv, *dqkv = a->dqkv;
+  const bool drops = a->kind.threshold, backward = a->kind.backward;
   const struct {
     int64_t name;
     const void *address;
+    bool is_there;
   } all[] = {
-      {ATTENTION_Q, qkv},
-      {ATTENTION_K, qkv + third},
-      {ATTENTION_V, qkv + 2 * third},
-      {ATTENTION_OUT, a->out},
-      {ATTENTION_LSE, a->lse},
-      {ATTENTION_LENGTHS, a->lengths},
-      {ATTENTION_QKV_STARTS, a->qkv_starts},
-      {ATTENTION_OUT_STARTS, a->out_starts},
-      {ATTENTION_LSE_STARTS, a->lse_starts},
-      {ATTENTION_SCALE, &scale},
-      {ATTENTION_HIDDEN, &hidden},
-      /* backward */
-      {ATTENTION_DOUT, a->dout},
-      {ATTENTION_DQ, dqkv},
-      {ATTENTION_DK, dqkv + third},
-      {ATTENTION_DV, dqkv + 2 * third},
-      {ATTENTION_ONE, &one},
-      {ATTENTION_DELTA, (char *)workspace + plan_bytes(e)},
+      {ATTENTION_Q, qkv, true},
+      {ATTENTION_K, qkv + third, true},
+      {ATTENTION_V, qkv + 2 * third, true},
+      {ATTENTION_OUT, a->out, true},
+      {ATTENTION_LSE, a->lse, true},
+      {ATTENTION_LENGTHS, a->lengths, true},
+      {ATTENTION_QKV_STARTS, a->qkv_starts, true},
+      {ATTENTION_OUT_STARTS, a->out_starts, true},
+      {ATTENTION_LSE_STARTS, a->lse_starts, true},
+      {ATTENTION_SCALE, &scale, true},
+      {ATTENTION_HIDDEN, &hidden, true},
+      {ATTENTION_SEED, a->seed, drops},
+      {ATTENTION_OFFSET, a->offset, drops},
+      {ATTENTION_FACTOR, &factor, drops},
+      {ATTENTION_DOUT, a->dout, backward},
+      {ATTENTION_DQ, dqkv, backward},
+      {ATTENTION_DK, dqkv + third, backward},
+      {ATTENTION_DV, dqkv + 2 * third, backward},
+      {ATTENTION_KEPT, &kept, backward},
+      {ATTENTION_DELTA, (char *)workspace + plan_bytes(e), backward},
   };
   enum { ALL = sizeof all / sizeof *all };
-  const int count = a->kind.backward ? ALL : ATTENTION_HIDDEN;
   int64_t names[ALL];
   void *addresses[ALL];
-  for (int i = 0; i < count; i++) {
-    names[i] = all[i].name;
-    addresses[i] = (void *)(uintptr_t)all[i].address;
+  int count = 0;
+  for (int i = 0; i < ALL; i++) {
+    if (!all[i].is_there) continue;
+    names[count] = all[i].name;
+    addresses[count++] = (void *)(uintptr_t)all[i].address;
   }
   char text[128];
   return cudnn_plan_run(&e->graph, l->handle, names, addresses, count, workspace,
@@ -157,12 +168,14 @@ int fsam__cudnn_attention_run(fsam_device *device, const cudnn_attention *a, voi
 
 static int absent(void) {
   return fsam__fail(FSAM_ENODEV,
-                    "attention: FSAM_ATTENTION=cudnn, but the CUDA half was built without cuDNN's "
-                    "headers (cudnn_graph.h); install them and build it again, or unset "
-                    "FSAM_ATTENTION");
+                    "attention: the CUDA half was built without cuDNN's headers (cudnn_graph.h); "
+                    "install them and build it again, or use the other kernels "
+                    "(FSAM_ATTENTION=own, --attention-dropout-rng own)");
 }
 
 int fsam__cudnn_attention_open(void) { return absent(); }
+
+int fsam__cudnn_attention_version(void) { return 0; }
 
 int fsam__cudnn_attention_plan(size_t *bytes, fsam_device *device,
                                const cudnn_attention_kind *kind) {

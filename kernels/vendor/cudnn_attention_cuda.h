@@ -19,12 +19,16 @@ enum {
   ATTENTION_LSE_STARTS,
   ATTENTION_SCALE,  /* 1 / sqrt(d) */
   ATTENTION_HIDDEN, /* -infinity: the score where a sample has no key */
+  /* With dropout: numbers that it is drawn by, and 1 / the share of elements that stay. */
+  ATTENTION_SEED,
+  ATTENTION_OFFSET,
+  ATTENTION_FACTOR,
   /* Backward has these, too. */
   ATTENTION_DOUT,
   ATTENTION_DQ,
   ATTENTION_DK,
   ATTENTION_DV,
-  ATTENTION_ONE,
+  ATTENTION_KEPT, /* the share of elements that stay */
   ATTENTION_DELTA /* [samples, heads, longest] f32, scratch: the sum over a row of dout · out */
 };
 

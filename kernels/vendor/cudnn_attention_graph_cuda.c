@@ -1,7 +1,7 @@
 /* cudnn_attention_graph_cuda.c: attention as a graph of cuDNN's operations, forward and backward,
  * for packed samples: S = q k^T / sqrt(d) with -infinity beyond a sample's rows and keys, P =
- * softmax(S), out = P v. The library recognises these graphs by their form and has one kernel for
- * each. Of the inner tensors below only ATTENTION_DELTA is ever in memory.
+ * softmax(S), out = dropout(P) v. The library recognises these graphs by their form and has one
+ * kernel for each. Of the inner tensors below only ATTENTION_DELTA is ever in memory.
  *
  * All tensors are [samples, heads, rows, columns]; samples begin where the starts say. k, and in
  * backward v, is given as its transpose. Products of P and of dS take them as bf16, the type of
@@ -16,7 +16,8 @@ typedef struct making {
   cudnn_graph *g;
   const cudnn_attention_kind *kind;
   cudnn_tensor lengths, qkv_starts, out_starts, lse_starts, scale;
-  cudnn_shape scores, row; /* [B,heads,S,S], [B,heads,S,1] of inner tensors */
+  cudnn_tensor mask, factor; /* dropout: 0 or 1 for each score, and what that is times; or NULL */
+  cudnn_shape scores, row;   /* [B,heads,S,S], [B,heads,S,1] of inner tensors */
 } making;
 
 /* -- shapes ------------------------------------------------------------------------------------ */
@@ -51,6 +52,14 @@ static making begin(cudnn_graph *g, const cudnn_attention_kind *k) {
   m.out_starts = cudnn_outer(g, ATTENTION_OUT_STARTS, CUDNN_DATA_INT64, starts, NULL);
   m.lse_starts = cudnn_outer(g, ATTENTION_LSE_STARTS, CUDNN_DATA_INT64, starts, NULL);
   m.scale = cudnn_number(g, ATTENTION_SCALE);
+  if (k->threshold) {
+    const cudnn_shape one = list(1);
+    cudnn_tensor seed = cudnn_outer(g, ATTENTION_SEED, CUDNN_DATA_INT64, one, NULL);
+    cudnn_tensor offset = cudnn_outer(g, ATTENTION_OFFSET, CUDNN_DATA_INT64, one, NULL);
+    m.mask = cudnn_inner(g, CUDNN_DATA_FLOAT, m.scores, NULL);
+    cudnn_draw(g, m.mask, cudnn_attention_kept(k), seed, offset);
+    m.factor = cudnn_number(g, ATTENTION_FACTOR);
+  }
   return m;
 }
 
@@ -91,6 +100,13 @@ static cudnn_tensor pointwise(const making *m, cudnnDataType_t type, cudnnPointw
 static cudnn_tensor on_scores(const making *m, cudnnPointwiseMode_t mode, cudnn_tensor x,
                               cudnn_tensor b) {
   return pointwise(m, CUDNN_DATA_FLOAT, mode, x, b, NULL);
+}
+
+/* dropout(x) in a type; x itself where nothing is dropped. */
+static cudnn_tensor dropped(const making *m, cudnnDataType_t type, cudnn_tensor x) {
+  if (!m->mask) return x;
+  return pointwise(m, type, CUDNN_POINTWISE_MUL, on_scores(m, CUDNN_POINTWISE_MUL, x, m->mask),
+                   m->factor, NULL);
 }
 
 static cudnn_tensor on_rows(const making *m, cudnnPointwiseMode_t mode, cudnn_tensor x,
@@ -150,11 +166,14 @@ static void build_forward(const making *m) {
   cudnn_tensor sum = over_keys(m, CUDNN_REDUCE_TENSOR_ADD, e);
   cudnn_tensor log_sum = on_rows(m, CUDNN_POINTWISE_LOG, sum, NULL);
   cudnn_pointwise(m->g, lse(m), CUDNN_POINTWISE_ADD, top, log_sum, NULL);
-  cudnn_tensor p = pointwise(m, CUDNN_DATA_BFLOAT16, CUDNN_POINTWISE_DIV, e, sum, NULL);
+  const cudnnDataType_t type = m->mask ? CUDNN_DATA_FLOAT : CUDNN_DATA_BFLOAT16;
+  cudnn_tensor p =
+      dropped(m, CUDNN_DATA_BFLOAT16, pointwise(m, type, CUDNN_POINTWISE_DIV, e, sum, NULL));
   cudnn_multiply(m->g, output(m, ATTENTION_OUT), p, v, m->lengths, NULL, m->lengths);
 }
 
-/* The sums over a row's columns of dout out, which is what a row of P dP sums up to. */
+/* The sums over a row's columns of dout out, which is what a row of P dP sums up to, times the
+ * share that dropout keeps: what they are taken from is multiplied by its inverse later. */
 static cudnn_tensor row_sums(const making *m, cudnn_tensor dout) {
   const cudnn_attention_kind *k = m->kind;
   const cudnn_shape by_rows = {{k->samples, k->heads, k->longest, k->d},
@@ -163,23 +182,27 @@ static cudnn_tensor row_sums(const making *m, cudnn_tensor dout) {
   cudnn_tensor product = cudnn_inner(m->g, CUDNN_DATA_FLOAT, by_rows, NULL);
   cudnn_pointwise(m->g, product, CUDNN_POINTWISE_MUL, dout, output(m, ATTENTION_OUT), NULL);
   cudnn_tensor sums = over_keys(m, CUDNN_REDUCE_TENSOR_ADD, product);
-  /* Times the factor of dropout, here 1: the library recognises the graph by this product. */
+  /* Without dropout the share is 1: the library recognises the graph by this product. */
   cudnn_tensor delta = cudnn_outer(m->g, ATTENTION_DELTA, CUDNN_DATA_FLOAT, m->row, NULL);
-  cudnn_pointwise(m->g, delta, CUDNN_POINTWISE_MUL, sums, cudnn_number(m->g, ATTENTION_ONE), NULL);
+  cudnn_pointwise(m->g, delta, CUDNN_POINTWISE_MUL, sums, cudnn_number(m->g, ATTENTION_KEPT), NULL);
   return delta;
 }
 
-/* dv = P^T dout; dS = P (dout v^T - delta) / sqrt(d); dk = dS^T q; dq = dS k. */
+/* dv = dropout(P)^T dout; dS = P (dropout(dout v^T) - delta) / sqrt(d); dk = dS^T q; dq = dS k. The
+ * factor of dropout comes after the difference. */
 static void build_backward(const making *m) {
   cudnn_tensor q = third(m, ATTENTION_Q), dout = output(m, ATTENTION_DOUT);
   cudnn_tensor k_t = third_transposed(m, ATTENTION_K), v_t = third_transposed(m, ATTENTION_V);
   cudnn_tensor delta = row_sums(m, dout);
   cudnn_tensor p = on_scores(m, CUDNN_POINTWISE_EXP,
                              on_scores(m, CUDNN_POINTWISE_SUB, scores(m, q, k_t), lse(m)), NULL);
-  cudnn_multiply(m->g, third(m, ATTENTION_DV), keys_queries(m, p), dout, m->lengths, NULL,
-                 m->lengths);
-  cudnn_tensor ds = on_scores(m, CUDNN_POINTWISE_SUB, queries_keys(m, dout, v_t), delta);
+  cudnn_multiply(m->g, third(m, ATTENTION_DV), keys_queries(m, dropped(m, CUDNN_DATA_FLOAT, p)),
+                 dout, m->lengths, NULL, m->lengths);
+  cudnn_tensor dp = queries_keys(m, dout, v_t);
+  if (m->mask) dp = on_scores(m, CUDNN_POINTWISE_MUL, dp, m->mask);
+  cudnn_tensor ds = on_scores(m, CUDNN_POINTWISE_SUB, dp, delta);
   ds = on_scores(m, CUDNN_POINTWISE_MUL, ds, p);
+  if (m->mask) ds = on_scores(m, CUDNN_POINTWISE_MUL, ds, m->factor);
   ds = on_scores(m, CUDNN_POINTWISE_MUL, ds, m->scale);
   cudnn_multiply(m->g, third(m, ATTENTION_DK), keys_queries(m, ds), q, m->lengths, NULL,
                  m->lengths);

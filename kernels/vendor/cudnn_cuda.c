@@ -12,16 +12,16 @@
 /* Before 9.18, backward over packed samples needs its workspace zeroed, and recorded in a CUDA
  * graph it may read memory that is not its own. */
 enum { OLDEST = 91800, MAX_CANDIDATES = 16, MAX_NOTES = 16, ALIGNMENT = 16 };
-#define INSTEAD "unset FSAM_ATTENTION to use the other kernels"
+#define INSTEAD "use the other kernels (FSAM_ATTENTION=own, --attention-dropout-rng own)"
 
 /* -- the library ------------------------------------------------------------------------------- */
 
-#define FUNCTIONS(X)                                                                               \
-  X(GetVersion)                                                                                    \
-  X(GetErrorString)                                                                                \
-  X(GetLastErrorString) X(Create) X(Destroy) X(SetStream) X(BackendCreateDescriptor)               \
-      X(BackendDestroyDescriptor) X(BackendFinalize) X(BackendSetAttribute) X(BackendGetAttribute) \
-          X(BackendExecute)
+#define FUNCTIONS(X)                                                                       \
+  X(GetVersion)                                                                            \
+  X(GetErrorString)                                                                        \
+  X(GetLastErrorString)                                                                    \
+  X(Create) X(Destroy) X(SetStream) X(BackendCreateDescriptor) X(BackendDestroyDescriptor) \
+      X(BackendFinalize) X(BackendSetAttribute) X(BackendGetAttribute) X(BackendExecute)
 
 static struct cudnn {
   bool tried, usable;
@@ -58,14 +58,16 @@ int cudnn_open(void) {
   if (cudnn.usable) return FSAM_OK;
   if (cudnn.version)
     return fsam__fail(FSAM_ENODEV,
-                      "attention: FSAM_ATTENTION=cudnn needs cuDNN 9.18 or newer, here is %d.%d; "
-                      "update it, or " INSTEAD,
+                      "attention: cuDNN 9.18 or newer is needed, here is %d.%d; update it, "
+                      "or " INSTEAD,
                       cudnn.version / 10000, cudnn.version / 100 % 100);
   return fsam__fail(
       FSAM_ENODEV,
-      "attention: FSAM_ATTENTION=cudnn needs cuDNN 9.18 or newer (libcudnn.so.9), "
-      "which was not found; install it, or name its folder in LD_LIBRARY_PATH, or " INSTEAD);
+      "attention: cuDNN 9.18 or newer (libcudnn.so.9) was not found; install it, or name its "
+      "folder in LD_LIBRARY_PATH, or " INSTEAD);
 }
+
+int cudnn_version(void) { return cudnn.usable ? cudnn.version : 0; }
 
 /* `what` follows "cuDNN cannot" in the message. */
 static int refused(const char *what, cudnnStatus_t status) {
@@ -232,6 +234,21 @@ void cudnn_reduce(cudnn_graph *g, cudnn_tensor y, cudnnReduceTensorOp_t by, cudn
   set_part(g, o, CUDNN_ATTR_OPERATION_REDUCTION_DESC, how);
   set_part(g, o, CUDNN_ATTR_OPERATION_REDUCTION_XDESC, x);
   set_part(g, o, CUDNN_ATTR_OPERATION_REDUCTION_YDESC, y);
+  add_operation(g, o);
+}
+
+void cudnn_draw(cudnn_graph *g, cudnn_tensor y, double kept, cudnn_tensor seed,
+                cudnn_tensor offset) {
+  const cudnnRngDistribution_t bernoulli = CUDNN_RNG_DISTRIBUTION_BERNOULLI;
+  cudnnBackendDescriptor_t how = make(g, CUDNN_BACKEND_RNG_DESCRIPTOR);
+  set(g, how, CUDNN_ATTR_RNG_DISTRIBUTION, CUDNN_TYPE_RNG_DISTRIBUTION, 1, &bernoulli);
+  set(g, how, CUDNN_ATTR_RNG_BERNOULLI_DIST_PROBABILITY, CUDNN_TYPE_DOUBLE, 1, &kept);
+  finish(g, how, "draw so");
+  cudnnBackendDescriptor_t o = make(g, CUDNN_BACKEND_OPERATION_RNG_DESCRIPTOR);
+  set_part(g, o, CUDNN_ATTR_OPERATION_RNG_DESC, how);
+  set_part(g, o, CUDNN_ATTR_OPERATION_RNG_YDESC, y);
+  set_part(g, o, CUDNN_ATTR_OPERATION_RNG_SEED, seed);
+  set_part(g, o, CUDNN_ATTR_OPERATION_RNG_OFFSET_DESC, offset);
   add_operation(g, o);
 }
 

@@ -37,6 +37,8 @@ typedef struct cudnn_target {
 
 /* Opens the library at the first call. FSAM_ENODEV where it is absent or too old. */
 int cudnn_open(void);
+/* Such as 91900; 0 before it is open. */
+int cudnn_version(void);
 /* Opens a handle on the stream's GPU. */
 int cudnn_handle_new(cudnnHandle_t *out, cudaStream_t stream);
 void cudnn_handle_free(cudnnHandle_t handle);
@@ -60,6 +62,10 @@ void cudnn_pointwise(cudnn_graph *g, cudnn_tensor y, cudnnPointwiseMode_t mode, 
 void cudnn_index(cudnn_graph *g, cudnn_tensor y, int axis, cudnn_tensor x);
 /* Reduces x over the dimensions that are 1 in y. */
 void cudnn_reduce(cudnn_graph *g, cudnn_tensor y, cudnnReduceTensorOp_t by, cudnn_tensor x);
+/* y is 1 where an element is kept, with that probability, else 0. The bits depend on the i64
+ * numbers seed and offset, which lie in memory, and on the element's place. */
+void cudnn_draw(cudnn_graph *g, cudnn_tensor y, double kept, cudnn_tensor seed,
+                cudnn_tensor offset);
 /* The same elements with y's sizes and strides. */
 void cudnn_reshape(cudnn_graph *g, cudnn_tensor y, cudnn_tensor x);
 

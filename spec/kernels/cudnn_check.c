@@ -1,8 +1,8 @@
 /* cudnn_check.c: asks cuDNN, without a GPU, whether it has plans for attention's graphs on the GPU
  * whose properties lie in the file of the first argument. For each "samples longest heads d
- * backward" on standard input it prints what it found: the operations and the bytes of workspace,
- * or why there is nothing. cudnn_spec.lua compiles it with the files that it asks about. Exit code
- * 77 where cuDNN cannot be opened. */
+ * threshold backward" on standard input it prints what it found: the operations and the bytes of
+ * workspace, or why there is nothing. cudnn_spec.lua compiles it with the files that it asks about.
+ * Exit code 77 where cuDNN cannot be opened. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -41,7 +41,8 @@ int main(int count, char **arguments) {
     return 77;
   }
   cudnn_attention_kind k;
-  while (scanf("%d %d %d %d %d", &k.samples, &k.longest, &k.heads, &k.d, &k.backward) == 5)
+  while (scanf("%d %d %d %d %d %d", &k.samples, &k.longest, &k.heads, &k.d, &k.threshold,
+               &k.backward) == 6)
     check(&k, properties);
   return 0;
 }

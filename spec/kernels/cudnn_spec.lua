@@ -16,6 +16,9 @@ local H200 = [[{"deviceName":"NVIDIA H200","deviceVer":900,"driverVer":13000,"cu
   .. [["totalGlobalMem":150000000000}]]
 local SAMPLES = 32
 local HEADS = { base = 12, large = 16 }
+local TENTH = 6554 -- of 65536: dropout of 0.1
+-- Operations of the graphs: forward and backward, without and with dropout.
+local OPERATIONS = { [0] = { [0] = "16", "23" }, [TENTH] = { [0] = "19", "28" } }
 
 --- The toolkit's folder, or nil where it or cuDNN's headers are absent.
 local function toolkit()
@@ -37,7 +40,7 @@ local function build(folder, cuda)
     .. "%s/libcuda.so.1"):format(quote(cuda), folder))
 end
 
---- What it answers about each line of "samples longest heads d backward".
+--- What it answers about each line of "samples longest heads d threshold backward".
 local function ask(folder, cuda, lines)
   local code, out, err = helper.shell(("LD_LIBRARY_PATH=%s:%s/lib64:$LD_LIBRARY_PATH %s/check "
     .. "%s/h200.json"):format(folder, quote(cuda), folder, folder), table.concat(lines, "\n"))
@@ -74,9 +77,12 @@ describe("cudnn", function()
     local lines, kinds = {}, {}
     for name, heads in pairs(HEADS) do
       for _, longest in ipairs({ 128, 512 }) do
-        for backward = 0, 1 do
-          lines[#lines + 1] = ("%d %d %d 64 %d"):format(SAMPLES, longest, heads, backward)
-          kinds[#kinds + 1] = { name, longest, heads, backward }
+        for threshold in pairs(OPERATIONS) do
+          for backward = 0, 1 do
+            lines[#lines + 1] = ("%d %d %d 64 %d %d"):format(SAMPLES, longest, heads, threshold,
+              backward)
+            kinds[#kinds + 1] = { name, longest, heads, threshold, backward }
+          end
         end
       end
     end
@@ -86,11 +92,11 @@ describe("cudnn", function()
       return
     end
     for i, answer in ipairs(answers) do
-      local name, longest, heads, backward = unpack(kinds[i])
-      local what = ("%s, %d, %s: %s"):format(name, longest, backward == 1 and "backward"
-        or "forward", answer)
+      local name, longest, heads, threshold, backward = unpack(kinds[i])
+      local what = ("%s, %d, dropout %d, %s: %s"):format(name, longest, threshold,
+        backward == 1 and "backward" or "forward", answer)
       local operations, bytes = answer:match("^(%d+) operations, (%d+) bytes$")
-      assert.equal(backward == 1 and "23" or "16", operations, what)
+      assert.equal(OPERATIONS[threshold][backward], operations, what)
       -- Backward without atomics keeps dS in the workspace, and little else; forward keeps nothing
       -- of that size.
       local ds = SAMPLES * heads * longest * longest * 2
@@ -100,8 +106,8 @@ describe("cudnn", function()
   end)
 
   it("has plans for all heads that it is given, and says so of others", function()
-    local lines = { "1 128 2 8 0", "1 128 2 8 1", "8 256 1 72 0", "8 256 1 72 1", "2 1024 3 128 1",
-      "1 128 2 12 0" }
+    local lines = { "1 128 2 8 0 0", "1 128 2 8 0 1", "8 256 1 72 0 0", "8 256 1 72 6554 1",
+      "2 1024 3 128 0 1", "2 1024 3 128 32768 1", "1 128 2 12 0 0" }
     local answers, why = ask(folder, cuda, lines)
     if not answers then
       pending(why)
@@ -110,8 +116,8 @@ describe("cudnn", function()
     for i = 1, #lines - 1 do
       assert.matches("^%d+ operations, %d+ bytes$", answers[i], lines[i])
     end
-    assert.matches("^attention: cuDNN 9.%d+ cannot .* for this %(.*%); unset FSAM_ATTENTION to use "
-      .. "the other kernels$", answers[#lines])
+    assert.matches("^attention: cuDNN 9.%d+ cannot .* for this %(.*%); use the other kernels "
+      .. "%(FSAM_ATTENTION=own, %-%-attention%-dropout%-rng own%)$", answers[#lines])
   end)
 
   it("says in one line that cuDNN is absent or too old", function()
@@ -123,11 +129,11 @@ describe("cudnn", function()
       old = old .. ("void cudnn%s(void) {}\n"):format(name)
     end
     for source, message in pairs({
-      [""] = "attention: FSAM_ATTENTION=cudnn needs cuDNN 9.18 or newer (libcudnn.so.9), which was "
-        .. "not found; install it, or name its folder in LD_LIBRARY_PATH, or unset FSAM_ATTENTION "
-        .. "to use the other kernels\n",
-      [old] = "attention: FSAM_ATTENTION=cudnn needs cuDNN 9.18 or newer, here is 9.17; update it, "
-        .. "or unset FSAM_ATTENTION to use the other kernels\n",
+      [""] = "attention: cuDNN 9.18 or newer (libcudnn.so.9) was not found; install it, or name "
+        .. "its folder in LD_LIBRARY_PATH, or use the other kernels (FSAM_ATTENTION=own, "
+        .. "--attention-dropout-rng own)\n",
+      [old] = "attention: cuDNN 9.18 or newer is needed, here is 9.17; update it, or use the other "
+        .. "kernels (FSAM_ATTENTION=own, --attention-dropout-rng own)\n",
     }) do
       local code, out, err = helper.shell(("mkdir -p %s/fake && cc -shared -fPIC -x c -o "
         .. "%s/fake/libcudnn.so.9 - && LD_LIBRARY_PATH=%s/fake %s/check %s/h200.json"):format(

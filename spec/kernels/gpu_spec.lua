@@ -4,7 +4,9 @@
 local C = require("fsam.C")
 local Tensor = require("fsam.base.tensor")
 local devices = require("fsam.base.device")
+local cudnn_dropout = require("spec.kernels.cudnn_dropout")
 local helper = require("spec.helper")
+local stage = require("spec.kernels.stage")
 local twins = require("spec.kernels.twins")
 local ffi, lib, check = C.ffi, C.lib, C.check
 
@@ -33,6 +35,9 @@ describe("gpu", function()
   if absent then
     pending("attention by cuDNN: " .. absent)
   else
+    it("draws attention's dropout by cuDNN, the same backward as forward", function()
+      cudnn_dropout.check(open)
+    end)
     twins.declare_cudnn(it, setmetatable({
       used = function() -- only cuDNN's attention opens its library, and a refusal is an error
         return helper.read_file("/proc/self/maps"):find("libcudnn", 1, true) ~= nil
@@ -96,5 +101,24 @@ describe("gpu", function()
     assert.equal(96, multiply())
     check(lib.fsam_tuning_text(device, text))
     assert.equal(known, ffi.string(text[0]))
+  end)
+
+  it("chooses between its attention and cuDNN's by timing, and remembers", function()
+    if absent then
+      pending(absent)
+      return
+    end
+    local case = twins.cases_of("attention").make("", 1, 64, { 70, 33 })
+    local s, text = stage.new(case, "bf16", open), ffi.new("const char *[1]")
+    check(lib.fsam_tuning_begin(s.device[0], nil))
+    for _ = 1, 2 do
+      check(case.forward(s.t, s.batch, case))
+      check(lib.fsam_tuning_text(s.device[0], text))
+      local choice, more = ffi.string(text[0])
+        :match("\nattention forward 1 64 2 96 = ([^\n]+)\n(.*)")
+      assert.is_true(choice == "own" or choice:find("^cudnn %d+$") ~= nil)
+      assert.equal("", more)
+    end
+    s:close()
   end)
 end)

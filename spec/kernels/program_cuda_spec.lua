@@ -125,7 +125,7 @@ describe("compiled programs on disk", function()
   end
 
   it("are found again, and made again when damaged", function()
-    C.ffi.cdef("int setenv(const char *name, const char *value, int replace);")
+    C.ffi.cdef("int setenv(const char *name, const char *value, int replace); int getpid(void);")
     local folder, before = helper.temp_dir(), os.getenv("XDG_CACHE_HOME")
     C.ffi.C.setenv("XDG_CACHE_HOME", folder, 1)
     local i, count = programs.record(function()
@@ -144,8 +144,24 @@ describe("compiled programs on disk", function()
     helper.write_file(path, bytes:sub(1, -2) .. string.char((bytes:byte(-1) + 1) % 256))
     assert.equal(made, programs.cubin(i, 90))
     assert.equal(bytes, helper.read_file(path))
+    -- Files that other hosts are writing, whose processes have this one's number.
+    local others = {}
+    for n, host in ipairs({ "", "another." }) do
+      others[n] = ("%s.%s%d"):format(path, host, C.ffi.C.getpid())
+      helper.write_file(others[n], "half")
+    end
     helper.write_file(path, bytes:sub(1, 100))
     assert.equal(made, programs.cubin(i, 90))
+    assert.equal(bytes, helper.read_file(path))
+    for _, other in ipairs(others) do
+      assert.equal("half", helper.read_file(other))
+    end
+    -- Where its own cannot be written, the program is compiled all the same, and nothing kept.
+    local _, host = helper.shell("uname -n")
+    assert(lfs.mkdir(("%s.%s.%d"):format(path, (host:gsub("%s", "")), C.ffi.C.getpid())))
+    assert(os.remove(path))
+    assert.equal(made, programs.cubin(i, 90))
+    assert.is_nil(helper.read_file(path))
     assert.not_equal(made, programs.cubin(i, 80))
     C.ffi.C.setenv("XDG_CACHE_HOME", before or "", 1)
     helper.remove_dir(folder)

@@ -167,7 +167,10 @@ local function cudnn_cases()
   return cases
 end
 
-local function attention_by(library)
+C.ffi.cdef("int setenv(const char *, const char *, int); int unsetenv(const char *);")
+
+--- Sets FSAM_ATTENTION, or unsets it (nil).
+function M.attention_by(library)
   if library then
     C.ffi.C.setenv("FSAM_ATTENTION", library, 1)
   else
@@ -180,7 +183,7 @@ local function by(o, forward, backward)
   local function before(order)
     return function()
       order()
-      attention_by(forward)
+      M.attention_by(forward)
     end
   end
   return {
@@ -189,7 +192,7 @@ local function by(o, forward, backward)
     second = before(o.second),
     between = function(s)
       o.between(s)
-      attention_by(backward)
+      M.attention_by(backward)
     end,
   }
 end
@@ -199,10 +202,9 @@ end
 -- @tparam table o as for compare, and `used`: has cuDNN done attention, since the last question if
 --   `counts`?
 function M.declare_cudnn(it, o)
-  C.ffi.cdef("int setenv(const char *, const char *, int); int unsetenv(const char *);")
   local function run(case, act, forward, backward)
     local ok, err = pcall(M.compare, by(o, forward, backward), case, act)
-    attention_by(nil)
+    M.attention_by(nil)
     if not ok then
       error(tostring(err), 0)
     end
@@ -234,7 +236,7 @@ function M.declare_cudnn(it, o)
   it("names what FSAM_ATTENTION cannot be", function()
     assert.has_error(function()
       run(M.cases_of("attention").make("", 1, 8, { 3 }), "bf16", "flash", "flash")
-    end, "attention: FSAM_ATTENTION=flash is unknown; make it cudnn, or unset it")
+    end, "attention: FSAM_ATTENTION=flash is unknown; make it own or cudnn, or unset it")
   end)
 end
 

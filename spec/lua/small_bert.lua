@@ -82,15 +82,16 @@ function M.options(changes)
 end
 
 --- A model, its optimizer, and step(n), which runs update n.
--- @tparam table o precision, freeze, path, smaller, shared; optimizer, base, sam_type, options; lr;
---   micro: samples of the first of two micro-batches
+-- @tparam table o precision, freeze, path, smaller, shared, attention_dropout_rng; optimizer, base,
+--   sam_type, options; lr; micro: samples of the first of two micro-batches
 -- @treturn table model
 -- @treturn function step(n, wrap): wrap(evaluate) → what the step evaluates instead
 -- @treturn table optimizer
 -- @treturn table pass
 function M.setup(o)
   local model = M.model(o)
-  local pass = Pass.new({ model = model, seed = 5 })
+  local pass = Pass.new({ model = model, seed = 5,
+    attention_dropout_rng = o.attention_dropout_rng })
   local optimizer = optimizers.build({ params = model.params, optimizer = o.optimizer or "sam",
     base_optimizer = o.base, sam_type = o.sam_type, options = M.options(o.options), seed = 5,
     sampler = M.sampler(model) })

@@ -19,6 +19,11 @@ int64_t fsam_simt_pinned(void);
 int fsam_simt_kernels();
 int64_t fsam_simt_launches();
 int fsam_simt_cudnn_attentions(void);
+void fsam_simt_cudnn_version(int number);
+bool fsam_simt_cudnn_drawn_by(int64_t numbers[2], int back);
+bool fsam_simt_cudnn_keeps(const int64_t numbers[2], int sample, int head, int i, int j,
+                           int threshold);
+void fsam_simt_takes(const char *name, double milliseconds);
 void fsam_simt_first_algorithm(int works);
 int fsam_simt_select(uint64_t *mask, const float *keys, fsam_layout *layout, const uint8_t *pool,
                      const int64_t *k, int per_parameter, int outside);

@@ -2,6 +2,7 @@
 -- shim: passes that run from graphs leave the bits of passes that run plainly, whatever differs
 -- between batches of one shape; and the loss follows the CPU's.
 local C = require("fsam.C")
+local attention_rng = require("fsam.pass.attention_rng")
 local helper = require("spec.helper")
 local cuda_graphs = require("fsam.pass.cuda_graphs")
 local simt = require("spec.simt.device")
@@ -22,6 +23,8 @@ describe("passes on " .. (on_gpu and "a GPU" or "the shim"), function()
     return o
   end
   local FISHER = settings({ precision = "bf16", sam_type = "fisher-sam" })
+  local CUDNN = settings({ precision = "bf16", sam_type = "fisher-sam",
+    attention_dropout_rng = "cudnn" }) -- the programs are FISHER's
   local ESAM = settings({ precision = "fp32", sam_type = "esam",
     options = { beta = 0.5, gamma = 0.5 } })
   local MICRO = settings({ precision = "fp32", sam_type = "sam", micro = 5 })
@@ -72,6 +75,28 @@ describe("passes on " .. (on_gpu and "a GPU" or "the shim"), function()
     local counts = agree(FISHER, 6)
     assert.is_true(counts.replayed > counts.plain)
   end)
+
+  -- Three steps; the second and third have no mask to make.
+  it("agree where cuDNN draws attention's dropout, and both passes of a step draw the same",
+    function()
+      local possible, reason = pcall(attention_rng.number, device, "cudnn", "bf16")
+      if not possible then
+        pending(tostring(reason))
+        return
+      end
+      agree(CUDNN, 3)
+      if not on_gpu then
+        local seen = {}
+        for back = 0, 4 do
+          local numbers = C.ffi.new("int64_t[2]")
+          assert.is_true(lib.fsam_simt_cudnn_drawn_by(numbers, back))
+          seen[back + 1] = tostring(numbers[0])
+        end
+        local last, before = seen[1], table.remove(seen)
+        assert.same({ last, last, last, last }, seen) -- forward and backward, twice
+        assert.are_not.equal(last, before)
+      end
+    end)
 
   it("agree when esam leaves samples out; those that skip parameters run plainly", function()
     local counts = agree(ESAM, 9)

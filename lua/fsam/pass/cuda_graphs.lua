@@ -23,13 +23,14 @@ local Graphs = {}
 Graphs.__index = Graphs
 
 --- @tparam cdata device fsam_device
+-- @tparam[opt=0] integer spare rows that a batch has behind its samples, on a GPU, at least
 -- @treturn table the graphs of one Pass; `counts`: micro-batches that ran plainly, were recorded,
 --   or ran from graphs (replayed), and graphs whose work was queued in order and yet is no chain in
 --   which each part waits for the one before (unchained); `refusal`: why recording failed the last
 --   time it did, or nil
-function M.new(device)
+function M.new(device, spare)
   return setmetatable({ device = device, possible = lib.fsam_graph_possible(device) == 1,
-    rounds = devices.is_gpu(device), shapes = {}, clock = 0,
+    rounds = devices.is_gpu(device), spare = spare or 0, shapes = {}, clock = 0,
     nodes = 0, most_nodes = MOST_NODES, -- of all graphs that are kept
     counts = { plain = 0, recorded = 0, replayed = 0, unchained = 0 } }, Graphs)
 end
@@ -88,7 +89,7 @@ end
 --- How many tokens a host batch has on the device. On a GPU these are the same whether or not
 -- passes are recorded, and so are the bits.
 function Graphs:tokens(host)
-  return self.rounds and round_up(host.tokens, TOKEN_STEPS) or host.tokens
+  return self.rounds and round_up(host.tokens + self.spare, TOKEN_STEPS) or host.tokens
 end
 
 --- A length that no sample of a host batch exceeds.

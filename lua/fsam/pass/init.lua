@@ -13,6 +13,7 @@ local source_line = require("fsam.base.source_line")
 local storage = require("fsam.vector.storage")
 local Tape = require("fsam.pass.tape")
 local Tensor = require("fsam.base.tensor")
+local attention_rng = require("fsam.pass.attention_rng")
 local cuda_graphs = require("fsam.pass.cuda_graphs")
 local device_batch = require("fsam.pass.device_batch")
 local devices = require("fsam.base.device")
@@ -68,10 +69,16 @@ end
 --- @tparam table o model; loss = "cross_entropy" (default) or another of fsam.pass.losses; of
 --   passes that train: class_weights (a number for each label; default: all 1) and
 --   label_smoothing (default 0); seed of dropout (default 1); dropout_rng = "shared" (default:
---   every pass of a step draws the same dropout) or "fresh"; ranks (fsam.ranks; default: this
+--   every pass of a step draws the same dropout) or "fresh"; attention_dropout_rng = "own"
+--   (default) or "cudnn" (fsam.pass.attention_rng); ranks (fsam.ranks; default: this
 --   process alone); parcel: elements of a gradient that ranks sum at once beside backward, where
 --   they can (default 2^23, 32 MB)
 function Pass.new(o)
+  local config, rng = o.model.config, lib.FSAM_RNG_OWN
+  if o.attention_dropout_rng then
+    rng = attention_rng.number(o.model.device, o.attention_dropout_rng, o.model.params.compute,
+      config.hidden_size / config.num_attention_heads)
+  end
   return setmetatable({
     model = o.model,
     loss = o.loss or "cross_entropy",
@@ -81,7 +88,8 @@ function Pass.new(o)
     ranks = o.ranks or ranks.alone,
     fresh = o.dropout_rng == "fresh",
     arena = devices.arena(o.model.device, "step"),
-    graphs = cuda_graphs.new(o.model.device),
+    graphs = cuda_graphs.new(o.model.device, rng ~= lib.FSAM_RNG_OWN and 1 or 0),
+    attention_rng = rng,
     gradients = {},
     parcel = o.parcel or 2 ^ 23,
     schedules = {}, -- entries of a tape → when parcels may be sent (fsam.pass.parcels)
@@ -152,7 +160,7 @@ local function try_micro_batch(self, host, o, pass, first)
   local done = work:piece("forward", function()
     tape = Tape.new({ arena = self.arena, batch = batch, first_rows = first_rows,
       training = o.training, grads = grads, squares = o.squares,
-      device = self.graphs:beside(batch.tokens) })
+      attention_rng = self.attention_rng, device = self.graphs:beside(batch.tokens) })
     local y = self.model.graph:forward(tape)
     ops.loss(tape, self.kind, losses, y, labels, settings)
     logits:copy(y)
@@ -363,6 +371,7 @@ arguments.guard("fsam.pass", Pass, {
     class_weights = optional(schema.list(schema.number(0), 1)),
     label_smoothing = optional(schema.number(0, 1)),
     dropout_rng = optional(schema.one_of({ "shared", "fresh" })),
+    attention_dropout_rng = optional(schema.one_of(attention_rng.NAMES)),
     ranks = optional(ranks.shape), parcel = optional(schema.integer(1)) }) },
   bind = { self = PASS, arguments.fields({ step = natural, batches = LIST,
     training = optional(schema.boolean) }) },

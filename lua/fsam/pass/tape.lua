@@ -25,6 +25,7 @@ local MOST_READ = 2
 --   first rows (fsam.pass.device_batch; nil: made when an op needs it, which no graph records);
 --   training = dropout is on;
 --   grads = where parameters' gradients go (fsam.pass.gradients); nil: there is no backward;
+--   attention_rng = FSAM_RNG_…, who draws attention's dropout (nil: our kernels);
 --   squares = they are Σ_b g_b² over the samples b, not the gradient of the sum of losses;
 --   device = a device that records, where parameters' gradients shall go beside other work; or nil
 function Tape.new(o)
@@ -33,6 +34,7 @@ function Tape.new(o)
     batch = o.batch,
     first_rows = o.first_rows,
     training = o.training,
+    attention_rng = o.attention_rng,
     grads = o.grads,
     squares = o.squares,
     beside = not o.squares and o.device or nil,

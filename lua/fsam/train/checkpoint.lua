@@ -10,6 +10,7 @@
 -- The bytes of the two safetensors files depend on the run alone: no dates, no paths.
 
 local C = require("fsam.C")
+local attention_rng = require("fsam.pass.attention_rng")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local folder = require("fsam.formats.atomic_folder")
@@ -19,6 +20,7 @@ local report = require("fsam.report")
 local header = require("fsam.formats.safetensors.header")
 local safetensors = require("fsam.formats.safetensors")
 local standing_of = require("fsam.train.standing")
+local tuning = require("fsam.train.tuning")
 
 local ffi = C.ffi
 
@@ -100,10 +102,11 @@ end
 
 --- What decides about bits besides the options. Resuming in the same environment gives the same
 -- bits as never having stopped.
--- @tparam table run device_name, precision
+-- @tparam table run device, device_name, precision, options
 function M.environment(run)
   local library = ffi.new("char[?]", 256)
   C.lib.fsam_matrix_library(library, 256)
+  local attention = attention_rng.library(run.device, run.options.attention_dropout_rng)
   return {
     matrix_library = ffi.string(library),
     version = ffi.string(C.lib.fsam_version()),
@@ -112,6 +115,8 @@ function M.environment(run)
     device = run.device_name,
     precision = run.precision,
     ranks = run.ranks or 1,
+    attention = attention ~= "own" and attention or nil,
+    tuning = tuning.digest(run.device),
   }
 end
 
@@ -318,10 +323,12 @@ function M.remarks(trainer, loop)
   local lines, differ = {}, {}
   local now = M.environment(loop.run)
   for _, name in ipairs({ "version", "instruction_set", "matrix_library", "threads", "device",
-    "precision", "ranks" }) do
+    "precision", "ranks", "attention" }) do
     local before = trainer.environment[name]
     if name == "ranks" then
       before = before or 1 -- in files of versions that knew one process only
+    elseif name == "attention" then -- written down where it is a library's
+      before, now.attention = before or "own", now.attention or "own"
     end
     -- Earlier versions did not write down the matrix library.
     if before ~= now[name] and not (name == "matrix_library" and before == nil) then
@@ -333,6 +340,7 @@ function M.remarks(trainer, loop)
     lines[1] = ("the run began with %s; it continues, but not bit for bit")
       :format(table.concat(differ, "; "))
   end
+  lines[#lines + 1] = tuning.remark(loop.run.device, trainer.environment.tuning)
   if trainer.plan.total ~= loop.plan.total then
     lines[#lines + 1] = ("the decay of the learning rate ended at update %d, now at %d")
       :format(trainer.plan.total, loop.plan.total)

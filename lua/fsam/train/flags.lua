@@ -6,6 +6,7 @@
 -- step/options.lua, those that imitate the released code from step/compat.lua.
 
 local arguments = require("fsam.base.arguments")
+local attention_rng = require("fsam.pass.attention_rng")
 local choice = require("fsam.step.choice")
 local compat = require("fsam.step.compat")
 local errors = require("fsam.errors")
@@ -61,6 +62,9 @@ local function model_flags()
       help = "dropout in the classification head" },
     { name = "dropout_rng", type = "choice", choices = { "shared", "fresh" }, default = "shared",
       help = "both passes of a step drop the same, or each its own" },
+    { name = "attention_dropout_rng", type = "choice", choices = attention_rng.NAMES,
+      default = "own", help = "who draws attention's dropout: own, by the rule of all dropout, "
+        .. "or cudnn, on a GPU in bf16, whose attention draws other bits" },
     { name = "precision", type = "choice", choices = { "fp32", "bf16", "auto" }, default = "auto",
       help = "of the passes; auto: bf16 where the machine multiplies it natively. Master weights "
         .. "are always fp32" },
@@ -200,8 +204,9 @@ local function report_flags()
     { name = "device", type = "choice", choices = { "cpu", "cuda", "auto" }, default = "auto",
       free = true, help = "where to compute" },
     { name = "tune", type = "flag", free = true,
-      help = "time a GPU's algorithms for each new matrix product and keep the fastest in the run "
-        .. "folder; two runs may then differ in rounding" },
+      help = "time a GPU's algorithms for each new matrix product, and attention without dropout "
+        .. "by our kernels and by cuDNN, and keep the fastest in the run folder; two runs may then "
+        .. "differ in rounding" },
     { name = "check_ranks", type = "integer", default = 100, min = 1, free = true,
       help = "updates between two comparisons of the ranks' weights, with several processes" },
     { name = "shard_state", type = "flag", free = true,

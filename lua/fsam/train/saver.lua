@@ -37,6 +37,12 @@ local function attend(loop)
   end
 end
 
+-- Writes a checkpoint, and before it what was chosen by timing: its table is then in the folder.
+local function write(loop, path)
+  tuning.keep(loop)
+  checkpoint.save_run(path, loop)
+end
+
 --- Saves the run's present state.
 -- @tparam string name of the folder in the run's
 function Saver:save(name)
@@ -44,8 +50,7 @@ function Saver:save(name)
   attend(loop)
   if loop.run.folder then
     local path, started = loop.run:path(name), clock()
-    checkpoint.save_run(path, loop)
-    tuning.keep(loop)
+    write(loop, path)
     report(loop, path, started)
   end
 end
@@ -72,7 +77,7 @@ function Saver:save_numbered(entry, same)
     if same then
       checkpoint.duplicate(path, loop.run:path(same))
     else
-      checkpoint.save_run(path, loop)
+      write(loop, path)
     end
     report(loop, path, started)
   end

@@ -7,6 +7,7 @@
 -- Owns: the order in which the parts are made, and from what. Leaves to others: each part (its own
 -- room). A recipe that wants another part hands it over, or a function that makes it.
 
+local attention_rng = require("fsam.pass.attention_rng")
 local class_weights = require("fsam.data.class_weights")
 local corpora = require("fsam.data.corpus")
 local devices = require("fsam.base.device")
@@ -35,6 +36,7 @@ local function remarks(options, run)
     notes[#notes + 1] = "--rounding stochastic has no effect in fp32: passes read the weights "
       .. "unrounded"
   end
+  notes[#notes + 1] = attention_rng.remark(run.device, options)
   return notes
 end
 
@@ -49,6 +51,8 @@ function M.open(options, follows)
   local run = folder.open(options, devices.precision(options.precision, device),
     follows)
   run.device, run.device_name = device, devices.gpu(device) or "cpu"
+  attention_rng.number(device, options.attention_dropout_rng,
+    run.precision == "bf16" and "bf16" or "f32")
   run.notes = remarks(options, run)
   return run
 end
@@ -153,6 +157,7 @@ function MAKE.pass(t)
     model = t.model, loss = problems.of_task(t.row).loss, seed = o.seed,
     class_weights = class_weights.of(o.class_weights, t.row.labels, t.task.train),
     label_smoothing = o.label_smoothing, dropout_rng = o.dropout_rng, ranks = t.ranks,
+    attention_dropout_rng = o.attention_dropout_rng,
   })
 end
 

@@ -1,7 +1,9 @@
---- Which algorithms a GPU's matrix products use. With --tune the library chooses them by timing;
--- the run folder keeps the choices (tuning.json), so that a continued run uses the same. Without
--- --tune the library's choice depends on a product's shape alone. Owns: the file. Leaves to others:
--- the choosing (kernels/vendor).
+--- Which algorithms a GPU's matrix products use, and whose kernels attention without dropout. With
+-- --tune they are chosen by timing; the run folder keeps the choices (tuning.json), so that a
+-- continued run uses the same. Without --tune the matrix library's choice depends on a product's
+-- shape alone, and attention is our own. Owns: the file, and what a checkpoint remembers of it.
+-- Leaves to others: the choosing (kernels/vendor).
+local bit = require("bit")
 local C = require("fsam.C")
 local file = require("fsam.base.file")
 local json = require("fsam.base.json")
@@ -32,6 +34,53 @@ function M.decode(content)
   return value.made_for .. "\n" .. table.concat(value.algorithms, "\n") .. "\n"
 end
 
+-- The library's text as it now is; "" where nothing is tuned.
+local function text_of(device)
+  local text = ffi.new("const char *[1]")
+  check(lib.fsam_tuning_text(device, text))
+  return ffi.string(text[0])
+end
+
+-- The first `count` lines in a few letters (FNV-1a of 32 bits), and how many there are. The first
+-- line says for what the others were made.
+local function digest(text, count)
+  local hash, lines = bit.tobit(0x811c9dc5), 0
+  for line in text:gmatch("[^\n]+") do
+    if lines == count then
+      break
+    end
+    lines = lines + 1
+    for i = 1, #line do
+      local x = bit.bxor(hash, line:byte(i)) % 2 ^ 32 -- times 2^24 + 403, below 2^53
+      hash = bit.tobit((x * 403 + (x % 256) * 2 ^ 24) % 2 ^ 32)
+    end
+  end
+  return ("%d lines, %s"):format(lines, bit.tohex(hash)), lines
+end
+
+--- What a checkpoint remembers of the choices so far: later ones are added behind them.
+-- @treturn ?string nil where nothing is tuned
+function M.digest(device)
+  local text = text_of(device)
+  return text ~= "" and digest(text) or nil
+end
+
+--- A sentence for a run that goes on with other choices than its checkpoint had; else nil.
+-- @tparam cdata device
+-- @tparam ?string before what M.digest gave then
+function M.remark(device, before)
+  local text = text_of(device)
+  local count = before and tonumber(before:match("^%d+"))
+  if text == "" and not before or before and digest(text, count) == before then
+    return nil
+  end
+  local how = not before and "are chosen by timing now, and were not"
+    or text == "" and "were chosen by timing (tuning.json), and are not now"
+    or "were chosen by timing, and the choices that stand in tuning.json are not the same"
+  return ("the algorithms of products and attention %s; the run continues, but not bit for bit")
+    :format(how)
+end
+
 local function path_of(loop)
   return loop.run.folder and loop.run:path("tuning.json")
 end
@@ -42,20 +91,50 @@ end
 function M.begin(loop)
   local path = path_of(loop)
   local known = path and file.kind(path) == "file" and M.decode(file.read(path)) or nil
-  if loop.options.tune or known then
-    check(lib.fsam_tuning_begin(loop.model.device, known))
+  if not (loop.options.tune or known) then
+    return
+  end
+  check(lib.fsam_tuning_begin(loop.model.device, known))
+  loop.tuning = known
+  local made_for, here = (known or ""):match("[^\n]*"), text_of(loop.model.device):match("[^\n]*")
+  if known and here ~= "" and made_for ~= here then
+    loop.tuning = nil
+    loop.report:warn(("tuning.json was made for %s, here is %s: its choices are made anew, and "
+      .. "bits differ from there on"):format(made_for, here))
+  end
+end
+
+-- What follows a key, by the key, in a text of the library's.
+local function choices(text)
+  local all = {}
+  for key, choice in text:gmatch("([^\n]-) = ([^\n]*)") do
+    all[key] = choice
+  end
+  return all
+end
+
+-- Says which of the choices that were there had to be made anew, because their library is another
+-- one now, or gone.
+local function tell_changes(loop, now)
+  local before, changed = choices(loop.tuning or ""), {}
+  for key, choice in pairs(choices(now)) do
+    if before[key] and before[key] ~= choice then
+      changed[#changed + 1] = ("%s: %s, before %s"):format(key, choice, before[key])
+    end
+  end
+  table.sort(changed)
+  if #changed > 0 then
+    loop.report:warn(("tuning.json: %d of its choices do not hold here and were made anew (%s%s); "
+      .. "bits differ from there on"):format(#changed, changed[1], changed[2] and "; …" or ""))
   end
 end
 
 --- Writes the choices so far; on the CPU there are none.
 function M.keep(loop)
-  local path, text = path_of(loop), ffi.new("const char *[1]")
-  if not path or not loop.model.device then
-    return
-  end
-  check(lib.fsam_tuning_text(loop.model.device, text))
-  local now = ffi.string(text[0])
+  local path = path_of(loop)
+  local now = path and loop.model.device and text_of(loop.model.device) or ""
   if now ~= "" and now ~= loop.tuning then
+    tell_changes(loop, now)
     file.replace(path, M.encode(now))
     loop.tuning = now
   end
