@@ -25,6 +25,8 @@ function M.list(base)
   for _, name in ipairs(optim.names()) do
     add("plain-" .. name, { optimizer = name, options = {} })
   end
+  add("per-tensor", { sam_type = "fisher-sam", base = base,
+    options = { fisher = "magnitude", keep_ratio = 0.37, mask_per = "tensor" } })
   add("ties", { sam_type = "fisher-sam", base = base, ties = true,
     options = { fisher = "magnitude", keep_ratio = 0.37 } })
   return list
