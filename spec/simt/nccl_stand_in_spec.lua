@@ -1,5 +1,5 @@
--- The stand-in for NCCL (nccl.cpp): it carries sums between ranks, and finds each kind of wrong call,
--- so that the specs of ranks whose GPUs it joins show that there is none.
+-- The stand-in for NCCL (nccl.cpp): it carries sums between ranks, and finds each kind of wrong
+-- call, so that the specs of ranks whose GPUs it joins show that there is none.
 local C = require("fsam.C")
 local helper = require("spec.helper")
 local simt = require("spec.simt.device")
