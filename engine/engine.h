@@ -41,6 +41,16 @@ int fsam__check_shared(const fsam_device *device, const char *kernel, size_t byt
 /* Fails while the device's work is being recorded: "cannot `what` …". */
 int fsam__not_recording(const fsam_device *device, const char *what);
 
+/* Do the ranks' GPUs sum what lies on this device (ranks/ranks.c)? */
+bool fsam__ranks_between(const fsam_device *device);
+
+/* While a host waits for the other hosts: fails when sums between the GPUs have failed. */
+int fsam__ranks_check(void);
+
+/* Replaces whole numbers of 4 or 8 bytes in such a GPU's memory by their sums over the ranks, which
+ * are exact. Later work of the device waits for them. A collective. */
+int fsam__ranks_sum_words(fsam_device *device, void *words, int64_t count, int width);
+
 #pragma GCC visibility pop
 
 /* One function pointer per kernel, in the order of kernels.def; one constant table per device and

@@ -35,7 +35,7 @@ enum {
   FSAM_EINTERNAL = -6 /* a library below us failed */
 };
 
-enum { FSAM_ABI = 5 };
+enum { FSAM_ABI = 6 };
 
 int fsam_abi(void);
 const char *fsam_version(void);
@@ -354,7 +354,8 @@ void fsam_layout_free(fsam_layout *layout);
  * of which it holds no other elements. A program then is a collective: the ranks exchange their
  * partial sums, and go on with the same results as of the whole. The working copy stays whole; a
  * program writes this share of it. starts: ranks + 1 numbers, set to where each share begins, in
- * elements (multiples of 64). FSAM_EINVAL on a GPU. */
+ * elements (multiples of 64). FSAM_ENODEV on a GPU whose sums do not go from GPU to GPU
+ * (fsam_ranks_use). */
 int fsam_layout_share(fsam_layout *layout, int rank, int ranks, int64_t *starts);
 
 /* A vector program is a linear list of instructions (engine/program.def says what each does and
@@ -539,6 +540,9 @@ int fsam_ranks_sum_numbers(double *values, int64_t count);
  * ranks. Afterwards rank r's elements from starts[r] to starts[r + 1] are the sums; what is in the
  * rest of its tensor is unspecified. t: dense f32. */
 int fsam_ranks_reduce_scatter(fsam_tensor *t, const int64_t *starts);
+/* The same of elements [first, first + count) alone, as fsam_ranks_sum_part, until
+ * fsam_ranks_sum_end. */
+int fsam_ranks_reduce_part(fsam_tensor *t, const int64_t *starts, int64_t first, int64_t count);
 /* The way back: every rank gets from rank r the elements from starts[r] to starts[r + 1]. t: dense,
  * of any type. */
 int fsam_ranks_all_gather(fsam_tensor *t, const int64_t *starts);

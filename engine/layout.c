@@ -94,11 +94,10 @@ int fsam_layout_new(fsam_layout **out, fsam_device *device, int parameters, cons
 int fsam_layout_share(fsam_layout *l, int rank, int ranks, int64_t *starts) {
   if (layout_is_shared(l) || rank < 0 || rank >= ranks)
     return fsam__fail(FSAM_EINVAL, "layout: share %d of %d", rank, ranks);
-  if (strcmp(fsam_device_name(l->device), "cpu") != 0)
-    return fsam__fail(FSAM_EINVAL,
-                      "--shard-state works on processors only, not on %s; leave it out, or give "
-                      "--device cpu",
-                      fsam_device_name(l->device));
+  if (strcmp(fsam_device_name(l->device), "cpu") != 0 && !fsam__ranks_between(l->device))
+    return fsam__fail(FSAM_ENODEV,
+                      "--shard-state on GPUs needs NCCL 2.18 or newer (libnccl.so.2) and a GPU on "
+                      "every rank; leave it out, or give --device cpu");
   l->share_blocks = calloc((size_t)ranks + 1, sizeof *l->share_blocks);
   l->share_starts = calloc((size_t)ranks + 1, sizeof *l->share_starts);
   if (!l->share_blocks || !l->share_starts)

@@ -31,22 +31,27 @@ typedef struct fsam_ranks_backend {
 
 enum { FSAM_RANKS_ID = 128 }; /* bytes by which the ranks find each other */
 
-/* Between GPUs. Values lie in the device's memory. `sum`, `reduce_scatter` and `all_gather` queue
- * their work behind what the device has been given so far, and come back at once; what the device
- * is given after `join` waits for it. Before the host waits for such work it calls `wait`, which
- * fails where the other ranks do not come within `timeout`; everything after that fails too. */
+/* Between GPUs. Values lie in the device's memory. `sum`, `sum_words`, `reduce_scatter` and
+ * `all_gather` queue their work behind what the device has been given so far, and come back at
+ * once; what the device is given after `join` waits for it. Before the host waits for such work it
+ * calls `wait`, which fails where the other ranks do not come within `timeout`; everything after
+ * that fails too. */
 typedef struct fsam_gpu_ranks {
   int (*find)(void);         /* FSAM_ENODEV where the library is not there */
   int (*make_id)(void *id);  /* on one rank, which hands it to all */
   /* `address`: HOST:PORT where the ranks meet that have no id (id NULL). Collective. */
   int (*open)(int rank, int size, const void *id, const char *address, double timeout);
   int (*sum)(fsam_device *device, float *values, int64_t count);
-  /* `starts`: size + 1 offsets, in elements. Afterwards rank r's values from starts[r] up to
-   * starts[r + 1] are the sums; the others are undefined. */
-  int (*reduce_scatter)(fsam_device *device, float *values, const int64_t *starts);
+  /* Whole numbers of 4 or 8 bytes (`width`), whose sums are exact. */
+  int (*sum_words)(fsam_device *device, void *words, int64_t count, int width);
+  /* Of values[first..first + count) alone. `starts`: size + 1 offsets, in elements. Afterwards rank
+   * r's values from starts[r] up to starts[r + 1] are the sums; the others are undefined. */
+  int (*reduce_scatter)(fsam_device *device, float *values, const int64_t *starts, int64_t first,
+                        int64_t count);
   /* `starts`: likewise, in bytes. Afterwards every rank holds all ranges. */
   int (*all_gather)(fsam_device *device, void *bytes, const int64_t *starts);
   int (*join)(fsam_device *device, double timeout);
+  int (*check)(void); /* without waiting: fails when such work has */
   int (*wait)(void);
   int (*sum_numbers)(double *values, int64_t count, double timeout); /* in the host's memory */
   int (*leave)(double timeout); /* collective */

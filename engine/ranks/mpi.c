@@ -89,7 +89,10 @@ static int wait_for(MPI_Request *requests, int count, double timeout) {
   for (int round = 0, done = 0;; round++) {
     TRY_MPI(MPI_Testall(count, requests, &done, MPI_STATUSES_IGNORE));
     if (done) return 0;
-    if (round % 64 == 63) FSAM_TRY(check_reports());
+    if (round % 64 == 63 || round >= 4000) {
+      FSAM_TRY(check_reports());
+      FSAM_TRY(fsam__ranks_check());
+    }
     job.late = MPI_Wtime() - start > limit;
     if (job.late)
       return fsam__fail(FSAM_EINTERNAL,

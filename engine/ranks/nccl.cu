@@ -37,7 +37,7 @@ struct config {
 };
 
 enum { SUCCESS = 0, IN_PROGRESS = 7 };              /* ncclResult_t */
-enum { OF_BYTES = 0, OF_F32 = 7, OF_F64 = 8 };      /* ncclDataType_t */
+enum { OF_BYTES = 0, OF_U32 = 3, OF_U64 = 5, OF_F32 = 7, OF_F64 = 8 }; /* ncclDataType_t */
 enum { BY_SUM = 0 };                                /* ncclRedOp_t */
 enum { OLDEST = 21800 };                            /* 2.18.0 */
 
@@ -212,22 +212,29 @@ int open_job(int rank, int size, const void *given, const char *address, double 
 
 /* -- waiting ----------------------------------------------------------------------------------- */
 
+/* Asks whether the sums have come (then nothing is pending), and whether NCCL has failed. */
+int ask(bool nccl_too) {
+  if (!job.pending) return job.ended ? ended() : FSAM_OK;
+  const cudaError_t state = cudaEventQuery(job.done);
+  job.pending = state != cudaSuccess;
+  if (!job.pending) return FSAM_OK;
+  if (state != cudaErrorNotReady) return fsam__cuda_failed("waiting for the ranks", state);
+  cudaGetLastError();
+  int result = SUCCESS;
+  if (nccl_too) nccl.CommGetAsyncError(job.all, &result);
+  return result == SUCCESS || result == IN_PROGRESS ? FSAM_OK : give_up_with(result);
+}
+
+int check() { return ask(true); }
+
 int wait_for_sums() {
   const double start = fsam_clock();
-  if (!job.pending) return job.ended ? ended() : FSAM_OK;
   for (int round = 0;; round++) {
-    const cudaError_t state = cudaEventQuery(job.done);
-    if (state == cudaSuccess) break;
-    if (state != cudaErrorNotReady) return fsam__cuda_failed("waiting for the ranks", state);
-    cudaGetLastError();
-    int result = SUCCESS;
-    if (round % 64 == 63) nccl.CommGetAsyncError(job.all, &result);
-    if (result != SUCCESS && result != IN_PROGRESS) return give_up_with(result);
+    FSAM_TRY(ask(round % 64 == 63));
+    if (!job.pending) return FSAM_OK;
     if (fsam_clock() - start > limit_of(job.timeout)) return give_up_late(job.timeout);
     pause_after(round);
   }
-  job.pending = false;
-  return FSAM_OK;
 }
 
 /* What the device calls before the host waits for it. */
@@ -259,17 +266,26 @@ int sum(fsam_device *device, float *values, int64_t count) {
   return FSAM_OK;
 }
 
-/* Ranges are of any length, so each is a sum of its own; as one group they run together. */
-int reduce_scatter(fsam_device *device, float *values, const int64_t *starts) {
+int sum_words(fsam_device *device, void *words, int64_t count, int width) {
+  FSAM_TRY(follow(device));
+  TRY_NCCL(nccl.AllReduce(words, words, (size_t)count, width == 8 ? OF_U64 : OF_U32, BY_SUM,
+                          job.all, job.stream));
+  return FSAM_OK;
+}
+
+/* Ranges are of any length, so each is a sum of its own (ncclReduceScatter wants equal ones); as
+ * one group they run together. */
+int reduce_scatter(fsam_device *device, float *values, const int64_t *starts, int64_t first,
+                   int64_t count) {
   FSAM_TRY(follow(device));
   TRY_NCCL(nccl.GroupStart());
   int result = SUCCESS;
   for (int rank = 0; rank < job.size; rank++) {
-    float *range = values + starts[rank];
-    const size_t count = (size_t)(starts[rank + 1] - starts[rank]);
-    if (count == 0) continue;
-    const int rc =
-        nccl.Reduce(range, range, count, OF_F32, BY_SUM, rank, job.all, job.stream);
+    const int64_t from = starts[rank] > first ? starts[rank] : first;
+    const int64_t next = starts[rank + 1], end = next < first + count ? next : first + count;
+    if (from >= end) continue;
+    const int rc = nccl.Reduce(values + from, values + from, (size_t)(end - from), OF_F32, BY_SUM,
+                               rank, job.all, job.stream);
     if (rc != IN_PROGRESS && result == SUCCESS) result = rc;
   }
   TRY_NCCL(nccl.GroupEnd());
@@ -357,5 +373,6 @@ int leave(double timeout) {
 }  // namespace
 
 extern const fsam_gpu_ranks fsam__nccl;
-const fsam_gpu_ranks fsam__nccl = {find, make_id, open_job,      sum,         reduce_scatter,
-                                   all_gather, join, wait_for_sums, sum_numbers, leave, end};
+const fsam_gpu_ranks fsam__nccl = {find,           make_id,    open_job, sum,   sum_words,
+                                   reduce_scatter, all_gather, join,     check, wait_for_sums,
+                                   sum_numbers,    leave,      end};

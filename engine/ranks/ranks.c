@@ -160,6 +160,15 @@ static int check_sum(const fsam_tensor *t) {
   return expect_f32("ranks_sum", t);
 }
 
+/* size + 1 offsets into the tensor, none before the one in front of it. */
+static int check_starts(const char *op, const fsam_tensor *t, const int64_t *starts) {
+  bool ordered = starts[0] >= 0 && starts[ranks] <= fsam__elements(t);
+  for (int r = 0; r < ranks; r++) ordered = ordered && starts[r] <= starts[r + 1];
+  return ordered ? 0
+                 : fsam__fail(FSAM_EINVAL, "%s: the ranks' ranges are not in order within %s", op,
+                              t->name);
+}
+
 /* The hosts meet first: MPI can name the rank that does not come. */
 static int meet(void) {
   double none = 0;
@@ -168,21 +177,49 @@ static int meet(void) {
 
 static bool between_gpus(const fsam_device *d) { return gpus && d->ranks == gpus; }
 
-int fsam_ranks_sum_part(fsam_tensor *t, int64_t first, int64_t count) {
+int fsam__ranks_check(void) { return gpus ? gpus->check() : 0; }
+
+bool fsam__ranks_between(const fsam_device *d) { return between_gpus(d); }
+
+/* What the device is given from now on waits for what its ranks have queued. */
+static int end_queued(fsam_device *d) {
+  FSAM_TRY(meet());
+  return gpus ? gpus->join(d, timeout) : 0;
+}
+
+/* A part of a tensor that can be summed on its own. */
+static int check_part(fsam_tensor *t, int64_t first, int64_t count) {
   FSAM_TRY(check_sum(t));
-  fsam_device *d = fsam__device_of(t);
   if (first < 0 || count < 1 || count > fsam__elements(t) - first)
     return fsam__fail(FSAM_EINVAL, "ranks_sum: %s has no elements %lld to %lld", t->name,
                       (long long)first, (long long)(first + count));
-  if (!between_gpus(d))
+  if (!between_gpus(fsam__device_of(t)))
     return fsam__fail(FSAM_EINVAL, "ranks_sum: parts of %s cannot be summed on their own", t->name);
-  return gpus->sum(d, (float *)t->data + first, count);
+  return 0;
+}
+
+int fsam_ranks_sum_part(fsam_tensor *t, int64_t first, int64_t count) {
+  FSAM_TRY(check_part(t, first, count));
+  return gpus->sum(fsam__device_of(t), (float *)t->data + first, count);
+}
+
+int fsam_ranks_reduce_part(fsam_tensor *t, const int64_t *starts, int64_t first, int64_t count) {
+  FSAM_TRY(check_part(t, first, count));
+  FSAM_TRY(check_starts("ranks_reduce_part", t, starts));
+  return gpus->reduce_scatter(fsam__device_of(t), t->data, starts, first, count);
 }
 
 int fsam_ranks_sum_end(fsam_tensor *t) {
   FSAM_TRY(check_sum(t));
-  FSAM_TRY(meet());
-  return gpus ? gpus->join(fsam__device_of(t), timeout) : 0;
+  return end_queued(fsam__device_of(t));
+}
+
+/* The hosts do not meet: this comes often, and what follows it soon lets them. */
+int fsam__ranks_sum_words(fsam_device *d, void *words, int64_t count, int width) {
+  if (!between_gpus(d))
+    return fsam__fail(FSAM_EINVAL, "the ranks' GPUs are not joined, which hold shares");
+  FSAM_TRY(gpus->sum_words(d, words, count, width));
+  return gpus->join(d, timeout);
 }
 
 /* -- sums -------------------------------------------------------------------------------------- */
@@ -223,17 +260,12 @@ int fsam_ranks_sum(fsam_tensor *t) {
   return give_back(t, values, backend->sum(values, count, timeout));
 }
 
-/* size + 1 offsets into the tensor, none before the one in front of it. */
-static int check_starts(const char *op, const fsam_tensor *t, const int64_t *starts) {
-  bool ordered = starts[0] >= 0 && starts[ranks] <= fsam__elements(t);
-  for (int r = 0; r < ranks; r++) ordered = ordered && starts[r] <= starts[r + 1];
-  return ordered ? 0
-                 : fsam__fail(FSAM_EINVAL, "%s: the ranks' ranges are not in order within %s", op,
-                              t->name);
-}
-
 int fsam_ranks_reduce_scatter(fsam_tensor *t, const int64_t *starts) {
   void *values = NULL;
+  if (between_gpus(fsam__device_of(t))) {
+    FSAM_TRY(fsam_ranks_reduce_part(t, starts, 0, fsam__elements(t)));
+    return fsam_ranks_sum_end(t);
+  }
   FSAM_TRY(borrow(t, "ranks_reduce_scatter", &values));
   int rc = expect_f32("ranks_reduce_scatter", t);
   if (rc == 0) rc = check_starts("ranks_reduce_scatter", t, starts);
@@ -241,19 +273,32 @@ int fsam_ranks_reduce_scatter(fsam_tensor *t, const int64_t *starts) {
   return give_back(t, values, rc);
 }
 
-int fsam__ranks_gather(void *items, const int64_t *starts, int64_t width) {
-  FSAM_TRY(check_open());
-  if (!backend) return fsam__fail(FSAM_ENODEV, "ranks_gather: there is no MPI");
+/* Every rank gets all ranges of items of `width` bytes: in the GPU's memory, or without `d` in the
+ * host's. */
+static int gather(fsam_device *d, void *items, const int64_t *starts, int64_t width) {
   int64_t *offsets = malloc(((size_t)ranks + 1) * sizeof *offsets);
   if (!offsets) return fsam__fail(FSAM_ENOMEM, "no memory for the ranges of %d ranks", ranks);
   for (int r = 0; r <= ranks; r++) offsets[r] = starts[r] * width;
-  const int rc = backend->all_gather(items, offsets, timeout);
+  int rc = d ? gpus->all_gather(d, items, offsets) : backend->all_gather(items, offsets, timeout);
+  if (rc == 0 && d) rc = end_queued(d);
   free(offsets);
   return rc;
 }
 
+int fsam__ranks_gather(void *items, const int64_t *starts, int64_t width) {
+  FSAM_TRY(check_open());
+  if (!backend) return fsam__fail(FSAM_ENODEV, "ranks_gather: there is no MPI");
+  return gather(NULL, items, starts, width);
+}
+
 int fsam_ranks_all_gather(fsam_tensor *t, const int64_t *starts) {
   void *bytes = NULL;
+  fsam_device *d = fsam__device_of(t);
+  if (between_gpus(d)) {
+    FSAM_TRY(check_tensor("ranks_all_gather", t));
+    FSAM_TRY(check_starts("ranks_all_gather", t, starts));
+    return gather(d, t->data, starts, fsam__dtype_bytes(t->dtype));
+  }
   FSAM_TRY(borrow(t, "ranks_all_gather", &bytes));
   int rc = check_starts("ranks_all_gather", t, starts);
   if (rc == 0) rc = fsam__ranks_gather(bytes, starts, fsam__dtype_bytes(t->dtype));

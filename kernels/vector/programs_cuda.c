@@ -156,8 +156,7 @@ static int prepare(program_fixed *f, const fsam_program *p, fsam_layout *l) {
   program_fixed none;
   const size_t bytes = (size_t)(lay_out(&none, NULL, p, l) - (char *)NULL);
   const int32_t spans = l->first_span[l->parameters];
-  *f = (program_fixed){.block_count = l->block_count,
-                       .act = l->act,
+  *f = (program_fixed){.act = l->act,
                        .partial_count = (int64_t)SPAN * spans,
                        .parameters = l->parameters,
                        .spans = spans,
@@ -181,6 +180,8 @@ static int prepare(program_fixed *f, const fsam_program *p, fsam_layout *l) {
     l->on_device_bytes = bytes;
   }
   lay_out(f, l->on_device, p, l);
+  f->blocks += l->first; /* of a layout in shares, this process's; their slots are the whole's */
+  f->block_count = l->end - l->first;
   return FSAM_OK;
 }
 
@@ -196,6 +197,24 @@ static void pack(char *to, const program_fixed *f, const fsam_program_size *n,
   if (n->cells) memcpy(to, b->cells, 8 * (size_t)n->cells);
   to += 8 * (size_t)n->cells;
   if (n->numbers) memcpy(to, b->numbers, 8 * (size_t)n->numbers);
+}
+
+/* The sweep of stage `i`. Where each rank sweeps a share of the blocks, all get the partial sums of
+ * all: each is in one rank's memory, and zeros in the others', so that sums of their bits as whole
+ * numbers are the bits themselves. They are then finished in the order of the whole. */
+static int run_sweep(const fsam_program *p, fsam_layout *l, int i, const program_fixed *f,
+                     void *arguments, size_t bytes) {
+  const stage_code *stage = &((const compiled *)p->compiled)->stages[i];
+  const int64_t partials = p->stages[i].reductions * f->partial_count;
+  const bool gathers = layout_is_shared(l) && partials > 0;
+  const int64_t blocks = f->block_count < stage->blocks ? f->block_count : stage->blocks;
+  if (blocks == 0) return FSAM_OK;
+  if (gathers)
+    FSAM_TRY(l->device->memory->zero(l->device, f->partials, (size_t)partials * sizeof(double)));
+  FSAM_TRY(program_module_start(l->device, stage->sweep, "program", blocks, stage->threads,
+                                arguments, bytes));
+  return gathers ? fsam__ranks_sum_words(l->device, f->partials, partials, sizeof(double))
+                 : FSAM_OK;
 }
 
 /* Stages [0, end), with `keys` for what KEY names. */
@@ -214,10 +233,7 @@ static int run_stages(const fsam_program *p, fsam_layout *l, const fsam_binding 
     if (stage->between)
       FSAM_TRY(program_module_start(device, stage->between, "program", 1, BETWEEN_THREADS,
                                     arguments, bytes));
-    const int64_t blocks = l->block_count < stage->blocks ? l->block_count : stage->blocks;
-    if (stage->sweep && blocks > 0)
-      FSAM_TRY(program_module_start(device, stage->sweep, "program", blocks, stage->threads,
-                                    arguments, bytes));
+    if (stage->sweep) FSAM_TRY(run_sweep(p, l, i, &f, arguments, bytes));
   }
   return FSAM_OK;
 }
@@ -233,16 +249,20 @@ static const float *keys_in_memory(const fsam_program *p, const fsam_binding *bi
   return plain && p->code[1].a < p->size.bound ? binding->bound[p->code[1].a] : NULL;
 }
 
-/* Computes the keys. Their memory stays with the layout: freeing it would wait for the device, and
- * the next selection would wait for new memory. */
+/* Computes the keys, of which this process may hold a share: *keys is where element 0 would be.
+ * Their memory stays with the layout: freeing it would wait for the device, and the next selection
+ * would wait for new memory. */
 static int compute_keys(const float **keys, const fsam_program *program, fsam_layout *l,
                         const fsam_binding *binding) {
-  const size_t bytes = (size_t)(l->total + 4) * sizeof(float);
+  const bool shared = layout_is_shared(l);
+  const int64_t first = shared ? l->share_starts[l->share] : 0;
+  const int64_t end = shared ? l->share_starts[l->share + 1] : l->total;
+  const size_t bytes = (size_t)(end - first + 4) * sizeof(float);
   if (!l->keys) l->keys = l->device->memory->alloc(l->device, bytes);
   if (!l->keys)
     return fsam__fail(FSAM_ENOMEM, "select: no memory for %.1f MB of keys", (double)bytes / 1e6);
-  *keys = l->keys;
-  return run_stages(program, l, binding, program->stage_count - 1, l->keys);
+  *keys = l->keys - first;
+  return run_stages(program, l, binding, program->stage_count - 1, l->keys - first);
 }
 
 int program_select_cuda(uint64_t *mask, const fsam_program *program, fsam_layout *layout,

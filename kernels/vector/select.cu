@@ -30,6 +30,7 @@ struct selection {
   group *groups;
   uint32_t *bins;          /* [groups][BINS] */
   uint32_t *ties;          /* [blocks]: keys equal to the threshold, then how many may be chosen */
+  uint32_t *all_ties;      /* the same of the whole layout, of which the blocks may be a share */
   unsigned long long *bad; /* the lowest element whose key is negative or NaN, or all ones */
   int64_t block_count;
   int per_parameter, outside;
@@ -180,14 +181,14 @@ static __global__ void __launch_bounds__(THREADS) share_ties_k(selection s) {
   uint32_t used = 0;
   for (uint32_t first = g.first; first < g.end; first += THREADS) {
     const uint32_t b = first + threadIdx.x;
-    uint32_t ties = b < g.end ? s.ties[b] : 0, total;
+    uint32_t ties = b < g.end ? s.all_ties[b] : 0, total;
     const uint32_t before = used + count_before(ties, &total);
     const uint32_t left = before < g.k ? g.k - before : 0;
     if (!shares(g))
       ties = g.k ? BLOCK : 0;
     else if (ties > left)
       ties = left;
-    if (b < g.end) s.ties[b] = ties;
+    if (b < g.end) s.all_ties[b] = ties;
     used += total;
   }
 }
@@ -298,17 +299,43 @@ static int upload(fsam_device *device, const selection &s, const fsam_layout *l,
   return device->memory->zero(device, s.bins, (size_t)groups * BINS * sizeof *s.bins);
 }
 
-static int launch_all(fsam_device *device, const selection &s, int groups) {
+/* Counts of this process's blocks become those of all ranks' blocks. */
+static int add_ranks(const fsam_layout *l, uint32_t *counts, int64_t count) {
+  return layout_is_shared(l) ? fsam__ranks_sum_words(l->device, counts, count, sizeof *counts)
+                             : FSAM_OK;
+}
+
+static int launch_all(const fsam_layout *l, const selection &s, int groups) {
   static const int SHIFT[LEVELS] = {20, 9, 0}, WIDTH[LEVELS] = {11, 11, 9};
   const dim3 blocks((unsigned)s.block_count), of_groups((unsigned)groups);
+  fsam_device *device = l->device;
   for (int i = 0; i < LEVELS; i++) {
     FSAM_TRY(FSAM_LAUNCH(device, histogram_k, dim3((unsigned)divide_up(s.block_count, PER_BLOCK)),
                          THREADS, 0, s, SHIFT[i], WIDTH[i]));
+    FSAM_TRY(add_ranks(l, s.bins, (int64_t)groups * BINS));
     FSAM_TRY(FSAM_LAUNCH(device, pick_k, of_groups, WARP, 0, s, SHIFT[i]));
   }
+  if (layout_is_shared(l))
+    FSAM_TRY(device->memory->zero(device, s.all_ties,
+                                  (size_t)l->block_count * sizeof *s.all_ties));
   FSAM_TRY(FSAM_LAUNCH(device, count_ties_k, blocks, THREADS, 0, s));
+  FSAM_TRY(add_ranks(l, s.all_ties, l->block_count));
   FSAM_TRY(FSAM_LAUNCH(device, share_ties_k, of_groups, THREADS, 0, s));
   return FSAM_LAUNCH(device, choose_k, blocks, THREADS, 0, s);
+}
+
+/* Where each rank has looked at a share of the keys, the first bad one of them all: ranks' shares
+ * follow each other. */
+static int first_bad(unsigned long long *bad, const fsam_layout *l) {
+  if (!layout_is_shared(l)) return FSAM_OK;
+  double *all = (double *)calloc((size_t)l->ranks, sizeof *all);
+  if (!all) return fsam__fail(FSAM_ENOMEM, "select: no memory for %d ranks", l->ranks);
+  all[l->share] = *bad == ~0ull ? 0 : (double)(*bad + 1);
+  const int rc = fsam_ranks_sum_numbers(all, l->ranks);
+  for (int rank = l->ranks - 1; rc == FSAM_OK && rank >= 0; rank--)
+    if (all[rank] > 0) *bad = (unsigned long long)all[rank] - 1;
+  free(all);
+  return rc;
 }
 
 int select_keys_cuda(uint64_t *mask, const float *keys, const layout_block *blocks, fsam_layout *l,
@@ -331,14 +358,16 @@ int select_keys_cuda(uint64_t *mask, const float *keys, const layout_block *bloc
   s.groups = (group *)((char *)workspace + HEAD);
   s.pool = (const uint8_t *)s.groups + pool_place(groups);
   s.bins = (uint32_t *)(s.pool + ((size_t)l->parameters + 15) / 16 * 16);
-  s.ties = s.bins + (size_t)groups * BINS;
-  s.block_count = l->block_count;
+  s.all_ties = s.bins + (size_t)groups * BINS;
+  s.ties = s.all_ties + l->first;
+  s.block_count = l->end - l->first;
   s.per_parameter = per_parameter;
   s.outside = outside;
   FSAM_TRY(upload(device, s, l, pool, k, groups));
-  FSAM_TRY(launch_all(device, s, groups));
+  FSAM_TRY(launch_all(l, s, groups));
   unsigned long long bad;
   FSAM_TRY(device->memory->copy_out(device, &bad, s.bad, sizeof bad));
+  FSAM_TRY(first_bad(&bad, l));
   if (bad == ~0ull) return FSAM_OK;
   return fsam__fail(FSAM_EINVAL, "select: the key of element %llu is negative or not a number",
                     bad);
@@ -385,9 +414,13 @@ int mask_count_cuda(double *counts, fsam_layout *l, const uint64_t *a, const uin
   int64_t *host = (int64_t *)malloc(n * (2 * sizeof *host + BLOCKS_EACH * sizeof(uint32_t)) + 1);
   if (!host)
     return fsam__fail(FSAM_ENOMEM, "mask_count: no memory for %d parameters", l->parameters);
+  const bool shared = layout_is_shared(l); /* then each rank counts its own bits */
+  const int64_t from = shared ? l->share_starts[l->share] / 64 : 0;
+  const int64_t to = (shared ? l->share_starts[l->share + 1] : l->total) / 64;
   for (size_t i = 0; i < n; i++) {
-    host[i] = l->offset[i] / 64;
-    host[n + i] = divide_up(l->count[i], 64);
+    const int64_t first = l->offset[i] / 64, end = first + divide_up(l->count[i], 64);
+    host[i] = first > from ? first : from;
+    host[n + i] = (end < to ? end : to) - host[i]; /* below 0: none */
   }
   int rc = count_on(l->device, host, l->parameters, a, b);
   const uint32_t *parts = (const uint32_t *)(host + 2 * n);
@@ -396,5 +429,6 @@ int mask_count_cuda(double *counts, fsam_layout *l, const uint64_t *a, const uin
     for (int p = 0; p < BLOCKS_EACH; p++) counts[i] += parts[i * BLOCKS_EACH + p];
   }
   free(host);
+  if (rc == FSAM_OK && shared) rc = fsam_ranks_sum_numbers(counts, l->parameters);
   return rc;
 }

@@ -12,11 +12,11 @@ local ffi = C.ffi
 local M = {}
 
 --- The configuration; `smaller` for what runs on the shim; `shared`: an ALBERT, whose two layers
--- are one.
-function M.config(smaller, shared)
+-- are one; `rows` of the embedding of words (40).
+function M.config(smaller, shared, rows)
   return config_json.check({
     model_type = shared and "albert" or "bert", embedding_size = shared and 8 or nil,
-    vocab_size = 40, hidden_size = smaller and 16 or 64,
+    vocab_size = rows or 40, hidden_size = smaller and 16 or 64,
     num_hidden_layers = smaller and not shared and 1 or 2, num_attention_heads = smaller and 2 or 4,
     intermediate_size = smaller and 24 or 96, max_position_embeddings = 32,
     type_vocab_size = 2, hidden_dropout_prob = 0.1, attention_probs_dropout_prob = 0.1,
@@ -32,7 +32,7 @@ function M.model(o)
     settings.path = o.path
     return models.load(settings)
   end
-  settings.config = M.config(o.smaller, o.shared)
+  settings.config = M.config(o.smaller, o.shared, o.rows)
   return models.new(settings)
 end
 

@@ -58,6 +58,17 @@ function M.load()
   return lib
 end
 
+--- Builds the stand-in for NCCL (nccl.cpp), which the build folder has then: nil, or why not.
+function M.nccl()
+  local found, why = M.load()
+  if not found then
+    return why
+  end
+  local code, out = helper.shell(("cmake --build %s --target fsam-nccl 2>&1"):format(
+    helper.quote(helper.build_dir())))
+  assert(code == 0, out)
+end
+
 --- Opens the device into out[0], as fsam_device_open does.
 function M.open(out)
   check(lib.fsam_simt_open(out))

@@ -85,7 +85,14 @@ int violation(comm *c, const char *text) {
   return INVALID_USAGE;
 }
 
-size_t size_of(int type) { return type == 0 ? 1 : type == 7 ? 4 : type == 8 ? 8 : 0; }
+enum { OF_BYTES = 0, OF_U32 = 3, OF_U64 = 5, OF_F32 = 7, OF_F64 = 8 };
+
+size_t size_of(int type) {
+  return type == OF_BYTES                     ? 1
+         : type == OF_U32 || type == OF_F32   ? 4
+         : type == OF_U64 || type == OF_F64   ? 8
+                                              : 0;
+}
 
 /* -- meeting ----------------------------------------------------------------------------------- */
 
@@ -118,12 +125,15 @@ bool try_to_join(comm *c) {
 
 unsigned char *area(const comm *c, int rank) { return c->areas + AREA * (size_t)rank; }
 
-/* The ranks in another order for each element and each call. */
+/* The ranks in another order for each element and each call; with FSAM_NCCL_ORDER in the
+ * environment in that of the ranks, so that a sum is the same whichever call makes it. */
 template <typename T>
-void add(work *w, T *to) {
+void add(work *w, void *sums) {
+  static const bool in_order = getenv("FSAM_NCCL_ORDER") != NULL;
   const comm *c = w->owner;
+  T *to = (T *)sums;
   for (int64_t i = 0; i < w->what.count; i++) {
-    const int first = (int)((w->number + i / 5) % c->size);
+    const int first = in_order ? 0 : (int)((w->number + i / 5) % c->size);
     T sum = ((const T *)area(c, first))[i];
     for (int k = 1; k < c->size; k++) sum += ((const T *)area(c, (first + k) % c->size))[i];
     to[i] = sum;
@@ -139,10 +149,16 @@ void finish(work *w) {
       memcpy(w->to + (size_t)rank * bytes, area(c, rank), bytes);
   else if (name == "Broadcast")
     memcpy(w->to, area(c, w->what.root), bytes);
-  else if ((name == "AllReduce" || w->what.root == c->rank) && w->what.type == 7)
-    add(w, (float *)w->to);
-  else if (name == "AllReduce" || w->what.root == c->rank)
-    add(w, (double *)w->to);
+  else if (name == "Reduce" && w->what.root != c->rank)
+    return;
+  else if (w->what.type == OF_F32)
+    add<float>(w, w->to);
+  else if (w->what.type == OF_F64)
+    add<double>(w, w->to);
+  else if (w->what.type == OF_U32)
+    add<uint32_t>(w, w->to);
+  else
+    add<uint64_t>(w, w->to);
 }
 
 bool is_same(const call &a, const call &b) {

@@ -15,8 +15,6 @@ local ffi, check = C.ffi, C.check
 ffi.cdef([[
 int getpid(void);
 int kill(int pid, int signal);
-int fsam_simt_reduce_scatter(fsam_device *device, float *values, const int64_t *starts);
-int fsam_simt_all_gather(fsam_device *device, void *bytes, const int64_t *starts);
 ]])
 
 local folder, fault = arg[1], arg[2]
@@ -54,17 +52,18 @@ t:write({ 1, 2, 3, 4, 5, 6 })
 check(C.lib.fsam_ranks_sum(t))
 say("whole", unpack(t:read()))
 
--- Ranges of other lengths, one of them none.
-local shim = ffi.load(folder .. "/libfsam-cuda.so")
+-- Ranges of other lengths, one of them none; and of the sum only a part, which is in two of them.
 local starts = ffi.new("int64_t[3]", { 0, 6, 6 })
 t:write({ 1, 2, 3, 4, 5, ranks.rank })
-check(shim.fsam_simt_reduce_scatter(device, ffi.cast("float *", t.data), starts))
-check(C.lib.fsam_ranks_sum_end(t))
+check(C.lib.fsam_ranks_reduce_scatter(t, starts))
 say("scatter", unpack(ranks.rank == 0 and t:read() or {}))
-starts[1], starts[2] = 8, 24
+starts[1] = 2
+t:write({ 1, 2, 3, 4, 5, 6 })
+check(C.lib.fsam_ranks_reduce_part(t, starts, 1, 3))
+check(C.lib.fsam_ranks_sum_end(t))
+say("a part", unpack(t:read(), ranks.rank == 0 and 1 or 3, ranks.rank == 0 and 2 or 6))
 t:write({ 10 + ranks.rank, 10 + ranks.rank, 10 + ranks.rank, 10 + ranks.rank, 10 + ranks.rank,
   10 + ranks.rank })
-check(shim.fsam_simt_all_gather(device, t.data, starts))
-check(C.lib.fsam_ranks_sum_end(t))
+check(C.lib.fsam_ranks_all_gather(t, starts))
 say("gather", unpack(t:read()))
 files.write(("%s/%d"):format(folder, ranks.rank), table.concat(lines, "\n") .. "\n")

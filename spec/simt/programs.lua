@@ -134,6 +134,18 @@ function M.build(first, count)
   return paths
 end
 
+--- The same in each of several ranks: the first one builds, and the others find it there.
+-- @tparam table ranks fsam.ranks
+function M.build_once(ranks, first, count)
+  if ranks.is_first then
+    M.build(first, count)
+  end
+  ranks:meet()
+  if not ranks.is_first then
+    M.build(first, count)
+  end
+end
+
 --- Runs a program's recorded runs on the shim, in both orders of threads, or on a GPU; raises where
 -- a bit differs.
 -- @tparam number i the program

@@ -1,14 +1,17 @@
 --- Steps on the shim's device, as the ranks of one job whose gradients NCCL's stand-in sums, or as
 -- one process with as many micro-batches.
 --
---     mpirun -np N fsam-lua spec/simt/rank_job.lua PARTS FOLDER [FAULT RANK]
+--     mpirun -np N fsam-lua spec/simt/rank_job.lua PARTS FOLDER [shares | FAULT RANK]
 --
 -- Each step has 2 samples for each of PARTS. After every step all ranks must hold the same weights.
 -- Rank 0 writes FOLDER/CASE, the weights at the end as raw f32, for each case, and prints how many
 -- passes ran from graphs, and how many parts of gradients were sent before backward had ended.
--- FAULT strikes rank RANK at its fifth sum over ranks: "kill", "stop" (SIGKILL, SIGSTOP),
--- "kill-in-sum" (when it has sent a part, while the others wait for more), "part" (it sends a part
--- that the others do not).
+-- Several ranks train some cases a second time, with a share of the weights and the state on each:
+-- all that a checkpoint has must be equal; it prints how many parts were sent early there.
+--
+-- shares: only a few of these. FAULT strikes rank RANK at its fifth sum over ranks: "kill", "stop"
+-- (SIGKILL, SIGSTOP), "kill-in-sum" (when it has sent a part, while the others wait for more),
+-- "part" (it sends a part that the others do not). FSAM_SWEEP=1: all types and policies.
 local helper = require("spec.helper")
 local bert = require("spec.lua.small_bert")
 local C = require("fsam.C")
@@ -24,40 +27,64 @@ local ffi = C.ffi
 
 ffi.cdef("int getpid(void); int kill(int pid, int signal);")
 
-local parts, folder = tonumber(arg[1]), arg[2]
+local parts, folder, fault = tonumber(arg[1]), arg[2], arg[3]
+local job = world.join()
+local STRIKES = { kill = 9, stop = 19, ["kill-in-sum"] = 9, part = true }
 local EACH = 2
 local PARCEL = 250 -- elements
 
-local FOUR = { ["fp32-fisher-sam"] = true, ["fp32-esam"] = true, ["bf16-plain-adam"] = true,
-  ["fp32-policy-sample"] = true }
-local RATE = { sgd = 0.05 } -- of others 1e-3
+-- What is trained: a case, its precision, base optimizer and updates (four where it is to run from
+-- graphs too); `rows` of the embedding, so many that it has several blocks and lies in several
+-- shares: then it is trained with shares as well. Each has something that another way goes between
+-- GPUs than between hosts. Faults strike in the first one, which takes the longest.
+local ROWS = 700
+local COVER = {
+  { "fisher-sam", "fp32", "sgd", 4, rows = ROWS }, -- a mask from squares; two sums in parts
+  { "fisher-sam", "bf16", "adam", 2, rows = ROWS, shares = true }, -- the working copy in two types
+  { "fisher-esam", "fp32", "sgd", 2, rows = ROWS }, -- chosen samples; a sum that is not in parts
+  { "plain-lamb", "fp32", "sgd", 2, rows = ROWS, shares = true }, -- reductions over parameters
+  { "ties", "fp32", "sgd", 2, rows = ROWS, shares = true }, -- a mask from ties in several shares
+  { "per-tensor", "fp32", "sgd", 2, rows = ROWS }, -- a selection in each parameter
+  { "plain-adam", "bf16", "adam", 4 }, -- one pass from graphs
+  { "esam", "fp32", "sgd", 4 },
+  { "policy-batch", "fp32", "sgd", 2 }, -- a mask from the step's own gradient
+  { "sam-k", "fp32", "sgd", 2 }, -- more than two sums
+}
 
--- Cases by precision; the updates are two, or four in those that also run from graphs.
-local function in_precision(precision, base, wanted)
-  local list = {}
-  for _, case in ipairs(cases.list(base)) do
-    if case.name:find(wanted) then
-      case.o.precision, case.name = precision, precision .. "-" .. case.name
-      case.updates = FOUR[case.name] and 4 or 2
-      list[#list + 1] = case
+-- All of them, with what the cover has of each.
+local function all()
+  local list, seen = {}, {}
+  for _, entry in ipairs(COVER) do
+    list[#list + 1], seen[entry[2] .. "-" .. entry[1]] = entry, true
+  end
+  for _, case in ipairs(cases.list("sgd")) do
+    if not seen["fp32-" .. case.name] then
+      list[#list + 1] = { case.name, "fp32", "sgd", 2, rows = ROWS }
     end
   end
   return list
 end
 
--- Faults strike in the first one, which takes the longest.
-local CASES = {}
-for _, list in ipairs({ in_precision("fp32", "sgd", "^fisher%-sam$"),
-  in_precision("bf16", "adam", "^plain%-adam$"), in_precision("bf16", "adam", "^fisher%-sam$"),
-  in_precision("fp32", "sgd", "") }) do
-  for _, case in ipairs(list) do
-    if #CASES == 0 or case.name ~= CASES[1].name then
-      CASES[#CASES + 1] = case
+local function case_of(entry)
+  for _, case in ipairs(cases.list(entry[3])) do
+    if case.name == entry[1] then
+      case.o.precision, case.o.rows, case.updates = entry[2], entry.rows, entry[4]
+      case.name = entry[2] .. "-" .. case.name
+      return case
     end
+  end
+end
+
+local LIST, CASES = {}, {} -- all, and those that this job trains on the device
+for i, entry in ipairs(os.getenv("FSAM_SWEEP") and all() or COVER) do
+  LIST[i] = assert(case_of(entry), entry[1])
+  if not fault or fault == "shares" and entry.shares or STRIKES[fault] and i == 1 then
+    CASES[#CASES + 1] = LIST[i]
   end
 end
 cases.hold_decisions()
 
+local RATE = { sgd = 0.05 } -- of others 1e-3
 local Ranks = getmetatable(alone).__index
 local early, sums = 0, 0
 
@@ -75,9 +102,9 @@ local function watch()
   end
 end
 
-local function strike(fault, rank)
+local function strike(rank)
   local sum = Ranks.sum
-  if world.join().rank ~= rank then
+  if job.rank ~= rank then
     return
   end
   function Ranks:sum(vector, parcels)
@@ -88,7 +115,7 @@ local function strike(fault, rank)
     if sums == 5 and fault == "part" then
       self.parts.add(vector.raw, 0, 3)
     elseif sums == 5 then
-      ffi.C.kill(ffi.C.getpid(), fault == "stop" and 19 or 9)
+      ffi.C.kill(ffi.C.getpid(), STRIKES[fault])
     end
     return sum(self, vector, parcels)
   end
@@ -101,9 +128,9 @@ local function same_on_all(ranks, vector)
   end
 end
 
--- The weights after the updates, and how many passes ran from graphs.
-local function train(case, ranks)
-  local o = setmetatable({ smaller = true }, { __index = case.o })
+-- The model after the updates, and how many passes ran from graphs.
+local function train(case, ranks, share)
+  local o = setmetatable({ smaller = true, share = share }, { __index = case.o })
   local model = bert.model(o)
   if o.ties then
     model.params.w:set(model.params.w:sign() * 0.25)
@@ -126,29 +153,52 @@ local function train(case, ranks)
     assert(not info.skipped, info.skipped)
     same_on_all(ranks, model.params.w)
   end
-  return bert.bytes(model.params.w), pass.graphs.counts.replayed
+  return model, pass.graphs.counts.replayed
+end
+
+-- Trains with a share of the weights and the state on each rank: all that a checkpoint has must be
+-- as in the whole model.
+local function compare(case, whole)
+  local expected = bert.snapshot(whole)
+  for name, value in pairs(bert.snapshot((train(case, job, job)))) do
+    assert(value == expected[name], case.name .. ": " .. name .. " has other bytes in shares")
+    expected[name] = nil
+  end
+  assert(next(expected) == nil)
+end
+
+-- What rank 0 says of a case, and leaves.
+local function run(case)
+  early = 0
+  local model, replayed = train(case, job)
+  local line = ("%s replayed %d early %d"):format(case.name, replayed, early)
+  if job.is_first then
+    files.write(folder .. "/" .. case.name, bert.bytes(model.params.w))
+  end
+  if case.o.rows and job.size > 1 then
+    early = 0
+    compare(case, model)
+    line = ("%s shares %d"):format(line, early)
+  end
+  print(line)
 end
 
 local lib = assert(simt.load())
-local ranks = world.join()
-world.timeout(arg[3] and 2 or 60) -- ranks on a busy machine are far apart
-if arg[3] then
-  strike(arg[3], tonumber(arg[4]))
-end
-programs.build(programs.record(function() -- the vector programs of the steps, on the CPU
-  for _, case in ipairs(CASES) do
+world.timeout(400) -- ranks on a busy machine are far apart
+programs.build_once(job, programs.record(function() -- the vector programs of the steps, on the CPU
+  for _, case in ipairs(LIST) do
     train(case, alone)
   end
 end))
+if STRIKES[fault] then
+  world.timeout(2)
+  strike(tonumber(arg[4]))
+end
 watch()
 local out = ffi.new("fsam_device *[1]")
 C.check(lib.fsam_simt_open(out))
-for i = 1, arg[3] and 1 or #CASES do -- a fault strikes in the first
-  local case = CASES[i]
-  early = 0
-  local weights, replayed = helper.on_device(out[0], function() return train(case, ranks) end)
-  if ranks.is_first then
-    files.write(folder .. "/" .. case.name, weights)
-  end
-  print(("%s replayed %d early %d"):format(case.name, replayed, early))
+for _, case in ipairs(CASES) do
+  helper.on_device(out[0], function()
+    run(case)
+  end)
 end

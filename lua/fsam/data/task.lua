@@ -5,8 +5,8 @@
 -- samples (corpus.lua), rules of order (order.lua), packing (packing.lua), judging (judging.lua).
 
 local arguments = require("fsam.base.arguments")
-local bit = require("bit")
 local errors = require("fsam.errors")
+local fingerprints = require("fsam.base.fingerprint")
 local fit = require("fsam.data.fit")
 local judging = require("fsam.data.judging")
 local order = require("fsam.data.order")
@@ -102,26 +102,21 @@ local function fitting(samples, lengths, limits)
   return kept, kept_lengths, #samples - #kept
 end
 
--- FNV-1a over token ids and labels, in hexadecimal: equal for equal data under an equal vocabulary.
+-- Over token ids and labels: equal for equal data under an equal vocabulary.
 local function fingerprint(...)
-  local hash = bit.tobit(0x811c9dc5)
-  local function add(value)
-    -- hash · 16777619 mod 2^32; the factor is 2^24 + 403, so no product exceeds 2^53.
-    local x = bit.bxor(hash, value) % 2 ^ 32
-    hash = bit.tobit((x * 403 + (x % 256) * 2 ^ 24) % 2 ^ 32)
-  end
+  local hash, add = fingerprints.EMPTY, fingerprints.add
   for _, samples in ipairs({ ... }) do
     for _, sample in ipairs(samples) do
       for _, id in ipairs(sample.ids) do
-        add(id)
+        hash = add(hash, id)
       end
       local label = sample.label or 0
       for _, value in ipairs(type(label) == "table" and { #label, unpack(label) } or { label }) do
-        add(math.floor(value * 1000))
+        hash = add(hash, math.floor(value * 1000))
       end
     end
   end
-  return bit.tohex(hash)
+  return fingerprints.show(hash)
 end
 
 --- Encodes the data and cuts its batches.

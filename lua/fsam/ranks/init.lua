@@ -25,7 +25,8 @@ local M = {}
 --   all_gather(tensor, starts)       every rank gets each rank's range (engine/fsam.h)
 --   parts              nil, or how a tensor is summed in parts beside other work of a GPU:
 --                      possible(device) → boolean, which is asked before any sum;
---                      add(tensor, first, count); finish(tensor)
+--                      add(tensor, first, count, starts), with starts as reduce_scatter;
+--                      finish(tensor)
 -- @treturn table ranks: rank, size, is_first, and the methods below
 function M.new(o)
   return setmetatable({ rank = o.rank, size = o.size, is_first = o.rank == 0, add = o.add,
@@ -47,6 +48,12 @@ arguments.guard("fsam.ranks", M, {
 --- One process alone: every sum is its own value.
 M.alone = M.new({ rank = 0, size = 1 })
 
+-- Where a pass leaves the gradient of a vector.
+local function memory_of(vector)
+  local share = vector.params.share
+  return share and share.exchange or vector.raw
+end
+
 --- Sums a vector of the model over ranks, in place. To the vector language this is a write like a
 -- pass's: sets that are queued for transient vectors run first, and expressions that were built
 -- before keep the old value. Where each rank holds a share of the vectors (fsam.vector.share), the
@@ -60,14 +67,15 @@ function Ranks:sum(vector, parcels)
   end
   params:flush()
   self:sums_in_parts(vector) -- the first time all ranks decide by it which way sums go
-  if params.share then
-    params.share:receive(vector, self.size == 1)
-  elseif parcels then
+  if parcels then
     repeat
       local sent = self:send(vector, parcels)
     until not sent
-    self.parts.finish(vector.raw)
-  else
+    self.parts.finish(memory_of(vector))
+  end
+  if params.share then
+    params.share:receive(vector, parcels ~= nil or self.size == 1)
+  elseif not parcels then
     self.add(vector.raw)
   end
   params:touch(vector)
@@ -75,9 +83,7 @@ end
 
 --- Can a vector be summed in parts, beside the work of a pass that still writes the others?
 function Ranks:sums_in_parts(vector)
-  local params = vector.params
-  return self.size > 1 and self.parts ~= nil and self.parts.possible(params.device)
-    and not params.share
+  return self.size > 1 and self.parts ~= nil and self.parts.possible(vector.params.device)
 end
 
 --- Begins to sum the next part of a vector, whose values are final.
@@ -90,7 +96,8 @@ function Ranks:send(vector, parcels)
   if not parcel then
     return false
   end
-  self.parts.add(vector.raw, parcel.first, parcel.count)
+  local share = vector.params.share
+  self.parts.add(memory_of(vector), parcel.first, parcel.count, share and share.starts)
   parcels.sent = parcels.sent + 1
   return true
 end

@@ -54,8 +54,9 @@ function parts.possible(device)
   return used
 end
 
-function parts.add(tensor, first, count)
-  check(lib.fsam_ranks_sum_part(tensor, first, count))
+function parts.add(tensor, first, count, starts)
+  check(starts and lib.fsam_ranks_reduce_part(tensor, starts, first, count)
+    or lib.fsam_ranks_sum_part(tensor, first, count))
 end
 
 function parts.finish(tensor)

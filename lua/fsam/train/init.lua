@@ -15,6 +15,7 @@ local arguments = require("fsam.base.arguments")
 local header = require("fsam.report.header")
 local loop = require("fsam.train.loop")
 local options = require("fsam.options")
+local program_files = require("fsam.train.program_files")
 local ranks = require("fsam.ranks")
 local report = require("fsam.report")
 local schema = require("fsam.base.schema")
@@ -36,11 +37,16 @@ end
 local OWN = { device = true, threads = true, log_format = true, log_interval = true,
   profile = true, profile_trace = true }
 
--- What every rank must have alike before the first sum.
+-- What every rank must have alike before the first sum. The program comes first: of another one
+-- anything else may differ too.
 local function agree(t)
   local o, resume = t.options, t.run.resume
+  if t.ranks.size == 1 then
+    return
+  end
+  t.ranks:agree({ version = ("%s with Lua files of fingerprint %s"):format(
+    C.ffi.string(C.lib.fsam_version()), program_files.fingerprint()) })
   local same = {
-    version = C.ffi.string(C.lib.fsam_version()),
     -- Another one rounds sums otherwise, and each rank computes norms and updates for itself.
     ["instruction set"] = C.ffi.string(C.lib.fsam_isa()) .. " (FSAM_ISA sets it)",
     data = ("of %d and %d samples (fingerprint %s)"):format(#t.task.train, #t.task.dev,

@@ -93,7 +93,7 @@ end
 -- @tparam table specs see above
 -- @tparam[opt] table options compute = "f32" (default) or "bf16"; share: fsam.ranks
 -- @treturn table params
--- @raise when a spec has no valid name, kind or shape; with share, on a GPU
+-- @raise when a spec has no valid name, kind or shape; with share, on a GPU without NCCL
 function M.new(device, specs, options)
   local compute = options and options.compute or "f32"
   if not COMPUTE[compute] then
@@ -109,8 +109,8 @@ function M.new(device, specs, options)
     parameter_arena = devices.arena(device, "parameters"),
     state_arena = devices.arena(device, "state") }, Params)
   if options and options.share and options.share.size > 1 then
-    self.share = shares.new(self.layout, options.share, self.state_arena, self.total,
-      compute == "bf16" and self.act or 0)
+    self.share = shares.new(device, self.layout, options.share, self.state_arena,
+      self.total, compute == "bf16" and self.act or 0)
   end
   self.queue = queues.new(device, self.layout, function()
     return working_copy.settle(self)

@@ -31,13 +31,17 @@ local function converted(self, convert)
 end
 
 --- The share of this process.
+-- @tparam cdata device fsam_device
 -- @tparam cdata layout fsam_layout, which runs on this share from now on
 -- @tparam table ranks fsam.ranks, more than one
 -- @tparam cdata arena fsam_arena of the exchange
 -- @tparam integer total, act elements of a vector, and of the working copy's bf16 block (0: none)
--- @raise one line on a GPU, and where the model has too few blocks
-function M.new(layout, ranks, arena, total, act)
+-- @raise one line on a GPU without NCCL, and where the model has too few blocks
+function M.new(device, layout, ranks, arena, total, act)
   local self = setmetatable({ ranks = ranks, starts = starts_of(ranks.size + 1) }, Share)
+  if ranks.parts then
+    ranks.parts.possible(device) -- all decide by it which way sums go
+  end
   check(lib.fsam_layout_share(layout, ranks.rank, ranks.size, self.starts))
   self.first = tonumber(self.starts[ranks.rank])
   self.count = tonumber(self.starts[ranks.rank + 1]) - self.first
@@ -89,9 +93,9 @@ end
 
 --- Sums the gradients in the ranks' exchanges; each rank keeps its part of the sum in the vector.
 -- @tparam table storage
--- @tparam boolean alone nothing is summed: all ranks have the same gradient
-function Share:receive(storage, alone)
-  if not alone then
+-- @tparam boolean summed they need no sum: it is there, or all ranks have the same gradient
+function Share:receive(storage, summed)
+  if not summed then
     self.ranks.reduce_scatter(self.exchange, self.starts)
   end
   self:take(storage)

@@ -5,6 +5,14 @@ local sam = require("fsam.sam")
 
 local M = {}
 
+--- Whatever goes between ranks in a step is in one of these: sums of one, two and more gradients, of
+-- chosen samples and of squares; choices, norms and random numbers that must be alike; masks from
+-- the step's gradient, from others and from ties; reductions over parameters; state in shares.
+M.COVER = { sam = true, aesam = true, bsam = true, esam = true, looksam = true, ["sam-k"] = true,
+  ["fisher-sam"] = true, ["fisher-esam"] = true, ["policy-batch"] = true, ["policy-adam"] = true,
+  ["policy-random"] = true, ["per-tensor"] = true, ties = true, ["plain-adam"] = true,
+  ["plain-lamb"] = true }
+
 --- @tparam string base the base optimizer of sam-types
 -- @treturn {table,…} name; o for spec.lua.small_bert: sam_type, base, optimizer, options; ties: the
 --   weights are to be as large as each other, so that their places decide which a mask has
@@ -25,6 +33,8 @@ function M.list(base)
   for _, name in ipairs(optim.names()) do
     add("plain-" .. name, { optimizer = name, options = {} })
   end
+  add("per-tensor", { sam_type = "fisher-sam", base = base,
+    options = { fisher = "magnitude", keep_ratio = 0.37, mask_per = "tensor" } })
   add("ties", { sam_type = "fisher-sam", base = base, ties = true,
     options = { fisher = "magnitude", keep_ratio = 0.37 } })
   return list

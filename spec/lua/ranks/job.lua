@@ -6,8 +6,9 @@
 -- Each step has 4 samples for each of PARTS. FP32 and BF16: how many updates in each precision;
 -- BASE: the base optimizer (sgd without momentum, which does not enlarge roundings). After every
 -- step all ranks must hold the same weights. Rank 0 writes FOLDER/PRECISION-CASE, the weights at
--- the end as raw f32, for each case. Several ranks then train a larger model twice, the second time
--- with a share of the weights and the state on each: all that a checkpoint has must be equal.
+-- the end as raw f32, for each case: all with two PARTS, and those of cases.COVER with more. Several
+-- ranks then train a larger model twice, the second time with a share of the weights and the state
+-- on each: all that a checkpoint has must be equal. That too is of COVER; FSAM_SWEEP=1: of all.
 require("spec.helper")
 local bert = require("spec.lua.small_bert")
 local ffi = require("ffi")
@@ -21,6 +22,7 @@ local parts, folder = tonumber(arg[1]), arg[2]
 local UPDATES = { fp32 = tonumber(arg[3]), bf16 = tonumber(arg[4]) }
 local base = arg[5] or "sgd"
 local ranks = world.join()
+local SWEEP = os.getenv("FSAM_SWEEP")
 local EACH, WITH_SHARES = 4, 4 -- samples; updates
 local RATE = { sgd = 0.05 } -- of others 1e-3: after 20 updates a weight has moved by a tenth
 
@@ -80,7 +82,7 @@ local function run(case)
       files.write(("%s/%s-%s"):format(folder, precision, case.name), bert.bytes(model.params.w))
     end
   end
-  if ranks.size > 1 then
+  if ranks.size > 1 and (SWEEP or cases.COVER[case.name]) then
     with_shares(case)
   end
 end
@@ -88,8 +90,10 @@ end
 assert(ffi.abi("le"))
 cases.hold_decisions()
 for _, case in ipairs(cases.list(base)) do
-  local ok, err = pcall(run, case)
-  if not ok then
-    error(case.name .. ": " .. tostring(err), 0)
+  if SWEEP or parts == 2 or cases.COVER[case.name] then
+    local ok, err = pcall(run, case)
+    if not ok then
+      error(case.name .. ": " .. tostring(err), 0)
+    end
   end
 end
