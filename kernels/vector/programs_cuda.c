@@ -198,6 +198,15 @@ static void pack(char *to, const program_fixed *f, const fsam_program_size *n,
   if (n->numbers) memcpy(to, b->numbers, 8 * (size_t)n->numbers);
 }
 
+/* Is the first sweep nothing but the sum of squares of a vector of which its blocks' are known? */
+static bool begins_with_known(const fsam_program *p, const fsam_layout *l, const fsam_binding *b) {
+  const program_stage *first = &p->stages[0];
+  if (!l->squared || first->end - first->vectors != 1) return false;
+  const fsam_instruction *in = &p->code[first->vectors];
+  return in->op == OP_DOT && in->a == in->b && in->a < p->size.bound &&
+         b->bound[in->a] == l->squared;
+}
+
 /* Stages [0, end), with `keys` for what KEY names. */
 static int run_stages(const fsam_program *p, fsam_layout *l, const fsam_binding *b, int end,
                       float *keys) {
@@ -209,13 +218,18 @@ static int run_stages(const fsam_program *p, fsam_layout *l, const fsam_binding 
   FSAM_TRY(prepare(&f, p, l));
   f.keys = keys;
   pack(arguments, &f, &p->size, b);
+  const bool known = begins_with_known(p, l, b);
+  l->squared = NULL; /* the program may change them, and the vector */
   for (int i = 0; i < end; i++) {
     const stage_code *stage = &c->stages[i];
+    double **partials = &((program_fixed *)arguments)->partials;
+    if (known && i == 1) *partials = l->squares;
     if (stage->between)
       FSAM_TRY(program_module_start(device, stage->between, "program", 1, BETWEEN_THREADS,
                                     arguments, bytes));
+    *partials = f.partials; /* a sweep leaves its own */
     const int64_t blocks = l->block_count < stage->blocks ? l->block_count : stage->blocks;
-    if (stage->sweep && blocks > 0)
+    if (stage->sweep && blocks > 0 && !(known && i == 0))
       FSAM_TRY(program_module_start(device, stage->sweep, "program", blocks, stage->threads,
                                     arguments, bytes));
   }
