@@ -154,8 +154,8 @@ end
 function Launches:squares(name, count)
   if self.few then
     self:kernel({ name = "squares of " .. name, kernel = "early_squares_k", warps = 8,
-      blocks = math.min(count / 4096, 4 * PROCESSORS), bytes = count * 4 * BANDWIDTH / COPY / COPY_SHARE,
-      aside = true, trips = function(loop) -- a block's chunks; a lane's numbers, eight a turn
+      blocks = math.min(count / 4096, 4 * PROCESSORS), aside = true,
+      bytes = count * 4 * BANDWIDTH / COPY / COPY_SHARE, trips = function(loop) -- a block's chunks; a lane's numbers, eight a turn
         return loop.inner and 16 or math.ceil(count / 4096 / (4 * PROCESSORS)) * 2
       end })
   end
@@ -163,7 +163,7 @@ end
 
 function Launches:norm_back(name)
   local g = self.sizes
-  self:kernel({ name = name, kernel = "layernorm_backward_k<bf16>", blocks = g.chunks, warps = 4,
+  self:kernel({ name = name, kernel = "layernorm_backward_k<bf16, false>", blocks = g.chunks, warps = 4,
     early = true, trips = same(g.each), bytes = g.T * H * 2 * 5 + g.chunks * 3 * H * 4 })
   self:sums(name, 3 * H)
 end
