@@ -9,6 +9,10 @@
  * it has its size before anything is recorded. */
 #include "engine/engine.h"
 
+/* Sums over rows that are added up together: a layer of an encoder has those of two layer norms, of
+ * the activation's bias and of the attention's. */
+enum { SUMS_OF_A_LAYER = 4 };
+
 static void swap(void **a, void **b) {
   void *kept = *a;
   *a = *b;
@@ -30,7 +34,9 @@ int fsam_beside_begin(fsam_device *d) {
   if (d->is_beside) return fsam__fail(FSAM_EINVAL, "beside: it has begun already");
   if (d->capture) FSAM_TRY(d->graphs->part(d));
   change_places(d);
-  return FSAM_OK;
+  const int rc = d->kernels->column_sums_flush(d, SUMS_OF_A_LAYER);
+  if (rc < 0) change_places(d);
+  return rc;
 }
 
 int fsam_beside_end(int64_t *ticket, fsam_device *d) {
@@ -43,6 +49,12 @@ int fsam_beside_end(int64_t *ticket, fsam_device *d) {
 int fsam_beside_join(fsam_device *d, int64_t ticket) {
   if (d->is_beside) return fsam__fail(FSAM_EINVAL, "beside: it has not ended");
   return d->capture ? d->graphs->join(d, ticket) : FSAM_OK;
+}
+
+int fsam_beside_sums(fsam_device *d, int hold) {
+  if (!d->graphs)
+    return fsam__fail(FSAM_ENODEV, "beside: the device %s does all work in order", d->name);
+  return d->kernels->column_sums_hold(d, hold);
 }
 
 void fsam__beside_leave(fsam_device *d) {

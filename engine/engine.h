@@ -116,6 +116,9 @@ struct fsam_device {
   size_t other_workspace_bytes;
   int64_t tickets; /* how often such work ended */
   bool is_beside;  /* it is being queued: the two have changed places */
+  bool after_kernel; /* while work is recorded: the last in the stream is a kernel, and all it waits
+                      * for; so the next one may start early */
+  int64_t early;     /* how many kernels of the capture do (fsam__queues_kernel) */
   int arch;       /* a GPU's compute capability: 90 is 9.0 */
   size_t shared;  /* bytes of shared memory that a thread block of a GPU may ask for */
   const struct fsam_gpu_ranks *ranks; /* how several GPUs sum (ranks/backend.h); NULL: not at all */
@@ -179,6 +182,17 @@ int fsam__check_dropout(const char *op, const fsam_dropout *dropout, const fsam_
     int rc_ = (call);        \
     if (rc_ < 0) return rc_; \
   } while (0)
+
+/* A kernel is being queued. May it start before the one ahead of it has ended? `early` says that it
+ * waits for that one itself. Only in a graph, where that is known to be a kernel of its stream; on
+ * GPUs from compute capability 9.0 on. */
+static inline bool fsam__queues_kernel(const fsam_device *device, bool early) {
+  fsam_device *d = (fsam_device *)device; /* kernels' launchers have it as a constant */
+  const bool starts = early && d->capture && d->after_kernel && d->arch >= 90;
+  d->after_kernel = true;
+  d->early += starts;
+  return starts;
+}
 
 static inline int64_t fsam__elements(const fsam_tensor *t) {
   return t->shape[0] * t->shape[1] * t->shape[2] * t->shape[3];

@@ -160,6 +160,12 @@ void fsam_graph_free(fsam_graph *graph); /* NULL is fine */
 int fsam_beside_begin(fsam_device *device);
 int fsam_beside_end(int64_t *ticket, fsam_device *device); /* *ticket, from 1 on, is for the join */
 int fsam_beside_join(fsam_device *device, int64_t ticket);
+/* The gradients of biases and layer norms are sums over rows. While they are HELD, kernels leave
+ * them in parts, and a section that begins adds up all those of about a layer in one launch. They
+ * may be read after AT_ONCE, which adds up the rest, in order: join the sections before it. DROPPED
+ * forgets the rest, after a failure. The bits are the same. */
+enum { FSAM_SUMS_DROPPED = -1, FSAM_SUMS_AT_ONCE = 0, FSAM_SUMS_HELD = 1 };
+int fsam_beside_sums(fsam_device *device, int hold);
 
 /* -- batches and dropout ----------------------------------------------------------------------- */
 
@@ -221,6 +227,10 @@ int fsam_linear_backward_input(fsam_tensor *dx, const fsam_tensor *dy, const fsa
 /* dw[N,K] = dy^T x, db[N] = column sums of dy; both f32. */
 int fsam_linear_backward_weight(fsam_tensor *dw, fsam_tensor *db, const fsam_tensor *dy,
                                 const fsam_tensor *x);
+
+/* `biases`, dense f32, holds biases of linear maps, which will not change before this is called
+ * with NULL: a GPU that wants them rounded to y's type rounds them all at once, here. */
+int fsam_linear_biases(fsam_device *device, const fsam_tensor *biases);
 
 /* From now on each new matrix product of a GPU is timed once, to choose among its algorithms, and
  * each new shape of attention without dropout, to choose between our kernels and cuDNN's; without
@@ -418,7 +428,13 @@ int fsam_program_select(uint64_t *mask, const fsam_program *program, fsam_layout
                         int per_parameter, int outside);
 /* counts[parameter] = how many bits are set in a, and in b too unless it is NULL. */
 int fsam_mask_count(double *counts, fsam_layout *layout, const uint64_t *a, const uint64_t *b);
+/* On a GPU: adds up the squares of a part of a vector (f32[total]), for its norm. Once every part
+ * has been given, in any order, `squares_of` says that the vector will be as it was then until the
+ * next program runs; where that begins with the norm, it does not read the vector again. The bits
+ * are the same. NULL: nothing is known. Does nothing on the CPU. */
+int fsam_squares_part(fsam_layout *layout, const fsam_tensor *vector, int64_t first, int64_t count);
 /* kernels end */
+void fsam_squares_of(fsam_layout *layout, const fsam_tensor *vector);
 
 /* -- profile ----------------------------------------------------------------------------------- */
 

@@ -135,6 +135,7 @@ void fsam_layout_free(fsam_layout *l) {
   free(l->workspace);
   fsam__give(l->device, l->on_device);
   fsam__give(l->device, l->keys);
+  fsam__give(l->device, l->squares);
   fsam_device_close(l->device);
   free(l);
 }
@@ -146,4 +147,16 @@ double *fsam__layout_workspace(fsam_layout *l, int64_t count) {
     l->workspace_count = l->workspace ? count : 0;
   }
   return l->workspace;
+}
+
+int fsam_squares_part(fsam_layout *l, const fsam_tensor *vector, int64_t first, int64_t count) {
+  FSAM_TRY(fsam__expect("squares_part", "vector", vector, FSAM_F32, 1, l->total, -1));
+  if (layout_is_shared(l) || first < 0 || count < 0 || first > l->total - count)
+    return fsam__fail(FSAM_EINVAL, "squares_part: %lld elements from %lld on, of %lld",
+                      (long long)count, (long long)first, (long long)l->total);
+  return l->device->kernels->squares_part(l, vector, first, count);
+}
+
+void fsam_squares_of(fsam_layout *l, const fsam_tensor *vector) {
+  l->squared = vector ? vector->data : NULL;
 }

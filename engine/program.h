@@ -97,6 +97,8 @@ struct fsam_layout {
   void *on_device; /* in a GPU's memory: copies of the above, and registers; or NULL */
   size_t on_device_bytes;
   float *keys; /* in a GPU's memory: of selections by computed values; or NULL */
+  double *squares;     /* in a GPU's memory: sums of blocks' squares, by slots; or NULL */
+  const void *squared; /* the vector of which these are (fsam_squares_of), or NULL */
 };
 
 /* Instructions [scalars, sweep) run once, then [vectors, end) on every block. */

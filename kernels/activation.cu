@@ -88,6 +88,7 @@ template <typename T, int FORM>
 static __global__ void __launch_bounds__(THREADS)
     activation_forward_k(matrix<T> y, matrix<const T> x, const float *b, int64_t columns,
                          bool wide) {
+  wait_for_earlier();
   const int64_t row = blockIdx.x;
   const int64_t column = ((int64_t)blockIdx.y * blockDim.x + threadIdx.x) * OCTET;
   if (column >= columns) return;
@@ -110,9 +111,9 @@ static dim3 grid_of(int64_t rows, int64_t columns) {
 template <typename T, int FORM>
 static int forward(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *b) {
   const int64_t rows = x->shape[0], n = x->shape[1];
-  return FSAM_LAUNCH(fsam__device_of(y), (activation_forward_k<T, FORM>), grid_of(rows, n),
-                     threads_of(n), 0, matrix_of<T>(y), matrix_of<const T>(x),
-                     matrix_of<const float>(b).data, n, is_wide(y, x, b));
+  return FSAM_LAUNCH_EARLY(fsam__device_of(y), (activation_forward_k<T, FORM>), grid_of(rows, n),
+                           threads_of(n), 0, matrix_of<T>(y), matrix_of<const T>(x),
+                           matrix_of<const float>(b).data, n, is_wide(y, x, b));
 }
 
 template <typename T>
@@ -142,6 +143,7 @@ template <typename T, int FORM>
 static __global__ void __launch_bounds__(THREADS, 8)
     activation_backward_k(matrix<T> dx, matrix<const T> dy, matrix<const T> x, const float *b,
                           float *sums, row_chunks chunks, int64_t columns, bool wide) {
+  wait_for_earlier();
   const int64_t column = ((int64_t)blockIdx.y * blockDim.x + threadIdx.x) * OCTET;
   const int64_t first = (int64_t)blockIdx.x * chunks.each, left = columns - column;
   if (column >= columns) return;
@@ -166,11 +168,11 @@ static int backward(fsam_tensor *dx, fsam_tensor *db, const fsam_tensor *dy, con
   const int64_t n = x->shape[1];
   const row_chunks chunks = row_chunks_of(x->shape[0]);
   void *sums = NULL;
-  if (db) FSAM_TRY(fsam__workspace(&sums, device, (size_t)(chunks.count * n) * sizeof(float)));
-  FSAM_TRY(FSAM_LAUNCH(device, (activation_backward_k<T, FORM>), grid_of(chunks.count, n),
-                       threads_of(n), 0, matrix_of<T>(dx), matrix_of<const T>(dy),
-                       matrix_of<const T>(x), matrix_of<const float>(b).data, (float *)sums, chunks,
-                       n, is_wide(dx, dy, x, b)));
+  if (db) FSAM_TRY(column_sums_memory(&sums, device, (size_t)(chunks.count * n) * sizeof(float)));
+  FSAM_TRY(FSAM_LAUNCH_EARLY(device, (activation_backward_k<T, FORM>), grid_of(chunks.count, n),
+                             threads_of(n), 0, matrix_of<T>(dx), matrix_of<const T>(dy),
+                             matrix_of<const T>(x), matrix_of<const float>(b).data, (float *)sums,
+                             chunks, n, is_wide(dx, dy, x, b)));
   if (!db) return FSAM_OK;
   sum_outputs outputs = {};
   set_output(&outputs, 0, db);

@@ -226,6 +226,7 @@ template <typename T, int D, int WARPS>
 static __global__ void __launch_bounds__(WARPS *WARP, 12 / WARPS)
     attention_forward_k(forward_arguments<T> f) {
   FSAM_DYNAMIC_SHARED(memory);
+  wait_for_earlier();
   using shape = shape_of<T, D, WARPS>;
   constexpr int THREADS = shape::threads, ROWS = shape::rows, COLUMNS = shape::columns,
                 STRIDE = shape::stride, STAGES = shape::stages, TILE = shape::tile;
@@ -304,15 +305,14 @@ struct backward_arguments {
   int32_t *fault;
 };
 
-/* terms[head][row], for all rows of the batch; D / 8 lanes to a head of a row. */
+/* Those of a head of a row, by D / 8 lanes, all of which take part; zeros where it is not live. */
 template <typename T, int D>
-static __global__ void attention_terms_k(backward_arguments<T> b, row_terms *terms) {
+__device__ __forceinline__ row_terms terms_of(const backward_arguments<T> &b, int64_t row,
+                                              int64_t head, bool live) {
   constexpr int LANES = D / OCTET;
-  const int64_t at = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / LANES;
-  const int64_t row = at / b.a.heads, head = at % b.a.heads, rows = b.a.batch.tokens;
   const int octet = lane_id() % LANES * OCTET;
   float sum = 0;
-  if (row < rows) {
+  if (live) {
     const int64_t column = head * b.a.d + octet;
     float x[OCTET], y[OCTET];
     load8(x, b.dout.at(row, column), b.a.d - octet, b.a.wide);
@@ -320,8 +320,17 @@ static __global__ void attention_terms_k(backward_arguments<T> b, row_terms *ter
     for (int i = 0; i < OCTET; i++) sum += x[i] * y[i];
   }
   for (int mask = LANES / 2; mask; mask /= 2) sum += shuffle_xor(sum, mask);
-  if (row < rows && octet == 0)
-    terms[head * rows + row] = row_terms{*b.lse.at(row, head) * LOG2_E, sum};
+  return {live ? *b.lse.at(row, head) * LOG2_E : 0, sum};
+}
+
+/* terms[head][row], for all rows of the batch. */
+template <typename T, int D>
+static __global__ void attention_terms_k(backward_arguments<T> b, row_terms *terms) {
+  constexpr int LANES = D / OCTET;
+  const int64_t at = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) / LANES;
+  const int64_t row = at / b.a.heads, head = at % b.a.heads, rows = b.a.batch.tokens;
+  const row_terms t = terms_of<T, D>(b, row, head, row < rows);
+  if (row < rows && lane_id() % LANES == 0) terms[head * rows + row] = t;
 }
 
 /* x and x2 hold the block's own rows, y and y2 the tile's; the terms are those of the queries, and
@@ -343,6 +352,28 @@ __device__ __forceinline__ void load_terms(row_terms *to, const backward_argumen
                                            int64_t first, int live, int head) {
   const int i = (int)threadIdx.x;
   if (i < COUNT) start_copy<8>(to + i, b.terms + head * b.a.batch.tokens + first + i, i < live);
+}
+
+/* The same, computed by the block, which is one warp: that takes less time than another launch. */
+template <int COUNT, int D, typename T>
+__device__ __forceinline__ void make_terms(row_terms *to, const backward_arguments<T> &b,
+                                           int64_t first, int live, int head) {
+  constexpr int LANES = D / OCTET;
+#pragma unroll 2
+  for (int at = 0; at < COUNT; at += WARP / LANES) {
+    const int i = at + lane_id() / LANES;
+    const row_terms t = terms_of<T, D>(b, first + i, head, i < live);
+    if (lane_id() % LANES == 0) to[i] = t;
+  }
+}
+
+template <int WARPS, int COUNT, int D, typename T>
+__device__ __forceinline__ void bring_terms(row_terms *to, const backward_arguments<T> &b,
+                                            int64_t first, int live, int head) {
+  if constexpr (WARPS == 1)
+    make_terms<COUNT, D>(to, b, first, live, head);
+  else
+    load_terms<COUNT>(to, b, first, live, head);
 }
 
 /* One element of softmax_backward: a score and dp become dropout(P) and the score's gradient. */
@@ -430,7 +461,7 @@ __device__ __forceinline__ void backward_block(const backward_arguments<T> &b,
                                       s.n - at, OWN_KEYS ? q_at : v_at, a.d, a.wide);
     uint8_t *kept = bits + stage * ROWS * COLUMNS / OCTET;
     if (OWN_KEYS) {
-      load_terms<COLUMNS>(terms + stage * COLUMNS, b, s.start + at, s.n - at, head);
+      bring_terms<WARPS, COLUMNS, D>(terms + stage * COLUMNS, b, s.start + at, s.n - at, head);
       fetch_tile<COLUMNS, ROWS, THREADS>(kept, b.kept, a, sample, s, head, at, first);
     } else {
       fetch_tile<ROWS, COLUMNS, THREADS>(kept, b.kept, a, sample, s, head, first, at);
@@ -441,7 +472,7 @@ __device__ __forceinline__ void backward_block(const backward_arguments<T> &b,
                                  a.d, a.wide);
   load_tile<T, D, ROWS, THREADS>(x2, OWN_KEYS ? b.qkv : b.dout, s.start + first, s.n - first,
                                  OWN_KEYS ? v_at : q_at, a.d, a.wide);
-  if (!OWN_KEYS) load_terms<ROWS>(terms, b, s.start + first, s.n - first, head);
+  if (!OWN_KEYS) bring_terms<WARPS, ROWS, D>(terms, b, s.start + first, s.n - first, head);
   load(0, 0);
   for (int at = 0, stage = 0; at < s.n; at += COLUMNS, stage ^= STAGES - 1) {
     const int live = s.n - at, next = at + COLUMNS;
@@ -485,6 +516,7 @@ static __global__ void __launch_bounds__(WARPS *WARP,
                                          D <= 64 && sizeof(T) == 2 && WORK != BOTH ? 3 : 1)
     attention_backward_k(backward_arguments<T> b) {
   FSAM_DYNAMIC_SHARED(memory);
+  wait_for_earlier();
   constexpr int ROWS = shape_of<T, D, WARPS>::rows;
   const int tiles = (int)(WORK == BOTH ? gridDim.x / 2 : gridDim.x);
   const int sample = (int)blockIdx.z, tile = (int)blockIdx.x % tiles;
@@ -530,8 +562,8 @@ static dim3 grid_of(const task &a, int rows) {
 template <typename T, int D, int WARPS>
 static int forward(const fsam_device *device, const forward_arguments<T> &f) {
   using memory = forward_memory<T, D, WARPS>;
-  return FSAM_LAUNCH(device, (attention_forward_k<T, D, WARPS>), grid_of(f.a, memory::rows),
-                     memory::threads, memory::bytes, f);
+  return FSAM_LAUNCH_EARLY(device, (attention_forward_k<T, D, WARPS>), grid_of(f.a, memory::rows),
+                           memory::threads, memory::bytes, f);
 }
 template <typename T, int D>
 static int forward(const fsam_device *device, const forward_arguments<T> &f) {
@@ -571,18 +603,18 @@ static int backward(const fsam_device *device, const backward_arguments<T> &b) {
   using memory = backward_memory<T, D, WARPS>;
   dim3 grid = grid_of(b.a, memory::rows);
   if (WORK == BOTH) grid.x *= 2;
-  return FSAM_LAUNCH(device, (attention_backward_k<T, D, WARPS, WORK>), grid, memory::threads,
-                     memory::bytes, b);
+  return FSAM_LAUNCH_EARLY(device, (attention_backward_k<T, D, WARPS, WORK>), grid, memory::threads,
+                           memory::bytes, b);
 }
 template <typename T, int D>
 static int backward(fsam_device *device, backward_arguments<T> b) {
+  if (b.a.batch.longest <= SHORT) return backward<T, D, 1, BOTH>(device, b);
   const int64_t heads = b.a.heads, lanes = b.a.batch.tokens * heads * (D / OCTET);
   void *terms;
   FSAM_TRY(fsam__workspace(&terms, device, (size_t)(b.a.batch.tokens * heads) * sizeof(row_terms)));
   b.terms = (const row_terms *)terms;
   FSAM_TRY(FSAM_LAUNCH(device, (attention_terms_k<T, D>), dim3((unsigned)divide_up(lanes, 256)),
                        256, 0, b, (row_terms *)terms));
-  if (b.a.batch.longest <= SHORT) return backward<T, D, 1, BOTH>(device, b);
   FSAM_TRY((backward<T, D, 4, QUERIES>(device, b)));
   return backward<T, D, 4, KEYS>(device, b);
 }

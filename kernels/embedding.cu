@@ -285,7 +285,7 @@ static __global__ void __launch_bounds__(THREADS)
   if (!RUNS) store8(sums, sum, left, wide);
 }
 
-static int few_rows(const fsam_device *device, fsam_tensor *table, const scatter_arguments &a,
+static int few_rows(fsam_device *device, fsam_tensor *table, const scatter_arguments &a,
                     const row_chunks &chunks, float *sums) {
   const int64_t columns = a.rows * a.columns;
   const dim3 grid((unsigned)chunks.count, (unsigned)divide_up(a.columns, OCTET * THREADS),

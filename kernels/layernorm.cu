@@ -41,6 +41,7 @@ __device__ __forceinline__ void sum_octet(float z[OCTET], const forward_argument
 
 template <typename T>
 static __global__ void __launch_bounds__(MAX_THREADS) layernorm_forward_k(forward_arguments<T> a) {
+  wait_for_earlier();
   const int64_t row = blockIdx.x, column = (int64_t)threadIdx.x * OCTET, left = a.columns - column;
   float z[OCTET], y[OCTET];
   sum_octet(z, a, row, column, left);
@@ -55,8 +56,8 @@ static __global__ void __launch_bounds__(MAX_THREADS) layernorm_forward_k(forwar
 
 template <typename T>
 static int forward(const fsam_device *device, const forward_arguments<T> &a, int64_t rows) {
-  return FSAM_LAUNCH(device, layernorm_forward_k<T>, dim3((unsigned)rows), row_threads(a.columns),
-                     0, a);
+  return FSAM_LAUNCH_EARLY(device, layernorm_forward_k<T>, dim3((unsigned)rows),
+                           row_threads(a.columns), 0, a);
 }
 
 template <typename T>
@@ -142,6 +143,7 @@ __device__ __forceinline__ void store_sums(float *sums, int64_t stride, int64_t 
 template <typename T, bool RUNS>
 static __global__ void __launch_bounds__(MAX_THREADS)
     layernorm_backward_k(backward_arguments<T> a) {
+  wait_for_earlier();
   const int64_t column = (int64_t)threadIdx.x * OCTET, left = a.columns - column;
   const int64_t first = (int64_t)blockIdx.x * a.chunks.each;
   const int64_t end = first + a.chunks.each < a.chunks.rows ? first + a.chunks.each : a.chunks.rows;
@@ -172,8 +174,10 @@ static int backward(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db, fs
   const row_chunks chunks = row_chunks_of(z->shape[0]);
   const row_samples samples = row_samples_of(batch, false);
   const int64_t sets = squares ? most_runs(chunks, samples) : chunks.count;
+  const size_t bytes = (size_t)(sets * 3 * stride) * sizeof(float);
   void *sums;
-  FSAM_TRY(fsam__workspace(&sums, device, (size_t)(sets * 3 * stride) * sizeof(float)));
+  FSAM_TRY(squares ? fsam__workspace(&sums, device, bytes)
+                   : column_sums_memory(&sums, device, bytes));
   const backward_arguments<T> a = {matrix_of<T>(dx),
                                    matrix_of<T>(dresidual),
                                    matrix_of<const T>(dy),
@@ -188,9 +192,10 @@ static int backward(fsam_tensor *dx, fsam_tensor *dresidual, fsam_tensor *db, fs
                                    n,
                                    is_wide(dx, dresidual, dy, z, gamma)};
   const dim3 grid((unsigned)chunks.count);
+  const int threads = row_threads(n);
   FSAM_TRY(squares
-               ? FSAM_LAUNCH(device, (layernorm_backward_k<T, true>), grid, row_threads(n), 0, a)
-               : FSAM_LAUNCH(device, (layernorm_backward_k<T, false>), grid, row_threads(n), 0, a));
+               ? FSAM_LAUNCH(device, (layernorm_backward_k<T, true>), grid, threads, 0, a)
+               : FSAM_LAUNCH_EARLY(device, (layernorm_backward_k<T, false>), grid, threads, 0, a));
   sum_outputs outputs = {};
   set_output(&outputs, 0, db);
   set_output(&outputs, 1, dgamma);

@@ -34,6 +34,11 @@ int fsam_linear_backward_weight(fsam_tensor *dw, fsam_tensor *db, const fsam_ten
   return fsam__device_of(dy)->kernels->linear_backward_weight(dw, db, dy, x);
 }
 
+int fsam_linear_biases(fsam_device *device, const fsam_tensor *biases) {
+  if (biases) FSAM_TRY(fsam__expect("linear_biases", "biases", biases, FSAM_F32, 1, -1, -1));
+  return device->kernels->linear_biases(device, biases);
+}
+
 int fsam_tuning_begin(fsam_device *device, const char *known) {
   return device->kernels->tuning_begin(device, known);
 }
@@ -102,6 +107,11 @@ int FSAM_CPU(linear_backward_weight)(fsam_tensor *dw, fsam_tensor *db, const fsa
   return dw ? fsam__matmul(dw, dy, true, x, false, NULL, dw->filled) : FSAM_OK;
 }
 
+int FSAM_CPU(linear_biases)(fsam_device *device, const fsam_tensor *biases) {
+  (void)device, (void)biases;
+  return FSAM_OK;
+}
+
 /* -- tuning: the CPU's libraries choose by themselves ------------------------------------------ */
 
 int FSAM_CPU(tuning_begin)(fsam_device *device, const char *known) {
@@ -112,5 +122,17 @@ int FSAM_CPU(tuning_begin)(fsam_device *device, const char *known) {
 int FSAM_CPU(tuning_text)(fsam_device *device, const char **text) {
   (void)device;
   *text = "";
+  return FSAM_OK;
+}
+
+/* -- column sums: here they are added up where they are made ----------------------------------- */
+
+int FSAM_CPU(column_sums_hold)(fsam_device *device, int hold) {
+  (void)device, (void)hold;
+  return FSAM_OK;
+}
+
+int FSAM_CPU(column_sums_flush)(fsam_device *device, int least) {
+  (void)device, (void)least;
   return FSAM_OK;
 }

@@ -7,6 +7,8 @@
 #include "kernels/vendor/cublaslt.cuh"
 #include "kernels/vendor/tuning.h"
 
+#include <stdlib.h>
+
 /* -- from rows to columns ---------------------------------------------------------------------- */
 
 static int8_t alignment_of(const void *p) {
@@ -52,6 +54,55 @@ static __global__ void round_bias_k(bf16 *to, const float *from, int64_t columns
   if (c < columns) to[c] = from_float<bf16>(from[c]);
 }
 
+/* Biases that are rounded already: `rounded` has those of `from`. */
+struct rounded_biases {
+  fsam_device *device;
+  const float *from; /* NULL: there are none */
+  bf16 *rounded;
+  int64_t count, room;
+};
+
+static void free_biases(void *kept) {
+  rounded_biases *b = (rounded_biases *)kept;
+  fsam__give(b->device, b->rounded);
+  free(b);
+}
+
+static int biases_of(rounded_biases **out, fsam_device *device) {
+  void **slot;
+  FSAM_TRY(fsam__device_slot(&slot, device, free_biases));
+  if (!*slot) *slot = calloc(1, sizeof(rounded_biases));
+  if (!*slot) return fsam__fail(FSAM_ENOMEM, "device %s: no memory", device->name);
+  *out = (rounded_biases *)*slot;
+  (*out)->device = device;
+  return FSAM_OK;
+}
+
+static int round_biases(const fsam_device *device, bf16 *to, const float *from, int64_t count) {
+  return FSAM_LAUNCH(device, round_bias_k, dim3((unsigned)divide_up(count, THREADS)), THREADS, 0,
+                     to, from, count);
+}
+
+int linear_biases_cuda(fsam_device *device, const fsam_tensor *biases) {
+  rounded_biases *b;
+  FSAM_TRY(biases_of(&b, device));
+  b->from = NULL;
+  if (!biases) return FSAM_OK;
+  b->count = biases->shape[0];
+  if (b->count > b->room) {
+    FSAM_TRY(fsam__not_recording(device, "make room for rounded biases"));
+    fsam__give(device, b->rounded);
+    device->moves++;
+    b->room = 0;
+    b->rounded = (bf16 *)device->memory->alloc(device, (size_t)b->count * sizeof(bf16));
+    if (!b->rounded) return fsam__fail(FSAM_ENOMEM, "device %s: no memory", device->name);
+    b->room = b->count;
+  }
+  FSAM_TRY(round_biases(device, b->rounded, (const float *)biases->data, b->count));
+  b->from = (const float *)biases->data;
+  return FSAM_OK;
+}
+
 /* sums[chunk][columns]: a block has a chunk's rows and THREADS octets of columns. */
 template <typename T>
 static __global__ void __launch_bounds__(THREADS)
@@ -75,7 +126,7 @@ static int bias_gradient(fsam_tensor *db, const fsam_tensor *dy) {
   const row_chunks chunks = row_chunks_of(dy->shape[0]);
   const int64_t n = dy->shape[1];
   void *sums;
-  FSAM_TRY(fsam__workspace(&sums, device, (size_t)(chunks.count * n + 1) * sizeof(float)));
+  FSAM_TRY(column_sums_memory(&sums, device, (size_t)(chunks.count * n) * sizeof(float)));
   FSAM_TRY(FSAM_LAUNCH(device, bias_gradient_k<T>,
                        dim3((unsigned)chunks.count, (unsigned)divide_up(n, THREADS * OCTET)),
                        THREADS, 0, (float *)sums, matrix_of<const T>(dy), chunks, n, is_wide(dy)));
@@ -104,14 +155,20 @@ static int multiply(const cublaslt_product &p, fsam_device *device, void *worksp
 int linear_forward_cuda(fsam_tensor *y, const fsam_tensor *x, const fsam_tensor *w,
                         const fsam_tensor *b) {
   fsam_device *device = fsam__device_of(y);
-  const size_t rounded = b && y->dtype == FSAM_BF16 ? (size_t)b->shape[0] * sizeof(bf16) : 0;
+  size_t rounded = b && y->dtype == FSAM_BF16 ? (size_t)b->shape[0] * sizeof(bf16) : 0;
+  const void *bias = b ? b->data : NULL;
+  rounded_biases *known;
+  FSAM_TRY(biases_of(&known, device));
+  const int64_t at = rounded && known->from ? (const float *)b->data - known->from : -1;
+  if (at >= 0 && at + b->shape[0] <= known->count) {
+    bias = known->rounded + at;
+    rounded = 0;
+  }
   void *workspace;
   FSAM_TRY(fsam__workspace(&workspace, device, CUBLASLT_WORKSPACE + rounded));
-  const void *bias = b ? b->data : NULL;
   if (rounded) {
     bf16 *to = (bf16 *)((char *)workspace + CUBLASLT_WORKSPACE);
-    FSAM_TRY(FSAM_LAUNCH(device, round_bias_k, dim3((unsigned)divide_up(b->shape[0], THREADS)),
-                         THREADS, 0, to, (const float *)b->data, b->shape[0]));
+    FSAM_TRY(round_biases(device, to, (const float *)b->data, b->shape[0]));
     bias = to;
   }
   cublaslt_product p = product_of(y, x, false, w, true, bias);

@@ -12,19 +12,30 @@
 -- its warps. With w warps it finds one that can go on in w / (w + 1.3) of the clocks: so two warps
 -- (61 %) and three (70 %) give the times that an expert expects of kernels with so many. A launch
 -- takes the longest of that, of its bytes and, where its blocks come in few waves, of whole waves;
--- then FILL until its first data are there, and NODE for its place in the graph. Products are
+-- then FILL until its first data are there, and NODE for its place in the graph; one that starts
+-- before the kernel ahead of it has ended (FSAM_LAUNCH_EARLY) saves EARLY of these. Products are
 -- cuBLASLt's, of which nothing is counted: at few tokens an expert's estimate for each, else a
--- share of the matrix unit. What is predicted is for finding where time goes; a GPU decides.
+-- share of the matrix unit. At few tokens what nothing waits for runs beside backward's chain, and
+-- HIDDEN of the shorter of the two is hidden. What is predicted is for finding where time goes; a
+-- GPU decides.
 package.path = (arg[0]:match("^(.*)/[^/]*$") or ".") .. "/?.lua;" .. package.path
 local sass = require("sass")
 
 local PROCESSORS, SCHEDULERS, CLOCK = 132, 4, 1.755e9
 local REGISTERS, SHARED, WARPS, BLOCKS = 65536, 228 * 1024, 64, 32 -- of a multiprocessor
-local BANDWIDTH, MATRIX, MATRIX_SHARE = 4.3e12 * 0.92, 790e12, 0.88
+local COPY = 4.3e12 -- bytes a second, read and written
+local BANDWIDTH, MATRIX, MATRIX_SHARE = COPY * 0.92, 790e12, 0.88
 local NODE, FILL = 1e-6, 1.2e-6 -- seconds
+-- An expert expects 0.4 to 0.6 ms less a step where our kernels start early, at 10 or 11 of them in
+-- a layer's chain, 48 layers a step: 0.8 to 1.2 µs each. This is less than that.
+local EARLY = 0.7e-6
 local HIDDEN = 0.8 -- of the shorter of two branches of a graph that run side by side
 local COPY_SHARE = 0.87 -- of copy bandwidth, in the programs of vectors
-local STEP_REST = 0.35e-3 -- launches, programs between sweeps, and the host at a step's end
+-- Launches, programs between sweeps, and the host at a step's end: 0.35 ms, an expert says, with
+-- four scalars read one by one, each a copy and a wait of 12 µs. They are read at once.
+local STEP_REST = 0.35e-3 - 3 * 12e-6
+-- A launch of a small kernel; a small product, as the least of those below; the head's f32 product.
+local SMALL, SMALL_PRODUCT, HEAD_PRODUCT = FILL + NODE + 0.3e-6, 4.5e-6, 6e-6
 
 local L, H, F, HEADS, D, PARAMETERS = 24, 1024, 4096, 16, 64, 355.4e6 -- RoBERTa-large
 
@@ -38,9 +49,10 @@ local function repeated(length, count)
   return list
 end
 
--- `few`: microseconds of each product in a graph, at so few tokens.
+-- `few`: microseconds of each product in a graph, at so few tokens. `bytes`: of a parameter in a
+-- step's programs of vectors; `norms`: of these, 4 for each norm of a gradient.
 local SHAPES = {
-  { name = "CoLA, 32 sentences", type = "fisher-sam", limit = 9e-3, bytes = 48.1, few = {
+  { name = "CoLA, 32 sentences", type = "fisher-sam", limit = 9e-3, bytes = 48.1, norms = 8, few = {
       qkv = 6, projection = 5.5, up = 6.5, down = 8, down_dw = 7, down_dx = 6.5, up_dw = 7,
       up_dx = 8, projection_dw = 4.5, projection_dx = 5.5, qkv_dw = 6, qkv_dx = 7.5 },
     lengths = { 5, 16, 9, 13, 7, 9, 13, 20, 9, 22, 16, 6, 14, 13, 13, 15, 11, 11, 13, 10, 9, 9, 9,
@@ -120,37 +132,55 @@ function Launches:product(name, n, k, aside)
     micro = self.few and self.few[name], bytes = 2 * T * (n + k) + n * k * (aside and 4 or 2) })
 end
 
--- The sums over chunks of `count` kinds of columns.
-function Launches:sums(name, columns, count)
+function Launches:add_up(name, columns)
   local chunks = self.sizes.chunks
-  self:kernel({ name = "sums of " .. name, kernel = "column_sums_k", blocks = columns / 32 * count,
-    warps = 16, bytes = chunks * columns * count * 4, aside = true, trips = function(loop)
+  self:kernel({ name = "sums of " .. name, kernel = "column_sums_k", blocks = columns / 32,
+    warps = 16, bytes = chunks * columns * 4, aside = self.few ~= nil, trips = function(loop)
       return math.ceil(chunks / 16 / math.max(loop.marks.word or 1, 1))
     end })
 end
 
+-- The sums over chunks of so many columns: at few tokens those of a layer are one launch, at its
+-- end, else each is one of its own, in the chain.
+function Launches:sums(name, columns)
+  if self.few then
+    self.columns = (self.columns or 0) + columns
+  else
+    self:add_up(name, columns)
+  end
+end
+
+-- The squares of a weight's gradient, which the gradient's norm then need not read.
+function Launches:squares(name, count)
+  if self.few then
+    self:kernel({ name = "squares of " .. name, kernel = "early_squares_k", warps = 8,
+      blocks = math.min(count / 4096, 4 * PROCESSORS), aside = true,
+      bytes = count * 4 * BANDWIDTH / COPY / COPY_SHARE, trips = function(loop) -- a block's chunks; a lane's numbers, eight a turn
+        return loop.inner and 16 or math.ceil(count / 4096 / (4 * PROCESSORS)) * 2
+      end })
+  end
+end
+
 function Launches:norm_back(name)
   local g = self.sizes
-  self:kernel({ name = name, kernel = "layernorm_backward_k<bf16>", blocks = g.chunks, warps = 4,
-    trips = same(g.each), bytes = g.T * H * 2 * 5 + g.chunks * 3 * H * 4 })
-  self:sums(name, H, 3)
+  self:kernel({ name = name, kernel = "layernorm_backward_k<bf16, false>", blocks = g.chunks, warps = 4,
+    early = true, trips = same(g.each), bytes = g.T * H * 2 * 5 + g.chunks * 3 * H * 4 })
+  self:sums(name, 3 * H)
 end
 
 function Launches:forward()
   local g = self.sizes
-  self:kernel({ name = "qkv's bias", kernel = "round_bias_k", blocks = 3 * H / 128, warps = 4,
-    bytes = 3 * H * 6 })
   self:product("qkv", 3 * H, H)
   self:kernel({ name = "attention", kernel = ("attention_forward_k<bf16, 64, %d>"):format(g.warps),
-    blocks = g.blocks, warps = g.warps, trips = attention_trips(g.tiles, g.octets),
+    blocks = g.blocks, warps = g.warps, early = true, trips = attention_trips(g.tiles, g.octets),
     shared = (g.rows + 2 * g.stages * g.columns) * g.stride + g.rows * g.columns / 8,
     bytes = g.T * H * 2 * 4 })
   self:product("projection", H, H)
   self:kernel({ name = "layer norm", kernel = "layernorm_forward_k<bf16>", blocks = g.T, warps = 4,
-    bytes = g.T * H * 2 * 4, trips = same(1), count = 2 })
+    bytes = g.T * H * 2 * 4, trips = same(1), early = true, count = 2 })
   self:product("up", F, H)
   self:kernel({ name = "GELU", kernel = "activation_forward_k<bf16, 0>", warps = 8,
-    blocks = g.T * F / 2048, bytes = g.T * F * 2 * 2, trips = same(1) })
+    early = true, blocks = g.T * F / 2048, bytes = g.T * F * 2 * 2, trips = same(1) })
   self:product("down", H, F)
 end
 
@@ -164,6 +194,7 @@ function Launches:attention_back(name, work, keys, blocks, kernels)
     most = math.max(most, loop.marks.product or 0)
   end
   self:kernel({ name = "attention back" .. name, kernel = kernel, blocks = blocks, warps = g.warps,
+    early = true,
     shared = 2 * (g.rows + g.stages * g.columns) * g.stride + g.stages * g.rows * g.columns / 8
       + 8 * math.max(g.rows, g.stages * g.columns), bytes = g.T * H * 2 * 6,
     trips = attention_trips(g.tiles, g.short and g.octets or 0, -- longer samples' bits are kept
@@ -172,20 +203,26 @@ end
 
 function Launches:backward(kernels)
   local g = self.sizes
+  self.forward_ends = #self
   self:norm_back("layer norm, output, back")
   self:product("down_dw", H, F, true)
+  self:squares("down_dw", H * F)
   self:product("down_dx", H, F)
   self:kernel({ name = "GELU back", kernel = "activation_backward_k<bf16, 0>", warps = 8,
-    blocks = g.chunks * F / 2048, trips = same(g.each),
+    early = true, blocks = g.chunks * F / 2048, trips = same(g.each),
     bytes = g.T * F * 2 * 3 + g.chunks * F * 4 })
-  self:sums("GELU", F, 1)
+  self:sums("GELU", F)
   self:product("up_dw", F, H, true)
+  self:squares("up_dw", H * F)
   self:product("up_dx", F, H)
   self:norm_back("layer norm, attention, back")
   self:product("projection_dw", H, H, true)
+  self:squares("projection_dw", H * H)
   self:product("projection_dx", H, H)
-  self:kernel({ name = "attention, terms of rows", kernel = "attention_terms_k<bf16, 64>",
-    blocks = g.T * HEADS * 8 / 256, warps = 8, bytes = g.T * H * 2 * 2, trips = same(1) })
+  if not g.short then
+    self:kernel({ name = "attention, terms of rows", kernel = "attention_terms_k<bf16, 64>",
+      blocks = g.T * HEADS * 8 / 256, warps = 8, bytes = g.T * H * 2 * 2, trips = same(1) })
+  end
   if g.short then
     -- In one launch; it takes as long as its slower blocks, those of keys.
     self:attention_back("", 2, true, 2 * g.blocks, kernels)
@@ -195,9 +232,13 @@ function Launches:backward(kernels)
   end
   self:kernel({ name = "qkv's bias gradient", kernel = "bias_gradient_k<bf16>", warps = 4,
     blocks = g.chunks * 3, trips = same(g.each), bytes = g.T * 3 * H * 2, aside = true })
-  self:sums("qkv", 3 * H, 1)
+  self:sums("qkv", 3 * H)
   self:product("qkv_dw", 3 * H, H, true)
+  self:squares("qkv_dw", 3 * H * H)
   self:product("qkv_dx", 3 * H, H)
+  if self.columns then
+    self:add_up("the layer", self.columns)
+  end
 end
 
 -- -- times ----------------------------------------------------------------------------------------
@@ -229,7 +270,7 @@ local function time(launch, kernels, uses)
   if waves > 1 and waves < 4 then
     issue = issue / waves * math.ceil(waves)
   end
-  launch.seconds = math.max(issue, bytes) + FILL + NODE
+  launch.seconds = math.max(issue, bytes) + FILL + NODE - (launch.early and EARLY or 0)
 end
 
 local function print_shape(shape, list)
@@ -250,20 +291,38 @@ local function print_shape(shape, list)
   end
 end
 
--- Seconds of a pass in one chain, and with what nothing waits for (*) on a branch of its own.
+-- Embeddings and the head, of RoBERTa at few tokens. There: all biases rounded, embeddings, first
+-- rows twice, gather, two dropouts, tanh, loss, its copy, and two products. Back: two dropouts,
+-- tanh, gather, first rows twice with their zeros, two products, those of the head's gradients and
+-- what sums them, embeddings' norm, its sums, three tables with their zeros and sums; at the end the
+-- squares of embeddings and of all that is no layer's matrix, in three launches that read these.
+-- The word table's zeros are written beside the chain.
+local KERNELS_THERE, KERNELS_BACK, PRODUCTS = 10, 22, 6
+local TABLES = PARAMETERS - L * (4 * H * H + 2 * H * F)
+local function rest_of(small)
+  if not small then
+    return 0.9e-3
+  end
+  return (KERNELS_THERE + KERNELS_BACK) * SMALL + PRODUCTS * (SMALL_PRODUCT + HEAD_PRODUCT) / 2
+    + TABLES * 4 / COPY / COPY_SHARE + 3 * SMALL, 50265 * H * 4 / BANDWIDTH
+end
+
+-- Seconds of a pass in one chain, and with what nothing waits for (*) on a branch of its own, which
+-- runs beside backward.
 local function pass_of(list, small)
-  local chain, aside = 0, 0
-  for _, x in ipairs(list) do
+  local back, aside, all = 0, 0, 0
+  for i, x in ipairs(list) do
     local seconds = x.seconds * (x.count or 1)
+    all = all + seconds
     if x.aside then
       aside = aside + seconds
-    else
-      chain = chain + seconds
+    elseif i > list.forward_ends then
+      back = back + seconds
     end
   end
-  local rest = small and 0.2e-3 or 0.9e-3 -- embeddings and the head
-  local one = L * (chain + aside) + rest
-  return one, small and one - L * HIDDEN * math.min(chain, aside) or one
+  local rest, zeros = rest_of(small)
+  local one = L * all + rest + (zeros or 0)
+  return one, small and one - HIDDEN * math.min(L * back, L * aside + zeros) or one, rest
 end
 
 local function report(shape, kernels, uses)
@@ -274,9 +333,12 @@ local function report(shape, kernels, uses)
     time(launch, kernels, uses)
   end
   print_shape(shape, list)
-  local one, forked = pass_of(list, shape.few ~= nil)
-  local vectors = PARAMETERS * shape.bytes / (BANDWIDTH / 0.92) / COPY_SHARE
+  local one, forked, rest = pass_of(list, shape.few ~= nil)
+  -- Norms whose squares were added up beside backward are not read again.
+  local bytes = PARAMETERS * (shape.bytes - (shape.norms or 0))
+  local vectors = bytes / COPY / COPY_SHARE
   local step = 2 * forked + vectors + STEP_REST
+  print(("\nEmbeddings and the head: %.2f ms of a pass."):format(rest * 1e3))
   print(("\nA pass in one chain %.2f ms, with what is marked * beside it %.2f ms. A step of %s: "
     .. "two passes, %.2f ms for vectors, %.2f ms for the rest: **%.2f ms** (in one chain %.2f ms)"
     .. "; at most %.0f ms: %s."):format(one * 1e3, forked * 1e3, shape.type, vectors * 1e3,

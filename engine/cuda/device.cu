@@ -133,6 +133,7 @@ void give(fsam_device *device, void *p) {
 
 int zero(fsam_device *device, void *p, size_t bytes) {
   const cudaStream_t stream = (cudaStream_t)device->stream;
+  device->after_kernel = false;
   if (bytes) CUDA_TRY("filling with zeros", cudaMemsetAsync(p, 0, bytes, stream));
   return FSAM_OK;
 }
@@ -417,11 +418,23 @@ int look_at(gpu *g, int number) {
   return FSAM_OK;
 }
 
+/* A multiprocessor that has room takes a block of the stream that comes first: the chain of a pass,
+ * on which everything waits; then what goes beside it; then, with the lowest priority, what other
+ * streams have, such as the sums over ranks. Graphs keep the priorities of what they recorded. */
+int make_streams(gpu *g) {
+  int last = 0, first = 0; /* lower numbers come first */
+  CUDA_TRY("a stream", cudaDeviceGetStreamPriorityRange(&last, &first));
+  const int second = first < last ? first + 1 : last;
+  const unsigned flags = cudaStreamNonBlocking;
+  CUDA_TRY("a stream", cudaStreamCreateWithPriority(&g->work, flags, first));
+  CUDA_TRY("a stream", cudaStreamCreateWithPriority(&g->copies, flags, first));
+  CUDA_TRY("a stream", cudaStreamCreateWithPriority(&g->beside, flags, second));
+  return FSAM_OK;
+}
+
 int set_up(gpu *g, int number) {
   FSAM_TRY(look_at(g, number));
-  CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->work, cudaStreamNonBlocking));
-  CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->copies, cudaStreamNonBlocking));
-  CUDA_TRY("a stream", cudaStreamCreateWithFlags(&g->beside, cudaStreamNonBlocking));
+  FSAM_TRY(make_streams(g));
   CUDA_TRY("an event", cudaEventCreateWithFlags(&g->copied, cudaEventDisableTiming));
   CUDA_TRY("an event", cudaEventCreateWithFlags(&g->parts, cudaEventDisableTiming));
   for (cudaEvent_t &e : g->tickets)

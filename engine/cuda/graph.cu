@@ -9,6 +9,7 @@ namespace {
 /* A graph while it is captured (exec NULL), and afterwards. */
 struct captured {
   cudaGraph_t graph;
+  int64_t early; /* our own kernels that start before the one ahead has ended */
   cudaGraphExec_t exec;
 };
 
@@ -36,11 +37,14 @@ int begin(fsam_device *device, void **capture) {
     return fsam__cuda_failed("recording", error);
   }
   *capture = r;
+  device->after_kernel = false;
+  device->early = 0;
   return FSAM_OK;
 }
 
 int end(fsam_device *device, void *capture, void **out) {
   captured *r = (captured *)capture;
+  r->early = device->early;
   cudaError_t error = cudaStreamEndCapture(stream_of(device), &r->graph);
   if (out && error == cudaSuccess) error = cudaGraphInstantiate(&r->exec, r->graph, 0);
   int rc = FSAM_OK;
@@ -67,8 +71,8 @@ cudaError_t edges_of(cudaGraph_t graph, cudaGraphNode_t *from, cudaGraphNode_t *
 #endif
 }
 
-/* A kernel that its library lets start before the one ahead of it has ended has another kind of
- * dependency, and so has one that runs beside others. */
+/* A kernel that starts before the one ahead of it has ended has another kind of dependency. Those
+ * of ours wait for it themselves; where a library lets its kernels do so, that is counted. */
 int shape(const void *handle, int64_t counts[3]) {
   const cudaGraph_t graph = ((const captured *)handle)->graph;
   size_t nodes = 0, edges = 0;
@@ -81,7 +85,7 @@ int shape(const void *handle, int64_t counts[3]) {
   const cudaGraphEdgeData plain = {};
   counts[0] = (int64_t)nodes;
   counts[1] = (int64_t)edges - (nodes ? (int64_t)nodes - 1 : 0);
-  counts[2] = 0;
+  counts[2] = -((const captured *)handle)->early;
   for (size_t i = 0; error == cudaSuccess && i < edges; i++)
     counts[2] += memcmp(&data[i], &plain, sizeof plain) != 0;
   free(ends);
@@ -94,6 +98,7 @@ int shape(const void *handle, int64_t counts[3]) {
 cudaStream_t other_of(const fsam_device *device) { return (cudaStream_t)device->other_stream; }
 
 int part(fsam_device *device) {
+  device->after_kernel = false;
   const cudaEvent_t here = fsam__cuda_event(device, 0);
   CUDA_TRY("recording", cudaEventRecord(here, stream_of(device)));
   CUDA_TRY("recording", cudaStreamWaitEvent(other_of(device), here, 0));
@@ -103,11 +108,13 @@ int part(fsam_device *device) {
 /* The events of tickets are used in turn: one that was used again marks later work, which is as
  * good to wait for. */
 int mark(fsam_device *device, int64_t ticket) {
+  device->after_kernel = false;
   CUDA_TRY("recording", cudaEventRecord(fsam__cuda_event(device, ticket), other_of(device)));
   return FSAM_OK;
 }
 
 int join(fsam_device *device, int64_t ticket) {
+  device->after_kernel = false;
   CUDA_TRY("recording",
            cudaStreamWaitEvent(stream_of(device), fsam__cuda_event(device, ticket), 0));
   return FSAM_OK;

@@ -42,32 +42,14 @@ __device__ __forceinline__ bool output_adds(const sum_outputs &o, unsigned sum) 
 
 enum { SUM_COLUMNS = 32, SUM_ROWS = 16 };
 
-/* Bound by latency: a warp reads 128 bytes of each of its chunks; a block has sixteen warps. */
-static __global__ void column_sums_k(sum_outputs outputs, const float *chunk_sums, int count,
-                                     int sums, int64_t stride, int64_t columns) {
-  FSAM_SHARED(float, warp_sums, SUM_ROWS *SUM_COLUMNS);
-  const int64_t column = (int64_t)blockIdx.x * SUM_COLUMNS + lane_id();
-  float *out = output_of(outputs, blockIdx.y);
-  if (!out) return;
-  float sum = 0;
-  if (column < columns)
-    for (int i = warp_id(); i < count; i += SUM_ROWS)
-      sum += chunk_sums[((int64_t)i * sums + blockIdx.y) * stride + column];
-  warp_sums[threadIdx.x] = sum;
-  __syncthreads();
-  if (warp_id() || column >= columns) return;
-  sum = 0;
-  for (int i = 0; i < SUM_ROWS; i++) sum += warp_sums[i * SUM_COLUMNS + lane_id()];
-  out[column] = output_adds(outputs, blockIdx.y) ? out[column] + sum : sum;
-}
+/* Memory for the sums of a kernel's chunks, which column_sums then adds up. A kernel calls both
+ * once, and needs no workspace beside it. */
+int column_sums_memory(void **out, fsam_device *device, size_t bytes);
 
-static inline int column_sums(const fsam_device *device, const sum_outputs &outputs,
-                              const float *chunk_sums, const row_chunks &chunks, int sums,
-                              int64_t stride, int64_t columns) {
-  return FSAM_LAUNCH(
-      device, column_sums_k, dim3((unsigned)divide_up(columns, SUM_COLUMNS), (unsigned)sums),
-      SUM_COLUMNS * SUM_ROWS, 0, outputs, chunk_sums, chunks.count, sums, stride, columns);
-}
+/* Adds up chunk_sums[chunk][sum][stride]; at once, or with others of their kind in one launch
+ * (column_sums.cu). */
+int column_sums(fsam_device *device, const sum_outputs &outputs, const float *chunk_sums,
+                const row_chunks &chunks, int sums, int64_t stride, int64_t columns);
 
 /* -- squares of the samples' sums ---------------------------------------------------------------
  * The rows of one sample in one chunk are a run. Going through the rows, each new run is in a later
@@ -94,7 +76,8 @@ static inline int64_t most_runs(const row_chunks &chunks, const row_samples &sam
   return (int64_t)chunks.count + samples.count;
 }
 
-/* As column_sums_k; run_sums is [run][sum][stride], and a warp takes every sixteenth sample. */
+/* As column_sums_k (column_sums.cu); run_sums is [run][sum][stride], and a warp takes every
+ * sixteenth sample. */
 static __global__ void column_squares_k(sum_outputs outputs, const float *run_sums,
                                         row_chunks chunks, row_samples samples, int sums,
                                         int64_t stride, int64_t columns) {

@@ -1,6 +1,6 @@
-/* common.cuh: the base of every CUDA kernel. Owns: launching, conversion between bf16 and f32, sums
- * in a fixed order, the matrix unit. Leaves to others: what generated kernels need too
- * (machine.cuh), dropout (drop.cuh), sums over rows (columns.cuh).
+/* common.cuh: the base of every CUDA kernel. Owns: launching, conversion between bf16 and f32, the
+ * matrix unit. Leaves to others: what generated kernels need too (machine.cuh), sums over a warp or
+ * a block (sums.cuh), dropout (drop.cuh), sums over rows (columns.cuh).
  *
  * Everything that only a GPU can do is in machine.cuh and in the first part here, "the machine".
  * With FSAM_SIMT g++ compiles the same kernels for the CPU, with spec/simt/simt.h in place of both.
@@ -33,6 +33,9 @@ extern "C" {
 #include "kernels/cuda/machine.cuh"
 
 #ifndef FSAM_SIMT
+
+/* Before a kernel's argument that is read by subscripts: it stays where launches leave it. */
+#define FSAM_GRID_CONSTANT __grid_constant__
 
 /* `unsigned char *name` to the bytes that the launch asked for, 16-byte aligned. */
 #define FSAM_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
@@ -115,10 +118,18 @@ __device__ __forceinline__ void multiply_add(float c[4], const uint32_t a[4], ui
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+/* Returns when all that was queued ahead of this kernel is done and can be seen. In a kernel that
+ * FSAM_LAUNCH_EARLY starts it is the first thing, ahead of every access. */
+__device__ __forceinline__ void wait_for_earlier() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
 /* Starts a kernel on the device's stream. */
 template <typename... P, typename... A>
-static int launch(const fsam_device *device, const char *name, void (*kernel)(P...), dim3 grid,
-                  int threads, size_t shared, A... arguments) {
+static int launch(const fsam_device *device, const char *name, bool early, void (*kernel)(P...),
+                  dim3 grid, int threads, size_t shared, A... arguments) {
   cudaError_t error = cudaSuccess;
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return FSAM_OK;
   FSAM_TRY(fsam__check_shared(device, name, shared));
@@ -129,6 +140,13 @@ static int launch(const fsam_device *device, const char *name, void (*kernel)(P.
   config.blockDim = dim3((unsigned)threads);
   config.dynamicSmemBytes = shared;
   config.stream = (cudaStream_t)device->stream;
+  cudaLaunchAttribute start = {};
+  start.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  start.val.programmaticStreamSerializationAllowed = 1;
+  if (fsam__queues_kernel(device, early)) {
+    config.attrs = &start;
+    config.numAttrs = 1;
+  }
   if (error == cudaSuccess) error = cudaLaunchKernelEx(&config, kernel, P(arguments)...);
   if (error == cudaSuccess) return FSAM_OK;
   return fsam__fail(FSAM_EINTERNAL, "%s: CUDA could not start it: %s", name,
@@ -140,7 +158,12 @@ static int launch(const fsam_device *device, const char *name, void (*kernel)(P.
 /* FSAM_LAUNCH(device, kernel, grid, threads of a block, dynamic shared bytes, arguments…): 0 or a
  * negative code. A grid without blocks is no error. A kernel with commas goes in parentheses. */
 #define FSAM_LAUNCH(device, kernel, grid, threads, shared, ...) \
-  launch(device, #kernel, kernel, grid, threads, shared, __VA_ARGS__)
+  launch(device, #kernel, false, kernel, grid, threads, shared, __VA_ARGS__)
+
+/* The same for a kernel that begins with wait_for_earlier(). Within a graph, behind another kernel,
+ * its blocks come up while the last of that one's go, and wait: what a start takes is hidden. */
+#define FSAM_LAUNCH_EARLY(device, kernel, grid, threads, shared, ...) \
+  launch(device, #kernel, true, kernel, grid, threads, shared, __VA_ARGS__)
 
 enum { OCTET = 8 };
 
@@ -258,35 +281,6 @@ static inline dim3 octet_grid(int64_t count, int threads) {
   return dim3((unsigned)divide_up(divide_up(count, OCTET), threads));
 }
 
-/* -- sums in a fixed order --------------------------------------------------------------------- */
-
-/* The sum over the warp, in every lane: a tree, i with i ^ 16, then ^ 8, 4, 2, 1. */
-__device__ __forceinline__ float warp_sum(float x) {
-  for (int mask = WARP / 2; mask; mask /= 2) x += shuffle_xor(x, mask);
-  return x;
-}
-
-/* The largest over the warp, in every lane; a NaN is passed over. */
-__device__ __forceinline__ float warp_max(float x) {
-  for (int mask = WARP / 2; mask; mask /= 2) x = fmaxf(x, shuffle_xor(x, mask));
-  return x;
-}
-
-/* v[k] = the sum of all threads' v[k], in every thread: warps as trees, then warp after warp. */
-template <int N>
-__device__ __forceinline__ void block_sums(float (&v)[N]) {
-  FSAM_SHARED(float, parts, N *WARP);
-  const int warps = (int)blockDim.x / WARP;
-  for (int k = 0; k < N; k++) v[k] = warp_sum(v[k]);
-  if (warps == 1) return;
-  __syncthreads(); /* parts may still be read from the call before */
-  for (int k = 0; k < N; k++)
-    if (lane_id() == 0) parts[k * WARP + warp_id()] = v[k];
-  __syncthreads();
-  for (int k = 0; k < N; k++) {
-    v[k] = 0;
-    for (int w = 0; w < warps; w++) v[k] += parts[k * WARP + w];
-  }
-}
+#include "kernels/cuda/sums.cuh"
 
 #endif

@@ -208,13 +208,22 @@ static int run_sweep(const fsam_program *p, fsam_layout *l, int i, const program
   const int64_t partials = p->stages[i].reductions * f->partial_count;
   const bool gathers = layout_is_shared(l) && partials > 0;
   const int64_t blocks = f->block_count < stage->blocks ? f->block_count : stage->blocks;
-  if (blocks == 0) return FSAM_OK;
   if (gathers)
     FSAM_TRY(l->device->memory->zero(l->device, f->partials, (size_t)partials * sizeof(double)));
-  FSAM_TRY(program_module_start(l->device, stage->sweep, "program", blocks, stage->threads,
-                                arguments, bytes));
+  if (blocks > 0) /* a rank may have none, and still gets what the others have */
+    FSAM_TRY(program_module_start(l->device, stage->sweep, "program", blocks, stage->threads,
+                                  arguments, bytes));
   return gathers ? fsam__ranks_sum_words(l->device, f->partials, partials, sizeof(double))
                  : FSAM_OK;
+}
+
+/* Is the first sweep nothing but the sum of squares of a vector of which its blocks' are known? */
+static bool begins_with_known(const fsam_program *p, const fsam_layout *l, const fsam_binding *b) {
+  const program_stage *first = &p->stages[0];
+  if (!l->squared || first->end - first->vectors != 1) return false;
+  const fsam_instruction *in = &p->code[first->vectors];
+  return in->op == OP_DOT && in->a == in->b && in->a < p->size.bound &&
+         b->bound[in->a] == l->squared;
 }
 
 /* Stages [0, end), with `keys` for what KEY names. */
@@ -228,12 +237,17 @@ static int run_stages(const fsam_program *p, fsam_layout *l, const fsam_binding 
   FSAM_TRY(prepare(&f, p, l));
   f.keys = keys;
   pack(arguments, &f, &p->size, b);
+  const bool known = begins_with_known(p, l, b);
+  l->squared = NULL; /* the program may change them, and the vector */
   for (int i = 0; i < end; i++) {
     const stage_code *stage = &c->stages[i];
+    double **partials = &((program_fixed *)arguments)->partials;
+    if (known && i == 1) *partials = l->squares;
     if (stage->between)
       FSAM_TRY(program_module_start(device, stage->between, "program", 1, BETWEEN_THREADS,
                                     arguments, bytes));
-    if (stage->sweep) FSAM_TRY(run_sweep(p, l, i, &f, arguments, bytes));
+    *partials = f.partials; /* a sweep leaves its own */
+    if (stage->sweep && !(known && i == 0)) FSAM_TRY(run_sweep(p, l, i, &f, arguments, bytes));
   }
   return FSAM_OK;
 }

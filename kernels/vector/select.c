@@ -286,3 +286,10 @@ int FSAM_CPU(mask_count)(double *counts, fsam_layout *layout, const uint64_t *a,
   }
   return shared ? fsam_ranks_sum_numbers(counts, layout->parameters) : FSAM_OK;
 }
+
+/* Here a norm is bound by memory whenever it is computed. */
+int FSAM_CPU(squares_part)(fsam_layout *layout, const fsam_tensor *vector, int64_t first,
+                           int64_t count) {
+  (void)layout, (void)vector, (void)first, (void)count;
+  return FSAM_OK;
+}

@@ -318,6 +318,7 @@ int fsam__cublaslt_run(fsam_device *device, const cublaslt_product *p, void *wor
   cublasStatus_t s = CUBLAS_STATUS_SUCCESS;
   if (p->bias) s = set(e, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &p->bias, sizeof p->bias);
   if (!s) s = run(l, e, &e->algorithm, p, p->d, workspace, device->stream);
+  fsam__queues_kernel(device, false);
   return s ? refused(&p->kind, "multiply", s) : FSAM_OK;
 }
 

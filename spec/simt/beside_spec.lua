@@ -84,6 +84,11 @@ describe("work beside other work", function()
     end))
   end)
 
+  it("comes after the chain where both could run, and before all other streams", function()
+    assert.is_true(shim.fsam_simt_priority(device, 0) < shim.fsam_simt_priority(device, 1))
+    assert.is_true(shim.fsam_simt_priority(device, 1) < 0)
+  end)
+
   it("must be joined before a graph ends", function()
     local graph, message = graph_of(function()
       beside(function() b:copy(numbers[1]) end)

@@ -81,6 +81,18 @@ static __global__ void aslant_k(float *out) {
   start_copy<16>(numbers, out + 2, true);
 }
 
+/* A kernel, and one behind it that starts early and is right, or reads, or writes, before it waits,
+ * or does not wait. */
+static __global__ void ahead_k(float *out) { out[512 + threadIdx.x] = out[threadIdx.x] + 1; }
+static __global__ void behind_k(float *out, char fault) {
+  float x = 0;
+  if (fault == 'w') out[threadIdx.x] = -5;
+  if (fault == 'r') x = out[512 + threadIdx.x];
+  if (fault != 'n') wait_for_earlier();
+  if (fault != 'r') x = out[512 + threadIdx.x];
+  out[threadIdx.x] = x;
+}
+
 static __global__ void wild_k(float *nothing) { nothing[threadIdx.x] = 1; }
 
 static __global__ void greedy_k(float *out) {
@@ -112,12 +124,19 @@ static int start(const fsam_device *device, const char *name, float *out) {
     return FSAM_LAUNCH(device, crooked_8_k, 1, 32, 0, (void *)out);
   if (!strcmp(name, "roomy")) return FSAM_LAUNCH(device, last_block_k, 1, 32, 100 << 10, out);
   if (!strcmp(name, "vast")) return FSAM_LAUNCH(device, last_block_k, 1, 32, 164 << 10, out);
+  if (!strncmp(name, "early", 5)) {
+    if (name[5] != '0') FSAM_TRY(FSAM_LAUNCH(device, ahead_k, 1, 32, 0, out));
+    return FSAM_LAUNCH_EARLY(device, behind_k, 1, 32, 0, out, name[6]);
+  }
   if (!strcmp(name, "wild")) return FSAM_LAUNCH(device, wild_k, 1, 32, 0, (float *)4096);
   if (!strcmp(name, "greedy")) return FSAM_LAUNCH(device, greedy_k, 1, 32, 0, out);
   return fsam__fail(FSAM_EINVAL, "no broken kernel %s", name);
 }
 
 #pragma GCC visibility push(default)
+extern "C" int fsam_simt_start_broken(const fsam_device *device, const char *name, float *out) {
+  return start(device, name, out);
+}
 /* The same, and waits for it: 0, or its fault. */
 extern "C" int fsam_simt_broken(const fsam_device *device, const char *name, float *out) {
   FSAM_TRY(start(device, name, out));

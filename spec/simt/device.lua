@@ -18,6 +18,8 @@ int64_t fsam_simt_taken(void);
 int64_t fsam_simt_pinned(void);
 int fsam_simt_kernels();
 int64_t fsam_simt_launches();
+int fsam_simt_early_launches();
+int fsam_simt_priority(const fsam_device *device, int beside);
 int fsam_simt_cudnn_attentions(void);
 void fsam_simt_cudnn_version(int number);
 bool fsam_simt_cudnn_drawn_by(int64_t numbers[2], int back);
@@ -28,6 +30,7 @@ void fsam_simt_first_algorithm(int works);
 int fsam_simt_select(uint64_t *mask, const float *keys, fsam_layout *layout, const uint8_t *pool,
                      const int64_t *k, int per_parameter, int outside);
 int fsam__workspace(void **out, fsam_device *device, size_t bytes);
+int fsam_simt_start_broken(const fsam_device *device, const char *name, float *out);
 int fsam_simt_broken(const fsam_device *device, const char *name, float *out);
 ]])
 

@@ -21,7 +21,8 @@ struct fake_node {
 struct recorded_node {
   std::function<int()> work;
   std::vector<int> after;
-  bool early, of_origin; /* of the stream that the capture began with */
+  bool early, of_ours; /* its dependency is of that kind; it waits for that node itself */
+  bool of_origin;      /* of the stream that the capture began with */
   fake_node handle;
 };
 
@@ -30,17 +31,19 @@ struct fake_nodes {
 };
 
 struct fake_exec {
-  std::vector<std::function<int()>> tasks;
+  std::vector<recorded_node> list;
   std::vector<int> orders[2];
   int turn;
 };
 
-cudaError_t simt_record(cudaStream_t s, const std::function<int()> &work) {
+cudaError_t simt_record(cudaStream_t s, const std::function<int()> &work, bool starts_early) {
   cudaGraph_t g = s->capture;
   if (g->broken) return cudaErrorStreamCapture;
   std::vector<recorded_node> &list = g->nodes->list;
   const int number = (int)list.size();
-  list.push_back({work, s->leaves, early, s->origin, {number}});
+  if (starts_early && s->leaves.size() != 1)
+    return simt_break(s, "a kernel that starts early waits for one other");
+  list.push_back({work, s->leaves, early || starts_early, starts_early, s->origin, {number}});
   early = false;
   s->leaves = {number};
   return cudaSuccess;
@@ -130,13 +133,26 @@ std::vector<int> order_of(const std::vector<recorded_node> &list, bool origin_fi
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t g, unsigned long long) {
   *out = new fake_exec{};
-  for (const recorded_node &node : g->nodes->list) (*out)->tasks.push_back(node.work);
+  (*out)->list = g->nodes->list;
   for (int i = 0; i < 2; i++) (*out)->orders[i] = order_of(g->nodes->list, i == 0);
   return cudaSuccess;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  for (int i : exec->orders[exec->turn]) simt_queue(stream, exec->tasks[(size_t)i]);
+  /* What starts early does so where nothing else comes between it and what it waits for. */
+  std::vector<std::function<int()>> tasks;
+  int last = -1;
+  for (int i : exec->orders[exec->turn]) {
+    const recorded_node &node = exec->list[(size_t)i];
+    if (node.of_ours && node.after[0] == last) {
+      const std::function<int()> earlier = tasks.back(), work = node.work;
+      tasks.back() = [=] { return simt_do_early(earlier, work); };
+    } else {
+      tasks.push_back(node.work);
+    }
+    last = i;
+  }
+  for (const std::function<int()> &task : tasks) simt_queue(stream, task);
   exec->turn = 1 - exec->turn;
   return cudaSuccess;
 }

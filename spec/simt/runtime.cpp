@@ -129,6 +129,18 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned) {
   return cudaSuccess;
 }
 
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned flags, int priority) {
+  cudaStreamCreateWithFlags(out, flags);
+  (*out)->priority = priority;
+  return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetStreamPriorityRange(int *last, int *first) {
+  *last = 0;
+  *first = -5;
+  return cudaSuccess;
+}
+
 cudaError_t cudaStreamDestroy(cudaStream_t s) {
   streams.erase(std::remove(streams.begin(), streams.end(), s), streams.end());
   delete s;
@@ -224,8 +236,9 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEven
 
 /* -- kernels' launches ------------------------------------------------------------------------- */
 
-int simt_do(const fsam_device *device, const std::function<int()> &work) {
-  const cudaError_t error = simt_queue((cudaStream_t)device->stream, work);
+int simt_do(const fsam_device *device, const std::function<int()> &work, bool early) {
+  const cudaStream_t s = (cudaStream_t)device->stream;
+  const cudaError_t error = early ? simt_record(s, work, true) : simt_queue(s, work);
   if (error == cudaSuccess) return FSAM_OK;
   return fsam__fail(FSAM_EINTERNAL, "CUDA could not start a kernel: %s", cudaGetErrorString(error));
 }
@@ -263,6 +276,11 @@ int fsam_simt_arch(int number) {
     return FSAM_OK;
   }
   return fsam__fail(FSAM_EINVAL, "simt: sm_%d is unknown", number);
+}
+
+/* The priority of the device's stream, or of that beside it. */
+int fsam_simt_priority(const fsam_device *device, int beside) {
+  return ((cudaStream_t)(beside ? device->other_stream : device->stream))->priority;
 }
 
 /* Poisons the device's scratch memory, as if it had never been written. */

@@ -26,6 +26,7 @@ struct fake_stream {
   cudaGraph_t capture;     /* the graph that is being recorded */
   bool origin;             /* the capture began here; else it came by an event */
   std::vector<int> leaves; /* nodes that the next one waits for */
+  int priority;            /* lower numbers come first */
 };
 
 struct fake_event {
@@ -40,7 +41,11 @@ struct fake_event {
 cudaError_t simt_queue(cudaStream_t stream, const std::function<int()> &work);
 
 /* Adds a node to the stream's graph (graph.cpp). */
-cudaError_t simt_record(cudaStream_t stream, const std::function<int()> &work);
+cudaError_t simt_record(cudaStream_t stream, const std::function<int()> &work, bool early = false);
+
+/* Does `work`, a launch, of whose first block all threads come to wait_for_earlier before `earlier`
+ * is done. So what a kernel reads or writes too early shows. */
+int simt_do_early(const std::function<int()> &earlier, const std::function<int()> &work);
 
 /* All streams. */
 const std::vector<cudaStream_t> &simt_streams();

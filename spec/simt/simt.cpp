@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include <deque>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -38,7 +39,7 @@ void fill(void *p, size_t bytes, uint16_t word) {
 
 /* -- fibers ------------------------------------------------------------------------------------ */
 
-enum state { READY, AT_BARRIER, IN_WARP, DONE };
+enum state { READY, AT_BARRIER, IN_WARP, EARLY, DONE };
 
 struct fiber {
   void *stack; /* its pointer, while it does not run */
@@ -210,6 +211,38 @@ void on_fault(int number, siginfo_t *info, void *) {
   pause_as(DONE);
 }
 
+/* -- starting early ---------------------------------------------------------------------------- */
+
+/* What the kernel that runs must wait for, until its first block has come to wait for it. */
+std::function<int()> ahead;
+int early_launches;
+
+/* Stacks and shared memory of machines that do what is ahead. */
+struct room {
+  unsigned char *stacks, *shared;
+};
+std::deque<room> rooms;
+
+/* Does that, in a room of its own: the block in hand is not touched. */
+void do_ahead() {
+  const std::function<int()> work = std::move(ahead);
+  ahead = nullptr;
+  early_launches++;
+  const std::unique_ptr<machine> kept(new machine(m));
+  const dim3 thread = threadIdx, block = blockIdx, threads = blockDim, grid = gridDim;
+  m.stacks = m.shared = NULL; /* a launch makes new ones */
+  if (!rooms.empty()) {
+    m.stacks = rooms.back().stacks;
+    m.shared = rooms.back().shared;
+    rooms.pop_back();
+  }
+  const int rc = work();
+  if (m.stacks) rooms.push_back({m.stacks, m.shared});
+  m = *kept;
+  threadIdx = thread, blockIdx = block, blockDim = threads, gridDim = grid;
+  if (rc < 0) snprintf(m.fault, sizeof m.fault, "%s", fsam_error());
+}
+
 /* -- one block --------------------------------------------------------------------------------- */
 
 /* The number of the i-th of n in this launch's order. */
@@ -265,7 +298,8 @@ unsigned char *take_shared(size_t bytes) {
 }
 
 void run_block(size_t dynamic) {
-  m.block++;
+  static uint64_t blocks;
+  m.block = ++blocks;
   m.piece_count = 0;
   m.used = m.static_used = 0;
   fill(m.shared, GUARD, GUARD_WORD);
@@ -274,9 +308,10 @@ void run_block(size_t dynamic) {
   for (int done = 0; done < m.threads && !m.fault[0];) {
     for (int w = 0; w < m.threads / WARP && !m.fault[0]; w++)
       run_warp((int)in_order(w, m.threads / WARP) * WARP);
+    if (ahead && m.fibers[0].now == EARLY) do_ahead();
     done = 0;
     for (int i = 0; i < m.threads; i++) {
-      if (m.fibers[i].now == AT_BARRIER) m.fibers[i].now = READY;
+      if (m.fibers[i].now == AT_BARRIER || m.fibers[i].now == EARLY) m.fibers[i].now = READY;
       done += m.fibers[i].now == DONE;
     }
   }
@@ -300,6 +335,19 @@ int set_up() {
 /* -- what kernels call ------------------------------------------------------------------------- */
 
 void __syncthreads() { pause_as(AT_BARRIER); }
+
+void wait_for_earlier() {
+  if (ahead) pause_as(EARLY);
+}
+
+int simt_do_early(const std::function<int()> &earlier, const std::function<int()> &work) {
+  ahead = earlier;
+  const int rc = work();
+  if (!ahead) return rc;
+  ahead = nullptr;
+  FSAM_TRY(earlier());
+  return rc < 0 ? rc : fsam__fail(FSAM_EINTERNAL, "a kernel that starts early waits for nothing");
+}
 
 const unsigned char *simt_exchange(const char *what, const void *mine, size_t bytes) {
   fiber *f = &m.fibers[m.current];
@@ -412,6 +460,8 @@ void fsam_simt_takes(const char *name, double milliseconds) {
 /* How many different kernels have run, and how many launches. */
 int fsam_simt_kernels() { return (int)names.size(); }
 int64_t fsam_simt_launches() { return launches; }
+/* How many started before the kernel ahead of them had ended. */
+int fsam_simt_early_launches() { return early_launches; }
 
 /* select_keys_cuda, for specs. */
 int fsam_simt_select(uint64_t *mask, const float *keys, fsam_layout *layout, const uint8_t *pool,

@@ -24,6 +24,7 @@
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
+#define FSAM_GRID_CONSTANT
 
 struct dim3 {
   unsigned x, y, z;
@@ -42,6 +43,7 @@ extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 /* -- what kernels ask of the machine ----------------------------------------------------------- */
 
 void __syncthreads();
+void wait_for_earlier();
 
 /* A place in the source that declares shared memory, and where it lies in the present block. */
 struct simt_site {
@@ -198,21 +200,22 @@ int simt_launch(const char *name, dim3 grid, int threads, size_t shared, void (*
 
 /* Queues work on the device's stream, which does it when the host waits, or records it
  * (runtime.cpp). Then simt_wait: does all of it, and says what went wrong. */
-int simt_do(const fsam_device *device, const std::function<int()> &work);
+int simt_do(const fsam_device *device, const std::function<int()> &work, bool early = false);
 int simt_wait(const fsam_device *device);
 
 /* Bytes of shared memory that a block may have on the GPU that the shim is. */
 size_t simt_shared_limit();
 
 template <typename... P, typename... A>
-static int launch(const fsam_device *device, const char *name, void (*kernel)(P...), dim3 grid,
-                  int threads, size_t shared, A... arguments) {
+static int launch(const fsam_device *device, const char *name, bool early, void (*kernel)(P...),
+                  dim3 grid, int threads, size_t shared, A... arguments) {
   FSAM_TRY(fsam__check_shared(device, name, shared));
   auto call = [=] { kernel(P(arguments)...); };
-  return simt_do(device, [=]() mutable {
+  const auto work = [=]() mutable {
     return simt_launch(
         name, grid, threads, shared, [](void *context) { (*(decltype(call) *)context)(); }, &call);
-  });
+  };
+  return simt_do(device, work, fsam__queues_kernel(device, early));
 }
 
 #endif

@@ -239,12 +239,12 @@ function Work:pieces(name, count, queue, after)
 end
 
 --- Ends the micro-batch. A graph writes the gradients that the recorded pass wrote, so after a
--- replay these are the ones that `gradients` (fsam.pass.gradients) has written.
+-- replay these are the ones that `gradients` (fsam.pass.gradients) has written, and squared.
 function Work:finish(gradients)
   if self.mode == "recorded" then
-    self.shape.written = gradients.written
+    self.shape.written, self.shape.squared = gradients.written, gradients.squared
   elseif self.mode == "replayed" then
-    gradients.written = self.shape.written
+    gradients.written, gradients.squared = self.shape.written, self.shape.squared
   end
 end
 

@@ -7,7 +7,10 @@
 -- same weights, other micro-batches. At the pass's end, gradients that nothing wrote become zero.
 -- `written` has the views written so far, each with the entry of the tape that wrote it last;
 -- `write` sets `filled` from it, and nothing else does. `sealed` has views that ranks sum already.
+-- `squared` has those whose squares a GPU has added up (fsam_squares_part), which their norm needs.
+local C = require("fsam.C")
 local errors = require("fsam.errors")
+local lib, check = C.lib, C.check
 
 local Grads = {}
 Grads.__index = Grads
@@ -15,8 +18,8 @@ Grads.__index = Grads
 --- @tparam table weights fsam.pass.views
 -- @tparam table into a vector of the model: g, or the storage of g2
 function Grads.new(weights, into)
-  local self = setmetatable({ tensors = {}, skip = {}, written = {}, sealed = {}, entry = 0 },
-    Grads)
+  local self = setmetatable({ tensors = {}, skip = {}, written = {}, sealed = {}, squared = {},
+    entry = 0, layout = weights.params.layout, vector = into.raw }, Grads)
   for _, view in ipairs(weights.views) do
     self.tensors[view] = weights.params:grad(view.parameters, into, view.shape)
   end
@@ -27,8 +30,9 @@ end
 -- @tparam[opt] table skip parameter → true: parameters whose gradient is 0 in this pass
 -- @tparam[opt] boolean accumulate the pass adds to what the vector holds
 -- @raise when both are given: what the vector holds and 0 cannot both be a skipped parameter's
-function Grads:begin(skip, accumulate)
-  self.skip, self.accumulate = skip or {}, accumulate or false
+-- @tparam[opt] boolean early on a GPU the squares of what is written are added up at once
+function Grads:begin(skip, accumulate, early)
+  self.skip, self.accumulate, self.early = skip or {}, accumulate or false, early or false
   self:restart()
   if accumulate and next(self.skip) then
     errors.raise("a pass that adds to a gradient cannot skip parameters; give skip or accumulate")
@@ -37,7 +41,12 @@ end
 
 --- Forgets what this pass has written: its micro-batch begins again.
 function Grads:restart()
-  self.written, self.sealed = {}, {}
+  self.written, self.sealed, self.squared = {}, {}, {}
+end
+
+--- What was added up is no longer of the vector: a pass begins to write into it.
+function Grads:forget_squares()
+  lib.fsam_squares_of(self.layout, nil)
 end
 
 --- From here on no op may write into these views: ranks sum them.
@@ -72,6 +81,39 @@ function Grads:write(view)
   t.filled = (self.accumulate or self.written[view]) and 1 or 0
   self.written[view] = self.entry
   return t
+end
+
+--- Adds up the squares of a view whose gradient was just queued, where that is wanted: `early`. A
+-- later writer of the view does so again.
+function Grads:square(view)
+  if self.early then
+    local count = 0
+    for _, parameter in ipairs(view.parameters) do
+      count = count + parameter.count
+    end
+    local first = view.parameters[1].offset
+    check(lib.fsam_squares_part(self.layout, self.vector, first, count))
+    self.squared[first] = count
+  end
+end
+
+--- Adds up the squares of all the rest, when nothing will write into the vector any more before the
+-- next program runs.
+function Grads:square_rest()
+  local firsts, total = {}, tonumber(self.vector.shape[0])
+  for first in pairs(self.squared) do
+    firsts[#firsts + 1] = first
+  end
+  table.sort(firsts)
+  firsts[#firsts + 1] = total
+  local at = 0
+  for _, first in ipairs(firsts) do
+    if first > at then
+      check(lib.fsam_squares_part(self.layout, self.vector, at, first - at))
+    end
+    at = math.max(at, first + (self.squared[first] or 0))
+  end
+  lib.fsam_squares_of(self.layout, self.vector)
 end
 
 --- Ends a pass: gradients of skipped parameters, and those that no op has written, become zero.

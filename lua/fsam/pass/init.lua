@@ -24,7 +24,7 @@ local packing = require("fsam.data.packing")
 local parcels_of = require("fsam.pass.parcels")
 local ranks = require("fsam.ranks")
 local squares = require("fsam.pass.squares")
-local ffi, lib = C.ffi, C.lib
+local ffi, lib, check = C.ffi, C.lib, C.check
 
 local choose_places = arguments.within(packing.choose)
 
@@ -114,6 +114,7 @@ local function key_of(self, host, o, first)
   local writes = grads and first and not grads.accumulate and "set" or "add"
   return table.concat({ self.graphs:tokens(host), host.samples, self.graphs:longest(host),
     tostring(o.training), grads and grads.number or 0, writes,
+    grads and grads.early and "early" or "",
     o.last and o.parcels and "parcels" or "" }, " ")
 end
 
@@ -161,7 +162,13 @@ local function try_micro_batch(self, host, o, pass, first)
     tape = Tape.new({ arena = self.arena, batch = batch, first_rows = first_rows,
       training = o.training, grads = grads, squares = o.squares,
       attention_rng = self.attention_rng, device = self.graphs:beside(batch.tokens) })
-    local y = self.model.graph:forward(tape)
+    local device, biases = self.model.device, self.model.params.c_rest
+    check(lib.fsam_linear_biases(device, biases))
+    local ok, y = pcall(self.model.graph.forward, self.model.graph, tape)
+    check(lib.fsam_linear_biases(device, nil))
+    if not ok then
+      error(y, 0)
+    end
     ops.loss(tape, self.kind, losses, y, labels, settings)
     logits:copy(y)
   end)
@@ -212,12 +219,23 @@ function Pass:run(list, o)
   local pass = ffi.new("fsam_pass", key.seed, key.step, key.draw, 1 / (o.mean_over or samples))
   local result = Outputs.new(samples, together)
   self.model.params:flush()
+  if o.gradients then
+    o.gradients:forget_squares()
+  end
   for i, host in ipairs(list) do
     o.last = i == #list
     local losses, logits = micro_batch(self, host, o, pass, i == 1)
     result:add(host, losses, logits)
   end
   return result
+end
+
+-- May the squares of the pass's gradient be added up while it is made, for its norm? Where the pass
+-- leaves all of it as it will be, in one micro-batch of few tokens.
+local function is_early(self, request, list, together)
+  return not (request.squares or request.accumulate or request.skip and next(request.skip))
+    and #list == 1 and together.size == 1 and not self.model.params.share
+    and self.graphs:beside(self.graphs:tokens(list[1])) ~= nil
 end
 
 -- The gradient views of a vector, made once and numbered.
@@ -289,15 +307,15 @@ function Pass:bind(o)
     if request.squares and not squares.possible(self, gradients) then
       return nil
     end
+    local together = not (request.alone or request.batches) and self.ranks or ranks.alone
     if gradients then
-      gradients:begin(request.skip, request.accumulate)
+      gradients:begin(request.skip, request.accumulate, is_early(self, request, list, together))
     end
     local draw = request.draw
     if not draw then
       draw = self.fresh and draws or 0
       draws = (draws + 1) % 8
     end
-    local together = not (request.alone or request.batches) and self.ranks or ranks.alone
     local parcels = parcels_of.request(self, request, together)
     local result = self:run(list, {
       ranks = together,
@@ -313,6 +331,9 @@ function Pass:bind(o)
       gradients:finish()
       self.model.params:touch(request.into)
       together:sum(request.into, parcels)
+      if gradients.early then
+        gradients:square_rest()
+      end
     end
     return result
   end

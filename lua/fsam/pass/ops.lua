@@ -24,6 +24,9 @@ local function weight_backward(tape, weight, bias, dy, x)
   end
   tape:part(weight, bias)
   local rc = lib.fsam_linear_backward_weight(dw, db, dy, x)
+  if rc == 0 and dw then
+    tape:square(weight)
+  end
   tape:meet()
   check(rc)
 end
@@ -180,6 +183,7 @@ function M.embedding(tape, tables, norm, dropout, name)
   local gamma, beta = norm.gamma, norm.beta
   check(lib.fsam_embedding_forward(y, z, stats, word.value, position.value, value(token_type),
     gamma.value, beta.value, norm.eps, tape.batch, dropout))
+  tape:clears(word)
   tape:record(y, tape:trains(word, position, token_type, gamma, beta), function(dy)
     local backward = tape.squares and lib.fsam_embedding_backward_squares
       or lib.fsam_embedding_backward

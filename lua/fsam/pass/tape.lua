@@ -19,6 +19,8 @@ Tape.__index = Tape
 -- Gradients of one size that work beside other work may still read, before one of them is waited
 -- for: it is then what a layer of the model queued while the one behind it was at the same place.
 local MOST_READ = 2
+-- How many sections of such work may be under way.
+local LAG = 3
 
 --- A tape for one micro-batch.
 -- @tparam table o arena = step arena; batch = fsam_batch; first_rows = the batch of the samples'
@@ -40,7 +42,9 @@ function Tape.new(o)
     beside = not o.squares and o.device or nil,
     ticket = 0, -- of the last work beside other work
     joined = 0, -- the last ticket that was waited for
-    apart = {}, -- parameters' views whose gradients such work writes
+    parted = {}, -- parameters' views whose gradients the work that has begun writes
+    apart = {}, -- such views → the ticket of the last work that did
+    to_clear = {}, -- views of large gradients, mostly zeros, that the first of such work clears
     read = {}, -- gradients that such work may still read: size_key → list of { tensor, ticket }
     used = {}, -- parameters that an op has read, where squares are wanted
     repeated = nil, -- the name of one that several ops have read
@@ -154,13 +158,21 @@ function Tape:grad(x)
   return dx
 end
 
+--- Notes a parameter's view whose gradient is zero but for a few rows: where work may go beside
+-- other work, backward begins with clearing it there.
+function Tape:clears(view)
+  if self.beside and self.grads then
+    table.insert(self.to_clear, view)
+  end
+end
+
 --- Begins work that reads the gradient which the entry that runs was given, and writes these
 -- parameters' gradients alone: nothing waits for it before backward ends. Call `meet` right after
 -- the work, also when it failed.
 function Tape:part(weight, bias)
   if self.beside then
     check(lib.fsam_beside_begin(self.beside))
-    self.apart[weight or bias], self.apart[bias or weight] = true, true
+    self.parted = { weight or bias, bias or weight }
   end
 end
 
@@ -168,7 +180,25 @@ end
 function Tape:meet()
   if self.beside then
     check(lib.fsam_beside_end(ticket_slot, self.beside))
+    local first = self.ticket == 0
     self.ticket = tonumber(ticket_slot[0])
+    if first then
+      self.joined = self.ticket - 1 -- what is before is of other passes
+    end
+    for _, view in ipairs(self.parted) do
+      self.apart[view] = self.ticket
+    end
+    -- What is a while ago is done, or nearly. Waiting for it here, where a product follows, spares
+    -- the wait where its memory is used again, behind which a kernel could not start early.
+    join(self, self.ticket - LAG)
+  end
+end
+
+--- Between the two: the gradient that was just queued is added up for its norm, where that is
+-- wanted.
+function Tape:square(view)
+  if self.beside then
+    self.grads:square(view)
   end
 end
 
@@ -183,7 +213,7 @@ function Tape:weight_grad(view, squares, apart)
       view.parameters[1].name)
   end
   if view and not apart and self.apart[view] then
-    join(self, self.ticket)
+    join(self, self.apart[view])
   end
   return view and self.grads:write(view)
 end
@@ -227,14 +257,23 @@ local function give_back(tape, dy, before)
   table.insert(lists[key], tape.ticket > before and { tensor = dy, ticket = tape.ticket } or dy)
 end
 
---- Runs the tape backwards, or a piece of it: from where the piece before ended. After each entry
--- its closure goes, and the memory of its output's gradient is used again, so that a pass needs
--- its activations plus a few gradients, not twice the activations.
--- @tparam[opt=1] integer to the entry that the piece ends with
--- @treturn boolean did some of its work go beside the rest?
-function Tape:backward(to)
-  local first = self.ticket
-  for i = #self.entries, to or 1, -1 do
+local function clear_tables(self)
+  local views = self.to_clear
+  self.to_clear = {}
+  for _, view in ipairs(views) do
+    local dw = self:weight_grad(view, true, true)
+    if dw and dw.filled == 0 then
+      self:part(view)
+      dw:fill(0)
+      self:meet()
+    end
+  end
+end
+
+-- Runs the entries from the last to `to`.
+local function run_entries(self, to)
+  clear_tables(self)
+  for i = #self.entries, to, -1 do
     local entry = self.entries[i]
     local dy = self.waiting[entry.y]
     self.grads.entry = i
@@ -250,7 +289,27 @@ function Tape:backward(to)
     end
     self.entries[i] = nil
   end
+end
+
+--- Runs the tape backwards, or a piece of it: from where the piece before ended. After each entry
+-- its closure goes, and the memory of its output's gradient is used again, so that a pass needs
+-- its activations plus a few gradients, not twice the activations.
+-- @tparam[opt=1] integer to the entry that the piece ends with
+-- @treturn boolean did some of its work go beside the rest?
+function Tape:backward(to)
+  local first, device = self.ticket, self.beside
+  if not device then
+    run_entries(self, to or 1)
+    return false
+  end
+  check(lib.fsam_beside_sums(device, lib.FSAM_SUMS_HELD))
+  local ok, err = pcall(run_entries, self, to or 1)
+  if not ok then
+    lib.fsam_beside_sums(device, lib.FSAM_SUMS_DROPPED)
+    error(err, 0)
+  end
   join(self, self.ticket)
+  check(lib.fsam_beside_sums(device, lib.FSAM_SUMS_AT_ONCE))
   return self.ticket > first
 end
 

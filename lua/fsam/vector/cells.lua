@@ -14,7 +14,7 @@ local handle_of = ffi.typeof("int32_t[1]")
 local doubles = ffi.typeof("double[?]")
 local pointer = ffi.typeof("double *")
 
-local CHUNK = 64 -- cells that are allocated at once
+local CHUNK = 64 -- cells that are allocated at once, and scalars that are read at once
 
 local M = {}
 local Pool = {}
@@ -25,7 +25,8 @@ function M.new(arena, width, name)
   local free = {}
   return setmetatable({
     arena = arena, width = width, name = name,
-    pointers = {}, tensors = {}, free = free,
+    pointers = {}, tensors = {}, free = free, chunks = {},
+    known = {}, -- number of a chunk of scalars → its numbers on the host, until a program runs
     host = doubles(width),
     release = function(handle)
       free[#free + 1] = handle[0]
@@ -36,6 +37,7 @@ end
 local function grow(self)
   local count = #self.pointers
   local chunk = Tensor.new(self.arena, "i32", { CHUNK * self.width * 2 }, self.name, true)
+  self.chunks[#self.chunks + 1] = chunk
   for i = CHUNK, 1, -1 do
     local cell = chunk:view({ self.width * 2 }, (i - 1) * self.width * 2)
     self.tensors[count + i] = cell
@@ -60,14 +62,38 @@ function Pool:pointer(handle)
   return self.pointers[handle[0]]
 end
 
+-- A scalar's chunk on the host. Reading waits for the device, so that all scalars that a program
+-- left are read with the first of them.
+local function chunk_on_host(self, number)
+  local host = self.known[number]
+  if not host then
+    host = doubles(CHUNK)
+    check(lib.fsam_tensor_read(self.chunks[number + 1], host, CHUNK * 2))
+    self.known[number] = host
+  end
+  return host
+end
+
+--- Cells may hold other numbers from here on: a program runs.
+function Pool:forget()
+  if next(self.known) then
+    self.known = {}
+  end
+end
+
 --- Its numbers, as a host array (valid until the next read).
 function Pool:read(handle)
+  if self.width == 1 then
+    local at = handle[0] - 1
+    return chunk_on_host(self, math.floor(at / CHUNK)) + at % CHUNK
+  end
   check(lib.fsam_tensor_read(self.tensors[handle[0]], self.host, self.width * 2))
   return self.host
 end
 
 --- Overwrites its numbers from a table.
 function Pool:write(handle, values)
+  self:forget()
   for i = 1, self.width do
     self.host[i - 1] = values[i]
   end

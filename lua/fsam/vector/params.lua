@@ -113,6 +113,7 @@ function M.new(device, specs, options)
       self.total, compute == "bf16" and self.act or 0)
   end
   self.queue = queues.new(device, self.layout, function()
+    self.scalar_cells:forget()
     return working_copy.settle(self)
   end, function()
     return self.share and self.share:gather_copy(self.c.raw)
@@ -343,6 +344,7 @@ function Params:touch(vector)
     source_line.fail("touch: %s belongs to another model", vector.name)
   end
   storage.touch(vector)
+  lib.fsam_squares_of(self.layout, nil)
 end
 
 --- What the sets that wait for the end of the step will make.

@@ -202,4 +202,21 @@ describe("floor", function()
       end
     end
   end)
+
+  it("are read from the device together, and again when a program has run", function()
+    local P, x = filled()
+    local a, b = x:norm():request(), x:sum():request()
+    local first, known = a:read(), P.scalar_cells.known
+    local chunk = select(2, next(known))
+    local second = b:read()
+    assert.equal(chunk, select(2, next(P.scalar_cells.known)))
+    x:set(x * 2)
+    assert.equal(2 * first, x:norm():read())
+    assert.equal(2 * second, x:sum():read())
+    assert.equal(first, a:read())
+    local scalar = P:scalar("s", 3)
+    assert.equal(3, scalar:read())
+    scalar:set(scalar + 1)
+    assert.equal(4, scalar:read())
+  end)
 end)
