@@ -1,10 +1,12 @@
 --- Vector programs against hand-written fused loops (vector_peer.c), in alternation: ASAM's
 -- perturbation with its norm, and AdamW, by model size and compute type; and what launching costs.
 --
---     cmake --build build --target bench        or: fsam-lua bench/vector.lua PEER.so [largest]
+--     cmake --build build --target bench
+--     or: fsam-lua bench/vector.lua PEER.so [largest = 16e6] [smallest = 1e5] [processor]
 --
 -- Times are minima and medians over the repetitions, so that other work on the machine matters
--- little.
+-- little. On a machine that others use all the time, OMP_NUM_THREADS=1 and `processor`: time of the
+-- processor instead of the wall clock's.
 local C = require("fsam.C")
 local params = require("fsam.vector.params")
 local ffi, lib = C.ffi, C.lib
@@ -17,7 +19,8 @@ void peer_adamw(float *c, uint16_t *c_half, float *w, float *m, float *v, const 
                 int64_t n, const peer_settings *a);
 ]])
 local peer = ffi.load(arg[1])
-local largest = tonumber(arg[2]) or 16e6
+local largest, smallest = tonumber(arg[2]) or 16e6, tonumber(arg[3]) or 1e5
+local clock = arg[4] == "processor" and os.clock or lib.fsam_clock
 
 local device = ffi.new("fsam_device *[1]")
 C.check(lib.fsam_device_open(device, "cpu"))
@@ -41,18 +44,18 @@ end
 
 -- Seconds of each function, called in turn: lists of their times.
 local function alternate(functions, seconds)
-  local times, start = {}, lib.fsam_clock()
+  local times, start = {}, clock()
   for i = 1, #functions do
     times[i] = {}
     functions[i]()
   end
   repeat
     for i, fn in ipairs(functions) do
-      local from = lib.fsam_clock()
+      local from = clock()
       fn()
-      table.insert(times[i], lib.fsam_clock() - from)
+      table.insert(times[i], clock() - from)
     end
-  until lib.fsam_clock() - start > seconds and #times[1] >= 5
+  until clock() - start > seconds and #times[1] >= 5
   for _, list in ipairs(times) do
     table.sort(list)
   end
@@ -108,7 +111,7 @@ print("program  compute  parameters     ours ms  by hand ms   ratio   medians   
 local BYTES = { asam = { f32 = 20, bf16 = 18 }, adamw = { f32 = 32, bf16 = 30 } }
 for _, n in ipairs({ 1e5, 1e6, 4e6, 16e6, 125e6 }) do
   for _, compute in ipairs({ "f32", "bf16" }) do
-    if n <= largest then
+    if n >= smallest and n <= largest then
       local P = model(n, compute)
       for name, make in pairs({ asam = asam, adamw = adamw }) do
         local times = alternate({ make(P) }, n >= 16e6 and 3 or 1)

@@ -105,7 +105,7 @@ typedef struct scratch {
   float *k_t, *v_t;    /* [d,n] in panels */
   float *k, *v;        /* [n,d] in panels */
   float *dk, *dv;      /* [n,d] */
-  float *rows;         /* [PANEL,d]: on their way to k_t or v_t */
+  float *rows;         /* [PANEL,d]: on their way into panels */
   float *q, *dout, *o; /* [QUERIES,d]: q / sqrt(d); dout; a result before it is stored */
   float *q_b, *dout_b; /* q and dout again, in panels */
   float *p, *dp;       /* [QUERIES,n], rows `stride` apart */
@@ -173,8 +173,8 @@ FSAM_INLINE void fetch_row(const part *from, int64_t row) {
   for (int64_t byte = 0; byte < from->d * size; byte += 64) __builtin_prefetch(at + byte);
 }
 
-/* to[rows,width] = factor * the first rows of a part; zeros in the other columns. */
-FSAM_INLINE void load(float *to, const part *from, int rows, float factor, bool panels) {
+/* to[padded,width] = factor * the first rows of a part; zeros in the other columns and rows. */
+static void load_rows(float *to, const part *from, int rows, int padded, float factor) {
   const fsam_tensor *t = from->t;
   const int d = from->d, width = from->width;
   for (int i = 0; i < rows; i++) {
@@ -183,30 +183,23 @@ FSAM_INLINE void load(float *to, const part *from, int rows, float factor, bool 
     for (int c = 0; c < width; c += LANES) {
       vf v = t->dtype == FSAM_BF16 ? v_load_act(FSAM_BF16, t->data, at + c, d - c)
                                    : v_load_act(FSAM_F32, t->data, at + c, d - c);
-      v_store(panels ? in_panels(to, rows, width, i, c) : to + i * width + c, v * factor);
+      v_store(to + i * width + c, v * factor);
     }
   }
+  memset(to + rows * width, 0, (size_t)((padded - rows) * width) * sizeof *to);
 }
 
-static void load_panels(float *to, const part *from, int rows, float factor) {
-  load(to, from, rows, factor, true);
-}
-
-/* The same, not in panels, and with zeros in the rows up to `padded`. */
-static void load_rows(float *to, const part *from, int rows, int padded, float factor) {
-  load(to, from, rows, factor, false);
-  memset(to + rows * from->width, 0, (size_t)((padded - rows) * from->width) * sizeof *to);
-}
-
-/* to[width,padded] in panels = the transpose of a part's first rows; zeros elsewhere. */
-static void load_transposed(float *to, scratch *s, const part *from, int rows, int padded) {
+/* A part's first rows in panels: transposed [width,padded], with zeros behind the rows, and as they
+ * are [rows,width]. Either may be NULL. Both are made from one reading of the tensor. */
+static void load_panels(float *transposed, float *plain, scratch *s, const part *from, int rows) {
+  const int width = from->width;
   part next = *from;
-  for (int j = 0, width; j < padded; j += width) {
-    width = panel_width(padded, j);
-    const int some = rows - j < 0 ? 0 : rows - j < width ? rows - j : width;
-    load_rows(s->rows, &next, some, width, 1.0f);
-    transpose(to + j * from->width, s->rows, width, from->width);
-    next.first += width;
+  for (int j = 0, piece; j < s->padded; j += piece, next.first += piece) {
+    piece = panel_width(s->padded, j);
+    const int some = rows - j < 0 ? 0 : rows - j < piece ? rows - j : piece;
+    load_rows(s->rows, &next, some, piece, 1.0f);
+    if (transposed) transpose(transposed + j * width, s->rows, piece, width);
+    if (plain) put_in_panels(plain, rows, width, j, s->rows, some);
   }
 }
 
@@ -348,8 +341,8 @@ static void forward_head(const attention *a, scratch *s, int sample, int head) {
   const int n = a->batch->starts[sample + 1] - (int)start;
   const part k = part_of(a, a->qkv, start, K, head), v = part_of(a, a->qkv, start, V, head);
   const part out = part_of(a, a->out, start, 0, head);
-  load_transposed(s->k_t, s, &k, n, s->padded);
-  load_panels(s->v, &v, n, 1.0f);
+  load_panels(s->k_t, NULL, s, &k, n);
+  load_panels(NULL, s->v, s, &v, n);
   for (int q0 = 0; q0 < n; q0 += QUERIES) {
     const int m = n - q0 < QUERIES ? n - q0 : QUERIES;
     float inverse[QUERIES];
@@ -433,19 +426,19 @@ static void backward_head(const attention *a, scratch *s, int sample, int head) 
   const int64_t start = a->batch->starts[sample];
   const int n = a->batch->starts[sample + 1] - (int)start, width = a->width;
   const part k = part_of(a, a->qkv, start, K, head), v = part_of(a, a->qkv, start, V, head);
-  part q = part_of(a, a->qkv, start, Q, head), dout = part_of(a, a->dout, start, 0, head);
-  load_transposed(s->k_t, s, &k, n, s->padded);
-  load_transposed(s->v_t, s, &v, n, s->padded);
-  load_panels(s->k, &k, n, 1.0f);
+  const part q = part_of(a, a->qkv, start, Q, head);
+  part dout = part_of(a, a->dout, start, 0, head);
+  load_panels(s->k_t, s->k, s, &k, n);
+  load_panels(s->v_t, NULL, s, &v, n);
   for (int q0 = 0; q0 < n; q0 += QUERIES) {
     const int m = n - q0 < QUERIES ? n - q0 : QUERIES;
-    q.first = dout.first = start + q0;
+    dout.first = start + q0;
     scores(a, s, start, head, q0, m, n);
     load_rows(s->dout, &dout, m, round_up(m, TILE_ROWS), 1.0f);
     draw_bits(a, s, sample, head, q0, m);
     softmax_backward(a, s, start + q0, head, m);
-    load_panels(s->dout_b, &dout, m, 1.0f);
-    load_panels(s->q_b, &q, m, a->scale);
+    put_in_panels(s->dout_b, m, width, 0, s->dout, m);
+    put_in_panels(s->q_b, m, width, 0, s->q, m);
     multiply(s->dv, width, (left){s->p, 1, s->stride}, s->dout_b, n, width, m, q0 > 0);
     multiply(s->dk, width, (left){s->dp, 1, s->stride}, s->q_b, n, width, m, q0 > 0);
     multiply(s->o, width, (left){s->dp, s->stride, 1}, s->k, m, width, n, false);

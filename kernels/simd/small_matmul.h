@@ -23,12 +23,17 @@ static inline int round_up(int x, int multiple) { return (x + multiple - 1) / mu
 /* The columns of the panel that begins at column j of `columns`. */
 static inline int panel_width(int columns, int j) { return columns - j < PANEL ? LANES : PANEL; }
 
-/* Elements (row, column) … (row, column + LANES - 1) of a matrix [depth, columns] in panels; column
- * is a multiple of LANES. */
-static inline float *in_panels(float *p, int depth, int columns, int row, int column) {
-  const int first = column / PANEL * PANEL, width = panel_width(columns, first);
-  const int j = width == PANEL ? first : column;
-  return p + j * depth + row * width + column - j;
+/* Rows `first` … of to[depth, columns], in panels, become from[rows, columns]; columns a multiple
+ * of WIDE. */
+static void put_in_panels(float *to, int depth, int columns, int first, const float *from,
+                          int rows) {
+  for (int j = 0, width; j < columns; j += width) {
+    width = panel_width(columns, j);
+    float *panel = to + j * depth + first * width;
+    for (int i = 0; i < rows; i++)
+      for (int c = 0; c < width; c += LANES)
+        v_store(panel + i * width + c, v_load(from + i * columns + j + c));
+  }
 }
 
 /* The left factor of a product: element (i, k) is at p[i * row + k * column]. */
