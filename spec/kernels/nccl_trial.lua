@@ -13,7 +13,8 @@ check(lib.fsam_ranks_open_gpus(0, 1, device, "127.0.0.1:29517"))
 assert(check(lib.fsam_ranks_use(device)) == 1)
 
 local COUNT = 2 ^ 20
-local t = Tensor.new(devices.arena(device, "trial"), "f32", { COUNT }, "t")
+local arena = devices.arena(device, "trial") -- a name, so that it is not collected
+local t = Tensor.new(arena, "f32", { COUNT }, "t")
 local host = ffi.new("float[?]", COUNT)
 for i = 0, COUNT - 1 do
   host[i] = i % 1000
