@@ -262,6 +262,7 @@ int fsam_ranks_sum(fsam_tensor *t) {
 
 int fsam_ranks_reduce_scatter(fsam_tensor *t, const int64_t *starts) {
   void *values = NULL;
+  FSAM_TRY(check_tensor("ranks_reduce_scatter", t));
   if (between_gpus(fsam__device_of(t))) {
     FSAM_TRY(fsam_ranks_reduce_part(t, starts, 0, fsam__elements(t)));
     return fsam_ranks_sum_end(t);
@@ -293,11 +294,10 @@ int fsam__ranks_gather(void *items, const int64_t *starts, int64_t width) {
 
 int fsam_ranks_all_gather(fsam_tensor *t, const int64_t *starts) {
   void *bytes = NULL;
-  fsam_device *d = fsam__device_of(t);
-  if (between_gpus(d)) {
-    FSAM_TRY(check_tensor("ranks_all_gather", t));
+  FSAM_TRY(check_tensor("ranks_all_gather", t));
+  if (between_gpus(fsam__device_of(t))) {
     FSAM_TRY(check_starts("ranks_all_gather", t, starts));
-    return gather(d, t->data, starts, fsam__dtype_bytes(t->dtype));
+    return gather(fsam__device_of(t), t->data, starts, fsam__dtype_bytes(t->dtype));
   }
   FSAM_TRY(borrow(t, "ranks_all_gather", &bytes));
   int rc = check_starts("ranks_all_gather", t, starts);

@@ -185,23 +185,38 @@ describe("NCCL between ranks", function()
 
   local ports = 20000 + os.time() % 10000
 
-  -- Two processes as torchrun starts them. Their GPU is the shim's device, behind a driver that
-  -- reports so many. Returns, for each rank, exit code, what it saw, and standard error.
-  local function torchrun(fault, gpus)
+  -- A folder with the program on a machine of so many GPUs, which are the shim's device behind a
+  -- driver that reports them; and the environment that a process has there.
+  local function machine(gpus)
     ports = ports + 1
     local place = ("%s/alone-%d"):format(folder, ports)
-    local commands, results = {}, {}
-    commands[1] = ("mkdir -p %s/lua/fsam && cp %s/lua/fsam/cdef.lua %s/lua/fsam && cp "
+    assert(0 == helper.shell(("mkdir -p %s/lua/fsam && cp %s/lua/fsam/cdef.lua %s/lua/fsam && cp "
       .. "%s/libfsam.so %s && ln -s %s/libfsam-simt.so %s/libfsam-cuda.so && cc -shared -fPIC "
       .. "-DFAKE_DRIVER -o %s/libcuda.so.1 spec/engine/fake_cuda.c"):format(place, build, place,
-        build, place, build, place, place)
+        build, place, build, place, place)))
+    return place, ("MASTER_ADDR=localhost MASTER_PORT=%d LD_LIBRARY_PATH=%s:%s/nccl FAKE_GPUS=%d "
+      .. "FAKE_VERSION=13000 FSAM_GRAPHS=0 'FSAM_LUA_PATH=%s/lua/?.lua;;'"):format(ports, place,
+        build, gpus, place)
+  end
+
+  it("of one are what scripts/gpu-check tries", function()
+    local _, variables = machine(1)
+    local code, out, err = helper.shell(("env %s timeout -s KILL 60 %s %s"):format(variables,
+      program, "spec/kernels/nccl_trial.lua"))
+    assert.equal(0, code, err)
+    assert.equal("NCCL sums 1048576 numbers of one rank on Lazy GPU, 0 GB\n", out)
+  end)
+
+  -- Two processes as torchrun starts them. Returns, for each rank, exit code, what it saw, and
+  -- standard error.
+  local function torchrun(fault, gpus)
+    local place, variables = machine(gpus or 2)
+    local commands, results = {}, {}
     for rank = 0, 1 do
-      commands[#commands + 1] = ("{ env RANK=%d WORLD_SIZE=2 LOCAL_RANK=%d LOCAL_WORLD_SIZE=2 "
-        .. "MASTER_ADDR=localhost MASTER_PORT=%d LD_LIBRARY_PATH=%s:%s/nccl FAKE_GPUS=%d "
-        .. "FAKE_VERSION=13000 FSAM_GRAPHS=0 'FSAM_LUA_PATH=%s/lua/?.lua;;' timeout -s KILL 60 %s "
-        .. "spec/simt/nccl_alone.lua %s %s 2>%s/err-%d; echo $? >%s/code-%d; } &"):format(rank,
-          rank, ports, place, build, gpus or 2, place, program, place, fault or "", place, rank,
-          place, rank)
+      commands[#commands + 1] = ("{ env RANK=%d WORLD_SIZE=2 LOCAL_RANK=%d LOCAL_WORLD_SIZE=2 %s "
+        .. "timeout -s KILL 60 %s spec/simt/nccl_alone.lua %s %s 2>%s/err-%d; "
+        .. "echo $? >%s/code-%d; } &"):format(rank, rank, variables, program, place, fault or "",
+          place, rank, place, rank)
       if rank == 1 and fault == "stop" then
         commands[#commands] = commands[#commands]:gsub("timeout %-s KILL 60", "timeout -s KILL 12")
       end

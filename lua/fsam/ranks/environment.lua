@@ -80,9 +80,16 @@ local function check_launcher(get, here)
   end
 end
 
+-- Some libraries of MPI do not say the rank within the machine; Slurm does, of a process that it
+-- has started itself (mpirun in a batch script leaves all processes the script's own number).
+local function local_rank_of(get, set, rank)
+  local by_slurm = tonumber(get("SLURM_PROCID")) == rank and count(get, "SLURM_LOCALID", 0)
+  return count(get, set[3], 0) or by_slurm or rank
+end
+
 local function read_set(get, set)
   local rank, size = count(get, set[1], 0), count(get, set[2], 1)
-  local local_rank = count(get, set[3], 0) or rank
+  local local_rank = local_rank_of(get, set, rank)
   if rank >= size or local_rank >= size then
     errors.raise("%s is %d and %s %d in the environment, but %s is %d: ranks count from 0",
       set[1], rank, set[3], local_rank, set[2], size)

@@ -5,9 +5,9 @@ local sam = require("fsam.sam")
 
 local M = {}
 
---- Whatever goes between ranks in a step is in one of these: sums of one, two and more gradients, of
--- chosen samples and of squares; choices, norms and random numbers that must be alike; masks from
--- the step's gradient, from others and from ties; reductions over parameters; state in shares.
+--- Whatever goes between ranks in a step is in one of these: sums of one, two and more gradients,
+-- of chosen samples and of squares; choices, norms and random numbers that must be alike; masks
+-- from the step's gradient, from others and from ties; reductions over parameters; state in shares.
 M.COVER = { sam = true, aesam = true, bsam = true, esam = true, looksam = true, ["sam-k"] = true,
   ["fisher-sam"] = true, ["fisher-esam"] = true, ["policy-batch"] = true, ["policy-adam"] = true,
   ["policy-random"] = true, ["per-tensor"] = true, ties = true, ["plain-adam"] = true,

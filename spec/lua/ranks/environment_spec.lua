@@ -17,6 +17,18 @@ describe("the environment", function()
       { rank = 0, size = 2, local_rank = 0, launcher = "mpirun" } },
     { "MPICH's, without a local rank", { PMI_RANK = "1", PMI_SIZE = "2" },
       { rank = 1, size = 2, local_rank = 1, launcher = "mpirun" } },
+    { "MPICH's, of mpirun", { PMI_RANK = "3", PMI_SIZE = "4", MPI_LOCALRANKID = "1",
+      MPI_LOCALNRANKS = "2", PMI_FD = "8" },
+      { rank = 3, size = 4, local_rank = 1, local_size = 2, launcher = "mpirun" } },
+    { "MPICH's, of srun --mpi=pmi2, which says the place on the node", { PMI_RANK = "5",
+      PMI_SIZE = "8", SLURM_PROCID = "5", SLURM_STEP_NUM_TASKS = "8", SLURM_LOCALID = "1" },
+      { rank = 5, size = 8, local_rank = 1, launcher = "mpirun" } },
+    { "MPICH's, of mpirun on another node than the batch script", { PMI_RANK = "5", PMI_SIZE = "8",
+      SLURM_PROCID = "0", SLURM_LOCALID = "0" },
+      { rank = 5, size = 8, local_rank = 5, launcher = "mpirun" } },
+    { "srun's --mpi=pmix, which has no PMI_SIZE", { PMIX_RANK = "2", SLURM_PROCID = "2",
+      SLURM_STEP_NUM_TASKS = "4", SLURM_LOCALID = "0", SLURM_NTASKS = "4" },
+      { rank = 2, size = 4, local_rank = 0, launcher = "srun" } },
     { "Slurm's", { SLURM_PROCID = "5", SLURM_STEP_NUM_TASKS = "8", SLURM_LOCALID = "1" },
       { rank = 5, size = 8, local_rank = 1, launcher = "srun" } },
     { "a batch script's of Slurm, which runs alone", { SLURM_PROCID = "0", SLURM_NTASKS = "8",
@@ -59,6 +71,16 @@ describe("the environment", function()
       .. "with mpirun" },
     { { PMI_SIZE = "3" }, "the environment has a part of mpirun's variables, and not PMI_RANK; "
       .. "unset them, or start all processes with mpirun" },
+    { { PMI_RANK = "1", MPI_LOCALRANKID = "1" }, "the environment has a part of mpirun's "
+      .. "variables, and not PMI_SIZE; unset them, or start all processes with mpirun" },
+    { { SLURM_STEP_NUM_TASKS = "2", SLURM_LOCALID = "0" }, "the environment has a part of srun's "
+      .. "variables, and not SLURM_PROCID; unset them, or start all processes with srun" },
+    { { SLURM_PROCID = "1", SLURM_STEP_NUM_TASKS = "2" }, "the environment has a part of srun's "
+      .. "variables, and not SLURM_LOCALID; unset them, or start all processes with srun" },
+    { { PMI_RANK = "2", PMI_SIZE = "2" }, "PMI_RANK is 2 and MPI_LOCALRANKID 2 in the "
+      .. "environment, but PMI_SIZE is 2: ranks count from 0" },
+    { { SLURM_PROCID = "x", SLURM_STEP_NUM_TASKS = "2", SLURM_LOCALID = "0" },
+      'SLURM_PROCID in the environment is "x", expected a count from 0' },
     { { SLURM_PROCID = "1", SLURM_LOCALID = "1" }, "the environment has a part of srun's "
       .. "variables, and not SLURM_STEP_NUM_TASKS; unset them, or start all processes with srun" },
     { { RANK = "0", WORLD_SIZE = "1", LOCAL_RANK = "0", OMPI_COMM_WORLD_RANK = "1",

@@ -6,9 +6,10 @@
 -- Each step has 4 samples for each of PARTS. FP32 and BF16: how many updates in each precision;
 -- BASE: the base optimizer (sgd without momentum, which does not enlarge roundings). After every
 -- step all ranks must hold the same weights. Rank 0 writes FOLDER/PRECISION-CASE, the weights at
--- the end as raw f32, for each case: all with two PARTS, and those of cases.COVER with more. Several
--- ranks then train a larger model twice, the second time with a share of the weights and the state
--- on each: all that a checkpoint has must be equal. That too is of COVER; FSAM_SWEEP=1: of all.
+-- the end as raw f32, for each case: all with two PARTS, and those of cases.COVER with more.
+-- Several ranks then train a larger model twice, the second time with a share of the weights and
+-- the state on each: all that a checkpoint has must be equal. That too is of COVER; FSAM_SWEEP=1:
+-- of all.
 require("spec.helper")
 local bert = require("spec.lua.small_bert")
 local ffi = require("ffi")
