@@ -73,6 +73,12 @@ local function same(count)
   end
 end
 
+local function same_loops(count)
+  return function()
+    return count
+  end
+end
+
 -- Trips of an attention kernel's loops: `tiles` of the loops with products, where `wanted` says
 -- whether they belong to the work in question; inside a tile, as many turns of a loop as the octets
 -- of a thread need that the loop draws or loads in a turn.
@@ -150,14 +156,12 @@ function Launches:sums(name, columns)
   end
 end
 
--- The squares of a weight's gradient, which the gradient's norm then need not read.
+-- The squares of a layer's weights' gradients, which the gradient's norm then need not read.
 function Launches:squares(name, count)
   if self.few then
-    self:kernel({ name = "squares of " .. name, kernel = "early_squares_k", warps = 8,
-      blocks = math.min(count / 4096, 4 * PROCESSORS), aside = true,
-      bytes = count * 4 * BANDWIDTH / COPY / COPY_SHARE, trips = function(loop) -- a block's chunks; a lane's numbers, eight a turn
-        return loop.inner and 16 or math.ceil(count / 4096 / (4 * PROCESSORS)) * 2
-      end })
+    self:kernel({ name = "squares of " .. name, kernel = "early_squares_k", warps = 4,
+      blocks = count / 4096 / 8, aside = true, early = true, trips = same_loops(16),
+      bytes = count * 4 * BANDWIDTH / COPY / COPY_SHARE })
   end
 end
 
@@ -206,18 +210,15 @@ function Launches:backward(kernels)
   self.forward_ends = #self
   self:norm_back("layer norm, output, back")
   self:product("down_dw", H, F, true)
-  self:squares("down_dw", H * F)
   self:product("down_dx", H, F)
   self:kernel({ name = "GELU back", kernel = "activation_backward_k<bf16, 0>", warps = 8,
     early = true, blocks = g.chunks * F / 2048, trips = same(g.each),
     bytes = g.T * F * 2 * 3 + g.chunks * F * 4 })
   self:sums("GELU", F)
   self:product("up_dw", F, H, true)
-  self:squares("up_dw", H * F)
   self:product("up_dx", F, H)
   self:norm_back("layer norm, attention, back")
   self:product("projection_dw", H, H, true)
-  self:squares("projection_dw", H * H)
   self:product("projection_dx", H, H)
   if not g.short then
     self:kernel({ name = "attention, terms of rows", kernel = "attention_terms_k<bf16, 64>",
@@ -234,7 +235,7 @@ function Launches:backward(kernels)
     blocks = g.chunks * 3, trips = same(g.each), bytes = g.T * 3 * H * 2, aside = true })
   self:sums("qkv", 3 * H)
   self:product("qkv_dw", 3 * H, H, true)
-  self:squares("qkv_dw", 3 * H * H)
+  self:squares("the layer", 4 * H * H + 2 * H * F)
   self:product("qkv_dx", 3 * H, H)
   if self.columns then
     self:add_up("the layer", self.columns)
