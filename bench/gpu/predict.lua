@@ -32,8 +32,9 @@ local EARLY = 0.7e-6
 local HIDDEN = 0.8 -- of the shorter of two branches of a graph that run side by side
 local COPY_SHARE = 0.87 -- of copy bandwidth, in the programs of vectors
 -- Launches, programs between sweeps, and the host at a step's end: 0.35 ms, an expert says, with
--- four scalars read one by one, each a copy and a wait of 12 µs. They are read at once.
-local STEP_REST = 0.35e-3 - 3 * 12e-6
+-- scalars read one by one, each a copy and a wait of 12 µs: three norms, of which two were read
+-- twice. They are read at once.
+local STEP_REST = 0.35e-3 - 4 * 12e-6
 -- A launch of a small kernel; a small product, as the least of those below; the head's f32 product.
 local SMALL, SMALL_PRODUCT, HEAD_PRODUCT = FILL + NODE + 0.3e-6, 4.5e-6, 6e-6
 
@@ -141,7 +142,7 @@ end
 function Launches:add_up(name, columns)
   local chunks = self.sizes.chunks
   self:kernel({ name = "sums of " .. name, kernel = "column_sums_k", blocks = columns / 32,
-    warps = 16, bytes = chunks * columns * 4, aside = self.few ~= nil, trips = function(loop)
+    warps = 16, bytes = chunks * columns * 4, aside = self.few ~= nil, early = true, trips = function(loop)
       return math.ceil(chunks / 16 / math.max(loop.marks.word or 1, 1))
     end })
 end
@@ -292,13 +293,11 @@ local function print_shape(shape, list)
   end
 end
 
--- Embeddings and the head, of RoBERTa at few tokens. There: all biases rounded, embeddings, first
--- rows twice, gather, two dropouts, tanh, loss, its copy, and two products. Back: two dropouts,
--- tanh, gather, first rows twice with their zeros, two products, those of the head's gradients and
--- what sums them, embeddings' norm, its sums, three tables with their zeros and sums; at the end the
--- squares of embeddings and of all that is no layer's matrix, in three launches that read these.
--- The word table's zeros are written beside the chain.
-local KERNELS_THERE, KERNELS_BACK, PRODUCTS = 10, 22, 6
+-- Embeddings and the head at few tokens. Beside those of its layers a recorded pass (on the shim) has
+-- 11 nodes there, of which two are products, and 22 back, of which four are products and one writes
+-- the word table's zeros, beside the chain. At the end the squares of embeddings and of all that is
+-- no layer's matrix are added up in three launches that read these.
+local KERNELS_THERE, KERNELS_BACK, PRODUCTS = 9, 17, 6
 local TABLES = PARAMETERS - L * (4 * H * H + 2 * H * F)
 local function rest_of(small)
   if not small then
