@@ -34,14 +34,14 @@ int fsam_beside_begin(fsam_device *d) {
   if (d->is_beside) return fsam__fail(FSAM_EINVAL, "beside: it has begun already");
   if (d->capture) FSAM_TRY(d->graphs->part(d));
   change_places(d);
-  const int rc = d->kernels->column_sums_flush(d, SUMS_OF_A_LAYER);
-  if (rc < 0) change_places(d);
-  return rc;
+  return FSAM_OK;
 }
 
 int fsam_beside_end(int64_t *ticket, fsam_device *d) {
   if (!d->is_beside) return fsam__fail(FSAM_EINVAL, "beside: it has not begun");
+  const int rc = d->kernels->column_sums_flush(d, SUMS_OF_A_LAYER);
   change_places(d);
+  FSAM_TRY(rc);
   *ticket = ++d->tickets;
   return d->capture ? d->graphs->mark(d, *ticket) : FSAM_OK;
 }

@@ -161,7 +161,7 @@ int fsam_beside_begin(fsam_device *device);
 int fsam_beside_end(int64_t *ticket, fsam_device *device); /* *ticket, from 1 on, is for the join */
 int fsam_beside_join(fsam_device *device, int64_t ticket);
 /* The gradients of biases and layer norms are sums over rows. While they are HELD, kernels leave
- * them in parts, and a section that begins adds up all those of about a layer in one launch. They
+ * them in parts, and a section that ends adds up all those of about a layer in one launch. They
  * may be read after AT_ONCE, which adds up the rest, in order: join the sections before it. DROPPED
  * forgets the rest, after a failure. The bits are the same. */
 enum { FSAM_SUMS_DROPPED = -1, FSAM_SUMS_AT_ONCE = 0, FSAM_SUMS_HELD = 1 };

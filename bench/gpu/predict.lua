@@ -32,8 +32,9 @@ local EARLY = 0.7e-6
 local HIDDEN = 0.8 -- of the shorter of two branches of a graph that run side by side
 local COPY_SHARE = 0.87 -- of copy bandwidth, in the programs of vectors
 -- Launches, programs between sweeps, and the host at a step's end: 0.35 ms, an expert says, with
--- four scalars read one by one, each a copy and a wait of 12 µs. They are read at once.
-local STEP_REST = 0.35e-3 - 3 * 12e-6
+-- scalars read one by one, each a copy and a wait of 12 µs: three norms, of which two were read
+-- twice. They are read at once.
+local STEP_REST = 0.35e-3 - 4 * 12e-6
 -- A launch of a small kernel; a small product, as the least of those below; the head's f32 product.
 local SMALL, SMALL_PRODUCT, HEAD_PRODUCT = FILL + NODE + 0.3e-6, 4.5e-6, 6e-6
 
@@ -70,6 +71,12 @@ end
 local function same(count)
   return function(loop)
     return loop.marks.load and count or 1
+  end
+end
+
+local function same_loops(count)
+  return function()
+    return count
   end
 end
 
@@ -135,7 +142,7 @@ end
 function Launches:add_up(name, columns)
   local chunks = self.sizes.chunks
   self:kernel({ name = "sums of " .. name, kernel = "column_sums_k", blocks = columns / 32,
-    warps = 16, bytes = chunks * columns * 4, aside = self.few ~= nil, trips = function(loop)
+    warps = 16, bytes = chunks * columns * 4, aside = self.few ~= nil, early = true, trips = function(loop)
       return math.ceil(chunks / 16 / math.max(loop.marks.word or 1, 1))
     end })
 end
@@ -150,14 +157,12 @@ function Launches:sums(name, columns)
   end
 end
 
--- The squares of a weight's gradient, which the gradient's norm then need not read.
+-- The squares of a layer's weights' gradients, which the gradient's norm then need not read.
 function Launches:squares(name, count)
   if self.few then
-    self:kernel({ name = "squares of " .. name, kernel = "early_squares_k", warps = 8,
-      blocks = math.min(count / 4096, 4 * PROCESSORS), aside = true,
-      bytes = count * 4 * BANDWIDTH / COPY / COPY_SHARE, trips = function(loop) -- a block's chunks; a lane's numbers, eight a turn
-        return loop.inner and 16 or math.ceil(count / 4096 / (4 * PROCESSORS)) * 2
-      end })
+    self:kernel({ name = "squares of " .. name, kernel = "early_squares_k", warps = 4,
+      blocks = count / 4096 / 8, aside = true, early = true, trips = same_loops(16),
+      bytes = count * 4 * BANDWIDTH / COPY / COPY_SHARE })
   end
 end
 
@@ -206,18 +211,15 @@ function Launches:backward(kernels)
   self.forward_ends = #self
   self:norm_back("layer norm, output, back")
   self:product("down_dw", H, F, true)
-  self:squares("down_dw", H * F)
   self:product("down_dx", H, F)
   self:kernel({ name = "GELU back", kernel = "activation_backward_k<bf16, 0>", warps = 8,
     early = true, blocks = g.chunks * F / 2048, trips = same(g.each),
     bytes = g.T * F * 2 * 3 + g.chunks * F * 4 })
   self:sums("GELU", F)
   self:product("up_dw", F, H, true)
-  self:squares("up_dw", H * F)
   self:product("up_dx", F, H)
   self:norm_back("layer norm, attention, back")
   self:product("projection_dw", H, H, true)
-  self:squares("projection_dw", H * H)
   self:product("projection_dx", H, H)
   if not g.short then
     self:kernel({ name = "attention, terms of rows", kernel = "attention_terms_k<bf16, 64>",
@@ -234,7 +236,7 @@ function Launches:backward(kernels)
     blocks = g.chunks * 3, trips = same(g.each), bytes = g.T * 3 * H * 2, aside = true })
   self:sums("qkv", 3 * H)
   self:product("qkv_dw", 3 * H, H, true)
-  self:squares("qkv_dw", 3 * H * H)
+  self:squares("the layer", 4 * H * H + 2 * H * F)
   self:product("qkv_dx", 3 * H, H)
   if self.columns then
     self:add_up("the layer", self.columns)
@@ -291,13 +293,11 @@ local function print_shape(shape, list)
   end
 end
 
--- Embeddings and the head, of RoBERTa at few tokens. There: all biases rounded, embeddings, first
--- rows twice, gather, two dropouts, tanh, loss, its copy, and two products. Back: two dropouts,
--- tanh, gather, first rows twice with their zeros, two products, those of the head's gradients and
--- what sums them, embeddings' norm, its sums, three tables with their zeros and sums; at the end the
--- squares of embeddings and of all that is no layer's matrix, in three launches that read these.
--- The word table's zeros are written beside the chain.
-local KERNELS_THERE, KERNELS_BACK, PRODUCTS = 10, 22, 6
+-- Embeddings and the head at few tokens. Beside those of its layers a recorded pass (on the shim) has
+-- 11 nodes there, of which two are products, and 22 back, of which four are products and one writes
+-- the word table's zeros, beside the chain. At the end the squares of embeddings and of all that is
+-- no layer's matrix are added up in three launches that read these.
+local KERNELS_THERE, KERNELS_BACK, PRODUCTS = 9, 17, 6
 local TABLES = PARAMETERS - L * (4 * H * H + 2 * H * F)
 local function rest_of(small)
   if not small then

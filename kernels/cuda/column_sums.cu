@@ -32,8 +32,8 @@ struct held_sums {
   size_t half, used; /* bytes of a half; those of the present one that are taken */
   int which;
   int64_t tickets[HALVES]; /* of the work that reads the half; 0: it was read in order */
-  int64_t last;            /* the last that started here and not by fsam_beside_begin; or 0 */
-  int kinds;               /* column_sums calls since fsam_beside_begin started them */
+  int64_t last;            /* the last that started here and not by fsam_beside_end; or 0 */
+  int kinds;               /* column_sums calls since fsam_beside_end started them */
   size_t since;            /* bytes taken since then: a half has room for so many */
   column_sum_list list;
   const float **written; /* where all sums since they are held have gone or will go */
@@ -43,6 +43,7 @@ struct held_sums {
 /* Bound by latency: a warp reads 128 bytes of each of its chunks; a block has sixteen warps. */
 static __global__ void column_sums_k(FSAM_GRID_CONSTANT const column_sum_list list) {
   FSAM_SHARED(float, warp_sums, SUM_ROWS *SUM_COLUMNS);
+  wait_for_earlier();
   int which = 0;
   while (which + 1 < list.count && (int)blockIdx.x >= list.of[which + 1].first_block) which++;
   const column_sum &s = list.of[which];
@@ -61,9 +62,10 @@ static __global__ void column_sums_k(FSAM_GRID_CONSTANT const column_sum_list li
 static int start(const fsam_device *device, const column_sum_list &list) {
   if (list.count == 0) return FSAM_OK;
   const column_sum &last = list.of[list.count - 1];
-  return FSAM_LAUNCH(device, column_sums_k,
-                     dim3((unsigned)(last.first_block + divide_up(last.columns, SUM_COLUMNS))),
-                     SUM_COLUMNS * SUM_ROWS, 0, list);
+  return FSAM_LAUNCH_EARLY(
+      device, column_sums_k,
+      dim3((unsigned)(last.first_block + divide_up(last.columns, SUM_COLUMNS))),
+      SUM_COLUMNS * SUM_ROWS, 0, list);
 }
 
 static void append(column_sum_list *list, const sum_outputs &outputs, const float *chunk_sums,

@@ -2,41 +2,39 @@
  * still being made. With them known the program that begins with the gradient's norm need not read
  * it again (programs_cuda.c). At the few tokens of a sentence a pass waits for its launches and not
  * for memory, so that reading beside it costs little. The bits are those of the program's own
- * sweep: each block is added up by the same functions. Bound by memory. */
+ * sweep: each block is added up in the same order. Bound by memory. */
 #include "engine/program.h"
 #include "kernels/cuda/common.cuh"
 #include "kernels/vector/generated.cuh"
-#include "kernels/vector/programs_cuda.h"
 
 enum {
-  THREADS = 256,
-  CHUNK = THREADS * WIDTH,
-  PER_UNIT = 4 /* blocks on a multiprocessor: half of its threads are left to other work */
+  THREADS = 128,
+  AT_ONCE = THREADS / LANES_OF_SUM, /* blocks of the layout */
+  AHEAD = 16                        /* elements that a lane has on their way */
 };
 
-/* partials[slot] = the sum of a block's squares, of the layout's blocks from `first` to `end`. One
- * warp of a block adds; another one in each of the blocks that share a multiprocessor. */
+/* partials[slot] = the sum of a block's squares, of the layout's blocks from `first` to `end`, each
+ * by sixteen lanes: lane i takes elements i, i + 16, … in order. */
 static __global__ void __launch_bounds__(THREADS)
     early_squares_k(double *partials, const program_block *blocks, const float *vector,
-                    int64_t first, int64_t end, int units) {
-  FSAM_SHARED(float, staged, CHUNK);
-  const bool adds = warp_id() == (int)blockIdx.x / units % (THREADS / WARP);
-  for (int64_t b = first + blockIdx.x; b < end; b += gridDim.x) {
-    const program_block block = blocks[b];
-    double sum = identity(DOT);
-    for (int at = 0; at < block.count; at += CHUNK) {
-      float v[WIDTH];
-      load(v, vector, elements_of(block, at, THREADS, 0));
-      lay(staged, v, THREADS);
-      const int left = block.count - at;
-      __syncthreads();
-      if (adds) sum = add_chunk(DOT, sum, staged, staged, left < CHUNK ? left : CHUNK);
-      __syncthreads();
+                    int64_t first, int64_t end) {
+  wait_for_earlier();
+  const int64_t b = first + (int64_t)blockIdx.x * AT_ONCE + threadIdx.x / LANES_OF_SUM;
+  const program_block block = b < end ? blocks[b] : program_block{0, 0, 0, 0};
+  const float *x = vector + block.offset;
+  double sum = identity(DOT);
+  for (int i = (int)threadIdx.x % LANES_OF_SUM; i < block.count; i += AHEAD * LANES_OF_SUM) {
+    float next[AHEAD];
+#pragma unroll
+    for (int k = 0; k < AHEAD; k++) {
+      const int at = i + k * LANES_OF_SUM;
+      next[k] = at < block.count ? x[at] : 0; /* adding 0 to a sum of squares changes no bit */
     }
-    if (!adds) continue;
-    sum = fold(DOT, sum);
-    if (lane_id() == 0) partials[block.slot] = sum;
+#pragma unroll
+    for (int k = 0; k < AHEAD; k++) sum = combine(DOT, sum, element(DOT, next[k], next[k]));
   }
+  sum = fold(DOT, sum);
+  if (b < end && threadIdx.x % LANES_OF_SUM == 0) partials[block.slot] = sum;
 }
 
 /* The first block that begins at this element or behind it. */
@@ -68,10 +66,9 @@ static int prepare(fsam_layout *l) {
 int squares_part_cuda(fsam_layout *l, const fsam_tensor *vector, int64_t first, int64_t count) {
   FSAM_TRY(prepare(l));
   const int64_t from = block_at(l, first), end = block_at(l, first + count);
-  const int units = program_module_units(l->device);
-  const int64_t most = PER_UNIT * units, blocks = end - from < most ? end - from : most;
   const size_t slots = (size_t)SPAN * (size_t)l->first_span[l->parameters];
-  return FSAM_LAUNCH(l->device, early_squares_k, dim3((unsigned)blocks), THREADS, 0, l->squares,
-                     (const program_block *)(l->squares + slots), (const float *)vector->data, from,
-                     end, units);
+  return FSAM_LAUNCH_EARLY(l->device, early_squares_k,
+                           dim3((unsigned)divide_up(end - from, AT_ONCE)), THREADS, 0, l->squares,
+                           (const program_block *)(l->squares + slots), (const float *)vector->data,
+                           from, end);
 }

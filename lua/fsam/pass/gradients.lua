@@ -12,6 +12,8 @@ local C = require("fsam.C")
 local errors = require("fsam.errors")
 local lib, check = C.lib, C.check
 
+local VIEWS = 4 -- whose squares are added up in one launch
+
 local Grads = {}
 Grads.__index = Grads
 
@@ -41,7 +43,7 @@ end
 
 --- Forgets what this pass has written: its micro-batch begins again.
 function Grads:restart()
-  self.written, self.sealed, self.squared = {}, {}, {}
+  self.written, self.sealed, self.squared, self.run = {}, {}, {}, nil
 end
 
 --- What was added up is no longer of the vector: a pass begins to write into it.
@@ -84,16 +86,35 @@ function Grads:write(view)
 end
 
 --- Adds up the squares of a view whose gradient was just queued, where that is wanted: `early`. A
--- later writer of the view does so again.
+-- later writer of the view does so again. Views that lie one before another go in one launch, up
+-- to four of them, which are about a layer.
 function Grads:square(view)
-  if self.early then
-    local count = 0
-    for _, parameter in ipairs(view.parameters) do
-      count = count + parameter.count
-    end
-    local first = view.parameters[1].offset
-    check(lib.fsam_squares_part(self.layout, self.vector, first, count))
-    self.squared[first] = count
+  if not self.early then
+    return
+  end
+  local count = 0
+  for _, parameter in ipairs(view.parameters) do
+    count = count + parameter.count
+  end
+  local first, run = view.parameters[1].offset, self.run
+  if run and first + count == run.first then
+    run.first, run.count, run.views = first, run.count + count, run.views + 1
+  else
+    self:square_run()
+    self.run = { first = first, count = count, views = 1 }
+  end
+  self.squared[first] = count
+  if self.run.views == VIEWS then
+    self:square_run()
+  end
+end
+
+--- Adds up those that wait for more.
+function Grads:square_run()
+  local run = self.run
+  self.run = nil
+  if run then
+    check(lib.fsam_squares_part(self.layout, self.vector, run.first, run.count))
   end
 end
 

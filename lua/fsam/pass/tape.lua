@@ -310,6 +310,7 @@ function Tape:backward(to)
   end
   join(self, self.ticket)
   check(lib.fsam_beside_sums(device, lib.FSAM_SUMS_AT_ONCE))
+  self.grads:square_run()
   return self.ticket > first
 end
 
