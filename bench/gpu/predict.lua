@@ -142,7 +142,8 @@ end
 function Launches:add_up(name, columns)
   local chunks = self.sizes.chunks
   self:kernel({ name = "sums of " .. name, kernel = "column_sums_k", blocks = columns / 32,
-    warps = 16, bytes = chunks * columns * 4, aside = self.few ~= nil, early = true, trips = function(loop)
+    warps = 16, bytes = chunks * columns * 4, aside = self.few ~= nil, early = true,
+    trips = function(loop)
       return math.ceil(chunks / 16 / math.max(loop.marks.word or 1, 1))
     end })
 end
@@ -168,8 +169,9 @@ end
 
 function Launches:norm_back(name)
   local g = self.sizes
-  self:kernel({ name = name, kernel = "layernorm_backward_k<bf16, false>", blocks = g.chunks, warps = 4,
-    early = true, trips = same(g.each), bytes = g.T * H * 2 * 5 + g.chunks * 3 * H * 4 })
+  self:kernel({ name = name, kernel = "layernorm_backward_k<bf16, false>", blocks = g.chunks,
+    warps = 4, early = true, trips = same(g.each),
+    bytes = g.T * H * 2 * 5 + g.chunks * 3 * H * 4 })
   self:sums(name, 3 * H)
 end
 
@@ -293,10 +295,10 @@ local function print_shape(shape, list)
   end
 end
 
--- Embeddings and the head at few tokens. Beside those of its layers a recorded pass (on the shim) has
--- 11 nodes there, of which two are products, and 22 back, of which four are products and one writes
--- the word table's zeros, beside the chain. At the end the squares of embeddings and of all that is
--- no layer's matrix are added up in three launches that read these.
+-- Embeddings and the head at few tokens. Beside those of its layers a recorded pass (on the shim)
+-- has 11 nodes there, of which two are products, and 22 back, of which four are products and one
+-- writes the word table's zeros, beside the chain. At the end the squares of embeddings and of all
+-- that is no layer's matrix are added up in three launches that read these.
 local KERNELS_THERE, KERNELS_BACK, PRODUCTS = 9, 17, 6
 local TABLES = PARAMETERS - L * (4 * H * H + 2 * H * F)
 local function rest_of(small)

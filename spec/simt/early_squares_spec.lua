@@ -28,7 +28,8 @@ describe("the norm of a pass's gradient", function()
       on_cpu.params.g:norm():read()
     end)
     helper.on_device(device, function()
-      model, _, _, pass = small.setup(SETTINGS)
+      local t = { small.setup(SETTINGS) }
+      model, pass = t[1], t[4]
       batch = small.pack(model, 0, 6)
     end)
   end)

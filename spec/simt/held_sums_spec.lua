@@ -1,5 +1,5 @@
--- Sums over rows that are held and added up together (kernels/cuda/column_sums.cu): how many launches
--- that takes, that the bits are those of one after another, and what waits for what.
+-- Sums over rows that are held and added up together (kernels/cuda/column_sums.cu): how many
+-- launches that takes, that the bits are those of one after another, and what waits for what.
 local C = require("fsam.C")
 local Tensor = require("fsam.base.tensor")
 local simt = require("spec.simt.device")
