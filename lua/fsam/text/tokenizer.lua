@@ -47,6 +47,18 @@ local function found_tokens(config)
   return list
 end
 
+-- Refuses a frame that puts ids around a text which no token has.
+local function check_frame(self, config)
+  for _, items in pairs(config.template) do
+    for _, item in ipairs(items) do
+      if item.id and item.id >= self.vocab_size and not self.tokens[item.id] then
+        errors.raise("%s: the special tokens around a text have the id %d, which no token of the "
+          .. "vocabulary has", config.name or "tokenizer", item.id)
+      end
+    end
+  end
+end
+
 --- A tokenizer.
 -- @tparam table config
 --   `model` (wordpiece.lua, bpe.lua, unigram.lua); `template` (template.lua); `added`: list of
@@ -57,7 +69,7 @@ end
 -- @treturn table with `kind` ("wordpiece", "bpe" or "unigram"), `vocab_size` (the largest id plus
 --   one, of the tokens that the vocabulary or a file has) and `pad_id`, `unk_id`, `cls_id`,
 --   `sep_id`, `mask_id` (nil where there is no such token)
--- @raise one line when there is no padding token
+-- @raise one line when there is no padding token, or the template has an id that no token has
 function M.new(config)
   local model = config.model
   local self = setmetatable({
@@ -81,6 +93,7 @@ function M.new(config)
     self.special[token.id] = token.special or nil
     self.vocab_size = math.max(self.vocab_size, token.implied and 0 or token.id + 1)
   end
+  check_frame(self, config)
   local found = found_tokens(config)
   self.raw = added.new(list_of(found, false))
   self.normalized = added.new(normalized_tokens(model, found))

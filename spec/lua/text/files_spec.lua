@@ -246,6 +246,11 @@ describe("a tokenizer", function()
         data.post_processor = { type = "Sequence",
           processors = { data.post_processor, data.post_processor } }
       end },
+      { "wordpiece", "the special tokens around a text have the id 65536, which no token of the "
+        .. "vocabulary has", function(data)
+        data.post_processor = { type = "BertProcessing", cls = { "[CLS]", 1 },
+          sep = { "[SEP]", 65536 } }
+      end },
       { "bpe", 'end_of_word_suffix = "</w>" is not supported', function(data)
         data.model.end_of_word_suffix = "</w>"
       end },
