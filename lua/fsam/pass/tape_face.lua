@@ -51,6 +51,7 @@ local face = arguments.face("fsam.tape", functions, {
   weight_grad = { self = SHAPE, arg("view", VIEW), arg("squares", optional(schema.boolean)),
     arg("apart", optional(schema.boolean)) },
   part = { self = SHAPE, arg("weight", VIEW), arg("bias", VIEW) }, meet = { self = SHAPE },
+  square = { self = SHAPE, arg("view", VIEW) }, clears = { self = SHAPE, arg("view", VIEW) },
   per_sample = { self = SHAPE, arg("y", TENSOR), arg("of", arguments.where(function(value)
     return value == true or tensors.is(value)
   end, "true, or a tensor that has a row for each sample")) },

@@ -147,9 +147,10 @@ function Diagnosis:second(result, mean_over)
   end
   self.dots[n], self.seen[n] = g:dot(g2):request(), g:norm():request()
   self.g2norms[n] = g2:norm():request()
-  self.risen = self.risen + loss_of(self, result, mean_over) * result.samples
+  local loss = loss_of(self, result, mean_over)
+  self.risen = self.risen + loss * result.samples
   self.risen_of = self.risen_of + result.samples
-  self.loss_at_e = self.risen / self.risen_of
+  self.loss_at_e = mean_over and self.risen / self.risen_of or loss -- x n / n may not be x
   self.over = not mean_over or self.risen_of >= mean_over
 end
 
