@@ -96,7 +96,7 @@ describe("encoding", function()
   }
 
   for _, kind in ipairs(KINDS) do
-    it("is linear with " .. kind[1], function()
+    it("is linear with " .. kind[1] .. " #slow", function()
       local tokenizer = tokenizer_with(kind[2], kind[3])
       for name, unit in pairs(UNITS) do
         check_linear(function(sample) tokenizer:encode(sample) end, unit, name)
@@ -107,7 +107,7 @@ describe("encoding", function()
   -- The golden model under the name of its class's file, and as a tokenizer.json.
   for _, names in ipairs({ { "albert.model", "spiece.model" },
     { "albert.json", "tokenizer.json" } }) do
-    it("is linear with ALBERT's " .. names[2], function()
+    it("is linear with ALBERT's " .. names[2] .. " #slow", function()
       helper.write_file(folder .. "/" .. names[2],
         helper.read_file(helper.root .. "/spec/golden/unigram/" .. names[1]))
       helper.write_file(folder .. "/config.json", '{ "model_type": "albert" }')
