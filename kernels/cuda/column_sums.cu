@@ -186,7 +186,7 @@ static int note_written(held_sums *h, const column_sum_list &list) {
 }
 
 int column_sums_memory(void **out, fsam_device *device, size_t bytes) {
-  held_sums *h;
+  held_sums *h = NULL;
   FSAM_TRY(held_of(&h, device, false));
   bytes = (bytes / 64 + 1) * 64;
   if (!h || !h->holds) return fsam__workspace(out, device, bytes);
@@ -204,7 +204,7 @@ int column_sums_memory(void **out, fsam_device *device, size_t bytes) {
 
 int column_sums(fsam_device *device, const sum_outputs &outputs, const float *chunk_sums,
                 const row_chunks &chunks, int sums, int64_t stride, int64_t columns) {
-  held_sums *h;
+  held_sums *h = NULL;
   FSAM_TRY(held_of(&h, device, false));
   const char *at = (const char *)chunk_sums;
   const bool holds = h && h->holds && at >= h->memory && at < h->memory + HALVES * h->half;
@@ -225,7 +225,7 @@ int column_sums(fsam_device *device, const sum_outputs &outputs, const float *ch
 }
 
 int column_sums_hold_cuda(fsam_device *device, int hold) {
-  held_sums *h;
+  held_sums *h = NULL;
   FSAM_TRY(held_of(&h, device, hold == FSAM_SUMS_HELD));
   if (!h) return FSAM_OK;
   int rc = FSAM_OK;
@@ -243,7 +243,7 @@ int column_sums_hold_cuda(fsam_device *device, int hold) {
 }
 
 int column_sums_flush_cuda(fsam_device *device, int least) {
-  held_sums *h;
+  held_sums *h = NULL;
   FSAM_TRY(held_of(&h, device, false));
   if (!h || !h->holds || h->kinds < least) return FSAM_OK;
   FSAM_TRY(start_held(h, device->tickets + 1));

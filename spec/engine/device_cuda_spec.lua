@@ -44,7 +44,7 @@ describe("a GPU's memory", function()
 
   it("has a name", function()
     assert.equal("cuda", ffi.string(lib.fsam_device_name(device)))
-    assert.equal("Lazy GPU, 0 GB", ffi.string(lib.fsam_device_text(device)))
+    assert.equal("Lazy GPU, 1 GB", ffi.string(lib.fsam_device_text(device)))
   end)
 
   it("takes what the host sends, however much, though the host uses its memory again", function()
@@ -102,8 +102,8 @@ describe("a GPU's memory", function()
     new(1024 * 1024)
     local ok, err = pcall(new, 2 ^ 27, "huge")
     assert.is_false(ok)
-    assert.equal("lazy arena: no memory for huge (536.9 MB; 4.2 MB are in use; the GPU has 0.3 of "
-      .. "0.3 GB left)", tostring(err))
+    assert.equal("lazy arena: no memory for huge (536.9 MB; 4.2 MB are in use; the GPU has 0.5 of "
+      .. "0.5 GB left)", tostring(err))
     local out = ffi.new("fsam_tensor")
     assert.equal(lib.FSAM_ENOMEM, lib.fsam_tensor_new(out, arena, lib.FSAM_I32, 1,
       ffi.new("int64_t[4]", 2 ^ 27), "huge", 0))

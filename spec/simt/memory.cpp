@@ -12,7 +12,7 @@
 namespace {
 
 enum { PAGE = 4096, KEPT = 4096 /* freed pieces whose addresses are not used again */ };
-const size_t TOTAL = 256 << 20; /* bytes of the fake GPU */
+const size_t TOTAL = 512 << 20; /* bytes of the fake GPU */
 const uint16_t POISON = 0xfff9; /* NaN as f32, bf16 and f64; as an index, far below 0 */
 
 struct piece {

@@ -204,7 +204,7 @@ describe("NCCL between ranks", function()
     local code, out, err = helper.shell(("env %s timeout -s KILL 60 %s %s"):format(variables,
       program, "spec/kernels/nccl_trial.lua"))
     assert.equal(0, code, err)
-    assert.equal("NCCL sums 1048576 numbers of one rank on Lazy GPU, 0 GB\n", out)
+    assert.equal("NCCL sums 1048576 numbers of one rank on Lazy GPU, 1 GB\n", out)
   end)
 
   -- Two processes as torchrun starts them. Returns, for each rank, exit code, what it saw, and
@@ -236,9 +236,9 @@ describe("NCCL between ranks", function()
     local COMMON = table.concat({ "numbers 0.5 7 1.5 7", "parts 2 4 6 4 10 13",
       "whole 2 4 6 8 10 12" }, "\n")
     local GATHERED = "\ngather 10 10 11 11 11 11\n"
-    assert.equal("0 of 2, Lazy GPU, 0 GB\n" .. COMMON .. "\nscatter 2 4 6 8 10 1\na part 1 4"
+    assert.equal("0 of 2, Lazy GPU, 1 GB\n" .. COMMON .. "\nscatter 2 4 6 8 10 1\na part 1 4"
       .. GATHERED, first.saw)
-    assert.equal("1 of 2, Lazy GPU, 0 GB\n" .. COMMON .. "\nscatter\na part 6 8 5 6" .. GATHERED,
+    assert.equal("1 of 2, Lazy GPU, 1 GB\n" .. COMMON .. "\nscatter\na part 6 8 5 6" .. GATHERED,
       second.saw)
   end)
 

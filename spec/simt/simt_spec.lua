@@ -109,7 +109,7 @@ describe("simt", function()
         assert.equal(fits[arch] or false, rc == 0)
         if rc < 0 then
           assert.equal(("last_block_k: this size needs %.1f KB of shared memory in a block, the "
-            .. "GPU (Lazy GPU, 0 GB, compute capability %.1f) has %.1f KB; use the device cpu or "
+            .. "GPU (Lazy GPU, 1 GB, compute capability %.1f) has %.1f KB; use the device cpu or "
             .. "a smaller head"):format(name == "roomy" and 100 or 164, arch / 10,
               arch == 80 and 163 or 99), message)
         end
