@@ -237,17 +237,17 @@ static int run_stages(const fsam_program *p, fsam_layout *l, const fsam_binding 
   FSAM_TRY(prepare(&f, p, l));
   f.keys = keys;
   pack(arguments, &f, &p->size, b);
-  const bool known = begins_with_known(p, l, b);
+  const bool summed = begins_with_known(p, l, b);
   l->squared = NULL; /* the program may change them, and the vector */
   for (int i = 0; i < end; i++) {
     const stage_code *stage = &c->stages[i];
     double **partials = &((program_fixed *)arguments)->partials;
-    if (known && i == 1) *partials = l->squares;
+    if (summed && i == 1) *partials = l->squares;
     if (stage->between)
       FSAM_TRY(program_module_start(device, stage->between, "program", 1, BETWEEN_THREADS,
                                     arguments, bytes));
     *partials = f.partials; /* a sweep leaves its own */
-    if (stage->sweep && !(known && i == 0)) FSAM_TRY(run_sweep(p, l, i, &f, arguments, bytes));
+    if (stage->sweep && !(summed && i == 0)) FSAM_TRY(run_sweep(p, l, i, &f, arguments, bytes));
   }
   return FSAM_OK;
 }
