@@ -3,9 +3,9 @@
 -- continued run uses the same. Without --tune the matrix library's choice depends on a product's
 -- shape alone, and attention is our own. Owns: the file, and what a checkpoint remembers of it.
 -- Leaves to others: the choosing (kernels/vendor).
-local bit = require("bit")
 local C = require("fsam.C")
 local file = require("fsam.base.file")
+local fingerprint = require("fsam.base.fingerprint")
 local json = require("fsam.base.json")
 local schema = require("fsam.base.schema")
 local ffi, lib, check = C.ffi, C.lib, C.check
@@ -41,21 +41,17 @@ local function text_of(device)
   return ffi.string(text[0])
 end
 
--- The first `count` lines in a few letters (FNV-1a of 32 bits), and how many there are. The first
--- line says for what the others were made.
+-- The first `count` lines in a few letters, and how many there are. The first line says for what
+-- the others were made.
 local function digest(text, count)
-  local hash, lines = bit.tobit(0x811c9dc5), 0
+  local hash, lines = fingerprint.EMPTY, 0
   for line in text:gmatch("[^\n]+") do
     if lines == count then
       break
     end
-    lines = lines + 1
-    for i = 1, #line do
-      local x = bit.bxor(hash, line:byte(i)) % 2 ^ 32 -- times 2^24 + 403, below 2^53
-      hash = bit.tobit((x * 403 + (x % 256) * 2 ^ 24) % 2 ^ 32)
-    end
+    lines, hash = lines + 1, fingerprint.add_text(hash, line)
   end
-  return ("%d lines, %s"):format(lines, bit.tohex(hash)), lines
+  return ("%d lines, %s"):format(lines, fingerprint.show(hash))
 end
 
 --- What a checkpoint remembers of the choices so far: later ones are added behind them.
