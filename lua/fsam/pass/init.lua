@@ -14,6 +14,7 @@ local storage = require("fsam.vector.storage")
 local Tape = require("fsam.pass.tape")
 local Tensor = require("fsam.base.tensor")
 local attention_rng = require("fsam.pass.attention_rng")
+local chosen = require("fsam.pass.chosen")
 local cuda_graphs = require("fsam.pass.cuda_graphs")
 local device_batch = require("fsam.pass.device_batch")
 local devices = require("fsam.base.device")
@@ -25,8 +26,6 @@ local parcels_of = require("fsam.pass.parcels")
 local ranks = require("fsam.ranks")
 local squares = require("fsam.pass.squares")
 local ffi, lib, check = C.ffi, C.lib, C.check
-
-local choose_places = arguments.within(packing.choose)
 
 local Pass = {}
 Pass.__index = Pass
@@ -250,28 +249,6 @@ local function gradients_of(self, into)
   return known
 end
 
--- The chosen samples (ordinals) of the micro-batches, repacked.
-local function choose(list, choice)
-  local wanted, chosen = {}, {}
-  for _, ordinal in ipairs(choice) do
-    wanted[ordinal] = true
-  end
-  for _, host in ipairs(list) do
-    local places = {}
-    for place = 1, host.count do
-      if wanted[host.ordinals[place - 1]] then
-        places[#places + 1] = place
-      end
-    end
-    if #places == host.count then
-      chosen[#chosen + 1] = host
-    elseif #places > 0 then
-      chosen[#chosen + 1] = choose_places(host, places)
-    end
-  end
-  return chosen
-end
-
 --- The function `evaluate` that a step calls for each of its passes.
 --
 --   evaluate({ into = g, backward = true }) → fsam.pass.outputs
@@ -301,7 +278,7 @@ function Pass:bind(o)
     check_into(self, request)
     local list = request.batches or o.batches
     if request.choice then
-      list = choose(list, request.choice)
+      list = chosen.samples(list, request.choice)
     end
     local gradients = request.backward and gradients_of(self, request.into) or nil
     if request.squares and not squares.possible(self, gradients) then
