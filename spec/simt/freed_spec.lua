@@ -11,12 +11,18 @@ describe("a GPU's memory that is freed", function()
     return
   end
 
-  it("is not used by what was queued before", function()
+  -- A device that is closed when it is collected, and two arenas of it.
+  local function open(first, second)
     local out, slot = ffi.new("fsam_device *[1]"), ffi.new("fsam_arena *[2]")
     check(shim.fsam_simt_open_lazy(out))
     local device = ffi.gc(out[0], lib.fsam_device_close)
-    check(lib.fsam_arena_new(slot, device, "first"))
-    check(lib.fsam_arena_new(slot + 1, device, "second"))
+    check(lib.fsam_arena_new(slot, device, first))
+    check(lib.fsam_arena_new(slot + 1, device, second))
+    return device, slot
+  end
+
+  it("is not used by what was queued before", function()
+    local device, slot = open("first", "second")
     local from = Tensor.new(slot[1], "f32", { 3 }, "from"):write({ 1, 2, 3 })
     local to = Tensor.new(slot[0], "f32", { 3 }, "to"):copy(from) -- a kernel, which has not run
     local memory = ffi.new("void *[1]")
@@ -29,11 +35,7 @@ describe("a GPU's memory that is freed", function()
 
   -- A read that no one ends goes back to the device; the next one waits for it, here in vain.
   it("leaves a read its memory, where the wait for that fails", function()
-    local out, slot = ffi.new("fsam_device *[1]"), ffi.new("fsam_arena *[2]")
-    check(shim.fsam_simt_open_lazy(out))
-    local device = ffi.gc(out[0], lib.fsam_device_close)
-    check(lib.fsam_arena_new(slot, device, "kept"))
-    check(lib.fsam_arena_new(slot + 1, device, "lost"))
+    local device, slot = open("kept", "lost")
     local to = Tensor.new(slot[0], "f32", { 3 }, "to"):fill(1)
     local from = Tensor.new(slot[1], "f32", { 3 }, "from"):fill(2)
     assert.same({ 1, 1, 1 }, to:later():to_host() and to:read())

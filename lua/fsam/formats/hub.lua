@@ -46,7 +46,7 @@ function M.hint(path)
   local is_readable, copy = pcall(cached, name or "") -- where it is not, the command serves, too
   if name and is_readable and copy then
     return (", such as the copy of %s at %s"):format(name, copy)
-  elseif name and (name ~= path or name:lower():find("bert") or name:find("electra")) then
+  elseif name and (name ~= path or name:lower():find("bert") or name:lower():find("electra")) then
     return (", such as the folder that `hf download %s --local-dir %s` makes"):format(name,
       name:match("[^/]+$"))
   end

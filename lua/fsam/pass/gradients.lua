@@ -31,8 +31,9 @@ end
 --- Starts a pass: nothing is written yet.
 -- @tparam[opt] table skip parameter → true: parameters whose gradient is 0 in this pass
 -- @tparam[opt] boolean accumulate the pass adds to what the vector holds
--- @raise when both are given: what the vector holds and 0 cannot both be a skipped parameter's
 -- @tparam[opt] boolean early on a GPU the squares of what is written are added up at once
+-- @raise when skip and accumulate are given: what the vector holds and 0 cannot both be a skipped
+--   parameter's
 function Grads:begin(skip, accumulate, early)
   self.skip, self.accumulate, self.early = skip or {}, accumulate or false, early or false
   self:restart()

@@ -201,7 +201,7 @@ function M.attention(tape, qkv, heads, dropout, name)
   local lse = tape:tensor("f32", { tokens, heads }, name .. " lse")
   local wanted = tape:wants(qkv)
   if dropout then
-    dropout.rng = tape.attention_rng or 0
+    dropout.rng = tape.attention_rng or lib.FSAM_RNG_OWN
   end
   local columns = wanted and lib.fsam_attention_kept(qkv, heads, tape.batch, dropout) or 0
   local kept = columns > 0 and tape:tensor("i32", { tokens, columns }, name .. " kept") or nil

@@ -20,7 +20,7 @@ local function add_modules(list, folder, name)
 end
 
 --- A fingerprint of the library's Lua files, as `require` finds them, of its C declarations and of
--- the script. About 20 ms.
+-- the script.
 -- @treturn string eight hexadecimal digits
 function M.fingerprint()
   local own = package.searchpath("fsam.errors", package.path)
