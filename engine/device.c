@@ -201,13 +201,17 @@ static void free_slots(fsam_device *d) {
 
 /* -- opening and closing ----------------------------------------------------------------------- */
 
-void fsam_device_close(fsam_device *d) {
-  if (!d || --d->refs > 0) return;
+static void close_now(fsam_device *d, void *unused) {
+  (void)unused;
   free_slots(d);
   fsam__give(d, d->workspace);
   fsam__give(d, d->other_workspace);
   if (d->memory->close) d->memory->close(d);
   free(d);
+}
+
+void fsam_device_close(fsam_device *d) {
+  if (d && --d->refs == 0) fsam__late(d, close_now, NULL);
 }
 
 const char *fsam_device_name(const fsam_device *d) { return d->name; }

@@ -106,7 +106,6 @@ struct fsam_device {
   const fsam_memory *memory;
   const fsam_graphs *graphs; /* NULL where nothing can be recorded */
   void *capture;             /* of graphs->begin, while work is recorded; else NULL */
-  struct fsam_late *late;    /* what to free when the capture ends (late.c) */
   int64_t moves;             /* how often memory was moved that a graph may name */
   struct fsam_slot *slots;   /* fsam__device_slot */
   void *workspace;           /* workspace.c */
@@ -135,9 +134,11 @@ enum {
 #undef FSAM_FAULT
 };
 
-/* late.c: frees p now, or, while the device records, when fsam_graph_end has ended that. */
+/* late.c: frees p now, or, while any device records, when fsam_graph_end has ended that; the device
+ * must live until then. A capture begins, and has ended. */
 void fsam__late(fsam_device *device, void (*release)(fsam_device *device, void *p), void *p);
-void fsam__late_end(fsam_device *device);
+void fsam__late_begin(void);
+void fsam__late_end(void);
 
 /* beside.c: ends what is being queued beside other work, where a failure left it open. */
 void fsam__beside_leave(fsam_device *device);

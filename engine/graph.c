@@ -23,6 +23,7 @@ int fsam_graph_begin(fsam_device *d) {
   /* The wait for reads under way must not become part of the graph. */
   if (d->memory->reuse) d->memory->reuse(d);
   FSAM_TRY(d->graphs->begin(d, &d->capture));
+  fsam__late_begin();
   d->refs++; /* nothing that is dropped meanwhile may close the device */
   return FSAM_OK;
 }
@@ -35,7 +36,7 @@ int fsam_graph_end(fsam_graph **out, fsam_device *d) {
   fsam__beside_leave(d);
   d->capture = NULL;
   const int rc = d->graphs->end(d, capture, g ? &g->recorded : NULL);
-  fsam__late_end(d);
+  fsam__late_end();
   if (!g || rc < 0) {
     free(g);
     fsam_device_close(d); /* begin's hold on it */

@@ -87,6 +87,25 @@ describe("while a GPU records", function()
     assert.same({ 0, 0, 0 }, t:read())
   end)
 
+  -- Another device's memory, and the device itself: of a model that was lost, say.
+  it("what is dropped of another device waits as well", function()
+    local before = shim.fsam_simt_taken()
+    local its_device, its_arena = simt.open_lazy("other")
+    Tensor.new(its_arena, "i32", { 3 }, "t"):fill(1)
+    local pinned = shim.fsam_simt_pinned()
+    local t = new(3):write({ 1, 2, 3 })
+    local graph, message = record(function()
+      lib.fsam_arena_free(its_arena)
+      lib.fsam_device_close(its_device)
+      t:fill(0)
+      assert.is_true(shim.fsam_simt_taken() > before)
+    end)
+    assert.truthy(graph, message)
+    assert.is_true(shim.fsam_simt_pinned() < pinned)
+    check(lib.fsam_graph_run(graph))
+    assert.same({ 0, 0, 0 }, t:read())
+  end)
+
   it("what is dropped is freed also when the capture fails", function()
     local before, other = shim.fsam_simt_taken(), new_arena()
     new(2 ^ 20, "large", other)
@@ -173,6 +192,45 @@ describe("while a GPU records", function()
     kept:begin("stopped"):piece("forward", function() end)
     assert.is_false(collectgarbage("isrunning"))
     collectgarbage("restart")
+  end)
+
+  -- Once it has begun to call finalizers, LuaJIT goes on when a trace ends, stopped or not.
+  it("a collector that does not rest frees nothing of other devices", function()
+    local its_device, its_arena = simt.open_lazy("other")
+    local begun, ended = 0, 0
+    local function finalizer(slot)
+      lib.fsam_arena_free(slot[0])
+      begun = begun + 1
+    end
+    local function lose()
+      for _ = 1, 100 do
+        local slot = ffi.gc(ffi.new("fsam_arena *[1]"), finalizer)
+        check(lib.fsam_arena_new(slot, its_device, "lost"))
+        Tensor.new(slot[0], "i32", { 3 }, "t")
+      end
+    end
+    local t = new(3):write({ 1, 2, 3 })
+    collectgarbage()
+    local taken = shim.fsam_simt_taken()
+    lose()
+    while begun == 0 do
+      collectgarbage("step", 0)
+    end
+    local kept = cuda_graphs.new(device)
+    kept:begin("key")
+    assert.is_true(kept:begin("key"):piece("forward", function()
+      local before, x = begun, 0
+      for i = 1, 100000 do
+        x = x + (i % 3 == 0 and 1 or i % 1001 == 0 and #tostring({}) or 2)
+      end
+      ended = begun - before
+      t:fill(0)
+    end), kept.refusal)
+    assert.is_true(ended > 0)
+    lib.fsam_arena_free(its_arena)
+    lib.fsam_device_close(its_device)
+    collectgarbage()
+    assert.is_true(shim.fsam_simt_taken() <= taken)
   end)
 
   it("a failure is tried again, later each time, and reported once when given up", function()

@@ -137,8 +137,8 @@ function Graphs:begin(key)
 end
 
 -- A graph of what queue(n) queues, and what that returns; or nil and the reason when it cannot be
--- recorded. The collector rests meanwhile: what it frees, and the waits that this takes, would end
--- the capture.
+-- recorded. The collector rests meanwhile, so that what it frees need not be kept for later; where
+-- it had begun to call finalizers it goes on all the same, and engine/late.c keeps it.
 local function capture(device, queue, n)
   local out, running = ffi.new("fsam_graph *[1]"), collectgarbage("isrunning")
   collectgarbage("stop")

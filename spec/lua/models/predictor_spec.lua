@@ -103,10 +103,11 @@ describe("fsam.load", function()
     model:gradient("another text", "bad")
     assert.near(one:norm():read() - two:norm():read(), sum:norm():read(), 1e-5)
     local before = P:memory().state
-    for _ = 1, 20 do
+    for _ = 1, 100 do
       model:gradient(TEXT, "good")
     end
-    assert.is_true(P:memory().state - before <= 4 * (P.total + 1024) * 4)
+    -- How many lost ones the stack still names depends on what LuaJIT has compiled.
+    assert.is_true(P:memory().state - before <= 20 * (P.total + 1024) * 4)
   end)
 
   it("looks at c where the user has set it since w changed", function()
