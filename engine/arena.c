@@ -51,7 +51,8 @@ int64_t fsam_arena_live(const fsam_arena *a) { return a->live; }
 int64_t fsam_arena_peak(const fsam_arena *a) { return a->peak; }
 
 /* A reset replaces several chunks by one of their total size, so that the next pass finds its
- * memory in one piece and at the same offsets. */
+ * memory in one piece and at the same offsets. What is reset is filled again, so this one has large
+ * pages; memory that a run fills once and may leave in part untouched has not. */
 void fsam_arena_reset(fsam_arena *a) {
   if (a->block_count && a->device->memory->reuse) a->device->memory->reuse(a->device);
   a->block_count = 0;
@@ -66,7 +67,9 @@ void fsam_arena_reset(fsam_arena *a) {
   }
   a->chunk_count = 0;
   char *base = a->device->memory->alloc(a->device, (size_t)total);
-  if (base) a->chunks[a->chunk_count++] = (chunk){base, total, 0, 0};
+  if (!base) return;
+  if (a->device->memory->large_pages) a->device->memory->large_pages(base, (size_t)total);
+  a->chunks[a->chunk_count++] = (chunk){base, total, 0, 0};
 }
 
 /* The last chunk with room for `bytes`, or a new one; -1 without memory, or while the device

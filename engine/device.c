@@ -134,13 +134,24 @@ static void cpu_prepare(void *p, size_t bytes) {
 #endif
 }
 
+static void cpu_large_pages(void *p, size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+  const uintptr_t first = (uintptr_t)p / page * page;
+  if (bytes >= LARGE) madvise((void *)first, (uintptr_t)p + bytes - first, MADV_HUGEPAGE);
+#else
+  (void)p, (void)bytes;
+#endif
+}
+
 static const fsam_memory cpu_memory = {.alloc = cpu_alloc,
                                        .free = cpu_free,
                                        .zero = cpu_zero,
                                        .copy_in = cpu_copy,
                                        .copy_out = cpu_copy,
                                        .clean = true,
-                                       .prepare = cpu_prepare};
+                                       .prepare = cpu_prepare,
+                                       .large_pages = cpu_large_pages};
 
 static int open_cpu(fsam_device **out) {
   fsam_device *d = calloc(1, sizeof *d);

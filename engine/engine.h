@@ -82,6 +82,10 @@ typedef struct fsam_memory {
   /* NULL where the host cannot write the memory itself. Says that all of it will be written soon:
    * its pages are made ready at once, which takes less time than a fault for each. */
   void (*prepare)(void *p, size_t bytes);
+  /* NULL where pages make no difference. Says that all of new memory will be used again and again,
+   * all over: large pages, where the system has any to give, then spare the processor looking up
+   * where its small ones lie. */
+  void (*large_pages)(void *p, size_t bytes);
 } fsam_memory;
 
 /* How a device records work instead of doing it, and runs it later (fsam_graph_… of fsam.h). */

@@ -396,7 +396,7 @@ void close_gpu(fsam_device *device) {
 }
 
 const fsam_memory memory = {take,     give,  zero, copy_in,   copy_out, read_begin,
-                            read_end, reuse, left, close_gpu, false, NULL};
+                            read_end, reuse, left, close_gpu, false, NULL, NULL};
 
 /* Fails where the GPU is too old or cannot be used; sets its text. */
 int look_at(gpu *g, int number) {
