@@ -103,10 +103,10 @@ function M.here()
       return false
     end
     local func = info.func
-    if func and (owners[func] or owner_of(func)) ~= "own" then
-      return info
-    elseif func == M.call then
+    if func == M.call then
       return { func = running, currentline = returned_line(running) }
+    elseif func and (owners[func] or owner_of(func)) ~= "own" then
+      return info
     end
     level = level + 1
   end

@@ -191,12 +191,12 @@ end
 --   one that may start new (see fsam.models.declaration)
 -- @tparam[opt] {string,…} labels of the model where it is a classifier; default: the file's
 -- @treturn table plan: `fresh` (list of parameters that are not in the file), `reasons` (list of
---   texts, one for each part that starts new), `new_head` (the head's reason, or nil), `remark` (a
---   sentence about labels, or nil), `unexpected` and `ignored` (lists of names in the file)
+--   texts, one for each part that starts new), `remark` (a sentence about labels, or nil),
+--   `unexpected` and `ignored` (lists of names in the file)
 -- @raise one line that names the tensors that are missing or do not fit
 function M.plan(tensors, config, parameters, labels)
   local found, ignored = survey(tensors, config.family)
-  local parts = split(parameters)
+  local parts, new_head = split(parameters), nil
   local plan = setmetatable({ fresh = {}, reasons = {}, unexpected = {}, ignored = ignored,
     wanted = {}, entries = found, output = config.family.output }, Plan)
   append(plan.wanted, parts.body)
@@ -206,11 +206,11 @@ function M.plan(tensors, config, parameters, labels)
     append(reason and plan.fresh or plan.wanted, list)
     if reason then
       plan.reasons[#plan.reasons + 1] = ("new %s: %s"):format(part, reason)
-      plan.new_head = part == "head" and reason or plan.new_head
+      new_head = part == "head" or new_head
     end
   end
   check_all(tensors, found, plan.wanted)
-  order_labels(plan, config, labels, not plan.new_head and #parts.head > 0)
+  order_labels(plan, config, labels, not new_head and #parts.head > 0)
   local used = {}
   for _, parameter in ipairs(parameters) do
     used[parameter.name] = true
