@@ -6,6 +6,7 @@
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local json = require("fsam.base.json")
+local others = require("fsam.formats.others")
 local pytorch = require("fsam.formats.pytorch")
 local safetensors = require("fsam.formats.safetensors")
 
@@ -35,7 +36,8 @@ local function weights_of(path)
       return path .. "/" .. name
     end
   end
-  errors.raise("%s has neither model.safetensors nor pytorch_model.bin", path)
+  errors.raise("%s %s", path, others.folder_hint(path)
+    or "has neither model.safetensors nor pytorch_model.bin")
 end
 
 -- Opens weights by what their name says they are.
@@ -86,7 +88,8 @@ end
 -- @raise one line that names what is missing or broken
 function M.open(path)
   if not file.kind(path .. "/config.json") then
-    errors.raise("%s has no config.json: not a Hugging Face folder", path)
+    errors.raise("%s %s", path, others.folder_hint(path)
+      or "has no config.json: not a Hugging Face folder")
   end
   return M.source(path, weights_of(path))
 end
