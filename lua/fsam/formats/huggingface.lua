@@ -52,6 +52,26 @@ function M.recognises(_, kind)
   return kind == "directory"
 end
 
+-- Where tokenizer_config.json lists files such as tokenizer.4.0.0.json, for Transformers of at least
+-- that version, the last of them counts and tokenizer.json does not. nil where it lists none.
+local function versioned_tokenizer(path)
+  local config = path .. "/" .. VOCABULARY.config
+  local ok, document = pcall(function()
+    return file.kind(config) and json.decode(file.read(config, file.VOCABULARY), config)
+  end)
+  local listed = ok and type(document) == "table" and document.fast_tokenizer_files
+  local newest = ""
+  for _, name in ipairs(type(listed) == "table" and listed or {}) do
+    local version = type(name) == "string" and name:match("^tokenizer%.([%d.]+)%.json$")
+    newest = version and version > newest and version or newest
+  end
+  local found = newest ~= "" and ("%s/tokenizer.%s.json"):format(path, newest)
+  if found and not file.kind(found) then
+    errors.raise("%s lists %s, which is not there", config, found)
+  end
+  return found or nil
+end
+
 --- The files of a tokenizer.
 -- @tparam string path a folder
 -- @treturn table `where` (the folder) and `files`, role → path of each file that exists; the roles
@@ -63,6 +83,7 @@ function M.vocabulary(path)
   for role, name in pairs(VOCABULARY) do
     files[role] = file.kind(path .. "/" .. name) and path .. "/" .. name
   end
+  files.tokenizer = versioned_tokenizer(path) or files.tokenizer
   return { where = path, files = files }
 end
 
