@@ -52,8 +52,9 @@ function M.recognises(_, kind)
   return kind == "directory"
 end
 
--- Where tokenizer_config.json lists files such as tokenizer.4.0.0.json, for Transformers of at least
--- that version, the last of them counts and tokenizer.json does not. nil where it lists none.
+-- Where tokenizer_config.json lists files such as tokenizer.4.0.0.json, for Transformers of that
+-- version or a later one, the last of them counts and tokenizer.json does not. nil where it lists
+-- none.
 local function versioned_tokenizer(path)
   local config = path .. "/" .. VOCABULARY.config
   local ok, document = pcall(function()

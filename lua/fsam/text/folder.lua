@@ -316,9 +316,9 @@ end
 -- @tparam ?table whole tokenizer.json, checked; nil where there is none
 -- @treturn table
 --   `class` (classes.lua); `config`: tokenizer_config.json; `named`: key → token with flags, of the
---   special tokens that files name; `none`: key → true where a file says null; `own`: list of those with keys of their own; `added`: list of
---   tokens in the order of their ids; `extra`: list of special tokens without names; `kept`: file
---   name → bytes, of what a copy of the tokenizer needs
+--   special tokens that files name; `none`: key → true where one says null; `own`: list of those
+--   with keys of their own; `added`: list of tokens in the order of their ids; `extra`: list of
+--   special tokens without names; `kept`: file name → bytes, of what a copy of the tokenizer needs
 -- @raise one line that names the file, when one cannot be read or a class is not supported
 function M.read(vocabulary, whole)
   local found = vocabulary.files
