@@ -18,8 +18,13 @@ local M = {}
 
 -- -- what parts return ----------------------------------------------------------------------------
 
-local function is_vector(x)
-  return node.rank(x) == code.VECTOR
+-- Is this a value of another model than the step's?
+local function is_of_another(x, s)
+  return type(x) == "table" and x.params and s.w and x.params ~= s.w.params or false
+end
+
+local function is_vector(x, s)
+  return node.rank(x) == code.VECTOR and not is_of_another(x, s)
 end
 
 local function is_ordinals(list, s)
@@ -97,7 +102,8 @@ function M.wrap(owner, part, func)
     local result = source_line.call(func, s, context)
     if expected and not expected[1](result, s) then
       source_line.fail_at(source_line.of(func), "%s of %s returned %s; it must return %s", part,
-        owner, node.describe(result), expected[2])
+        owner, node.describe(result) .. (is_of_another(result, s) and " of another model" or ""),
+        expected[2])
     end
     return result
   end

@@ -18,6 +18,33 @@ local function matches(name, patterns)
   return false
 end
 
+-- What programs put before all names of a model that they hold in another one: DataParallel,
+-- torch.compile, and modules of users and of Lightning.
+local WRAPPERS = { "module.", "_orig_mod.", "model." }
+
+-- How many bytes of wrappers stand before every name of a file.
+local function wrapped(names)
+  local cut = 0
+  local function all_begin_with(wrapper)
+    for _, name in ipairs(names) do
+      if name:sub(cut + 1, cut + #wrapper) ~= wrapper then
+        return false
+      end
+    end
+    return names[1] ~= nil
+  end
+  local again = true
+  while again do
+    again = false
+    for _, wrapper in ipairs(WRAPPERS) do
+      if all_begin_with(wrapper) then
+        cut, again = cut + #wrapper, true
+      end
+    end
+  end
+  return cut
+end
+
 -- Our name for a tensor: with the family's prefix, and with `weight` and `bias` where old files
 -- have `gamma` and `beta`.
 local function canonical(name, family)
@@ -40,9 +67,9 @@ end
 
 -- Returns the file's tensors by our names, and the names of those that no classifier uses.
 local function survey(tensors, family)
-  local found, ignored = {}, {}
+  local found, ignored, cut = {}, {}, wrapped(tensors.names)
   for _, name in ipairs(tensors.names) do
-    local ours = canonical(name, family)
+    local ours = canonical(name:sub(cut + 1), family)
     if matches(ours, family.ignored) then
       ignored[#ignored + 1] = header.printable(name)
     elseif found[ours] then

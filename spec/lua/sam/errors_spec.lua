@@ -29,6 +29,8 @@ local function train(parts)
   return model.by_engine("mistake" .. defined, {})
 end
 
+local OTHER = require("spec.lua.vector.support").model()
+
 local function sam_ascent(s)
   return s.g * (s.rho / s.g:norm())
 end
@@ -46,6 +48,10 @@ local cases = {
         train({ ascend = function(s) kept = kept or s.g * 2; return kept end })
       end
     end)() },
+  ["ascend returns a vector of another model"] = { 1, "ascend of %w+ returned a vector of another "
+    .. "model; it must return the perturbation", function()
+      train({ ascend = function() return OTHER.w * 0.1 end })
+    end },
   ["ascend raises a table"] = { 1, "%(the error is a table value%)$", function()
     train({ ascend = function() error({ 1 }) end })
   end },
