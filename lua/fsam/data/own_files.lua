@@ -172,8 +172,8 @@ local function refuse_odd(read, odd, count, fraction)
     local word = tostring(read.rows[i][read.first])
     if fraction or MISSING[word:lower()] then
       errors.raise("%s: column %s has %s among numbers; correct it or leave the sample out, or "
-        .. "give --problem-type %s for classes of these names", read.place(i), read.columns[read.first],
-        schema.show(word), SINGLE)
+        .. "give --problem-type %s for classes of these names", read.place(i),
+        read.columns[read.first], schema.show(word), SINGLE)
     end
   end
 end
