@@ -241,6 +241,23 @@ describe("fsam-lua", function()
     assert.matches("^not enough memory %(", err)
   end)
 
+  it("says when standard output takes no more, and is quiet when its reader has left", function()
+    if not require("lfs").attributes("/dev/full") then
+      pending("no /dev/full")
+    end
+    local path = script("full.lua", "for i = 1, 20000 do print(i) end os.exit(...)")
+    local few = script("few.lua", "print(1)")
+    for command, expected in pairs({
+      [path .. " >/dev/full"] = 1, [few .. " >/dev/full"] = 1, ["-e 'print(1)' >/dev/full"] = 1,
+      ["-h >/dev/full"] = 1, [few .. " >/dev/null"] = 0, [path .. " | head -n 1 >/dev/null"] = 0,
+    }) do
+      local code, _, err = helper.shell(helper.quote(helper.build_dir() .. "/fsam-lua") .. " "
+        .. command)
+      assert.same({ command, expected, expected }, { command, code,
+        err:find("^fsam%-lua: cannot write standard output") and 1 or #err })
+    end
+  end)
+
   -- A data file that became descriptor 1 or 2 would take the screen's lines.
   it("keeps the screen out of files when the standard streams are closed", function()
     local path = script("closed.lua", [[
