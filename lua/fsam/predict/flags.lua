@@ -65,17 +65,54 @@ local function check_task(o)
   o.format = o.format or server_format(split) or "tsv"
 end
 
+local function begins(name, beginnings)
+  for _, beginning in ipairs(beginnings) do
+    if name:find("^" .. beginning) then
+      return true
+    end
+  end
+  return false
+end
+
+-- Answers never take the place of what they come from, nor of a run's or a model's own files.
+local function is_precious(o)
+  local folder, name = file.parent(o.out), o.out:match("[^/]*$")
+  local function beside(other)
+    return file.kind(folder .. "/" .. other) ~= nil
+  end
+  if o.file and file.same(o.out, o.file) then
+    return true
+  elseif o.file and file.kind(o.file) == "directory" and file.same(folder, o.file) then
+    return begins(name, { "train%.", "dev[._]", "test[._]", "val%." })
+  elseif beside("checkpoint_best") or beside("checkpoint_last") then
+    return begins(name, { "results%.json$", "train%.log$" })
+  elseif beside("config.json") then
+    return begins(name, { "config", "model%.", "merges", "special_tokens", "tokenizer", "trainer",
+      "vocab", "pytorch_model" })
+  end
+  return false
+end
+
+local function check_out(o)
+  local parent = file.parent(o.out)
+  if file.kind(parent) ~= "directory" then
+    errors.raise("--out %s: the folder %s does not exist", o.out, parent)
+  elseif file.kind(o.out) == "directory" then
+    errors.raise("--out %s is a folder; give the name of a file", o.out)
+  elseif file.kind(o.out) == "file" and is_precious(o) then
+    errors.raise("--out %s would replace a file of the texts' or the model's; give another name",
+      o.out)
+  end
+end
+
 local function check(o)
   if not o.model then
     errors.raise("no model is given; give a run's folder or a checkpoint, such as runs/cola-1 "
       .. "(--help)")
   end
   check_task(o)
-  local parent = o.out and file.parent(o.out)
-  if parent and file.kind(parent) ~= "directory" then
-    errors.raise("--out %s: the folder %s does not exist", o.out, parent)
-  elseif o.out and file.kind(o.out) == "directory" then
-    errors.raise("--out %s is a folder; give the name of a file", o.out)
+  if o.out then
+    check_out(o)
   end
 end
 
