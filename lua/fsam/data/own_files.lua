@@ -11,6 +11,7 @@
 local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local metrics = require("fsam.data.metrics")
+local numbers = require("fsam.base.numbers")
 local problems = require("fsam.data.problems")
 local registry = require("fsam.base.registry")
 local sampling = require("fsam.data.sampling")
@@ -147,7 +148,7 @@ end
 -- A decimal number, as JSON and Python write it: no hexadecimal, no "nan".
 local function number_of(word)
   local number = word:find("^%s*[+-]?%.?%d[%d.eE+-]*%s*$") and tonumber(word)
-  return number and number - number == 0 and number or nil
+  return number and math.abs(number) <= numbers.F32_MOST and number or nil
 end
 
 -- Numbers with a comma would be as many classes, or are several labels: only the user knows.
@@ -180,7 +181,7 @@ end
 
 -- What the labels of the training file look like.
 local function looks(read)
-  local numbers, fraction, comma, odd = true, false, nil, {}
+  local all_numbers, fraction, comma, odd = true, false, nil, {}
   for i, row in ipairs(read.rows) do
     local value = row[read.first]
     if type(value) == "table" then
@@ -191,14 +192,14 @@ local function looks(read)
     comma = comma or with_comma and i
     local is_number = with_comma or number_of(word) ~= nil
     odd[#odd + 1] = not is_number and i or nil
-    numbers = numbers and is_number
+    all_numbers = all_numbers and is_number
     fraction = fraction or is_number and word:find("[.eE]") ~= nil
   end
   refuse_odd(read, odd, #read.rows, fraction)
-  if numbers and comma then
+  if all_numbers and comma then
     refuse_commas(read, comma, read.rows[comma][read.first])
   end
-  return numbers and fraction and SCORES or SINGLE
+  return all_numbers and fraction and SCORES or SINGLE
 end
 
 local function problem_of(o, read)
