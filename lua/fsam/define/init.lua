@@ -8,6 +8,7 @@ local fields = require("fsam.define.fields")
 local node = require("fsam.vector.expression")
 local options = require("fsam.options")
 local registry = require("fsam.base.registry")
+local schema = require("fsam.base.schema")
 local source_line = require("fsam.base.source_line")
 local tested = require("fsam.vector.tested")
 local values = require("fsam.options.values")
@@ -131,6 +132,23 @@ local function check_option(what, d)
     source_line.fail("%s: option %s: the default %s is no number; declare { name = %q, type = …, "
       .. "default = … } with one of the types %s", what, d.name, tostring(d.default), d.name,
       table.concat(values.types(), ", "))
+  elseif d.type == "choice" and type(d.choices) ~= "table" then
+    source_line.fail("%s: option %s: choices is missing, a list of words", what, d.name)
+  elseif d.default ~= nil then
+    local fits, err = pcall(values.check, d, d.default, "the default")
+    if not fits then
+      source_line.fail("%s: option %s: %s", what, d.name, tostring(err))
+    end
+  end
+end
+
+-- Raises unless the options are names with defaults, or declarations with names.
+local function check_form(what, list)
+  for key, value in pairs(list) do
+    if type(key) ~= "string" and (type(value) ~= "table" or type(value.name) ~= "string") then
+      source_line.fail("%s: options has %s, expected NAME = DEFAULT, as in { rho = 0.05 }, or "
+        .. "{ name = …, type = …, default = … }", what, schema.show(value))
+    end
   end
 end
 
@@ -165,6 +183,7 @@ function M.definition(what, name, spec, kinds, complete)
   for part, value in pairs(spec) do
     definition[part] = kinds[part] == "function" and M.wrap(name, part, value) or value
   end
+  check_form(what, spec.options or {})
   local declared = options.declare(spec.options or {})
   for _, d in ipairs(declared) do
     check_option(what, d)
