@@ -5,6 +5,7 @@ local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local outputs = require("fsam.predict.outputs")
+local precious = require("fsam.formats.precious")
 local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
 local tasks = require("fsam.data.tasks")
@@ -65,32 +66,17 @@ local function check_task(o)
   o.format = o.format or server_format(split) or "tsv"
 end
 
-local function begins(name, beginnings)
-  for _, beginning in ipairs(beginnings) do
+-- Answers never take the place of what they come from, nor of a run's or a model's own files.
+local function is_precious(o)
+  local is_data = o.file and file.kind(o.file) == "directory"
+    and file.same(file.parent(o.out), o.file)
+  local name = o.out:match("[^/]*$")
+  for _, beginning in ipairs(is_data and { "train%.", "dev[._]", "test[._]", "val%." } or {}) do
     if name:find("^" .. beginning) then
       return true
     end
   end
-  return false
-end
-
--- Answers never take the place of what they come from, nor of a run's or a model's own files.
-local function is_precious(o)
-  local folder, name = file.parent(o.out), o.out:match("[^/]*$")
-  local function beside(other)
-    return file.kind(folder .. "/" .. other) ~= nil
-  end
-  if o.file and file.same(o.out, o.file) then
-    return true
-  elseif o.file and file.kind(o.file) == "directory" and file.same(folder, o.file) then
-    return begins(name, { "train%.", "dev[._]", "test[._]", "val%." })
-  elseif beside("checkpoint_best") or beside("checkpoint_last") then
-    return begins(name, { "results%.json$", "train%.log$" })
-  elseif beside("config.json") then
-    return begins(name, { "config", "model%.", "merges", "special_tokens", "tokenizer", "trainer",
-      "vocab", "pytorch_model" })
-  end
-  return false
+  return o.file and file.same(o.out, o.file) or precious.is(o.out)
 end
 
 local function check_out(o)
