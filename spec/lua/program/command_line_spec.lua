@@ -241,6 +241,17 @@ describe("fsam-lua", function()
     assert.matches("^not enough memory %(", err)
   end)
 
+  it("says that an expression may have used the stack up", function()
+    local code, out, err = helper.fsam_lua({ script("deep.lua", [[local fsam = require("fsam")
+      local specs = { { name = "a", shape = { 4 }, kind = "bias" } }
+      local x = fsam.params.new(fsam.device.open("cpu"), specs).g
+      for i = 1, 20000 do x = x * 2 + i end
+      print(x:norm():read())]]) })
+    assert.same({ 1, "" }, { code, out })
+    assert.matches("deep.lua:5: stack overflow; functions that call each other without end, or one "
+      .. "expression of thousands of terms?", err, 1, true)
+  end)
+
   it("says when standard output takes no more, and is quiet when its reader has left", function()
     if not require("lfs").attributes("/dev/full") then
       pending("no /dev/full")
