@@ -17,7 +17,8 @@ local options = fsam.options.parse(arg, landscape.flags.spec({
 
 -- Model and samples; everything is computed in fp32, without dropout.
 fsam.device.threads(options.threads)
-local model = fsam.load(options.checkpoint, { device = options.device, seed = options.seed })
+local model = fsam.load(options.checkpoint, { device = options.device, seed = options.seed,
+  untrained = "accept" }) -- the report says it
 local row = fsam.data.tasks.get("cola")
 local corpus = fsam.data.corpus.open(row, options.data)
 local task = fsam.task.new({

@@ -16,6 +16,6 @@ local options = fsam.options.parse(arg, predict.flags.spec({
 fsam.device.threads(options.threads)
 local samples = predict.inputs.read(options)
 local model = fsam.load(options.model, { device = options.device, precision = options.precision,
-  tokenizer = options.tokenizer })
+  tokenizer = options.tokenizer, untrained = "refuse" })
 local answers = predict.run(model, samples, options.batch_size)
 predict.outputs.write(options, samples, answers)

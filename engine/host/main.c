@@ -3,11 +3,13 @@
  * a crash. Leaves to others: everything a user would call behaviour (options, scripts, errors, the
  * REPL), which is Lua (lua/fsam/program). The only C file that includes lua.h. */
 #define _DEFAULT_SOURCE /* sigaltstack */
+#include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <lua.h>
 #include <lualib.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -433,6 +435,21 @@ static int open_standard_streams(void) {
   return 0;
 }
 
+/* Answers and tables that a full disk did not take must not look like a success. A reader that has
+ * left (`| head`) wants no more, and no word about it. */
+static void tell_lost_output(void) {
+  const bool failed = ferror(stdout);
+  errno = 0;
+  if (fflush(stdout) == 0 && !failed) return;
+  const int reason = errno;
+  struct pollfd reader = {.fd = STDOUT_FILENO};
+  if (reason == EPIPE || (poll(&reader, 1, 0) == 1 && (reader.revents & POLLERR))) return;
+  fprintf(stderr, "fsam-lua: cannot write standard output%s%s\n", reason ? ": " : "",
+          reason ? strerror(reason) : "");
+  fflush(stderr);
+  _exit(EXIT_FAILURE);
+}
+
 /* A program that starts others of ours, and waits for them, sets this for them: they end with it,
  * as by SIGTERM, whatever ends it. */
 static void end_with_parent(void) {
@@ -444,6 +461,7 @@ static void end_with_parent(void) {
 int main(int argc, char **argv) {
   end_with_parent();
   if (open_standard_streams() < 0) return EXIT_FAILURE; /* and there is nowhere to say why */
+  atexit(tell_lost_output);
   limit_spinning();
   if (!make_stacks_large_enough()) {
     fputs("fsam-lua: the limit of the stack is below 256 KB; raise it (ulimit -s 8192)\n", stderr);

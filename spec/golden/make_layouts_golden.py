@@ -130,6 +130,14 @@ def hand_layouts():
                                                             "additional_special_tokens": ["<url>"]}}
     found["decoder with gaps"] = {**bert, "tokenizer_config.json": {"added_tokens_decoder":
                                   {"900": token("[E1]", special=True), "800": token("<url>"), "4": token("[MASK]", rstrip=True)}}}
+    found["no mask in config"] = {**bert, "tokenizer_config.json": {"mask_token": None}}
+    found["no mask in map"] = {**bert, "special_tokens_map.json": {"mask_token": None}}
+    found["no mask in map, one in config"] = {**bert, "special_tokens_map.json": {"mask_token": None},
+                                              "tokenizer_config.json": {"mask_token": "[MASK]"}}
+    found["no mask in config, one in map"] = {**bert, "special_tokens_map.json": {"mask_token": "[MASK]"},
+                                              "tokenizer_config.json": {"mask_token": None}}
+    found["no mask in map beside a decoder"] = {**bert, "special_tokens_map.json": {"mask_token": None}, "tokenizer_config.json":
+                                                {"added_tokens_decoder": {str(size): token("[E1]", special=True)}}}
     found["split special tokens"] = {**bert, "tokenizer_config.json": {"split_special_tokens": True}}
     roberta = {**roberta_files(), "config.json": {"model_type": "roberta"}}
     found["roberta vocab only"] = roberta
@@ -142,6 +150,7 @@ def hand_layouts():
     found["roberta map of bos and cls"] = {**roberta, "special_tokens_map.json": {
         "cls_token": token("</s>", rstrip=True), "sep_token": token("<s>", lstrip=True), "bos_token": token("<s>", rstrip=True)}}
     found["longformer's class"] = {**roberta, "tokenizer_config.json": {"tokenizer_class": "LongformerTokenizerFast"}}
+    found["roberta without a beginning"] = {**roberta, "tokenizer_config.json": {"bos_token": None, "mask_token": None}}
     found["gpt2's class"] = {**roberta, "tokenizer_config.json": {"tokenizer_class": "GPT2Tokenizer", "pad_token": "<pad>",
                              "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}}
     return found
@@ -207,6 +216,12 @@ def json_layouts():
                                        {**bert, "added_tokens_decoder": {"4": token("[MASK]", special=True), str(len(PIECES)): token("<url>")}}}
     found["json, decoder has less"] = {"tokenizer.json": made["added tokens"], "config.json": config, "tokenizer_config.json":
                                        {**bert, "added_tokens_decoder": {"4": token("[MASK]", special=True)}}}
+
+    older = json.loads(made["added tokens"])
+    older["model"]["vocab"] = {p: (5 + len(PIECES) - 1 - i if i > 4 else i) for p, i in vocab.items()}
+    found["json for other versions"] = {"tokenizer.json": json.dumps(older), "tokenizer.4.0.0.json": made["added tokens"],
+                                        "config.json": config, "tokenizer_config.json": {**bert, "fast_tokenizer_files":
+                                        ["tokenizer.json", "tokenizer.4.0.0.json"]}}
 
     files = roberta_files()
     ids = json.loads(files["vocab.json"])

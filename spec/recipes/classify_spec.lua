@@ -85,6 +85,10 @@ describe("classify.lua", function()
     code, out, err = predict("csv", { write("ask.csv", "text\nx\n") })
     assert.same({ 1, "", "predict.lua: " .. folder .. "/ask.csv has no column review (its columns: "
       .. "text)\n" }, { code, out, err })
+    code, out, err = predict("csv", { write("ask.txt", "the key\n1\tthe key\n") })
+    assert.same({ 1, "", "predict.lua: " .. folder .. "/ask.txt, line 2: has two texts (a tab, or "
+      .. "text_pair), but the run of " .. folder .. "/csv was trained on one\n" },
+      { code, out, err })
     code, out = predict("csv", { folder .. "/ask.csv", "--text-column", "text" })
     assert.equal(0, code)
     assert.matches("^label\ttext\there\tlost\n%a+\tx\t[%d.]+\t[%d.]+\n$", out)

@@ -135,6 +135,8 @@ describe("the landscape recipe", function()
       { model, "--points", "4" })
     refuses("--reach 0 is out of range; it must be above 0", { model, "--reach", "0" })
     refuses("--out nowhere/x: the folder nowhere does not exist", { model, "--out", "nowhere/x" })
+    refuses("--out " .. model .. "/config: " .. model .. "/config.json is a file of a run or a "
+      .. "model; give another name", { model, "--out", model .. "/config" })
   end)
 
   it("refuses a model whose loss is not finite", function()

@@ -89,6 +89,25 @@ describe("predict.lua", function()
     assert.equal(table.concat(expected), same)
   end)
 
+  it("never writes its answers over the texts, or over a file of the run", function()
+    helper.shell("mkdir -p " .. folder .. "/CoLA")
+    local texts = helper.write_file(folder .. "/mine.txt", "the key is here .\n")
+    local inside = helper.write_file(model .. "/mine.txt", "the key is here .\n")
+    local task = helper.write_file(folder .. "/CoLA/dev.tsv", "x")
+    for out, words in pairs({ [texts] = { texts }, [task] = { folder .. "/CoLA", "--task", "cola" },
+      [folder .. "/run/results.json"] = { texts }, [model .. "/config.json"] = { texts },
+      [folder .. "/./mine.txt"] = { texts }, [inside] = { inside } }) do
+      local before = helper.read_file(out)
+      words[#words + 1], words[#words + 2] = "--out", out
+      local code, _, err = predict(words)
+      assert.same({ 1, "predict.lua: --out " .. out .. " would replace a file of the texts' or the "
+        .. "model's; give another name\n" }, { code, err })
+      assert.equal(before, helper.read_file(out))
+    end
+    assert.equal(0, (predict({ texts, "--out", folder .. "/run/answers.tsv" })))
+    assert.equal(0, (predict({ texts, "--out", folder .. "/run/answers.tsv" })))
+  end)
+
   local REFUSED = {
     { {}, "\n", "standard input has no texts" },
     { {}, "a\tb\tc\n", "standard input, line 1: got more than one tab, expected a text, or two "

@@ -7,6 +7,7 @@
 -- (formats/atomic_folder.lua, formats/file_set.lua).
 local C = require("fsam.C")
 local errors = require("fsam.errors")
+local foreign = require("fsam.base.foreign")
 local lfs = require("lfs")
 local ffi, lib, check = C.ffi, C.lib, C.check
 
@@ -68,14 +69,25 @@ local function line_end(data, at, size, path, number)
   return size
 end
 
+-- Refuses an archive or another encoding under a name that promises text.
+local function check_kind(map, size, path, in_lines)
+  local hint = foreign.hint(ffi.string(lib.fsam_file_data(map), math.min(size, foreign.ENOUGH)),
+    not in_lines)
+  if hint then
+    errors.raise("%s %s", path, hint)
+  end
+end
+
 --- The whole content of a file: a configuration, a vocabulary, texts.
 -- @tparam string path
 -- @tparam[opt=16 MB] number limit the most bytes that it may have
 -- @tparam[opt=false] boolean in_lines no line of it may have more than 1 MB
 -- @treturn string
--- @raise when it is not a readable regular file, is larger, or changes meanwhile
+-- @raise when it is not a readable regular file, is larger, is plainly of another kind
+--   (foreign.lua), or changes meanwhile
 function M.read(path, limit, in_lines)
   local map, size = M.map(path)
+  check_kind(map, size, path, in_lines)
   check_size(path, size, limit or MOST)
   local data, at, number = lib.fsam_file_data(map), 0, 1
   while in_lines and size - at > LONGEST do

@@ -103,10 +103,10 @@ function M.here()
       return false
     end
     local func = info.func
-    if func and (owners[func] or owner_of(func)) ~= "own" then
-      return info
-    elseif func == M.call then
+    if func == M.call then
       return { func = running, currentline = returned_line(running) }
+    elseif func and (owners[func] or owner_of(func)) ~= "own" then
+      return info
     end
     level = level + 1
   end
@@ -217,7 +217,9 @@ local function overflow(thread, err)
   place = position and M.text(position) or place
   return errors.new((place ~= "" and place .. ": " or "") .. "stack overflow; " .. (found
     and "the call in this line leads back to it without end"
-    or "functions that call each other without end?"), place ~= "")
+    or "functions that call each other without end, or one expression of thousands of terms? A "
+      .. "vector of the type's state or scratch, which is set in between, ends an expression"),
+    place ~= "")
 end
 
 -- The stack on which `overflow` looks at the one that is used up.

@@ -121,6 +121,8 @@ function M.entries(text, recipe)
   return list
 end
 
+local MOST_SEEDS = 10000 -- in a range
+
 --- The seeds of a text such as "1-3,7".
 -- @treturn {integer,…} in the order given
 function M.seeds(text)
@@ -130,6 +132,9 @@ function M.seeds(text)
     first, last = tonumber(first or part:match("^%d+$")), tonumber(last or part:match("^%d+$"))
     if not first or last < first or last > 4294967295 then
       errors.raise("--seeds %s: %s is no seed and no range such as 1-5", text, part)
+    elseif last - first >= MOST_SEEDS then
+      errors.raise("--seeds %s: %s is more than %d seeds, each of which is a run", text, part,
+        MOST_SEEDS)
     end
     for seed = first, last do
       if taken[seed] then

@@ -11,6 +11,7 @@
 local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local metrics = require("fsam.data.metrics")
+local numbers = require("fsam.base.numbers")
 local problems = require("fsam.data.problems")
 local registry = require("fsam.base.registry")
 local sampling = require("fsam.data.sampling")
@@ -147,7 +148,7 @@ end
 -- A decimal number, as JSON and Python write it: no hexadecimal, no "nan".
 local function number_of(word)
   local number = word:find("^%s*[+-]?%.?%d[%d.eE+-]*%s*$") and tonumber(word)
-  return number and number - number == 0 and number or nil
+  return number and math.abs(number) <= numbers.F32_MOST and number or nil
 end
 
 -- Numbers with a comma would be as many classes, or are several labels: only the user knows.
@@ -157,9 +158,30 @@ local function refuse_commas(read, i, word)
     read.columns[read.first], word, SINGLE)
 end
 
+-- How tables write that a value is missing, or infinite.
+local MISSING = { nan = true, na = true, ["n/a"] = true, null = true, none = true, inf = true,
+  ["-inf"] = true, ["?"] = true, ["-"] = true }
+
+-- Labels that are numbers but for a few: of one that is none all the others would become classes.
+-- The few may be a class among whole numbers, unless they say that a value is missing.
+local function refuse_odd(read, odd, count, fraction)
+  local first = odd[1]
+  if not first or #odd * 2 >= count then
+    return
+  end
+  for _, i in ipairs(odd) do
+    local word = tostring(read.rows[i][read.first])
+    if fraction or MISSING[word:lower()] then
+      errors.raise("%s: column %s has %s among numbers; correct it or leave the sample out, or "
+        .. "give --problem-type %s for classes of these names", read.place(i),
+        read.columns[read.first], schema.show(word), SINGLE)
+    end
+  end
+end
+
 -- What the labels of the training file look like.
 local function looks(read)
-  local numbers, fraction, comma = true, false, nil
+  local all_numbers, fraction, comma, odd = true, false, nil, {}
   for i, row in ipairs(read.rows) do
     local value = row[read.first]
     if type(value) == "table" then
@@ -168,13 +190,16 @@ local function looks(read)
     local word = word_of(value, read.place(i), read.columns[read.first])
     local with_comma = word:find("^%s*[+-]?%d+,%d+%s*$") ~= nil
     comma = comma or with_comma and i
-    numbers = numbers and (with_comma or number_of(word) ~= nil)
-    fraction = fraction or numbers and word:find("[.eE]") ~= nil
+    local is_number = with_comma or number_of(word) ~= nil
+    odd[#odd + 1] = not is_number and i or nil
+    all_numbers = all_numbers and is_number
+    fraction = fraction or is_number and word:find("[.eE]") ~= nil
   end
-  if numbers and comma then
+  refuse_odd(read, odd, #read.rows, fraction)
+  if all_numbers and comma then
     refuse_commas(read, comma, read.rows[comma][read.first])
   end
-  return numbers and fraction and SCORES or SINGLE
+  return all_numbers and fraction and SCORES or SINGLE
 end
 
 local function problem_of(o, read)

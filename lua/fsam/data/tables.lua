@@ -11,6 +11,7 @@
 -- value is a text; JSON has numbers, true, false and lists as well, and nil where a row lacks it.
 local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
+local foreign = require("fsam.base.foreign")
 local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
 
@@ -91,7 +92,9 @@ end
 function M.read(path, wanted, format)
   local found = format and formats:get(format) or not format and M.format_of(path)
   if not found then
-    errors.raise("%s: the end of its name says no format; expected %s", path, M.endings())
+    local hint = foreign.hint_of_name(path)
+    errors.raise("%s%s (what is read: %s)", path, hint and " " .. hint
+      or ": the end of its name says no format; give it one that does", M.endings())
   end
   local rows = found.read(path, wanted)
   if #rows == 0 then

@@ -12,13 +12,7 @@ local M = {}
 
 local MOST = 2 ^ 30 -- bytes of a file
 
--- What spreadsheets call "Unicode text" begins with one of these marks.
-local UTF16 = { ["\255\254"] = true, ["\254\255"] = true }
-
 local function check_encoding(path, text)
-  if UTF16[text:sub(1, 2)] then
-    errors.raise("%s is UTF-16, expected UTF-8; convert it (iconv -f UTF-16 -t UTF-8)", path)
-  end
   local at = utf8.fault(text)
   if at then
     local _, lines = text:sub(1, at):gsub("\n", "")

@@ -8,6 +8,7 @@ local fields = require("fsam.define.fields")
 local node = require("fsam.vector.expression")
 local options = require("fsam.options")
 local registry = require("fsam.base.registry")
+local schema = require("fsam.base.schema")
 local source_line = require("fsam.base.source_line")
 local tested = require("fsam.vector.tested")
 local values = require("fsam.options.values")
@@ -18,8 +19,13 @@ local M = {}
 
 -- -- what parts return ----------------------------------------------------------------------------
 
-local function is_vector(x)
-  return node.rank(x) == code.VECTOR
+-- Is this a value of another model than the step's?
+local function is_of_another(x, s)
+  return type(x) == "table" and x.params and s.w and x.params ~= s.w.params or false
+end
+
+local function is_vector(x, s)
+  return node.rank(x) == code.VECTOR and not is_of_another(x, s)
 end
 
 local function is_ordinals(list, s)
@@ -97,7 +103,8 @@ function M.wrap(owner, part, func)
     local result = source_line.call(func, s, context)
     if expected and not expected[1](result, s) then
       source_line.fail_at(source_line.of(func), "%s of %s returned %s; it must return %s", part,
-        owner, node.describe(result), expected[2])
+        owner, node.describe(result) .. (is_of_another(result, s) and " of another model" or ""),
+        expected[2])
     end
     return result
   end
@@ -125,6 +132,23 @@ local function check_option(what, d)
     source_line.fail("%s: option %s: the default %s is no number; declare { name = %q, type = …, "
       .. "default = … } with one of the types %s", what, d.name, tostring(d.default), d.name,
       table.concat(values.types(), ", "))
+  elseif d.type == "choice" and type(d.choices) ~= "table" then
+    source_line.fail("%s: option %s: choices is missing, a list of words", what, d.name)
+  elseif d.default ~= nil then
+    local fits, err = pcall(values.check, d, d.default, "the default")
+    if not fits then
+      source_line.fail("%s: option %s: %s", what, d.name, tostring(err))
+    end
+  end
+end
+
+-- Raises unless the options are names with defaults, or declarations with names.
+local function check_form(what, list)
+  for key, value in pairs(list) do
+    if type(key) ~= "string" and (type(value) ~= "table" or type(value.name) ~= "string") then
+      source_line.fail("%s: options has %s, expected NAME = DEFAULT, as in { rho = 0.05 }, or "
+        .. "{ name = …, type = …, default = … }", what, schema.show(value))
+    end
   end
 end
 
@@ -159,6 +183,7 @@ function M.definition(what, name, spec, kinds, complete)
   for part, value in pairs(spec) do
     definition[part] = kinds[part] == "function" and M.wrap(name, part, value) or value
   end
+  check_form(what, spec.options or {})
   local declared = options.declare(spec.options or {})
   for _, d in ipairs(declared) do
     check_option(what, d)

@@ -6,6 +6,7 @@
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local json = require("fsam.base.json")
+local others = require("fsam.formats.others")
 local pytorch = require("fsam.formats.pytorch")
 local safetensors = require("fsam.formats.safetensors")
 
@@ -35,7 +36,8 @@ local function weights_of(path)
       return path .. "/" .. name
     end
   end
-  errors.raise("%s has neither model.safetensors nor pytorch_model.bin", path)
+  errors.raise("%s %s", path, others.folder_hint(path)
+    or "has neither model.safetensors nor pytorch_model.bin")
 end
 
 -- Opens weights by what their name says they are.
@@ -50,6 +52,27 @@ function M.recognises(_, kind)
   return kind == "directory"
 end
 
+-- Where tokenizer_config.json lists files such as tokenizer.4.0.0.json, for Transformers of that
+-- version or a later one, the last of them counts and tokenizer.json does not. nil where it lists
+-- none.
+local function versioned_tokenizer(path)
+  local config = path .. "/" .. VOCABULARY.config
+  local ok, document = pcall(function()
+    return file.kind(config) and json.decode(file.read(config, file.VOCABULARY), config)
+  end)
+  local listed = ok and type(document) == "table" and document.fast_tokenizer_files
+  local newest = ""
+  for _, name in ipairs(type(listed) == "table" and listed or {}) do
+    local version = type(name) == "string" and name:match("^tokenizer%.([%d.]+)%.json$")
+    newest = version and version > newest and version or newest
+  end
+  local found = newest ~= "" and ("%s/tokenizer.%s.json"):format(path, newest)
+  if found and not file.kind(found) then
+    errors.raise("%s lists %s, which is not there", config, found)
+  end
+  return found or nil
+end
+
 --- The files of a tokenizer.
 -- @tparam string path a folder
 -- @treturn table `where` (the folder) and `files`, role → path of each file that exists; the roles
@@ -61,6 +84,7 @@ function M.vocabulary(path)
   for role, name in pairs(VOCABULARY) do
     files[role] = file.kind(path .. "/" .. name) and path .. "/" .. name
   end
+  files.tokenizer = versioned_tokenizer(path) or files.tokenizer
   return { where = path, files = files }
 end
 
@@ -86,7 +110,8 @@ end
 -- @raise one line that names what is missing or broken
 function M.open(path)
   if not file.kind(path .. "/config.json") then
-    errors.raise("%s has no config.json: not a Hugging Face folder", path)
+    errors.raise("%s %s", path, others.folder_hint(path)
+      or "has no config.json: not a Hugging Face folder")
   end
   return M.source(path, weights_of(path))
 end

@@ -13,6 +13,7 @@ local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local hub = require("fsam.formats.hub")
+local others = require("fsam.formats.others")
 local schema = require("fsam.base.schema")
 
 local M = {}
@@ -57,17 +58,10 @@ function M.exists(path)
   return file.kind(path) ~= nil or format_of(file.bare(path)) ~= nil
 end
 
--- Files of other programs, by the ends of their names.
-local FOREIGN = {
-  [".ckpt"] = "PyTorch or TensorFlow", [".h5"] = "TensorFlow", [".msgpack"] = "Flax",
-  [".gguf"] = "llama.cpp", [".onnx"] = "ONNX",
-}
-
 local function refuse(path)
-  local program = file.kind(path) == "file" and FOREIGN[path:match("%.[^./]*$")]
-  if program then
-    errors.raise("%s is a %s file, which is not read; save the model by Transformers' "
-      .. "save_pretrained, which writes model.safetensors", path, program)
+  local hint = file.kind(path) == "file" and others.file_hint(path)
+  if hint then
+    errors.raise("%s %s", path, hint)
   elseif not file.kind(path) then
     errors.raise("%s does not exist; give %s%s", path, M.KINDS, hub.hint(path))
   end
@@ -107,7 +101,7 @@ function M.copy_vocabulary(vocabulary, folder)
   for role, path in pairs(vocabulary.files) do
     local target = file.bare(folder) .. "/" .. path:match("[^/]*$")
     if role ~= "model" and not file.kind(target) then -- config.json describes the model
-      file.write(target, file.read(path))
+      file.write(target, file.read(path, file.VOCABULARY))
       copied = copied + 1
     end
   end

@@ -5,6 +5,7 @@ local arguments = require("fsam.base.arguments")
 local curvature = require("fsam.landscape.curvature")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
+local precious = require("fsam.formats.precious")
 local schema = require("fsam.base.schema")
 
 local M = {}
@@ -80,6 +81,8 @@ local function check(o)
   local parent = file.parent(o.out)
   if file.kind(parent) ~= "directory" then
     errors.raise("--out %s: the folder %s does not exist", o.out, parent)
+  elseif precious.is(o.out .. ".json") then
+    errors.raise("--out %s: %s.json is a file of a run or a model; give another name", o.out, o.out)
   end
 end
 

@@ -146,6 +146,10 @@ local function read_task(config, raw, source)
     config.head_fault = ("problem_type is %s; supported are %s"):format(show(config.problem_type),
       table.concat(problems.NAMES, ", "))
   end
+  if config.problem_type == "regression" and config.num_labels > 1 then
+    config.head_fault = ("problem_type is regression, which has one number here, but there are %d "
+      .. "labels"):format(config.num_labels)
+  end
   local class = type(raw.architectures) == "table" and raw.architectures[1]
   config.architecture = type(class) == "string" and class or nil
 end

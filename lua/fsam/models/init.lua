@@ -5,7 +5,7 @@
 --   model.pad_id, position_offset (the position of a sample's first token), max_positions (tokens
 --   of the longest sample), vocab_size
 --   model.announcements  lines that a user should see  model:save(folder)
---   model.new_head  why the checkpoint's head was not used, or nil
+--   model.untrained  which parts started from random values, and why, or nil
 --
 -- Owns: putting configuration, parameters and graph together. Leaves to others: what a family is
 -- (fsam.models.families; `define(name, family)` adds one), training (fsam.train), asking a model
@@ -38,7 +38,7 @@ Model.__index = Model
 
 -- What a model may have, beside its methods; what it lacks is nil.
 local HAS = { "params", "weights", "graph", "count", "pad_id", "position_offset", "max_positions",
-  "vocab_size", "config", "device", "announcements", "new_head", "tokenizer", "packing", "pass",
+  "vocab_size", "config", "device", "announcements", "untrained", "tokenizer", "packing", "pass",
   "save", "predict", "gradient" }
 
 -- A misspelt name is an error in its author's line; any other is nil, so that a recipe may ask for
@@ -201,7 +201,7 @@ function M.load(o)
   end)
   source.tensors:close()
   initialize.fill(sealed, config, plan.fresh, o)
-  model.new_head = plan.new_head
+  model.untrained = plan.reasons[1] and table.concat(plan.reasons, "; ")
   announce(model, plan, o)
   announce_dropout(model, o)
   return model

@@ -18,6 +18,33 @@ local function matches(name, patterns)
   return false
 end
 
+-- What programs put before all names of a model that they hold in another one: DataParallel,
+-- torch.compile, and modules of users and of Lightning.
+local WRAPPERS = { "module.", "_orig_mod.", "model." }
+
+-- How many bytes of wrappers stand before every name of a file.
+local function wrapped(names)
+  local cut = 0
+  local function all_begin_with(wrapper)
+    for _, name in ipairs(names) do
+      if name:sub(cut + 1, cut + #wrapper) ~= wrapper then
+        return false
+      end
+    end
+    return names[1] ~= nil
+  end
+  local again = true
+  while again do
+    again = false
+    for _, wrapper in ipairs(WRAPPERS) do
+      if all_begin_with(wrapper) then
+        cut, again = cut + #wrapper, true
+      end
+    end
+  end
+  return cut
+end
+
 -- Our name for a tensor: with the family's prefix, and with `weight` and `bias` where old files
 -- have `gamma` and `beta`.
 local function canonical(name, family)
@@ -40,9 +67,9 @@ end
 
 -- Returns the file's tensors by our names, and the names of those that no classifier uses.
 local function survey(tensors, family)
-  local found, ignored = {}, {}
+  local found, ignored, cut = {}, {}, wrapped(tensors.names)
   for _, name in ipairs(tensors.names) do
-    local ours = canonical(name, family)
+    local ours = canonical(name:sub(cut + 1), family)
     if matches(ours, family.ignored) then
       ignored[#ignored + 1] = header.printable(name)
     elseif found[ours] then
@@ -191,12 +218,12 @@ end
 --   one that may start new (see fsam.models.declaration)
 -- @tparam[opt] {string,…} labels of the model where it is a classifier; default: the file's
 -- @treturn table plan: `fresh` (list of parameters that are not in the file), `reasons` (list of
---   texts, one for each part that starts new), `new_head` (the head's reason, or nil), `remark` (a
---   sentence about labels, or nil), `unexpected` and `ignored` (lists of names in the file)
+--   texts, one for each part that starts new), `remark` (a sentence about labels, or nil),
+--   `unexpected` and `ignored` (lists of names in the file)
 -- @raise one line that names the tensors that are missing or do not fit
 function M.plan(tensors, config, parameters, labels)
   local found, ignored = survey(tensors, config.family)
-  local parts = split(parameters)
+  local parts, new_head = split(parameters), nil
   local plan = setmetatable({ fresh = {}, reasons = {}, unexpected = {}, ignored = ignored,
     wanted = {}, entries = found, output = config.family.output }, Plan)
   append(plan.wanted, parts.body)
@@ -206,11 +233,11 @@ function M.plan(tensors, config, parameters, labels)
     append(reason and plan.fresh or plan.wanted, list)
     if reason then
       plan.reasons[#plan.reasons + 1] = ("new %s: %s"):format(part, reason)
-      plan.new_head = part == "head" and reason or plan.new_head
+      new_head = part == "head" or new_head
     end
   end
   check_all(tensors, found, plan.wanted)
-  order_labels(plan, config, labels, not plan.new_head and #parts.head > 0)
+  order_labels(plan, config, labels, not new_head and #parts.head > 0)
   local used = {}
   for _, parameter in ipairs(parameters) do
     used[parameter.name] = true

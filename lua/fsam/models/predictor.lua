@@ -5,6 +5,7 @@
 local Pass = require("fsam.pass")
 local arguments = require("fsam.base.arguments")
 local devices = require("fsam.base.device")
+local errors = require("fsam.errors")
 local formats = require("fsam.formats")
 local models = require("fsam.models")
 local packing = require("fsam.data.packing")
@@ -61,10 +62,24 @@ gradient = arguments.declare("model:gradient", { self = MODEL, TEXT, arguments.a
   schema.either("a label's name or number", schema.string, schema.number(), schema.list(
     schema.either("a name or number", schema.string, schema.number())))), PAIR }, gradient)
 
+-- A model whose head or pooler started from random values answers at random, and looks as any other
+-- does.
+local function tell_untrained(model, path, what)
+  if model.untrained and what == "refuse" then
+    errors.raise("%s is not trained to answer (%s); train it first, with one of recipes/", path,
+      model.untrained)
+  elseif model.untrained and what == "say" then
+    io.stderr:write(errors.line(("%s is not trained to answer (%s): until it is, its labels are "
+      .. "random"):format(path, model.untrained)), "\n")
+  end
+end
+
 --- Loads a checkpoint.
 -- @tparam string path what fsam.formats opens, such as a run's folder
 -- @tparam[opt] table o device ("auto"), precision ("fp32"), seed and freeze as for
---   fsam.models.load; tokenizer, a path, where its files are not beside the weights
+--   fsam.models.load; tokenizer, a path, where its files are not beside the weights; untrained,
+--   what to do about a checkpoint whose head or pooler must start from random values: "say" it on
+--   standard error (default), "refuse" it, or "accept" it
 -- @treturn table the model (fsam.models), with tokenizer, pass, predict(text[, pair]) and
 --   gradient(text, label[, pair])
 -- @raise as fsam.models.load and fsam.text.load
@@ -72,13 +87,15 @@ return arguments.declare("fsam.load", {
   arguments.arg("path", schema.path),
   arguments.optional_fields({ device = optional(schema.string), precision = optional(schema.string),
     seed = optional(schema.integer(0)), freeze = optional(schema.list(schema.string)),
-    tokenizer = optional(schema.string) }),
+    tokenizer = optional(schema.string),
+    untrained = optional(schema.one_of({ "say", "refuse", "accept" })) }),
 }, function(path, o)
   o = o or {}
   local source = formats.open(path)
   local device = devices.open(o.device or "auto")
   local model = models.load({ source = source, device = device, seed = o.seed,
     precision = devices.precision(o.precision or "fp32", device), freeze = o.freeze })
+  tell_untrained(model, path, o.untrained or "say")
   model.tokenizer = text.load(o.tokenizer or source)
   local problem = problems.of_model(model.config)
   model.packing = problem.packing(model.config.num_labels)

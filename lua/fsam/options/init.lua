@@ -133,6 +133,9 @@ local function normalise(arguments, by_flag, spellings, task)
       else
         words[#words + 1] = flag .. (value and "=" .. value or "")
       end
+    elseif values.has_dash(word, "^%-?") then
+      errors.raise("%s begins with a dash that is not the hyphen -; flags begin with two hyphens, "
+        .. "which must be typed", word)
     elseif word:match("^%-[^-]") and word ~= "-h" then
       errors.raise("%s is unknown; flags begin with two dashes (--help lists them all), and a path "
         .. "that begins with one is written ./%s", word, word)

@@ -33,10 +33,27 @@ end
 -- Programs compute in f32, where smaller numbers are 0 and larger ones infinite.
 local LEAST, MOST = 2 ^ -149, numbers.F32_MOST
 
+-- Signs that programs for texts put in place of a hyphen: U+2010 to U+2015, and the minus U+2212.
+local DASHES = { "\226\128[\144-\149]", "\226\136\146" }
+
+--- Does a word hold a dash that only looks like a hyphen?
+-- @tparam string word
+-- @tparam[opt=""] string before a Lua pattern of what stands before it
+-- @treturn boolean
+function M.has_dash(word, before)
+  for _, dash in ipairs(DASHES) do
+    if word:find((before or "") .. dash) then
+      return true
+    end
+  end
+  return false
+end
+
 local function number(d, text, flag)
   local x = tonumber(text)
   if not x or x ~= x or math.abs(x) == math.huge then
-    errors.raise("%s %s is not a number", flag, text)
+    errors.raise("%s %s is not a number%s", flag, text, M.has_dash(text)
+      and "; its dash is not the hyphen -, which must be typed" or "")
   elseif (d.type == "integer" or d.of == "integer") and x % 1 ~= 0 then
     errors.raise("%s %s is not a whole number", flag, text)
   elseif not inside(d, x) then

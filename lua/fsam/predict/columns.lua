@@ -38,10 +38,20 @@ function M.of(o)
   return run.text_column, o.text_pair_column or run.text_pair_column
 end
 
+--- How many texts a sample of the model's run had.
+-- @tparam ?string path the model's
+-- @treturn ?int 1 or 2; nil where no run says
+-- @raise as `of`
+function M.texts(path)
+  local run = path and options_of_run(path) or {}
+  return run.text_column and (run.text_pair_column and 2 or 1)
+end
+
 local TEXT = schema.optional(schema.string)
 arguments.guard("fsam.predict.columns", M, {
   of = { arguments.arg("options", schema.record({ model = schema.string, text_column = TEXT,
     text_pair_column = TEXT })) },
+  texts = { arguments.arg("path", schema.optional(schema.path)) },
 })
 
 return M

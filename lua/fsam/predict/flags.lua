@@ -5,6 +5,7 @@ local arguments = require("fsam.base.arguments")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local outputs = require("fsam.predict.outputs")
+local precious = require("fsam.formats.precious")
 local registry = require("fsam.base.registry")
 local schema = require("fsam.base.schema")
 local tasks = require("fsam.data.tasks")
@@ -65,17 +66,39 @@ local function check_task(o)
   o.format = o.format or server_format(split) or "tsv"
 end
 
+-- Answers never take the place of what they come from, nor of a run's or a model's own files.
+local function is_precious(o)
+  local is_data = o.file and file.kind(o.file) == "directory"
+    and file.same(file.parent(o.out), o.file)
+  local name = o.out:match("[^/]*$")
+  for _, beginning in ipairs(is_data and { "train%.", "dev[._]", "test[._]", "val%." } or {}) do
+    if name:find("^" .. beginning) then
+      return true
+    end
+  end
+  return o.file and file.same(o.out, o.file) or precious.is(o.out)
+end
+
+local function check_out(o)
+  local parent = file.parent(o.out)
+  if file.kind(parent) ~= "directory" then
+    errors.raise("--out %s: the folder %s does not exist", o.out, parent)
+  elseif file.kind(o.out) == "directory" then
+    errors.raise("--out %s is a folder; give the name of a file", o.out)
+  elseif file.kind(o.out) == "file" and is_precious(o) then
+    errors.raise("--out %s would replace a file of the texts' or the model's; give another name",
+      o.out)
+  end
+end
+
 local function check(o)
   if not o.model then
     errors.raise("no model is given; give a run's folder or a checkpoint, such as runs/cola-1 "
       .. "(--help)")
   end
   check_task(o)
-  local parent = o.out and file.parent(o.out)
-  if parent and file.kind(parent) ~= "directory" then
-    errors.raise("--out %s: the folder %s does not exist", o.out, parent)
-  elseif o.out and file.kind(o.out) == "directory" then
-    errors.raise("--out %s is a folder; give the name of a file", o.out)
+  if o.out then
+    check_out(o)
   end
 end
 

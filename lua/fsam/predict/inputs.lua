@@ -58,6 +58,20 @@ function M.lines(content, name, objects)
   return samples
 end
 
+-- Lines of texts, as many in each as the model was trained on, where that is known: to another
+-- number it would answer as well, and its answers mean nothing.
+local function fitting_lines(o, content, name, objects)
+  local samples, wanted = M.lines(content, name, objects), columns.texts(o.model)
+  for _, sample in ipairs(wanted and samples or {}) do
+    if (sample.pair and 2 or 1) ~= wanted then
+      errors.raise(wanted == 1 and "%s, line %d: has two texts (a tab, or text_pair), but the run "
+        .. "of %s was trained on one" or "%s, line %d: has one text, but the run of %s was "
+        .. "trained on two; write a tab between them", name, sample.line, o.model)
+    end
+  end
+  return samples
+end
+
 -- The samples of a file with named columns.
 local function named(path, column, pair_column)
   local samples = {}
@@ -79,7 +93,7 @@ local function of_file(o)
   if column or format and o.file:lower():find("%.csv$") then
     return named(o.file, column or "text", pair_column)
   end
-  return M.lines(text_file.read(o.file), o.file, o.file:find("%.jsonl?$") ~= nil)
+  return fitting_lines(o, text_file.read(o.file), o.file, o.file:find("%.jsonl?$") ~= nil)
 end
 
 --- The samples that the options ask for.
@@ -95,7 +109,7 @@ function M.read(o)
   elseif row then
     return corpus.file(row, o.file, o.split).samples
   elseif not o.file then
-    return M.lines(file.standard_input(MOST), "standard input", false)
+    return fitting_lines(o, file.standard_input(MOST), "standard input", false)
   end
   return of_file(o)
 end

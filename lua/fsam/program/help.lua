@@ -9,7 +9,7 @@ local file = require("fsam.base.file")
 local M = {}
 
 local MOST = 2 ^ 24 -- bytes of a source
-local ABOVE = 12 -- lines between a comment and the function that it is about, at most
+local ABOVE = 16 -- lines between a comment and the function that it is about, at most
 
 local OVERVIEW = [[
 fsam is the library; Tab after `fsam.` lists its parts, and after a value its fields.

@@ -98,6 +98,16 @@ function M.document(path, shape)
   return schema.check(json.decode(bytes, path, false, true), shape, path, ""), bytes
 end
 
+-- Adds the keys whose special token a file says to be none: null is not the class's own one.
+local function add_nulls(none, text, path)
+  if text and text:find(":%s*null") then
+    local all = json.decode(text, path, true, true)
+    for _, key in ipairs(M.KEYS) do
+      none[key] = none[key] or all[key] == json.null
+    end
+  end
+end
+
 --- A token with all of its flags. Those that are not given are false, but for `normalized`, which
 -- is then the opposite of `special`.
 -- @tparam string|table given
@@ -226,19 +236,20 @@ local KEPT = { config = "tokenizer_config.json", specials = "special_tokens_map.
 local function kept_files(found)
   local kept = {}
   for role, name in pairs(KEPT) do
-    kept[name] = found[role] and file.read(found[role], file.VOCABULARY)
+    local path = found[role] -- tokenizer.json may have a version in its name
+    kept[path and path:match("[^/]*$") or name] = path and file.read(path, file.VOCABULARY)
   end
   return kept
 end
 
 -- The special tokens of the usual keys, with flags.
-local function named_tokens(given, added)
+local function named_tokens(given, added, none)
   local by_content, named = {}, {}
   for _, token in ipairs(added) do
     by_content[token.content] = token
   end
   for _, key in ipairs(M.KEYS) do
-    local name = given[key]
+    local name = not none[key] and given[key] or nil
     local token = name and (by_content[content_of(name)]
       or M.token(name, type(name) == "string" or nil))
     if token then
@@ -305,9 +316,9 @@ end
 -- @tparam ?table whole tokenizer.json, checked; nil where there is none
 -- @treturn table
 --   `class` (classes.lua); `config`: tokenizer_config.json; `named`: key → token with flags, of the
---   special tokens that files name; `own`: list of those with keys of their own; `added`: list of
---   tokens in the order of their ids; `extra`: list of special tokens without names; `kept`: file
---   name → bytes, of what a copy of the tokenizer needs
+--   special tokens that files name; `none`: key → true where one says null; `own`: list of those
+--   with keys of their own; `added`: list of tokens in the order of their ids; `extra`: list of
+--   special tokens without names; `kept`: file name → bytes, of what a copy of the tokenizer needs
 -- @raise one line that names the file, when one cannot be read or a class is not supported
 function M.read(vocabulary, whole)
   local found = vocabulary.files
@@ -321,13 +332,20 @@ function M.read(vocabulary, whole)
       .. "vocab.json with merges.txt, sentencepiece.bpe.model, dict.txt with encoder.json and "
       .. "vocab.bpe); --tokenizer takes one from another folder", vocabulary.where)
   end
-  local given, own = start(config), {}
+  local given, own, none = start(config), {}, {}
   take_named(given, own)
-  local added = added_tokens(given, M.document(found.specials, MAP),
-    M.document(found.added, ADDED), whole)
+  local map, map_text = M.document(found.specials, MAP)
+  local added = added_tokens(given, map, M.document(found.added, ADDED), whole)
   take_named(given, own)
+  add_nulls(none, text, found.config)
+  if not given.added_tokens_decoder then -- with it the older file does not count
+    for key in pairs(map) do
+      none[key] = nil
+    end
+    add_nulls(none, map_text, found.specials)
+  end
   return { class = class, config = config, kept = kept_files(found), added = added,
-    named = named_tokens(given, added), own = own_tokens(given, own, text or ""),
+    named = named_tokens(given, added, none), none = none, own = own_tokens(given, own, text or ""),
     extra = extra_tokens(given) }
 end
 

@@ -32,7 +32,7 @@ local M = {}
 --- The special tokens of a vocabulary in memory: those of its class that it has. RoBERTa's <mask>
 -- takes the space before it.
 local function own_tokens(ids, class)
-  local said = { class = { tokens = {} }, named = {}, added = {}, own = {}, extra = {} }
+  local said = { class = { tokens = {} }, named = {}, none = {}, added = {}, own = {}, extra = {} }
   for key, name in pairs(class.tokens) do
     if ids[name] then
       said.named[key] = folder.token(name, true)
@@ -105,9 +105,9 @@ end
 
 local MOST_LINES = 2 ^ 21 -- ten times the largest vocabulary that is in use
 
---- The lines of a file, without line ends.
+--- The lines of a file, without line ends, and without the mark that Windows' editors put first.
 local function lines_of(path)
-  local lines, bytes = {}, file.read(path, file.VOCABULARY)
+  local lines, bytes = {}, file.read(path, file.VOCABULARY):gsub("^\239\187\191", "")
   local _, count = bytes:gsub("\n", "")
   if count > MOST_LINES then
     errors.raise("%s has %d lines, at most %d are read; is it the right file?", path, count,
@@ -198,8 +198,9 @@ local function unigram_model(said, found, whole, vocabulary)
   end
   local where = found[class.role] or missing(vocabulary, class, "tokenizer.json or "
     .. class.sentencepiece)
-  local mask = said.named.mask_token or folder.token(class.tokens.mask_token, true)
-  if type(config.mask_token) ~= "table" and not config.added_tokens_decoder then
+  local mask = said.named.mask_token or not said.none.mask_token
+    and folder.token(class.tokens.mask_token, true) or nil
+  if mask and type(config.mask_token) ~= "table" and not config.added_tokens_decoder then
     mask.lstrip = true -- without a word on it, the space before a mask belongs to it
   end
   said.named.mask_token = mask

@@ -71,7 +71,7 @@ function M.all(ids, said, first)
   local names, defaults = {}, said.class.tokens
   for _, key in ipairs(folder.KEYS) do
     local token = said.named[key]
-    if not token and defaults[key] then
+    if not token and defaults[key] and not said.none[key] then
       token = folder.token(defaults[key], true)
       token.implied = not ids[token.content] or nil
     end

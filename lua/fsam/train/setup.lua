@@ -131,9 +131,9 @@ function MAKE.model(t)
     settings.source, t.source = source_of(t), nil
     settings.arch = o.given.arch and o.arch or nil
     local model = models.load(settings)
-    if o.valid_only and model.new_head then
-      errors.raise("--valid-only: %s has no head for %s to judge (%s); train it first",
-        t.run.source, t.row.title, model.new_head)
+    if o.valid_only and model.untrained then
+      errors.raise("--valid-only: %s is not trained for %s (%s); train it first",
+        t.run.source, t.row.title, model.untrained)
     end
     return model
   end

@@ -127,6 +127,8 @@ describe("the command line of a comparison", function()
     refuses("--optimizers has adam twice", { "--optimizers", "adam,sam,adam" })
     refuses("--optimizers is empty", { "--optimizers", " , " })
     refuses("--seeds 5-1: 5-1 is no seed and no range", { "--seeds", "5-1" })
+    refuses("--seeds 7,1-1000000000: 1-1000000000 is more than 10000 seeds, each of which is a run",
+      { "--seeds", "7,1-1000000000" })
     refuses("--seeds 1-3,2: 2 is there twice", { "--seeds", "1-3,2" })
     refuses("--baseline esam is unknown; did you mean sam? (adam, sam)", { "--optimizers",
       "adam,sam", "--baseline", "esam" })

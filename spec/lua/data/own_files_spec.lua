@@ -175,6 +175,14 @@ describe("one's own files", function()
       csv("text,label\na,1.5\nb,two\n"), DEV, { regression_target = true })
     refuses("a.csv, line 2: column label is \"nan\", expected a number",
       csv("text,label\na,nan\nb,2.5\n"), DEV, { problem_type = "regression" })
+    for _, word in ipairs({ "inf", "1e400", "1e39", "NaN", "two", "0x1" }) do
+      refuses(("a.csv, line 4: column label has %q among numbers; correct it or leave the sample "
+        .. "out, or give --problem-type single_label_classification for classes of these names")
+        :format(word), csv(("text,label\na,1.5\nb,2\nc,%s\nd,3\n"):format(word)), DEV)
+    end
+    refuses("a.csv, line 3: column label has \"NA\" among numbers; correct it or leave the sample "
+      .. "out, or give --problem-type single_label_classification for classes of these names",
+      csv("text,label\na,1\nb,NA\nc,2\n"), DEV)
     refuses("the labels \"yes\" and \" yes\" differ by spaces alone; make them one",
       csv("text,label\na, yes\nb,yes\n"), DEV)
     refuses("the column text is named twice; each text and each label has a column of its own",

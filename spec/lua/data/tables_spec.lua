@@ -99,8 +99,22 @@ local ILL = {
     .. "-c '.[]')" },
   { "a.jsonl", '{"text": "a", "label": 1}\n"b"\n', 'a.jsonl, line 2: got "b", expected an object, '
     .. 'such as {"text": "…", "label": "…"}' },
-  { "a.xlsx", "PK", "a.xlsx: the end of its name says no format; expected .csv, .ft, "
-    .. ".fasttext, .jsonl, .ndjson, .json, .tsv" },
+  { "a.txt", "text", "a.txt: the end of its name says no format; give it one that does (what is "
+    .. "read: .csv, .ft, .fasttext, .jsonl, .ndjson, .json, .tsv)" },
+  { "a.xlsx", "PK", "a.xlsx is a spreadsheet; export it as CSV (what is read: .csv, .ft, "
+    .. ".fasttext, .jsonl, .ndjson, .json, .tsv)" },
+  { "a.csv.GZ", "", "a.csv.GZ is gzip-compressed; unpack it (gunzip) (what is read: .csv, .ft, "
+    .. ".fasttext, .jsonl, .ndjson, .json, .tsv)" },
+  { "a.csv", "\31\139\8\0", "a.csv is gzip-compressed; unpack it (gunzip)" },
+  { "a.tsv", "PK\3\4\20\0", "a.tsv is a zip file; unpack it (unzip); a spreadsheet is exported as "
+    .. "CSV, and PyTorch's weights are called pytorch_model.bin" },
+  { "a.jsonl", "PAR1\21\4\21", "a.jsonl is a Parquet file; write the table as CSV or JSON lines" },
+  { "a.csv", "\255\254\0\0t\0\0\0", "a.csv is UTF-32, expected UTF-8; convert it (iconv -f "
+    .. "UTF-32 -t UTF-8)" },
+  { "a.csv", "t\0e\0x\0t\0", "a.csv is UTF-16, expected UTF-8; convert it (iconv -f UTF-16LE -t "
+    .. "UTF-8)" },
+  { "a.tsv", "\0t\0e\0x\0t", "a.tsv is UTF-16, expected UTF-8; convert it (iconv -f UTF-16BE -t "
+    .. "UTF-8)" },
   { "a.ft", "__label__a b\n", "a.ft has no column txt; did you mean text? (its columns: text, "
     .. "label)", { "txt", "label" } },
   { "a.ft", "\n \n", "a.ft has no samples" },

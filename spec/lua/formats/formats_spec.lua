@@ -165,14 +165,75 @@ describe("formats.open", function()
     helper.remove_dir(to)
   end)
 
+  it("copies a vocabulary of 20 MB, as models of many languages have", function()
+    write(folder)
+    local to = helper.temp_dir()
+    helper.write_file(folder .. "/tokenizer.json", (" "):rep(20 * 2 ^ 20))
+    assert.equal(1, formats.copy_vocabulary(formats.vocabulary(folder), to))
+    assert.equal(20 * 2 ^ 20, lfs.attributes(to .. "/tokenizer.json", "size"))
+    helper.remove_dir(to)
+  end)
+
+  -- What lies in a folder → the message behind the folder's name.
+  local FOLDERS = {
+    { { "config.json", "adapter_config.json", "adapter_model.safetensors" }, "holds an adapter "
+      .. "(LoRA or another of PEFT's), not a whole model; merge it into its base model "
+      .. "(merge_and_unload) and save that" },
+    { { "adapter_config.json" }, "holds an adapter (LoRA or another of PEFT's), not a whole model; "
+      .. "merge it into its base model (merge_and_unload) and save that" },
+    { { "config.json", "tf_model.h5" }, "has no model.safetensors, and tf_model.h5 is a TensorFlow "
+      .. "file, which is not read; save the model by Transformers' save_pretrained, which writes "
+      .. "model.safetensors" },
+    { { "config.json", "model.fp16.safetensors" }, "has no model.safetensors; give the file itself:"
+      .. " <>model.fp16.safetensors" },
+    { { "config.json", "model-00001-of-00002.safetensors" }, "has model-00001-of-00002.safetensors,"
+      .. " a part of the weights, but no model.safetensors.index.json, which says where each "
+      .. "tensor is" },
+    { { "checkpoint-90/config.json", "checkpoint-500/config.json", "checkpoint-600/x" }, "has no "
+      .. "config.json, but folders of steps: give one of these, such as <>checkpoint-500" },
+    { { "config.json", "notes.txt" }, "has neither model.safetensors nor pytorch_model.bin" },
+    { { "notes.txt" }, "has no config.json: not a Hugging Face folder" },
+  }
+  for i, case in ipairs(FOLDERS) do
+    it("says what a folder without a model has, " .. i, function()
+      for _, name in ipairs(case[1]) do
+        lfs.mkdir(folder .. "/" .. (name:match("^(.*)/") or ""))
+        helper.write_file(folder .. "/" .. name, "{}")
+      end
+      assert.equal("<> " .. case[2], message_of(folder))
+    end)
+  end
+
+  it("says of weights and documents that are of another kind what they are", function()
+    local page = "\n<!doctype html>\n<html>" .. (" "):rep(100)
+    for name, cases in pairs({
+      ["model.safetensors"] = { "\31\139\8\0" .. (" "):rep(100), "PK\3\4" .. (" "):rep(100), page },
+      ["pytorch_model.bin"] = { "\31\139\8\0" .. (" "):rep(100), false, page },
+      ["config.json"] = { "\31\139\8\0", "PK\3\4\20", page, "\255\254{\0" },
+    }) do
+      for i, what in ipairs({ "is gzip-compressed; unpack", "is a zip file; unpack",
+        "is a web page (HTML), not the file itself; download", "is UTF-16, expected UTF-8" }) do
+        if cases[i] then
+          helper.write_file(folder .. "/config.json", "{}")
+          helper.write_file(folder .. "/pytorch_model.bin", "x")
+          helper.write_file(folder .. "/" .. name, cases[i])
+          local said = message_of(folder)
+          assert.equal("<>" .. name .. " " .. what, said:sub(1, #name + 3 + #what))
+        end
+      end
+      os.remove(folder .. "/" .. name)
+    end
+  end)
+
   it("says of other programs' files what they are", function()
-    for name, program in pairs({ ["model.h5"] = "TensorFlow", ["flax.msgpack"] = "Flax",
-      ["a.gguf"] = "llama.cpp", ["a.onnx"] = "ONNX", ["a.ckpt"] = "PyTorch or TensorFlow" }) do
+    for name, program in pairs({ ["model.h5"] = "a TensorFlow", ["flax.msgpack"] = "a Flax",
+      ["a.gguf"] = "a llama.cpp", ["a.onnx"] = "an ONNX",
+      ["a.ckpt"] = "a PyTorch or TensorFlow" }) do
       local path = helper.write_file(folder .. "/" .. name, "x")
       for _, open in ipairs({ formats.open, formats.vocabulary }) do
         local ok, err = pcall(open, path)
         assert.is_false(ok)
-        assert.truthy(tostring(err):find(("%s is a %s file, which is not read"):format(path,
+        assert.truthy(tostring(err):find(("%s is %s file, which is not read"):format(path,
           program), 1, true), tostring(err))
       end
     end

@@ -129,6 +129,8 @@ describe("config.json", function()
       ['"id2label": {"0": "a", "2": "b"}'] = "the ids of id2label are not 0 to 1",
       ['"id2label": {"1": "a", "2": "b"}'] = "the ids of id2label are not 0 to 1",
       ['"id2label": {"0": "a", "00": "b", "2": "c"}'] = "the ids of id2label are not 0 to 2",
+      ['"problem_type": "regression", "num_labels": 3'] = "problem_type is regression, which has "
+        .. "one number here, but there are 3 labels",
       ['"id2label": {"0": "a"}, "num_labels": 2'] = "num_labels is 2, id2label has 1 names",
     }) do
       local config = check(fields)

@@ -183,6 +183,20 @@ describe("tensors and parameters", function()
       assert.same(expected, (assign()))
     end)
 
+    it("may stand behind what holds the model: DataParallel, torch.compile, a module", function()
+      for _, wrapper in ipairs({ "module.", "_orig_mod.", "model.", "_orig_mod.module.",
+        "model._orig_mod." }) do
+        write(tensors(MODEL, function(name) return wrapper .. name end))
+        local values, report = assign()
+        assert.same(expected, values)
+        assert.same({ {}, {} }, { report.unexpected, report.reasons })
+      end
+      write(tensors(joined(MODEL, { { name = "x", shape = { 1 } } }), function(name)
+        return name == "x" and name or "module." .. name
+      end))
+      assert.truthy(message_of(assign):find("lacks 3 tensors: bert.embeddings", 1, true))
+    end)
+
     it("may not mean the same tensor twice", function()
       write(tensors(joined(MODEL, { { name = "pooler.dense.bias", shape = { 4 } } })))
       assert.truthy(message_of(assign):find("holds tensor bert.pooler.dense.bias twice", 1, true))

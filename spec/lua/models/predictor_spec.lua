@@ -64,6 +64,34 @@ describe("fsam.load", function()
     P.w:set(P.w / 0.75)
   end)
 
+  -- A checkpoint of a pretrained model looks like one that can answer. Its head is new each time.
+  for part, change in pairs({
+    ["new pooler: the file has none"] = { "model.safetensors", "bert%.pooler", "bert.polder" },
+    ["new head: the file has none"] = { "model.safetensors", "classifier%.", "classifies." },
+    ["new head: the file's is for another task (BertForMaskedLM)"] = { "config.json",
+      "BertForSequenceClassification", "BertForMaskedLM" },
+  }) do
+    it("says what answers at random: " .. part, function()
+      local copy = helper.temp_dir()
+      model:save(copy)
+      local path = copy .. "/" .. change[1]
+      local bytes, found = helper.read_file(path):gsub(change[2], change[3])
+      assert.is_true(found > 0)
+      helper.write_file(path, bytes)
+      local ok, err = pcall(load_model, copy, { untrained = "refuse" })
+      assert.is_false(ok)
+      assert.equal(copy .. " is not trained to answer (" .. part .. "); train it first, with one "
+        .. "of recipes/", tostring(err))
+      assert.equal(part, load_model(copy, { untrained = "accept" }).untrained)
+      local _, _, said = helper.fsam_lua({ "-e", ("fsam.load(%q)"):format(copy) })
+      assert.equal(copy .. " is not trained to answer (" .. part .. "): until it is, its labels "
+        .. "are random\n", said)
+      local code, out = helper.fsam_lua({ "recipes/predict.lua", copy, input = "the key\n" })
+      assert.same({ 1, "" }, { code, out })
+      helper.remove_dir(copy)
+    end)
+  end
+
   it("keeps the files that are there where it cannot save, and leaves no others", function()
     local P = model.params
     local function files(path)
@@ -158,6 +186,9 @@ describe("fsam.load", function()
     local ok, message = pcall(model.gradient, model, TEXT, "fine")
     assert.is_false(ok)
     assert.equal("the model has no label fine; it has bad, good", tostring(message))
+    ok, message = pcall(model.gradient, model, TEXT, { "bad" })
+    assert.is_false(ok)
+    assert.equal("the model has no label that is a list; it has bad, good", tostring(message))
   end)
 
   it("shows rows with their values, by layer where those of a layer agree", function()

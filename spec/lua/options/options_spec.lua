@@ -96,6 +96,13 @@ describe("bad values", function()
     refuses("--lr -run: a value that begins with a dash is written --lr=-run", "--lr", "-run")
     refuses("-x is unknown; flags begin with two dashes (--help lists them all), and a path that "
       .. "begins with one is written ./-x", "-x")
+    -- As they stand in pages and in texts of a word processor.
+    for _, word in ipairs({ "—lr", "–lr", "-–lr", "−−lr" }) do
+      refuses(word .. " begins with a dash that is not the hyphen -; flags begin with two hyphens, "
+        .. "which must be typed", word, "1")
+    end
+    refuses("--lr 1e−5 is not a number; its dash is not the hyphen -, which must be typed", "--lr",
+      "1e−5")
     refuses("more than one word that is not a flag; quote paths with spaces (--help shows the "
       .. "usage)", "a", "b")
   end)

@@ -184,6 +184,19 @@ describe("problems", function()
     assert.is_nil(several.fault({ 0, 2 }, 3))
   end)
 
+  it("take for a score what f32 holds", function()
+    local regression = problems.get("regression")
+    assert.equal(-3e38, regression.target(-3e38))
+    assert.is_nil(regression.fault(2.5))
+    for text, bad in pairs({ inf = math.huge, ["1e+39"] = 1e39, nan = 0 / 0, yes = "yes",
+      ["a table"] = {} }) do
+      assert.equal("a number", regression.fault(bad))
+      assert.has_error(function()
+        regression.target(bad)
+      end, "the model is a regression; it needs a number as label, got " .. text)
+    end
+  end)
+
   it("are those of Transformers' configurations", function()
     for expected, config in pairs({
       regression = { num_labels = 1 }, single_label_classification = { num_labels = 3 },

@@ -241,6 +241,34 @@ describe("fsam-lua", function()
     assert.matches("^not enough memory %(", err)
   end)
 
+  it("says that an expression may have used the stack up", function()
+    local code, out, err = helper.fsam_lua({ script("deep.lua", [[local fsam = require("fsam")
+      local specs = { { name = "a", shape = { 4 }, kind = "bias" } }
+      local x = fsam.params.new(fsam.device.open("cpu"), specs).g
+      for i = 1, 20000 do x = x * 2 + i end
+      print(x:norm():read())]]) })
+    assert.same({ 1, "" }, { code, out })
+    assert.matches("deep.lua:5: stack overflow; functions that call each other without end, or one "
+      .. "expression of thousands of terms?", err, 1, true)
+  end)
+
+  it("says when standard output takes no more, and is quiet when its reader has left", function()
+    if not require("lfs").attributes("/dev/full") then
+      pending("no /dev/full")
+    end
+    local path = script("full.lua", "for i = 1, 20000 do print(i) end os.exit(...)")
+    local few = script("few.lua", "print(1)")
+    for command, expected in pairs({
+      [path .. " >/dev/full"] = 1, [few .. " >/dev/full"] = 1, ["-e 'print(1)' >/dev/full"] = 1,
+      ["-h >/dev/full"] = 1, [few .. " >/dev/null"] = 0, [path .. " | head -n 1 >/dev/null"] = 0,
+    }) do
+      local code, _, err = helper.shell(helper.quote(helper.build_dir() .. "/fsam-lua") .. " "
+        .. command)
+      assert.same({ command, expected, expected }, { command, code,
+        err:find("^fsam%-lua: cannot write standard output") and 1 or #err })
+    end
+  end)
+
   -- A data file that became descriptor 1 or 2 would take the screen's lines.
   it("keeps the screen out of files when the standard streams are closed", function()
     local path = script("closed.lua", [[

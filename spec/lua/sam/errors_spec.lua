@@ -29,6 +29,8 @@ local function train(parts)
   return model.by_engine("mistake" .. defined, {})
 end
 
+local OTHER = require("spec.lua.vector.support").model()
+
 local function sam_ascent(s)
   return s.g * (s.rho / s.g:norm())
 end
@@ -46,6 +48,10 @@ local cases = {
         train({ ascend = function(s) kept = kept or s.g * 2; return kept end })
       end
     end)() },
+  ["ascend returns a vector of another model"] = { 1, "ascend of %w+ returned a vector of another "
+    .. "model; it must return the perturbation", function()
+      train({ ascend = function() return OTHER.w * 0.1 end })
+    end },
   ["ascend raises a table"] = { 1, "%(the error is a table value%)$", function()
     train({ ascend = function() error({ 1 }) end })
   end },
@@ -238,6 +244,33 @@ local cases = {
   ["an option of an unknown type"] = { 1, 'optim.define%("x"%): option a: its type flaot is '
     .. "unknown", function()
       optim.define("x", { options = { { name = "a", type = "flaot" } }, update = sam_ascent })
+    end },
+  ["an option without a default"] = { 1, 'sam.define%("x"%): options has "rho", expected NAME = '
+    .. "DEFAULT, as in { rho = 0.05 }", function()
+      sam.define("x", { ascend = sam_ascent, options = { "rho" } })
+    end },
+  ["an option without a name"] = { 1, 'sam.define%("x"%): options has a table, expected NAME = ',
+    function()
+      sam.define("x", { ascend = sam_ascent, options = { { "rho", 0.1 } } })
+    end },
+  ["a default that is NaN"] = { 1, 'sam.define%("x"%): option rho: the default nan is not a number',
+    function()
+      sam.define("x", { ascend = sam_ascent, options = { rho = 0 / 0 } })
+    end },
+  ["a default out of its range"] = { 1, 'optim.define%("x"%): option a: the default 5 is out of '
+    .. "range; it must be at most 1", function()
+      optim.define("x", { update = sam_ascent,
+        options = { { name = "a", type = "number", default = 5, max = 1 } } })
+    end },
+  ["a default that is not whole"] = { 1, 'sam.define%("x"%): option k: the default 1.5 is not a '
+    .. "whole number", function()
+      sam.define("x", { ascend = sam_ascent,
+        options = { { name = "k", type = "integer", default = 1.5 } } })
+    end },
+  ["a choice without its words"] = { 1, 'sam.define%("x"%): option k: choices is missing',
+    function()
+      sam.define("x", { ascend = sam_ascent,
+        options = { { name = "k", type = "choice", default = "a" } } })
     end },
   ["state that is no list"] = { 1, 'sam.define%("x"%): state is a list of names', function()
     sam.define("x", { ascend = sam_ascent, state = { m = 0 } })

@@ -68,6 +68,23 @@ describe("a tokenizer", function()
     assert.are.same((bpe:encode(replaced)), (bpe:encode("a\255b\237\160\128c\240\159\145")))
   end)
 
+  it("passes over the mark that Windows' editors put before a vocabulary", function()
+    local config = json.encode({ tokenizer_class = "BertTokenizer" })
+    local folder = folder_of({ ["tokenizer_config.json"] = config,
+      ["vocab.txt"] = "\239\187\191[PAD]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\n[MASK]\r\nkey\r\n" })
+    local tokenizer = text.load(folder)
+    assert.are.same({ 2, 5, 0, 3 }, (tokenizer:encode("key [PAD]")))
+    tokenizer:save(folder)
+    assert.are.same({ 2, 5, 0, 3 }, (text.load(folder):encode("key [PAD]")))
+  end)
+
+  it("names the tokenizer.json for other versions that is listed and not there", function()
+    local folder = folder_of({ ["vocab.txt"] = "[PAD]", ["tokenizer_config.json"] =
+      '{"fast_tokenizer_files": ["tokenizer.json", "tokenizer.4.0.0.json"]}' })
+    assert.equal(folder .. "/tokenizer_config.json lists " .. folder .. "/tokenizer.4.0.0.json, "
+      .. "which is not there", message_of(text.load, folder))
+  end)
+
   it("cuts the longer text first", function()
     local tokenizer = text.wordpiece({ vocab = WORDS })
     assert.are.same({ 2, 5, 5, 3, 6, 3 }, (tokenizer:encode("the the the the", "key", 6)))

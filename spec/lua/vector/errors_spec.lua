@@ -46,6 +46,9 @@ describe("a mistake in an expression is an error at its line:", function()
     ["a remainder"] = { function() return (x % 2) end, "% cannot be an expression" },
     ["a field set on a vector"] = { function() x.value = 1 end, "x:set(…)" },
     ["an element set"] = { function() x[1] = 1 end, "x:set(…)" },
+    ["another value for a model's weights"] = { function() P.w = P.w * 2 end,
+      "params.w = … would only rename it; change it with params.w:set(…)" },
+    ["another value for a gradient"] = { function() P.g = x end, "params.g:set(…)" },
     ["setting an expression"] = { function() return ((x + 1):set(2)) end, "only named vectors" },
     ["setting another model's value"] = { function() return (x:set(other.w)) end,
       "x:set: the value belongs to another model" },
@@ -74,6 +77,14 @@ describe("a mistake in an expression is an error at its line:", function()
       assert.truthy(text:find(case[2], 1, true), text)
     end)
   end
+
+  it("and a look at a vector within a step, in a call that leaves no frame", function()
+    local source_line = require("fsam.base.source_line")
+    P:begin_step()
+    local text = message(function() source_line.call(function() return x:tensor() end) end)
+    P:discard()
+    assert.truthy(text:find("x is looked at inside a step", 1, true), text)
+  end)
 
   it("and comparing with a number is Lua's own error", function()
     assert.has_error(function() return x < 1 end)

@@ -1,5 +1,12 @@
 --- A number for each text.
 local errors = require("fsam.errors")
+local numbers = require("fsam.base.numbers")
+local schema = require("fsam.base.schema")
+
+-- What the loss can compute with, in f32.
+local function is_score(label)
+  return type(label) == "number" and math.abs(label) <= numbers.F32_MOST
+end
 
 require("fsam.data.problems").define("regression", {
   loss = "mse",
@@ -7,14 +14,14 @@ require("fsam.data.problems").define("regression", {
     return { regression = true }
   end,
   target = function(label)
-    if type(label) ~= "number" or label ~= label then
+    if not is_score(label) then
       errors.raise("the model is a regression; it needs a number as label, got %s",
-        tostring(label))
+        type(label) == "string" and label or schema.show(label))
     end
     return label
   end,
   fault = function(label)
-    return (type(label) ~= "number" or label - label ~= 0) and "a number" or nil
+    return not is_score(label) and "a number" or nil
   end,
   decide = function()
     return false -- metrics compare the scores themselves

@@ -26,8 +26,8 @@ require("fsam.data.problems").define("single_label_classification", {
         return i - 1
       end
     end
-    errors.raise("the model has no label %s; it has %s", tostring(label),
-      table.concat(labels, ", "))
+    errors.raise("the model has no label %s; it has %s",
+      type(label) == "table" and "that is a list" or tostring(label), table.concat(labels, ", "))
   end,
   fault = function(label, classes)
     local good = type(label) == "number" and label % 1 == 0 and label >= 0 and label < classes

@@ -8,6 +8,7 @@ local entries = require("fsam.formats.pytorch.entry")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local globals = require("fsam.formats.pytorch.globals")
+local foreign = require("fsam.base.foreign")
 local header = require("fsam.formats.safetensors.header")
 local legacy = require("fsam.formats.pytorch.legacy")
 local objects = require("fsam.formats.pytorch.objects")
@@ -73,7 +74,8 @@ local function read_object(path, data, size)
     errors.raise("%s is a tar file, as PyTorch wrote before version 0.2; load it there and save it "
       .. "with a newer one", path)
   end
-  return errors.raise("%s is no file of PyTorch's torch.save", path)
+  return errors.raise("%s %s", path, foreign.hint(ffi.string(data, math.min(size,
+    foreign.ENOUGH)), true) or "is no file of PyTorch's torch.save")
 end
 
 -- Where a file keeps its tensors: the object itself, or the member of one of these names. A tensor

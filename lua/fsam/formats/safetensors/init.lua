@@ -9,6 +9,7 @@
 local C = require("fsam.C")
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
+local foreign = require("fsam.base.foreign")
 local header = require("fsam.formats.safetensors.header")
 local json = require("fsam.base.json")
 local ffi, lib, check = C.ffi, C.lib, C.check
@@ -197,6 +198,10 @@ local function header_length(path, data, size)
   end
   local length = ffi.cast(u64_at, data)[0] -- may exceed 2^53, so not converted
   if length > header.MAX_BYTES then
+    local hint = foreign.hint(ffi.string(data, math.min(size, foreign.ENOUGH)), true)
+    if hint then
+      errors.raise("%s %s", path, hint)
+    end
     errors.raise("%s: the header's length is %s, more than %d: not a safetensors file", path,
       tostring(length):gsub("ULL$", ""), header.MAX_BYTES)
   elseif length > size - 8 then

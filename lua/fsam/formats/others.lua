@@ -1,0 +1,75 @@
+--- Folders and files of other programs, given where a checkpoint belongs.
+--
+-- Owns: what is recognised of them, and what a message says to do. Leaves to others: the formats
+-- that are read (formats).
+local file = require("fsam.base.file")
+
+local M = {}
+
+local SAVE = "save the model by Transformers' save_pretrained, which writes model.safetensors"
+
+-- Programs by the ends of their files' names.
+local PROGRAMS = {
+  [".ckpt"] = "a PyTorch or TensorFlow", [".h5"] = "a TensorFlow", [".msgpack"] = "a Flax",
+  [".gguf"] = "a llama.cpp", [".onnx"] = "an ONNX",
+}
+
+--- What to say about a file of another program.
+-- @tparam string path
+-- @treturn ?string the message behind its path, nil for other files
+function M.file_hint(path)
+  local program = PROGRAMS[path:match("%.[^./]*$")]
+  return program and ("is %s file, which is not read; %s"):format(program, SAVE)
+end
+
+local function adapter(names)
+  if names["adapter_config.json"] then
+    return "holds an adapter (LoRA or another of PEFT's), not a whole model; merge it into its "
+      .. "base model (merge_and_unload) and save that"
+  end
+end
+
+-- The folder of the latest step among those that Transformers' Trainer writes.
+local function trainer_step(names, path)
+  local latest
+  for name in pairs(names) do
+    local step = tonumber(name:match("^checkpoint%-(%d+)$"))
+    if step and file.kind(path .. "/" .. name .. "/config.json") then
+      latest = math.max(latest or 0, step)
+    end
+  end
+  return latest and ("has no config.json, but folders of steps: give one of these, such as "
+    .. "%s/checkpoint-%d"):format(path, latest)
+end
+
+local function by_name(names, path)
+  local order = {}
+  for name in pairs(names) do
+    order[#order + 1] = name
+  end
+  table.sort(order)
+  for _, name in ipairs(order) do
+    if name:find("^model%-%d+%-of%-%d+%.safetensors$") then
+      return ("has %s, a part of the weights, but no model.safetensors.index.json, which says "
+        .. "where each tensor is"):format(name)
+    elseif name:find("^model%..+%.safetensors$") then
+      return ("has no model.safetensors; give the file itself: %s/%s"):format(path, name)
+    elseif M.file_hint(name) then
+      return ("has no model.safetensors, and %s %s"):format(name, M.file_hint(name))
+    end
+  end
+end
+
+--- What to say about a folder that lacks config.json or weights.
+-- @tparam string path
+-- @treturn ?string the message behind its path, nil for other folders
+function M.folder_hint(path)
+  local names = {}
+  for _, name in ipairs(file.entries(path)) do
+    names[name] = true
+  end
+  return adapter(names) or names["config.json"] and by_name(names, path)
+    or trainer_step(names, path)
+end
+
+return M
