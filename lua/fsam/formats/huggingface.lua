@@ -52,6 +52,15 @@ function M.recognises(_, kind)
   return kind == "directory"
 end
 
+-- A version as a number that orders it: 4.10.0 is above 4.9.0.
+local function order(version)
+  local value, place = 0, 1
+  for part in version:gmatch("%d+") do
+    value, place = value + tonumber(part) * place, place / 1000
+  end
+  return value
+end
+
 -- Where tokenizer_config.json lists files such as tokenizer.4.0.0.json, for Transformers of that
 -- version or a later one, the last of them counts and tokenizer.json does not. nil where it lists
 -- none.
@@ -61,12 +70,14 @@ local function versioned_tokenizer(path)
     return file.kind(config) and json.decode(file.read(config, file.VOCABULARY), config)
   end)
   local listed = ok and type(document) == "table" and document.fast_tokenizer_files
-  local newest = ""
+  local newest
   for _, name in ipairs(type(listed) == "table" and listed or {}) do
     local version = type(name) == "string" and name:match("^tokenizer%.([%d.]+)%.json$")
-    newest = version and version > newest and version or newest
+    if version and (not newest or order(version) > order(newest)) then
+      newest = version
+    end
   end
-  local found = newest ~= "" and ("%s/tokenizer.%s.json"):format(path, newest)
+  local found = newest and ("%s/tokenizer.%s.json"):format(path, newest)
   if found and not file.kind(found) then
     errors.raise("%s lists %s, which is not there", config, found)
   end

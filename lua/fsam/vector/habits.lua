@@ -1,9 +1,5 @@
---- Names that users know from other libraries, and what to write here instead. Owns: two lists, for
--- messages about unknown names; and the refusal of `P.w = P.w * 2`.
-local source_line = require("fsam.base.source_line")
-
-source_line.own()
-
+--- Names that users know from other libraries, and what to write here instead. Owns: these two
+-- lists, for messages about unknown names.
 local M = {}
 
 --- Methods of tensors elsewhere → the same of vectors here.
@@ -30,27 +26,5 @@ M.fields = {
   iter = "step", steps = "step", epoch = "progress", batch_size = "N", wd = "weight_decay",
   model = "w",
 }
-
---- Lays vectors behind their owner, where an assignment does not reach them: `P.w = P.w * 2` would
--- leave the model as it was, and P without its weights.
--- @tparam table object with a metatable whose __index is itself
--- @tparam {string,…} names of fields of it
--- @tparam string word what messages call it
--- @treturn table the object
-function M.fix(object, names, word)
-  local fixed = {}
-  for _, name in ipairs(names) do
-    fixed[name], object[name] = object[name], nil
-  end
-  local class = getmetatable(object)
-  return setmetatable(object, { __index = setmetatable(fixed, class),
-    __tostring = class.__tostring, __newindex = function(_, name, value)
-      if rawget(fixed, name) then
-        source_line.fail("%s.%s = … would only rename it; change it with %s.%s:set(…)", word, name,
-          word, name)
-      end
-      rawset(object, name, value)
-    end })
-end
 
 return M

@@ -48,7 +48,7 @@ local copies = require("fsam.vector.copies")
 local devices = require("fsam.base.device")
 local errors = require("fsam.errors")
 local expression = require("fsam.vector.expression")
-local habits = require("fsam.vector.habits")
+local fixed = require("fsam.vector.fixed")
 local parameters = require("fsam.vector.parameters")
 local queues = require("fsam.vector.queue")
 local ranks = require("fsam.ranks")
@@ -129,7 +129,7 @@ function M.new(device, specs, options)
   end)
   self.names.w, self.names.c, self.names.g = self.w, self.c, self.g
   self.named.vectors[1] = self.w
-  return habits.fix(self, { "w", "c", "g" }, "params")
+  return fixed.new(self, { "w", "c", "g" }, "params")
 end
 
 -- -- named things ---------------------------------------------------------------------------------

@@ -80,8 +80,9 @@ describe("a tokenizer", function()
 
   it("names the tokenizer.json for other versions that is listed and not there", function()
     local folder = folder_of({ ["vocab.txt"] = "[PAD]", ["tokenizer_config.json"] =
-      '{"fast_tokenizer_files": ["tokenizer.json", "tokenizer.4.0.0.json"]}' })
-    assert.equal(folder .. "/tokenizer_config.json lists " .. folder .. "/tokenizer.4.0.0.json, "
+      '{"fast_tokenizer_files": ["tokenizer.4.10.0.json", "tokenizer.json", '
+        .. '"tokenizer.4.9.0.json"]}' })
+    assert.equal(folder .. "/tokenizer_config.json lists " .. folder .. "/tokenizer.4.10.0.json, "
       .. "which is not there", message_of(text.load, folder))
   end)
 
