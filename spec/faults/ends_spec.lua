@@ -19,17 +19,24 @@ teardown(function()
   helper.remove_dir(folder)
 end)
 
--- Runs a script that sends its own process a signal a moment later.
-local function signalled(name, script)
-  local path = helper.write_file(folder .. "/script.lua", script)
-  return helper.shell(("%s/fsam-lua %s & pid=$!; sleep 0.4; kill -%s $pid; wait $pid"):format(
-    helper.quote(helper.build_dir()), path, name))
+-- In a script: says that it has come so far.
+local function ready()
+  return ("io.open(%q, 'w'):close()"):format(folder .. "/ready")
+end
+
+-- Runs a command that says `ready`; a moment later it gets signals, 0.2 s apart.
+local function signalled(command, ...)
+  os.remove(folder .. "/ready")
+  local kill = "kill -" .. table.concat({ ... }, " $pid; sleep 0.2; kill -") .. " $pid"
+  return helper.shell(([[%s/fsam-lua %s & pid=$!
+    for i in $(seq 300); do [ -e %s/ready ] && break; sleep 0.1; done
+    sleep 0.1; %s; wait $pid]]):format(helper.quote(helper.build_dir()), command, folder, kill))
 end
 
 describe("a signal that announces an end", function()
   local WORK = {
-    ["while it loads"] = "local fsam = require('fsam') while true do %s end",
-    ["while it predicts"] = "local fsam = require('fsam') local m = %s "
+    ["while it loads"] = "local fsam = require('fsam') %s while true do %s end",
+    ["while it predicts"] = "local fsam = require('fsam') %s local m = %s "
       .. "while true do m:predict('a b') end",
   }
   local NAMES = { ["while it loads"] = { "TERM", "USR1" },
@@ -37,8 +44,9 @@ describe("a signal that announces an end", function()
 
   for when, script in pairs(WORK) do
     it("ends the program as Ctrl-C does " .. when, function()
+      local path = helper.write_file(folder .. "/script.lua", script:format(ready(), model))
       for _, name in ipairs(NAMES[when]) do
-        local code, _, err = signalled(name, script:format(model))
+        local code, _, err = signalled(path, name)
         assert.equal("script.lua: interrupted\n", err, name)
         assert.equal(130, code)
       end
@@ -46,11 +54,13 @@ describe("a signal that announces an end", function()
   end
 
   it("ends also what never comes to its next step", function()
-    local code = signalled("TERM", [[
+    local path = helper.write_file(folder .. "/script.lua", [[
       local ffi = require("ffi")
       ffi.cdef("int usleep(unsigned);")
+      ]] .. ready() .. [[
+
       while true do ffi.C.usleep(1000) end]]) -- compiled: no step of Lua's
-    assert.equal(128 + 15, code)
+    assert.equal(128 + 15, (signalled(path, "TERM")))
   end)
 end)
 
@@ -60,15 +70,15 @@ describe("Ctrl-C in a run whose sam-type never comes to an end", function()
     local path = helper.write_file(folder .. "/endless.lua", ([[
       local fsam = require("fsam")
       fsam.sam.define("endless", { ascend = function(s)
+        %s
         while true do end
         return s.g
       end })
-      dofile("%s/spec/faults/small_run.lua")]]):format(helper.root))
-    local code, _, err = helper.shell(("%s/fsam-lua %s --sam-type endless --no-save --log-format "
-      .. "none & pid=$!; sleep 0.6; kill -INT $pid; sleep 0.2; kill -INT $pid; wait $pid"):format(
-      helper.quote(helper.build_dir()), path))
+      dofile("%s/spec/faults/small_run.lua")]]):format(ready(), helper.root))
+    local code, _, err = signalled(path .. " --sam-type endless --no-save --log-format none",
+      "INT", "INT")
     assert.equal(130, code)
-    assert.equal(path .. ":3: interrupted\n", err)
+    assert.equal(path .. ":4: interrupted\n", err)
   end)
 end)
 
