@@ -515,6 +515,13 @@ typedef struct fsam_lock fsam_lock;
 int fsam_lock_take(fsam_lock **out, const char *path);
 void fsam_lock_free(fsam_lock *lock); /* NULL is fine */
 
+/* The names in a folder, in no order, without "." and "..". *name is valid until the next call, and
+ * NULL after the last one. FSAM_EIO names the path and what the system said. */
+typedef struct fsam_folder fsam_folder;
+int fsam_folder_open(fsam_folder **out, const char *path);
+int fsam_folder_next(const char **name, fsam_folder *folder);
+void fsam_folder_close(fsam_folder *folder); /* NULL is fine */
+
 /* Flushes a file's content, or a folder's entries, to the disk. */
 int fsam_path_sync(const char *path);
 /* Renames a to b; with exchange, swaps two existing paths atomically (FSAM_EINVAL where the file

@@ -209,4 +209,28 @@ describe("a fault at any call of", function()
       operation(i, 1)
     end)
   end
+
+  it("listing a folder is an error, never a part of the list", function()
+    if untraced then
+      pending(untraced)
+      return
+    end
+    local run, script = folder .. "/listed", folder .. "/list.lua"
+    assert(helper.shell(("mkdir %s && touch %s/a %s/b"):format(run, run, run)) == 0)
+    helper.write_file(script, ([[
+      print(table.concat(require("fsam.base.file").entries(%q), " "))]]):format(run))
+    local function list(kind, n)
+      return helper.shell(("%s %s %s/calls %s %d %s/fsam-lua %s"):format(tracer, run, folder, kind,
+        n, helper.quote(helper.build_dir()), script))
+    end
+    assert.same({ 0, "a b\n", "" }, { list("none", 0) })
+    local listed = 0
+    for number in helper.read_file(folder .. "/calls"):gmatch("(%d+) getdents") do
+      listed = listed + 1
+      local code, out, err = list("EIO", number)
+      assert.equal(script .. ":1: cannot read " .. run .. ": Input/output error\n", err)
+      assert.same({ 1, "" }, { code, out })
+    end
+    assert.is_true(listed > 0)
+  end)
 end)

@@ -17,6 +17,7 @@ local ENOENT, ENOTDIR = 2, 20 -- on every system that we build on
 
 local file_out, writer_out = ffi.typeof("fsam_file *[1]"), ffi.typeof("fsam_writer *[1]")
 local lock_out = ffi.typeof("fsam_lock *[1]")
+local folder_out, name_out = ffi.typeof("fsam_folder *[1]"), ffi.typeof("const char *[1]")
 
 -- What Git LFS leaves in place of a large file that was not fetched: a short text.
 local LFS_POINTER = "version https://git-lfs.github.com/spec/"
@@ -282,14 +283,14 @@ end
 -- @treturn {string,…} names, sorted, without "." and ".."
 -- @raise one line with the path, when it cannot be read
 function M.entries(path)
-  local ok, next_entry, handle = pcall(lfs.dir, path)
-  if not ok then -- lfs puts a place in our code before what the system says
-    errors.raise("%s", (tostring(next_entry):gsub("^[^\n]-%.lua:%d+: ", "")))
-  end
-  local names = {}
-  for entry in next_entry, handle do -- to its end, which closes it
-    names[#names + 1] = entry ~= "." and entry ~= ".." and entry or nil
-  end
+  local out, name, names = folder_out(), name_out(), {}
+  check(lib.fsam_folder_open(out, path))
+  local folder = ffi.gc(out[0], lib.fsam_folder_close)
+  repeat
+    check(lib.fsam_folder_next(name, folder))
+    names[#names + 1] = name[0] ~= nil and ffi.string(name[0]) or nil
+  until name[0] == nil
+  lib.fsam_folder_close(ffi.gc(folder, nil))
   table.sort(names)
   return names
 end
