@@ -20,16 +20,21 @@ local SEEDS = {
   legacy.MAGIC,
 }
 
--- Looks at a value and what is in it, as far as `left` reaches; cycles end there too.
-local function walk(value, left)
+-- Looks at a value and what is in it, as far as `left` reaches, which ends cycles too; and at no
+-- more than budget.left values, because a list may hold itself a thousand times.
+local function walk(value, left, budget)
+  budget.left = budget.left - 1
+  if budget.left < 0 then
+    return
+  end
   assert(type(objects.kind(value)) == "string" and type(objects.show(value)) == "string")
   objects.field(value, "a")
   if type(value) == "table" and left > 0 then
     for _, inner in ipairs(value) do
-      walk(inner, left - 1)
+      walk(inner, left - 1, budget)
     end
     for _, key in ipairs(value.keys or {}) do
-      walk(value.map[key], left - 1)
+      walk(value.map[key], left - 1, budget)
     end
   end
 end
@@ -57,6 +62,6 @@ return {
     local value, at = pickle.read({ path = "p", data = bytes, at = 0, limit = #text,
       globals = globals, persistent = storage.reader({}) })
     assert(at > 0 and at <= #text, "it ends outside its bytes")
-    walk(value, 3)
+    walk(value, 3, { left = 20000 })
   end,
 }
