@@ -436,8 +436,10 @@ static int open_standard_streams(void) {
 }
 
 /* Answers and tables that a full disk did not take must not look like a success. A reader that has
- * left (`| head`) wants no more, and no word about it. */
+ * left (`| head`) wants no more, and no word about it. On a terminal Ctrl-C may break into a write,
+ * and who sits there has seen what came. */
 static void tell_lost_output(void) {
+  if (isatty(STDOUT_FILENO)) return;
   const bool failed = ferror(stdout);
   errno = 0;
   if (fflush(stdout) == 0 && !failed) return;
