@@ -1,17 +1,18 @@
 --- A task from files of one's own, whose columns have names: what recipes/classify.lua trains on.
 --
 -- Owns: the flags that name files and columns, the choice of a problem, the labels and their order,
--- and holding samples out for validation. Leaves to others: formats (tables.lua), what a problem is
--- (problems.lua), what follows from a task's row (tasks.lua).
+-- and holding samples out for validation. Leaves to others: formats (tables.lua), what the cells of
+-- labels hold (label_cells.lua), what a problem is (problems.lua), what follows from a task's row
+-- (tasks.lua).
 --
 -- The problem follows from the labels, as in Transformers: lists, words between separators, or
 -- several columns of 0 and 1 are several labels; numbers of which one has a fraction are a
 -- regression; all else are classes. The classes' order is that of Transformers' scripts: whole
 -- numbers by size, words by their bytes.
 local arguments = require("fsam.base.arguments")
+local cells = require("fsam.data.label_cells")
 local errors = require("fsam.errors")
 local metrics = require("fsam.data.metrics")
-local numbers = require("fsam.base.numbers")
 local problems = require("fsam.data.problems")
 local registry = require("fsam.base.registry")
 local sampling = require("fsam.data.sampling")
@@ -21,8 +22,7 @@ local tasks = require("fsam.data.tasks")
 
 local M = { metrics = metrics.names }
 
-local SEVERAL, SINGLE, SCORES = "multi_label_classification", "single_label_classification",
-  "regression"
+local SEVERAL, SINGLE, SCORES = cells.SEVERAL, cells.SINGLE, cells.SCORES
 
 M.flags = {
   { name = "train_file", type = "string", metavar = "FILE", free = true,
@@ -81,126 +81,7 @@ function M.text(value, place, column)
   return value
 end
 
--- A label as a word: numbers and truth values have a name too.
-local function word_of(value, place, column)
-  local kind = type(value)
-  if kind == "number" then
-    return ("%.17g"):format(value)
-  elseif kind == "boolean" then
-    return tostring(value)
-  elseif kind ~= "string" or value == "" then
-    errors.raise("%s: column %s has %s, expected a label", place, column,
-      (value == nil or value == "") and "nothing" or schema.show(value))
-  end
-  return value
-end
-
--- -- several labels -------------------------------------------------------------------------------
-
-local TRUE = { ["1"] = true, ["0"] = false, ["true"] = true, ["false"] = false, ["1.0"] = true,
-  ["0.0"] = false, ["True"] = true, ["False"] = false }
-
--- The labels whose columns have 1.
-local function words_of_columns(row, first, columns, place)
-  local words = {}
-  for i = first, #columns do
-    local truth = TRUE[word_of(row[i], place, columns[i])]
-    if truth == nil then
-      errors.raise("%s: column %s is %s, expected 0 or 1", place, columns[i], schema.show(row[i]))
-    elseif truth then
-      words[#words + 1] = columns[i]
-    end
-  end
-  return words
-end
-
--- The words between separators; none in an empty text.
-local function split(text, separator)
-  local words, at = {}, 1
-  while at <= #text + 1 do
-    local from, to = text:find(separator, at, true)
-    local word = text:sub(at, (from or #text + 1) - 1):match("^%s*(.-)%s*$")
-    if word ~= "" then
-      words[#words + 1] = word
-    end
-    at = (to or #text + 1) + 1
-  end
-  return words
-end
-
-local function words_of_cell(value, o, place)
-  local column, words = o.label_column, {}
-  if type(value) == "table" and schema.list(arguments.any)(value, "") == nil then
-    for i, item in ipairs(value) do
-      words[i] = word_of(item, place, column)
-    end
-    return words
-  elseif type(value) == "table" then
-    errors.raise("%s: column %s is an object, expected a label or a list of labels", place, column)
-  elseif o.label_separator and (type(value) == "string" or value == nil) then
-    return split(value or "", o.label_separator)
-  end
-  return { word_of(value, place, column) }
-end
-
 -- -- the problem ----------------------------------------------------------------------------------
-
--- A decimal number, as JSON and Python write it: no hexadecimal, no "nan".
-local function number_of(word)
-  local number = word:find("^%s*[+-]?%.?%d[%d.eE+-]*%s*$") and tonumber(word)
-  return number and math.abs(number) <= numbers.F32_MOST and number or nil
-end
-
--- Numbers with a comma would be as many classes, or are several labels: only the user knows.
-local function refuse_commas(read, i, word)
-  errors.raise("%s: column %s has %s; write numbers with a point, give --label-separator , for "
-    .. "several labels, or --problem-type %s for classes of these names", read.place(i),
-    read.columns[read.first], word, SINGLE)
-end
-
--- How tables write that a value is missing, or infinite.
-local MISSING = { nan = true, na = true, ["n/a"] = true, null = true, none = true, inf = true,
-  ["-inf"] = true, ["?"] = true, ["-"] = true }
-
--- Labels that are numbers but for a few: of one that is none all the others would become classes.
--- The few may be a class among whole numbers, unless they say that a value is missing.
-local function refuse_odd(read, odd, count, fraction)
-  local first = odd[1]
-  if not first or #odd * 2 >= count then
-    return
-  end
-  for _, i in ipairs(odd) do
-    local word = tostring(read.rows[i][read.first])
-    if fraction or MISSING[word:lower()] then
-      errors.raise("%s: column %s has %s among numbers; correct it or leave the sample out, or "
-        .. "give --problem-type %s for classes of these names", read.place(i),
-        read.columns[read.first], schema.show(word), SINGLE)
-    end
-  end
-end
-
--- What the labels of the training file look like.
-local function looks(read)
-  local all_numbers, fraction, comma, odd = true, false, nil, {}
-  for i, row in ipairs(read.rows) do
-    local value = row[read.first]
-    if type(value) == "table" then
-      return SEVERAL
-    end
-    local word = word_of(value, read.place(i), read.columns[read.first])
-    local with_comma = word:find("^%s*[+-]?%d+,%d+%s*$") ~= nil
-    comma = comma or with_comma and i
-    local is_number = with_comma or number_of(word) ~= nil
-    odd[#odd + 1] = not is_number and i or nil
-    all_numbers = all_numbers and is_number
-    fraction = fraction or is_number and word:find("[.eE]") ~= nil
-  end
-  refuse_odd(read, odd, #read.rows, fraction)
-  if all_numbers and comma then
-    refuse_commas(read, comma, read.rows[comma][read.first])
-  end
-  return all_numbers and fraction and SCORES or SINGLE
-end
 
 local function problem_of(o, read)
   local asked = o.regression_target and SCORES or o.problem_type
@@ -211,7 +92,7 @@ local function problem_of(o, read)
     end
     return SEVERAL
   end
-  return asked or looks(read)
+  return asked or cells.problem(read)
 end
 
 -- -- labels ---------------------------------------------------------------------------------------
@@ -251,22 +132,6 @@ local function read_file(path, o)
   end }
 end
 
--- The words of each row's label.
-local function label_words(read, o, several)
-  local list = {}
-  for i, row in ipairs(read.rows) do
-    local place, value = read.place(i), row[read.first]
-    if o.label_columns then
-      list[i] = words_of_columns(row, read.first, read.columns, place)
-    elseif several then
-      list[i] = words_of_cell(value, o, place)
-    else
-      list[i] = { word_of(value, place, o.label_column) }
-    end
-  end
-  return list
-end
-
 local function unknown_label(word, place, labels)
   errors.raise("%s: the label %s is not among those of the training file%s (%s)", place, word,
     errors.suggestion(word, labels), table.concat(labels, ", ", 1, math.min(#labels, 20)))
@@ -280,7 +145,7 @@ local function targets(read, words, labels, problem)
   end
   for i, of_sample in ipairs(words) do
     if problem == SCORES then
-      list[i] = number_of(of_sample[1]) or errors.raise("%s: column %s is \"%s\", expected a "
+      list[i] = cells.number(of_sample[1]) or errors.raise("%s: column %s is \"%s\", expected a "
         .. "number", read.place(i), read.columns[read.first], of_sample[1])
     else
       for _, word in ipairs(of_sample) do
@@ -382,7 +247,7 @@ function M.row(o)
   check_options(o)
   local train = read_file(o.train_file, o)
   local problem = problem_of(o, train)
-  local words = label_words(train, o, problem == SEVERAL)
+  local words = cells.words(train, o, problem == SEVERAL)
   local labels = problem ~= SCORES and (o.label_columns or sorted_labels(words)) or nil
   if labels then
     check_labels(labels, train, o)
@@ -391,7 +256,7 @@ function M.row(o)
     train = dataset(train, targets(train, words, labels, problem), labels) }
   if o.validation_file then
     local dev = read_file(o.validation_file, o)
-    corpus.dev = dataset(dev, targets(dev, label_words(dev, o, problem == SEVERAL), labels,
+    corpus.dev = dataset(dev, targets(dev, cells.words(dev, o, problem == SEVERAL), labels,
       problem), labels)
   else
     corpus.train, corpus.dev = hold_out(corpus.train, o)
