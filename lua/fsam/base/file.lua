@@ -19,15 +19,9 @@ local file_out, writer_out = ffi.typeof("fsam_file *[1]"), ffi.typeof("fsam_writ
 local lock_out = ffi.typeof("fsam_lock *[1]")
 local folder_out, name_out = ffi.typeof("fsam_folder *[1]"), ffi.typeof("const char *[1]")
 
--- What Git LFS leaves in place of a large file that was not fetched: a short text.
-local LFS_POINTER = "version https://git-lfs.github.com/spec/"
-local LFS_MOST = 1024
-
-local function check_pointer(map, size, path)
-  if size > #LFS_POINTER and size <= LFS_MOST
-      and ffi.string(lib.fsam_file_data(map), #LFS_POINTER) == LFS_POINTER then
-    errors.raise("%s is a Git LFS pointer, not the file itself; fetch it with git lfs pull", path)
-  end
+-- The first bytes of a mapped file, which show its kind.
+local function beginning(map, size)
+  return ffi.string(lib.fsam_file_data(map), math.min(size, foreign.ENOUGH))
 end
 
 --- Maps a file for reading.
@@ -40,7 +34,10 @@ function M.map(path)
   check(lib.fsam_file_map(out, path))
   local map = ffi.gc(out[0], lib.fsam_file_unmap)
   local size = tonumber(lib.fsam_file_size(map))
-  check_pointer(map, size, path)
+  local hint = foreign.pointer_hint(beginning(map, size), size)
+  if hint then
+    errors.raise("%s %s", path, hint)
+  end
   return map, size
 end
 
@@ -72,8 +69,7 @@ end
 
 -- Refuses an archive or another encoding under a name that promises text.
 local function check_kind(map, size, path, in_lines)
-  local hint = foreign.hint(ffi.string(lib.fsam_file_data(map), math.min(size, foreign.ENOUGH)),
-    not in_lines)
+  local hint = foreign.hint(beginning(map, size), not in_lines)
   if hint then
     errors.raise("%s %s", path, hint)
   end

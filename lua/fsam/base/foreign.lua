@@ -5,28 +5,32 @@
 -- and formats that are wanted, which have their own signatures.
 local M = {}
 
--- Lua pattern at the beginning → what the file is, and what to do.
-local KINDS = {
-  { "^\31\139", "gzip-compressed", "unpack it (gunzip)" },
-  { "^BZh[1-9]1AY&SY", "bzip2-compressed", "unpack it (bunzip2)" },
-  { "^\253" .. "7zXZ%z", "xz-compressed", "unpack it (unxz)" },
-  { "^\40\181\47\253", "zstd-compressed", "unpack it (unzstd)" },
-  { "^PK\3\4", "a zip file", "unpack it (unzip); a spreadsheet is exported as CSV, and PyTorch's "
-    .. "weights are called pytorch_model.bin" },
-  { "^7z\188\175", "a 7z archive", "unpack it (7z x)" },
-  { "^PAR1[%z\1-\8\14-\31]", "a Parquet file", "write the table as CSV or JSON lines" },
-  { "^ARROW1%z", "an Arrow file", "write the table as CSV or JSON lines" },
-  { "^\137HDF\r\n", "an HDF5 file", "save the model by Transformers' save_pretrained, which "
+local GZIP = "is gzip-compressed; unpack it (gunzip)"
+local BZIP2 = "is bzip2-compressed; unpack it (bunzip2)"
+local XZ, ZSTD = "is xz-compressed; unpack it (unxz)", "is zstd-compressed; unpack it (unzstd)"
+local ZIP, SHEET = "is a zip file; unpack it (unzip)", "is a spreadsheet; export it as CSV"
+local PARQUET = "is a Parquet file; write the table as CSV or JSON lines"
+local ARROW = "is an Arrow file; write the table as CSV or JSON lines"
+
+local function encoded(name, from)
+  return ("is %s, expected UTF-8; convert it (iconv -f %s -t UTF-8)"):format(name, from or name)
+end
+
+-- Lua pattern at the beginning → what the file is, and what to do. The first that fits counts.
+local SIGNATURES = {
+  { "^\31\139", GZIP }, { "^BZh[1-9]1AY&SY", BZIP2 }, { "^\253" .. "7zXZ%z", XZ },
+  { "^\40\181\47\253", ZSTD },
+  { "^PK\3\4", ZIP .. "; a spreadsheet is exported as CSV, and PyTorch's weights are called "
+    .. "pytorch_model.bin" },
+  { "^7z\188\175", "is a 7z archive; unpack it (7z x)" },
+  { "^PAR1[%z\1-\8\14-\31]", PARQUET }, { "^ARROW1%z", ARROW },
+  { "^\137HDF\r\n", "is an HDF5 file; save the model by Transformers' save_pretrained, which "
     .. "writes model.safetensors" },
-  { "^SQLite format 3%z", "a database", "write the table as CSV or JSON lines" },
-  { "^\255\254%z%z", "UTF-32, expected UTF-8", "convert it (iconv -f UTF-32 -t UTF-8)" },
-  { "^%z%z\254\255", "UTF-32, expected UTF-8", "convert it (iconv -f UTF-32 -t UTF-8)" },
-  { "^\255\254", "UTF-16, expected UTF-8", "convert it (iconv -f UTF-16 -t UTF-8)" },
-  { "^\254\255", "UTF-16, expected UTF-8", "convert it (iconv -f UTF-16 -t UTF-8)" },
-  { "^[\t-\126]%z[\t-\126]%z[\t-\126]%z", "UTF-16, expected UTF-8", "convert it "
-    .. "(iconv -f UTF-16LE -t UTF-8)" },
-  { "^%z[\t-\126]%z[\t-\126]%z[\t-\126]", "UTF-16, expected UTF-8", "convert it "
-    .. "(iconv -f UTF-16BE -t UTF-8)" },
+  { "^SQLite format 3%z", "is a database; write the table as CSV or JSON lines" },
+  { "^\255\254%z%z", encoded("UTF-32") }, { "^%z%z\254\255", encoded("UTF-32") },
+  { "^\255\254", encoded("UTF-16") }, { "^\254\255", encoded("UTF-16") },
+  { "^[\t-\126]%z[\t-\126]%z[\t-\126]%z", encoded("UTF-16", "UTF-16LE") },
+  { "^%z[\t-\126]%z[\t-\126]%z[\t-\126]", encoded("UTF-16", "UTF-16BE") },
 }
 
 -- The beginning of a page that a server sent in place of a file. A text may begin so, too.
@@ -35,22 +39,21 @@ local PAGE = { "^%s*<![Dd][Oo][Cc][Tt][Yy][Pp][Ee] [Hh][Tt][Mm][Ll]", "^%s*<[Hh]
 --- How many bytes are enough to tell.
 M.ENOUGH = 64
 
+-- What Git LFS leaves in place of a large file that was not fetched: a short text.
+local POINTER, POINTER_MOST = "version https://git-lfs.github.com/spec/", 1024
+
 -- By the ends of names, where a name is all that there is to go by.
-local BY_ENDING = { gz = KINDS[1], bz2 = KINDS[2], xz = KINDS[3], zst = KINDS[4],
-  zip = { nil, "a zip file", "unpack it (unzip)" },
-  parquet = KINDS[7], arrow = KINDS[8], feather = KINDS[8],
-  xlsx = { nil, "a spreadsheet", "export it as CSV" },
-  xls = { nil, "a spreadsheet", "export it as CSV" },
-  ods = { nil, "a spreadsheet", "export it as CSV" } }
+local ENDINGS = { gz = GZIP, bz2 = BZIP2, xz = XZ, zst = ZSTD, zip = ZIP, parquet = PARQUET,
+  arrow = ARROW, feather = ARROW, xlsx = SHEET, xls = SHEET, ods = SHEET }
 
 --- What a file is, and what to do about it.
 -- @tparam string bytes its first ones (ENOUGH)
 -- @tparam[opt=false] boolean page may it be an HTML page? For files that are no texts
 -- @treturn ?string such as "is gzip-compressed; unpack it (gunzip)", nil for other files
 function M.hint(bytes, page)
-  for _, kind in ipairs(KINDS) do
-    if bytes:find(kind[1]) then
-      return ("is %s; %s"):format(kind[2], kind[3])
+  for _, row in ipairs(SIGNATURES) do
+    if bytes:find(row[1]) then
+      return row[2]
     end
   end
   if page and (bytes:find(PAGE[1]) or bytes:find(PAGE[2])) then
@@ -59,12 +62,22 @@ function M.hint(bytes, page)
   return nil
 end
 
+--- The same of what stands for a file that was not fetched, whatever is read.
+-- @tparam string bytes its first ones (ENOUGH)
+-- @tparam number size of the whole file, in bytes
+-- @treturn ?string
+function M.pointer_hint(bytes, size)
+  if size <= POINTER_MOST and bytes:sub(1, #POINTER) == POINTER then
+    return "is a Git LFS pointer, not the file itself; fetch it with git lfs pull"
+  end
+  return nil
+end
+
 --- The same by the end of its name.
 -- @tparam string path
 -- @treturn ?string
 function M.hint_of_name(path)
-  local kind = BY_ENDING[(path:lower():match("%.([^./]*)$"))]
-  return kind and ("is %s; %s"):format(kind[2], kind[3])
+  return ENDINGS[path:lower():match("%.([^./]*)$")]
 end
 
 return M
