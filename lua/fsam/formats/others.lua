@@ -3,6 +3,7 @@
 -- Owns: what is recognised of them, and what a message says to do. Leaves to others: the formats
 -- that are read (formats).
 local file = require("fsam.base.file")
+local registry = require("fsam.base.registry")
 
 local M = {}
 
@@ -22,17 +23,17 @@ function M.file_hint(path)
   return program and ("is %s file, which is not read; %s"):format(program, SAVE)
 end
 
-local function adapter(names)
-  if names["adapter_config.json"] then
+local function adapter(list)
+  if registry.contains(list, "adapter_config.json") then
     return "holds an adapter (LoRA or another of PEFT's), not a whole model; merge it into its "
       .. "base model (merge_and_unload) and save that"
   end
 end
 
 -- The folder of the latest step among those that Transformers' Trainer writes.
-local function trainer_step(names, path)
+local function trainer_step(list, path)
   local latest
-  for name in pairs(names) do
+  for _, name in ipairs(list) do
     local step = tonumber(name:match("^checkpoint%-(%d+)$"))
     if step and file.kind(path .. "/" .. name .. "/config.json") then
       latest = math.max(latest or 0, step)
@@ -42,13 +43,8 @@ local function trainer_step(names, path)
     .. "%s/checkpoint-%d"):format(path, latest)
 end
 
-local function by_name(names, path)
-  local order = {}
-  for name in pairs(names) do
-    order[#order + 1] = name
-  end
-  table.sort(order)
-  for _, name in ipairs(order) do
+local function by_name(list, path)
+  for _, name in ipairs(list) do
     if name:find("^model%-%d+%-of%-%d+%.safetensors$") then
       return ("has %s, a part of the weights, but no model.safetensors.index.json, which says "
         .. "where each tensor is"):format(name)
@@ -64,12 +60,9 @@ end
 -- @tparam string path
 -- @treturn ?string the message behind its path, nil for other folders
 function M.folder_hint(path)
-  local names = {}
-  for _, name in ipairs(file.entries(path)) do
-    names[name] = true
-  end
-  return adapter(names) or names["config.json"] and by_name(names, path)
-    or trainer_step(names, path)
+  local list = file.entries(path)
+  return adapter(list) or registry.contains(list, "config.json") and by_name(list, path)
+    or trainer_step(list, path)
 end
 
 return M

@@ -4,6 +4,7 @@
 -- Owns: finding the candidates and laying them out. It looks at values without running their code,
 -- with one exception: a lazy table of modules may list its names in a metafield `__names` (a table,
 -- or a function that returns one). Leaves to others: keys and the line (line_reader.lua).
+local file = require("fsam.base.file")
 local registry = require("fsam.base.registry")
 
 local M = {}
@@ -104,9 +105,9 @@ local function files(text)
   local place = folder == "" and "." or folder:gsub("^~/", (os.getenv("HOME") or "~") .. "/")
   local set = {}
   if lfs.attributes(place, "mode") == "directory" then
-    for name in lfs.dir(place) do
+    for _, name in ipairs(file.entries(place)) do
       local hidden = name:sub(1, 1) == "." and word:sub(1, 1) ~= "."
-      if name:sub(1, #word) == word and not hidden and name ~= "." and name ~= ".." then
+      if name:sub(1, #word) == word and not hidden then
         local is_folder = lfs.attributes(place .. "/" .. name, "mode") == "directory"
         set[name .. (is_folder and "/" or "")] = true
       end
