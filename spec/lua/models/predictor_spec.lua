@@ -131,7 +131,8 @@ describe("fsam.load", function()
     assert.near(one:norm():read() - two:norm():read(), sum:norm():read(), 1e-5)
   end)
 
-  -- In a process of its own: what LuaJIT's stack still names depends on all that ran before.
+  -- In a process of its own: behind all other specs LuaJIT at times keeps many more of them alive,
+  -- for a reason that was not found.
   it("takes the memory of lost gradients again", function()
     local apart = helper.temp_dir()
     local script = helper.write_file(apart .. "/lost.lua", ([[
