@@ -404,7 +404,30 @@ static void finish(fsam_line *line) {
   line->editing = false;
 }
 
+/* Was Ctrl-D typed, and nothing before it, while the terminal was cooked? Takes it then: raw mode
+ * would make a 0 of it. A cooked terminal with an end to read says that it is readable and counts no
+ * bytes. */
+static bool take_waiting_end(void) {
+  struct pollfd terminal = {.fd = STDIN_FILENO, .events = POLLIN};
+  int bytes = 1;
+  char byte;
+  return poll(&terminal, 1, 0) > 0 && ioctl(STDIN_FILENO, FIONREAD, &bytes) == 0 && !bytes &&
+         read(STDIN_FILENO, &byte, 1) == 0;
+}
+
+/* The end of input, before a line was begun. */
+static int end_at_once(fsam_line *line) {
+  int rc = reserve(line, 0);
+  if (rc < 0) return rc;
+  line->text[0] = 0;
+  line->cursor = 0;
+  line->event = FSAM_LINE_END;
+  write_terminal("\n");
+  return FSAM_OK;
+}
+
 static int edit(fsam_line *line, const char *new_prompt, const char *text) {
+  if (!line->editing && take_waiting_end()) return end_at_once(line);
   if (!line->editing) {
     snprintf(line->prompt, sizeof line->prompt, "%s", new_prompt);
     begin(line, text, (int)strlen(text));
