@@ -187,13 +187,18 @@ local function fields(self, o)
     train_samples = o.train_samples, weight_decay = decay_of(params, self.settings.weight_decay) }
 end
 
--- Begins both views, takes the step, and returns its report.
+-- The stream of s:random that parts which call math.random draw from.
+local LUA_STREAM = 2 ^ 32 - 1
+
+-- Begins both views, takes the step, and returns its report. Lua's own random numbers begin anew by
+-- seed and step, so that a part that draws them draws the same on every rank and in a resumed run.
 local function take(self, o, passes)
   local t, s, info = self.type, self.s, {}
   local now = fields(self, o)
   view.begin(self.base_s, now, passes)
   now.base = self.base_s
   view.begin(s, now, passes)
+  math.randomseed(s:random(LUA_STREAM))
   gradients(self, s, passes)
   local d = direction(self, s, passes, info)
   update(self, s, passes, d, info)

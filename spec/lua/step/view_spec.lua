@@ -102,6 +102,34 @@ describe("s", function()
       refusal(model.by_engine, "without_rho", {}), 1, true)
   end)
 
+  it("leaves math.random to parts, which draw by seed and step", function()
+    local drawn
+    sam.define("drawing", { options = { rho = 0.3 }, every = function()
+      drawn[#drawn + 1] = math.random()
+      return false
+    end, ascend = function(s)
+      return s.g
+    end })
+    -- What the steps from..to draw with a seed, in an optimizer of their own.
+    local function draws(seed, from, to)
+      drawn = {}
+      local P = model.new_params()
+      local optimizer = optimizers.build({ params = P, sam_type = "drawing", seed = seed })
+      for step = from, to do
+        model.step(P, optimizer, step)
+      end
+      return drawn
+    end
+    local all = draws(1, 0, 5)
+    math.random() -- a script's own
+    local later = draws(1, 3, 5)
+    assert.same({ all[4], all[5], all[6] }, later)
+    assert.are_not.same(all, draws(2, 0, 5))
+    for i = 2, 6 do
+      assert.are_not.equal(all[1], all[i])
+    end
+  end)
+
   it("reaches nothing of the optimizer", function()
     for _, name in ipairs({ "optimizer", "params", "spec", "own", "values", "handed", "evaluate",
       "begin", "set", "declared" }) do
