@@ -6,8 +6,8 @@ local json = require("fsam.base.json")
 local folder -- of this spec's files
 local model  -- a checkpoint in it
 
-local function predict(words, input)
-  local list = { "recipes/predict.lua", model, "--threads", "1", input = input }
+local function predict(words, input, other)
+  local list = { "recipes/predict.lua", other or model, "--threads", "1", input = input }
   for _, word in ipairs(words) do
     list[#list + 1] = word
   end
@@ -59,10 +59,13 @@ describe("predict.lua", function()
     end
   end)
 
-  it("reads objects and writes objects", function()
+  it("reads objects and writes objects, with a second text where no run knows of one", function()
+    local foreign = folder .. "/foreign"
+    assert.equal(0, (helper.shell(("cp -r %s %s && rm %s/trainer.json"):format(model, foreign,
+      foreign))))
     local path = helper.write_file(folder .. "/texts.jsonl",
       '{"text": "the key is here .", "text_pair": "is ."}\n\n{"text": "tab\\there"}\n')
-    local code, out = predict({ path, "--format", "jsonl" })
+    local code, out = predict({ path, "--format", "jsonl" }, nil, foreign)
     assert.equal(0, code)
     local first, second = out:match("^([^\n]*)\n([^\n]*)\n$")
     first, second = json.decode(first, "line 1"), json.decode(second, "line 2")
@@ -112,6 +115,8 @@ describe("predict.lua", function()
     { {}, "\n", "standard input has no texts" },
     { {}, "a\tb\tc\n", "standard input, line 1: got more than one tab, expected a text, or two "
       .. "texts with a tab between" },
+    { {}, "fine\na\tb\n", "standard input, line 2: has two texts (a tab, or text_pair), but the run "
+      .. "of " },
     { {}, "fine\n" .. ("key "):rep(600), "text 2 (line 2) has 602 tokens, the model takes 512; "
       .. "shorten it" },
     { { "--format", "glue" }, "a",

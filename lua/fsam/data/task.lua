@@ -44,6 +44,19 @@ local function ids_of(t, raw)
   return raw.ids
 end
 
+-- How many texts each of the samples has, 1 or 2; nil where they are binarised, or differ.
+local function texts_of(samples)
+  local texts
+  for _, raw in ipairs(samples) do
+    local own = raw.text and (raw.pair and 2 or 1)
+    if not own or texts and own ~= texts then
+      return nil
+    end
+    texts = own
+  end
+  return texts
+end
+
 -- Encodes a split. `longest` is what --shorten-method truncate cuts samples to, as fairseq does,
 -- at their end.
 local function encode(t, dataset, split, longest, most)
@@ -130,8 +143,8 @@ end
 --   metrics, tokenizer, seed; train and dev (lists of samples { ids, token_types, label, group });
 --   batches and dev_batches (lists of sample indices); also (name → the same of a further set to
 --   judge: samples, batches); skipped (indices of training samples that are too long); dev_skipped
---   (how many development samples were left out; nil without that flag); steps_per_epoch, of the
---   first epoch; fingerprint
+--   (how many development samples were left out; nil without that flag); texts (how many a training
+--   sample has, 1 or 2; nil: unknown); steps_per_epoch, of the first epoch; fingerprint
 -- @raise one line when a development sample is too long, no training sample is left, or a text has
 --   a token that the model does not
 function M.new(t)
@@ -183,6 +196,7 @@ function M.new(t)
       self.usable[#self.usable + 1] = index
     end
   end
+  self.texts = texts_of(t.corpus.train.samples)
   self.steps_per_epoch = self:updates(1)
   self.fingerprint = fingerprint(self.train, self.dev)
   return self

@@ -11,18 +11,21 @@ local schema = require("fsam.base.schema")
 
 local M = {}
 
-local TRAINER = schema.record({ options = schema.optional(schema.record({
-  text_column = schema.optional(schema.string),
-  text_pair_column = schema.optional(schema.string),
-})) })
+local TRAINER = schema.record({
+  options = schema.optional(schema.record({
+    text_column = schema.optional(schema.string),
+    text_pair_column = schema.optional(schema.string),
+  })),
+  data = schema.optional(schema.record({ texts = schema.optional(schema.integer(1, 2)) })),
+})
 
--- The options of the run that a model comes from; an empty table where it comes from none.
-local function options_of_run(path)
+-- What the run that a model comes from wrote down; an empty table where it comes from none.
+local function run_of(path)
   local name = formats.vocabulary(path).where .. "/trainer.json"
   if not file.kind(name) then
     return {}
   end
-  return schema.check(json.decode(file.read(name), name), TRAINER, name, "").options or {}
+  return schema.check(json.decode(file.read(name), name), TRAINER, name, "")
 end
 
 --- The columns.
@@ -34,7 +37,7 @@ function M.of(o)
   if o.text_column then
     return o.text_column, o.text_pair_column
   end
-  local run = options_of_run(o.model)
+  local run = run_of(o.model).options or {}
   return run.text_column, o.text_pair_column or run.text_pair_column
 end
 
@@ -43,8 +46,8 @@ end
 -- @treturn ?int 1 or 2; nil where no run says
 -- @raise as `of`
 function M.texts(path)
-  local run = path and options_of_run(path) or {}
-  return run.text_column and (run.text_pair_column and 2 or 1)
+  local data = path and run_of(path).data
+  return data and data.texts
 end
 
 local TEXT = schema.optional(schema.string)

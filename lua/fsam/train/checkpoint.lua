@@ -130,7 +130,7 @@ local function standing(loop)
     optimizer = loop.optimizer:state(),
     schedule = loop.schedule.state,
     options = options, origin = origin, model = loop.run:began_from(),
-    data = { name = task.name, train = #task.train, dev = #task.dev,
+    data = { name = task.name, train = #task.train, dev = #task.dev, texts = task.texts,
       fingerprint = task.fingerprint },
     environment = M.environment(loop.run),
     step = p.step, epochs_done = p.epochs_done,

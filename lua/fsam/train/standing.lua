@@ -48,7 +48,8 @@ local TRAINER = schema.record({
   options = schema.map(text),
   origin = schema.optional(schema.map(text)),
   model = some_text, -- the --restore-file or --arch that the run began from
-  data = schema.record({ name = some_text, train = count, dev = count, fingerprint = text }),
+  data = schema.record({ name = some_text, train = count, dev = count, fingerprint = text,
+    texts = schema.optional(schema.integer(1, 2)) }), -- texts of a sample
   environment = schema.map(schema.either("a text or a number", text, number)),
   step = count, epochs_done = count, stopped = some_text, patience_used = some_number,
 })
