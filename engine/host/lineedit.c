@@ -405,8 +405,8 @@ static void finish(fsam_line *line) {
 }
 
 /* Was Ctrl-D typed, and nothing before it, while the terminal was cooked? Takes it then: raw mode
- * would make a 0 of it. A cooked terminal with an end to read says that it is readable and counts no
- * bytes. */
+ * would make a 0 of it. A cooked terminal with an end to read says that it is readable and counts
+ * no bytes. */
 static bool take_waiting_end(void) {
   struct pollfd terminal = {.fd = STDIN_FILENO, .events = POLLIN};
   int bytes = 1;

@@ -115,8 +115,8 @@ describe("predict.lua", function()
     { {}, "\n", "standard input has no texts" },
     { {}, "a\tb\tc\n", "standard input, line 1: got more than one tab, expected a text, or two "
       .. "texts with a tab between" },
-    { {}, "fine\na\tb\n", "standard input, line 2: has two texts (a tab, or text_pair), but the run "
-      .. "of " },
+    { {}, "fine\na\tb\n", "standard input, line 2: has two texts (a tab, or text_pair), but the "
+      .. "run of " },
     { {}, "fine\n" .. ("key "):rep(600), "text 2 (line 2) has 602 tokens, the model takes 512; "
       .. "shorten it" },
     { { "--format", "glue" }, "a",
