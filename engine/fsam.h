@@ -54,8 +54,8 @@ int fsam_threads(void);
  * (fsam_device_open refuses other values of it). All give the same bits. */
 const char *fsam_isa(void);
 
-/* The unit that multiplies bf16 natively, by processor and matrix library: "amx", "avx512", or ""
- * (bf16 goes through f32, which is slow). */
+/* The unit that multiplies bf16 faster than f32, by processor and matrix library: "amx", "avx512",
+ * or "": bf16 is no faster then, and without such a unit goes through f32. */
 const char *fsam_bf16_unit(void);
 
 /* The matrix library, its version, and what in it decides about bits on this processor and in this

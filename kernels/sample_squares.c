@@ -80,23 +80,8 @@ static int64_t panels(int64_t n, int64_t width) { return (n + width - 1) / width
 
 /* -- weights ----------------------------------------------------------------------------------- */
 
-/* sum + left right. exact: both factors were bf16, so that f32 holds their product, and the sum has
- * the same bits at every level whether or not the processor rounds in between. (A product below the
- * smallest normal number is not exact; its square is 0.) */
-FSAM_INLINE vf plus_product(bool exact, vf sum, vf left, vf right) {
-#if FSAM_LANES == 16
-  if (exact) return (vf)_mm512_fmadd_ps((__m512)left, (__m512)right, (__m512)sum);
-#elif FSAM_LANES == 8
-  if (exact) return (vf)_mm256_fmadd_ps((__m256)left, (__m256)right, (__m256)sum);
-#else
-  (void)exact;
-#endif
-  return sum + left * right;
-}
-
 /* sums[ROWS][COLUMNS] += the squares of the samples' gradients; y and x are panels. */
-FSAM_INLINE void add_squares(bool exact, float *sums, const float *y, const float *x,
-                             const cut *c) {
+FSAM_INLINE void add_squares(float *sums, const float *y, const float *x, const cut *c) {
   for (int64_t b = 0; b < c->samples; b++) {
     int64_t t = first_row(c, b);
     const int64_t end = first_row(c, b + 1);
@@ -111,7 +96,7 @@ FSAM_INLINE void add_squares(bool exact, float *sums, const float *y, const floa
       for (int j = 0; j < VECTORS; j++) right[j] = v_load(x + t * COLUMNS + j * LANES);
       for (int i = 0; i < ROWS; i++) {
         const vf left = v_set(y[t * ROWS + i]);
-        for (int j = 0; j < VECTORS; j++) g[i][j] = plus_product(exact, g[i][j], left, right[j]);
+        for (int j = 0; j < VECTORS; j++) g[i][j] = v_fma(left, right[j], g[i][j]);
       }
     }
     for (int i = 0; i < ROWS; i++)
@@ -123,8 +108,8 @@ FSAM_INLINE void add_squares(bool exact, float *sums, const float *y, const floa
 }
 
 /* The tile of dw whose first element is (n, k). */
-FSAM_INLINE void square_tile(bool exact, fsam_tensor *dw, int64_t n, int64_t k, const float *y,
-                             const float *x, const cut *c) {
+static void square_tile(fsam_tensor *dw, int64_t n, int64_t k, const float *y, const float *x,
+                        const cut *c) {
   float sums[ROWS * COLUMNS] __attribute__((aligned(64))) = {0};
   const int64_t left = dw->shape[1] - k;
   const int rows = dw->shape[0] - n < ROWS ? (int)(dw->shape[0] - n) : ROWS;
@@ -132,18 +117,10 @@ FSAM_INLINE void square_tile(bool exact, fsam_tensor *dw, int64_t n, int64_t k, 
   for (int i = 0; dw->filled && i < rows; i++)
     for (int j = 0; j < COLUMNS; j += LANES)
       v_store(sums + i * COLUMNS + j, v_load_n(out + i * dw->row_stride + j, left - j));
-  add_squares(exact, sums, y, x, c);
+  add_squares(sums, y, x, c);
   for (int i = 0; i < rows; i++)
     for (int j = 0; j < COLUMNS; j += LANES)
       v_store_n(out + i * dw->row_stride + j, v_load(sums + i * COLUMNS + j), left - j);
-}
-
-static void square_tile_of(int dtype, fsam_tensor *dw, int64_t n, int64_t k, const float *y,
-                           const float *x, const cut *c) {
-  if (dtype == FSAM_BF16)
-    square_tile(true, dw, n, k, y, x, c);
-  else
-    square_tile(false, dw, n, k, y, x, c);
 }
 
 static int square_weights(fsam_tensor *dw, const fsam_tensor *dy, const fsam_tensor *x,
@@ -161,8 +138,7 @@ static int square_weights(fsam_tensor *dw, const fsam_tensor *dy, const fsam_ten
   for (int64_t block = 0; block < of_y; block += BLOCK)
     for (int64_t q = 0; q < of_x; q++)
       for (int64_t p = block; p < of_y && p < block + BLOCK; p++)
-        square_tile_of(dy->dtype, dw, p * ROWS, q * COLUMNS, ys + p * ROWS * rows,
-                       xs + q * COLUMNS * rows, c);
+        square_tile(dw, p * ROWS, q * COLUMNS, ys + p * ROWS * rows, xs + q * COLUMNS * rows, c);
   return FSAM_OK;
 }
 

@@ -55,7 +55,7 @@ FSAM_INLINE void tile(int vectors, float *c, int c_stride, left a, const float *
     for (int j = 0; j < vectors; j++) right[j] = v_load(b + j * LANES);
     for (int i = 0; i < TILE_ROWS; i++) {
       vf element = v_set(a.p[i * a.row + k * a.column]);
-      for (int j = 0; j < vectors; j++) sum[i][j] += element * right[j];
+      for (int j = 0; j < vectors; j++) sum[i][j] = v_fma(element, right[j], sum[i][j]);
     }
   }
   for (int i = 0; i < TILE_ROWS; i++)

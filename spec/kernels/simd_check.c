@@ -152,6 +152,31 @@ static int max_of_nan(void) {
          isnan(v_min(one, nan)[0]);
 }
 
+/* v_fma is the C library's fmaf: of any three floats, of a sum that nearly vanishes, of results near
+ * the smallest numbers, of factors whose product hardly counts, and where the exact sum lies so near
+ * the middle between two floats that f64 does not tell. */
+static int one_rounding(void) {
+  uint32_t seed = 1;
+  for (int n = 0; n < 1 << 21; n++) {
+    float x[3];
+    for (int k = 0; k < 3; k++) x[k] = from_bits(seed = seed * 1664525u + 1013904223u);
+    const int kind = n % 5;
+    if (kind == 1) x[2] = from_bits(to_bits(-(x[0] * x[1])) + seed % 5 - 2);
+    if (kind == 2) x[1] = ldexpf(1 + (float)(seed >> 16) * 0x1p-16f, -126 - ilogbf(x[0]));
+    if (kind == 3) x[2] = from_bits(to_bits(x[0] * x[1]) + (24u << 23) + seed % 3);
+    if (kind == 4) { /* half a step of x[2], a little less */
+      const float little = (float)(1 + (seed >> 10) % 1023) * 0x1p-23f;
+      x[2] = (seed >> 9 & 1 ? 1 : -1) * (1 + (float)(seed >> 16) * 0x1p-23f);
+      x[0] = (seed >> 8 & 1 ? 1 : -1) * (1 + little);
+      x[1] = (1 - little) * 0x1p-24f;
+    }
+    const float got = v_fma(v_set(x[0]), v_set(x[1]), v_set(x[2]))[0];
+    if (to_bits(got) != to_bits(fmaf(x[0], x[1], x[2]))) return 0;
+  }
+  return v_fma(v_set(INFINITY), v_set(1), v_set(1))[0] == INFINITY &&
+         isnan(v_fma(v_set(INFINITY), v_set(1), v_set(-INFINITY))[0]);
+}
+
 /* A grid of counters gives the bits of the scalar Philox, in order. */
 static int dropout_bits(void) {
   const fsam_dropout dropout = {.p = 0.25, .site = 5};
@@ -179,7 +204,9 @@ int main(void) {
   if (!__builtin_cpu_supports("avx2")) return 77;
 #endif
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) measure(&functions[i]);
-  printf("partial_access %d\nbf16_rounding %d\nsum_tree %d\nmax_of_nan %d\ndropout_bits %d\n",
-         partial_access(), bf16_rounding(), sum_tree(), max_of_nan(), dropout_bits());
+  printf("partial_access %d\nbf16_rounding %d\nsum_tree %d\nmax_of_nan %d\ndropout_bits %d\n"
+         "one_rounding %d\n",
+         partial_access(), bf16_rounding(), sum_tree(), max_of_nan(), dropout_bits(),
+         one_rounding());
   return 0;
 }

@@ -11,7 +11,8 @@ local LEVELS = {
 }
 -- Units in the last place; what simd_math.h promises.
 local ERRORS = { exp = 1, log = 1, tanh = 2, erf = 2, sine = 2, cosine = 2, sqrt = 0.5 }
-local PARTS = { "partial_access", "bf16_rounding", "sum_tree", "max_of_nan", "dropout_bits" }
+local PARTS = { "partial_access", "bf16_rounding", "sum_tree", "max_of_nan", "dropout_bits",
+  "one_rounding" }
 
 --- What the program prints at one level, or nil where the processor lacks it.
 local function measured(folder, name, flags)

@@ -66,7 +66,7 @@ local function model_flags()
       default = "own", help = "who draws attention's dropout: own, by the rule of all dropout, "
         .. "or cudnn, on a GPU in bf16, whose attention draws other bits" },
     { name = "precision", type = "choice", choices = { "fp32", "bf16", "auto" }, default = "auto",
-      help = "of the passes; auto: bf16 where the machine multiplies it natively. Master weights "
+      help = "of the passes; auto: bf16 where the machine multiplies it faster. Master weights "
         .. "are always fp32" },
   }
 end
