@@ -162,7 +162,11 @@ static int one_rounding(void) {
     for (int k = 0; k < 3; k++) x[k] = from_bits(seed = seed * 1664525u + 1013904223u);
     const int kind = n % 5;
     if (kind == 1) x[2] = from_bits(to_bits(-(x[0] * x[1])) + seed % 5 - 2);
-    if (kind == 2) x[1] = ldexpf(1 + (float)(seed >> 16) * 0x1p-16f, -126 - ilogbf(x[0]));
+    if (kind == 2 && isfinite(x[0])) {
+      int exponent;
+      frexpf(x[0], &exponent);
+      x[1] = ldexpf(1 + (float)(seed >> 16) * 0x1p-16f, -125 - exponent);
+    }
     if (kind == 3) x[2] = from_bits(to_bits(x[0] * x[1]) + (24u << 23) + seed % 3);
     if (kind == 4) { /* half a step of x[2], a little less */
       const float little = (float)(1 + (seed >> 10) % 1023) * 0x1p-23f;
