@@ -152,9 +152,9 @@ static int max_of_nan(void) {
          isnan(v_min(one, nan)[0]);
 }
 
-/* v_fma is the C library's fmaf: of any three floats, of a sum that nearly vanishes, of results near
- * the smallest numbers, of factors whose product hardly counts, and where the exact sum lies so near
- * the middle between two floats that f64 does not tell. */
+/* v_fma is the C library's fmaf: of any three floats, of a sum that nearly vanishes, of results
+ * near the smallest numbers, of factors whose product hardly counts, and where the exact sum lies
+ * so near the middle between two floats that f64 does not tell. */
 static int one_rounding(void) {
   uint32_t seed = 1;
   for (int n = 0; n < 1 << 21; n++) {
