@@ -2,7 +2,7 @@
 --
 --     train.flags.spec{…}      the command line's declarations (flags.lua)
 --     train.setup(options)     the parts of a run: corpus, …, model, optimizer (setup.lua)
---     train.run(parts)         trains; with --valid-only only validates (loop.lua)
+--     train.run(parts)         trains (loop.lua); with --valid-only only judges (valid_only.lua)
 --     train.open(options)      the run alone, without its other parts (setup.lua)
 --     train.report(options, task.metrics)     where a run's events go (fsam.report)
 --     train.recipe(arg, {…})   all of this, for a recipe that changes none of it
@@ -19,6 +19,7 @@ local program_files = require("fsam.train.program_files")
 local ranks = require("fsam.ranks")
 local report = require("fsam.report")
 local schema = require("fsam.base.schema")
+local valid_only = require("fsam.train.valid_only")
 local values = require("fsam.options.values")
 
 local M = {
@@ -89,7 +90,7 @@ function M.run(t)
     t.report:warn(("%d development samples are longer than the limit and left out: scores are of "
       .. "the others"):format(t.task.dev_skipped))
   end
-  local run = t.options.valid_only and loop.validate or loop.run
+  local run = (t.options.valid_only and valid_only or loop).run
   local file = t.options.profile_trace
   if not (t.options.profile or file) or not t.ranks.is_first then
     return run(t)

@@ -13,7 +13,6 @@ local format = require("fsam.base.numbers")
 local kept = require("fsam.train.kept")
 local metrics = require("fsam.data.metrics")
 local progress = require("fsam.train.progress")
-local registry = require("fsam.base.registry")
 local results = require("fsam.train.results")
 local saver = require("fsam.train.saver")
 local schedule = require("fsam.train.schedule")
@@ -378,36 +377,6 @@ function M.run(t)
       or ("interrupted after update %d; nothing was saved"):format(self.progress.step))
   end
   return result
-end
-
---- Validates a model without training (--valid-only).
--- @tparam table t as for `run`
--- @treturn table why = "valid-only"; last: what task:validate found
--- @raise when a metric is not a number
-function M.validate(t)
-  local result = t.task:validate(function(host)
-    return t.pass:predict(host)
-  end)
-  local names = {}
-  for i, name in ipairs(t.task.metrics) do
-    names[i] = ("%s %.4f"):format(name, result.values[name])
-  end
-  for _, name in ipairs(t.task.metrics) do
-    if result.values[name] ~= result.values[name] then
-      errors.raise("the model cannot be judged: %s is not a number (%s); its logits are not "
-        .. "numbers, so look for broken weights in the checkpoint", name,
-        table.concat(names, ", "))
-    end
-  end
-  t.report:note("dev      " .. table.concat(names, "   "))
-  for _, set in ipairs(registry.sorted(result.also or {})) do
-    local parts = {}
-    for i, name in ipairs(t.task.metrics) do
-      parts[i] = ("%s %.4f"):format(name, result.also[set][name])
-    end
-    t.report:note(("%-8s %s"):format(set, table.concat(parts, "   ")))
-  end
-  return { why = "valid-only", last = result }
 end
 
 return M
