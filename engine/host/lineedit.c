@@ -427,8 +427,8 @@ static int end_at_once(fsam_line *line) {
 }
 
 static int edit(fsam_line *line, const char *new_prompt, const char *text) {
-  if (!line->editing && take_waiting_end()) return end_at_once(line);
   if (!line->editing) {
+    if (take_waiting_end()) return end_at_once(line);
     snprintf(line->prompt, sizeof line->prompt, "%s", new_prompt);
     begin(line, text, (int)strlen(text));
   }

@@ -1,5 +1,5 @@
 --- The columns of a file of texts: those that the flags name, else those that the model's run was
--- trained on.
+-- trained on; and how many texts a sample had there.
 --
 -- Owns: finding them. Leaves to others: what a run writes down (fsam.train), reading the file
 -- (fsam.data.tables).
