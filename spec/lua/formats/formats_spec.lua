@@ -75,7 +75,7 @@ describe("formats.open", function()
       ["google/electra-base"] = COMMAND:format("google/electra-base", "electra-base"),
       ["https://huggingface.co/a/b/tree/main"] = COMMAND:format("a/b", "b"),
       ["org/m"] = "such as the copy of org/m at " .. cache .. "/snapshots/0af1",
-      ["runs/cola-1"] = "", ["./roberta-base"] = "", ["/a/bert"] = "", ["a/b/bert"] = "" }) do
+      ["runs/never-run"] = "", ["./roberta-base"] = "", ["/a/bert"] = "", ["a/b/bert"] = "" }) do
       local _, _, err = helper.shell(("HF_HUB_CACHE=%s/cache %s/fsam-lua -e %s"):format(folder,
         helper.quote(helper.build_dir()), helper.quote(("fsam.load %q"):format(name))))
       assert.equal(("fsam-lua: %s does not exist; give %s%s\n"):format(name, formats.KINDS,
