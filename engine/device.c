@@ -50,7 +50,8 @@ static int check_isa(void) {
 
 const char *fsam_isa(void) { return best_level().name; }
 
-const char *fsam_bf16_unit(void) {
+/* The answer of fsam_bf16_unit. cpuid is slow in a virtual machine: asked once. */
+static const char *bf16_unit(void) {
 #if FSAM_X86 && FSAM_DNNL /* OpenBLAS multiplies f32 alone */
   unsigned a = 7, b = 0, c = 0, d = 0;
   __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
@@ -63,6 +64,12 @@ const char *fsam_bf16_unit(void) {
   if (has && !__builtin_cpu_is("intel")) return "avx512";
 #endif
   return "";
+}
+
+const char *fsam_bf16_unit(void) {
+  static const char *_Atomic unit;
+  if (!unit) unit = bf16_unit();
+  return unit;
 }
 
 /* -- time -------------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* matmul.c: matrix products for linear.c. Owns what the libraries lack: sums without terms, and
- * bf16 through f32 where the library or the processor cannot multiply bf16 (somewhat slower than
- * f32, as exact as native bf16). The library's state lies in a slot of the device. */
+ * bf16 through f32 where the library cannot multiply bf16 or the processor does so slower than f32
+ * (somewhat slower than f32, as exact as native bf16). The library's state lies in a slot of the
+ * device. */
 #include "kernels/vendor/matmul.h"
 
 #include <omp.h>
@@ -100,6 +101,7 @@ int fsam__matmul(fsam_tensor *c, const fsam_tensor *a, bool a_transposed, const 
   if (p.m == 0 || p.n == 0) return FSAM_OK;
   if (p.k == 0) return no_terms(c, bias, accumulate);
   FSAM_TRY(library_of(&library, fsam__device_of(c)));
+  if (p.type == FSAM_BF16 && !*fsam_bf16_unit()) return through_f32(library, p, c, a, b, bias_data);
   int done = fsam__matmul_library_multiply(library, &p, c->data, a->data, b->data, bias_data);
   if (done < 0) return done;
   return done ? FSAM_OK : through_f32(library, p, c, a, b, bias_data);

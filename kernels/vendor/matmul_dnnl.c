@@ -1,7 +1,7 @@
-/* matmul_dnnl.c: matrix products by oneDNN, through its C API. One section has all that changed
- * between 2.x and 3.x. A primitive is made at the first call of a product, which takes 0.2 to 0.5
- * ms, and kept with its memory objects; a later call is a look-up, a few pointers and the
- * execution. */
+/* matmul_dnnl.c: matrix products by oneDNN, through its C API. Gradients in f32 go through its
+ * sgemm; all others through primitives. One section has all that changed between 2.x and 3.x. A
+ * primitive is made at the first call of a product, which takes 0.2 to 0.5 ms, and kept with its
+ * memory objects; a later call is a look-up, a few pointers and the execution. */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "kernels/vendor/matmul.h"
 
@@ -26,6 +26,7 @@ typedef struct entry {
 struct matmul_library {
   dnnl_engine_t engine;
   dnnl_stream_t stream;
+  bool multiplied; /* sgemm has made its kernels, which it keeps */
   int count;
   entry *slots[SLOTS]; /* open addressing, linear probing */
 };
@@ -171,6 +172,11 @@ static bool has_room(bool first) {
   return true;
 }
 
+static int no_room(void) {
+  return fsam__fail(FSAM_ENOMEM, "linear: the limit of the address space leaves oneDNN too little "
+                                 "memory; raise it (ulimit -v)");
+}
+
 static int find(entry **out, matmul_library *lib, const matmul_product *p) {
   uint32_t slot = hash(p);
   for (; lib->slots[slot]; slot = (slot + 1) % SLOTS) {
@@ -181,9 +187,7 @@ static int find(entry **out, matmul_library *lib, const matmul_product *p) {
     forget_all(lib);
     slot = hash(p);
   }
-  if (!has_room(lib->count == 0))
-    return fsam__fail(FSAM_ENOMEM, "linear: the limit of the address space leaves oneDNN too "
-                                   "little memory; raise it (ulimit -v)");
+  if (!has_room(lib->count == 0)) return no_room();
   entry *e = calloc(1, sizeof *e);
   if (!e) return fsam__fail(FSAM_ENOMEM, "linear: no memory for a product");
   e->product = *p;
@@ -195,6 +199,26 @@ static int find(entry **out, matmul_library *lib, const matmul_product *p) {
   lib->slots[slot] = *out = e;
   lib->count++;
   return FSAM_OK;
+}
+
+/* -- gradients in f32 -------------------------------------------------------------------------- */
+
+/* Does b lie as rows of n? So it does in both gradients of a layer, never forward. With AVX-512 a
+ * primitive then reads b where it lies, and rows that begin whole pages apart (3072 f32) fall on
+ * the same few lines of a cache: half as fast. sgemm copies b first, and is never slower there;
+ * forward it is, by up to a fifth (bench/results/products.md). */
+static bool by_sgemm(const matmul_product *p) {
+  return p->type == FSAM_F32 && p->c_type == FSAM_F32 && !p->b_transposed && !p->biased;
+}
+
+static int multiply_f32(matmul_library *lib, const matmul_product *p, float *c, const float *a,
+                        const float *b) {
+  if (!lib->multiplied && !has_room(lib->count == 0)) return no_room();
+  lib->multiplied = true;
+  const dnnl_status_t status =
+      dnnl_sgemm(p->a_transposed ? 'T' : 'N', 'N', p->m, p->n, p->k, 1, a, p->a_stride, b,
+                 p->b_stride, p->accumulate ? 1 : 0, c, p->c_stride);
+  return status ? failed("multiply", status) : 1;
 }
 
 /* -- the library as matmul.c sees it ----------------------------------------------------------- */
@@ -222,6 +246,7 @@ void fsam__matmul_library_free(matmul_library *lib) {
 
 int fsam__matmul_library_multiply(matmul_library *lib, const matmul_product *p, void *c,
                                   const void *a, const void *b, const float *bias) {
+  if (by_sgemm(p)) return multiply_f32(lib, p, c, a, b);
   entry *e = NULL;
   FSAM_TRY(find(&e, lib, p));
   if (!e->primitive) return 0;

@@ -133,13 +133,51 @@ runner.define("linear", cases, function()
         values[i] = random()
       end
       local x, y = s:tensor("f32", { 96, 64 }, values), s:tensor("f32", { 96, 96 })
+      local dx, dw = s:tensor("f32", { 96, 64 }), s:tensor("f32", { 96, 64 })
       check(lib.fsam_linear_forward(y, x, x, nil))
+      check(lib.fsam_linear_backward_input(dx, y, x))
+      check(lib.fsam_linear_backward_weight(dw, nil, y, x))
       check(lib.fsam_threads_set(0))
-      return y:read()
+      return { y:read(), dx:read(), dw:read() }
     end
     local first = run(2)
     run(1)
     assert.same(first, run(2))
+  end)
+
+  it("takes nothing from what lay in a gradient, and sums whole numbers exactly", function()
+    local T, N, K = 420, 430, 24 -- more terms than a library sums in one go
+    local function whole(rows, columns, step)
+      local values = {}
+      for i = 1, rows * columns do
+        values[i] = i * step % 13 - 6
+      end
+      return values, s:tensor("f32", { rows, columns }, values)
+    end
+    local x, xs = whole(T, K, 5)
+    local w, ws = whole(N, K, 7)
+    local dy, dys = whole(T, N, 11)
+    local dx, dw = s:tensor("f32", { T, K }, 0 / 0), s:tensor("f32", { N, K }, 0 / 0)
+    check(lib.fsam_linear_backward_input(dx, dys, ws))
+    check(lib.fsam_linear_backward_weight(dw, nil, dys, xs))
+    local expected = { dx = {}, dw = {} }
+    for k = 1, K do
+      for t = 0, T - 1 do
+        local sum = 0
+        for n = 0, N - 1 do
+          sum = sum + dy[t * N + n + 1] * w[n * K + k]
+        end
+        expected.dx[t * K + k] = sum
+      end
+      for n = 0, N - 1 do
+        local sum = 0
+        for t = 0, T - 1 do
+          sum = sum + dy[t * N + n + 1] * x[t * K + k]
+        end
+        expected.dw[n * K + k] = sum
+      end
+    end
+    assert.same(expected, { dx = dx:read(), dw = dw:read() })
   end)
 
   it("remembers more products than its cache holds", function()
