@@ -361,4 +361,16 @@ describe("fsam.program.complete", function()
     assert.equal(".safetensors", (complete('fsam.load "' .. folder .. "/model")))
     helper.remove_dir(folder)
   end)
+
+  it("offers nothing in a folder that cannot be read", function()
+    local file = require("fsam.base.file")
+    local entries = file.entries
+    finally(function()
+      file.entries = entries
+    end)
+    function file.entries() -- root may read every folder
+      error("Permission denied", 0)
+    end
+    assert.same({ "", {} }, { complete('fsam.load "/etc/s') })
+  end)
 end)
