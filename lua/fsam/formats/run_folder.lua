@@ -1,6 +1,7 @@
 --- What our own runs write: a run's folder, and a checkpoint whose saving was interrupted. Both
--- lead to a complete checkpoint, which is a Hugging Face folder. Owns: finding that checkpoint.
--- Leaves to others: reading it (huggingface.lua), what else is in a run's folder (fsam.train).
+-- lead to a complete checkpoint, which is a Hugging Face folder. Owns: finding that checkpoint, and
+-- knowing a folder of a run's, which models saved by hand must not change. Leaves to others:
+-- reading it (huggingface.lua), what else is in a run's folder (fsam.train).
 local errors = require("fsam.errors")
 local file = require("fsam.base.file")
 local folder = require("fsam.formats.atomic_folder")
@@ -37,6 +38,22 @@ end
 -- @raise one line that names a checkpoint of the run which cannot be read
 function M.recognises(path, kind)
   return checkpoint_of(path, kind) ~= nil
+end
+
+--- Refuses a folder of a run's: a model saved into one would be taken for the run's own weights.
+-- @tparam string path
+-- @raise one line with the path, when this is a run's folder or a checkpoint
+function M.check_free(path)
+  for _, name in ipairs({ "checkpoint_best", "checkpoint_last" }) do
+    if file.kind(path .. "/" .. name) then
+      errors.raise("%s is a run's folder, and a model in it would hide the run's checkpoints; give "
+        .. "another folder, such as %s/saved", path, path)
+    end
+  end
+  if file.kind(path .. "/trainer.json") then
+    errors.raise("%s is a checkpoint of a run, which goes on from its own weights; give another "
+      .. "folder", path)
+  end
 end
 
 --- The files of its tokenizer.

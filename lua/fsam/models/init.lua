@@ -27,6 +27,7 @@ local params = require("fsam.vector.params")
 local pieces = require("fsam.vector.pieces")
 local ranks = require("fsam.ranks")
 local registry = require("fsam.base.registry")
+local run_folder = require("fsam.formats.run_folder")
 local schema = require("fsam.base.schema")
 local source_line = require("fsam.base.source_line")
 local views = require("fsam.pass.views")
@@ -210,8 +211,9 @@ end
 --- Writes config.json and model.safetensors (w, f32) into a folder; with the files of the tokenizer
 -- where the model has one (fsam.load), so that the folder can be loaded again.
 -- @tparam string folder made where there is none
--- @raise one line with the path when the disk is full or fails
+-- @raise one line with the path when the folder is a run's or a checkpoint, or the disk fails
 function Model:save(folder)
+  run_folder.check_free(folder)
   self.params.w:tensor() -- sets that wait run first
   local list = {}
   for i, parameter in ipairs(self.params.parameters) do

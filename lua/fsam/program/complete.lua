@@ -105,8 +105,8 @@ local function files(text)
   local place = folder == "" and "." or folder:gsub("^~/", (os.getenv("HOME") or "~") .. "/")
   local set = {}
   if lfs.attributes(place, "mode") == "directory" then
-    local readable, names = pcall(file.entries, place)
-    for _, name in ipairs(readable and names or {}) do
+    local readable, found = pcall(file.entries, place)
+    for _, name in ipairs(readable and found or {}) do
       local hidden = name:sub(1, 1) == "." and word:sub(1, 1) ~= "."
       if name:sub(1, #word) == word and not hidden then
         local is_folder = lfs.attributes(place .. "/" .. name, "mode") == "directory"

@@ -195,6 +195,23 @@ describe("fsam.load", function()
     assert.is_true(math.abs(best[1] - load_model(run):predict(TEXT).logits[1]) > 1e-6)
   end)
 
+  it("saves into no run's folder and no checkpoint", function()
+    local run = folder .. "/other-run"
+    local checkpoint = run .. "/checkpoint_last"
+    model:save(checkpoint)
+    helper.write_file(checkpoint .. "/trainer.json", "{}")
+    assert.has_error(function()
+      model:save(run)
+    end, run .. " is a run's folder, and a model in it would hide the run's checkpoints; give "
+      .. "another folder, such as " .. run .. "/saved")
+    assert.has_error(function()
+      model:save(checkpoint)
+    end, checkpoint .. " is a checkpoint of a run, which goes on from its own weights; give "
+      .. "another folder")
+    model:save(run .. "/saved")
+    assert.equal("checkpoint_last saved", table.concat(require("fsam.base.file").entries(run), " "))
+  end)
+
   it("refuses a label that the model does not have, and names those that it has", function()
     local ok, message = pcall(model.gradient, model, TEXT, "fine")
     assert.is_false(ok)
