@@ -45,9 +45,9 @@ int fsam__matmul_library_multiply(matmul_library *library, const matmul_product 
   return 1;
 }
 
-/* OPENBLAS_CORETYPE in the environment chooses the core (SkylakeX for AVX-512). A library older than
- * the processor may take it for its oldest core, a quarter as fast: Debian 12's 0.3.21 takes Intel's
- * Emerald Rapids for Prescott. */
+/* OPENBLAS_CORETYPE in the environment chooses the core (SkylakeX for AVX-512). A library that is
+ * older than the processor may take it for its oldest core, a quarter as fast: Debian 12's 0.3.21
+ * takes Intel's Emerald Rapids for Prescott. */
 void fsam_matrix_library(char *out, int64_t bytes) {
   snprintf(out, (size_t)bytes, "%s %s", openblas_get_config(), openblas_get_corename());
 }

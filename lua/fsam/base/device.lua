@@ -88,8 +88,8 @@ function M.threads(n)
 end
 
 --- The compute type that --precision means on a device. auto: bf16 on a GPU and where the processor
--- multiplies it faster than f32 (AMX; AMD's AVX512_BF16), else fp32; elsewhere bf16 is multiplied in
--- f32, and saves memory alone.
+-- multiplies it faster than f32 (AMX; AMD's AVX512_BF16), else fp32. Without such a unit bf16 is
+-- multiplied in f32, and saves memory alone.
 -- @tparam string name "auto", "fp32" or "bf16"
 -- @tparam cdata device fsam_device
 -- @treturn string "fp32" or "bf16"
