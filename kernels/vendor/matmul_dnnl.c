@@ -205,8 +205,8 @@ static int find(entry **out, matmul_library *lib, const matmul_product *p) {
 
 /* Does b lie as rows of n? So it does in both gradients of a layer, never forward. With AVX-512 a
  * primitive then reads b where it lies, and rows that begin whole pages apart (3072 f32) fall on
- * the same few lines of a cache: half as fast. sgemm copies b first, and is never slower there;
- * forward it is, by up to a fifth (bench/results/products.md). */
+ * the same few lines of a cache: half as fast. sgemm copies b first, and is as fast or faster for
+ * all shapes of a layer; forward it is slower for most (bench/results/products.md). */
 static bool by_sgemm(const matmul_product *p) {
   return p->type == FSAM_F32 && p->c_type == FSAM_F32 && !p->b_transposed && !p->biased;
 }
