@@ -160,24 +160,22 @@ runner.define("linear", cases, function()
     local dx, dw = s:tensor("f32", { T, K }, 0 / 0), s:tensor("f32", { N, K }, 0 / 0)
     check(lib.fsam_linear_backward_input(dx, dys, ws))
     check(lib.fsam_linear_backward_weight(dw, nil, dys, xs))
-    local expected = { dx = {}, dw = {} }
-    for k = 1, K do
-      for t = 0, T - 1 do
-        local sum = 0
-        for n = 0, N - 1 do
-          sum = sum + dy[t * N + n + 1] * w[n * K + k]
+    -- [rows, K]: sums over terms of dy, at row * of_row + term * of_term, times rows of b.
+    local function sums(rows, terms, of_row, of_term, b)
+      local values = {}
+      for row = 0, rows - 1 do
+        for k = 1, K do
+          local sum = 0
+          for term = 0, terms - 1 do
+            sum = sum + dy[row * of_row + term * of_term + 1] * b[term * K + k]
+          end
+          values[row * K + k] = sum
         end
-        expected.dx[t * K + k] = sum
       end
-      for n = 0, N - 1 do
-        local sum = 0
-        for t = 0, T - 1 do
-          sum = sum + dy[t * N + n + 1] * x[t * K + k]
-        end
-        expected.dw[n * K + k] = sum
-      end
+      return values
     end
-    assert.same(expected, { dx = dx:read(), dw = dw:read() })
+    assert.same(sums(T, N, N, 1, w), dx:read())
+    assert.same(sums(N, T, 1, N, x), dw:read())
   end)
 
   it("remembers more products than its cache holds", function()

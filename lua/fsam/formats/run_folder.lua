@@ -9,6 +9,8 @@ local huggingface = require("fsam.formats.huggingface")
 
 local M = {}
 
+local CHECKPOINTS = { "checkpoint_best", "checkpoint_last" } -- of a run, the one to open first
+
 -- The complete folder of a run's checkpoint; nil where it has none. One that is there and cannot be
 -- read is not passed over: the user would get other weights than those that he asked for.
 local function checkpoint_in(run, name)
@@ -27,8 +29,11 @@ local function checkpoint_of(path, kind)
   if not kind then
     return folder.resolve(path) -- a crash while saving may have left only its neighbour
   elseif kind == "directory" and not file.kind(path .. "/config.json") then
-    return folder.resolve(path) or checkpoint_in(path, "checkpoint_best")
-      or checkpoint_in(path, "checkpoint_last")
+    local found = folder.resolve(path)
+    for _, name in ipairs(CHECKPOINTS) do
+      found = found or checkpoint_in(path, name)
+    end
+    return found
   end
 end
 
@@ -44,7 +49,7 @@ end
 -- @tparam string path
 -- @raise one line with the path, when this is a run's folder or a checkpoint
 function M.check_free(path)
-  for _, name in ipairs({ "checkpoint_best", "checkpoint_last" }) do
+  for _, name in ipairs(CHECKPOINTS) do
     if file.kind(path .. "/" .. name) then
       errors.raise("%s is a run's folder, and a model in it would hide the run's checkpoints; give "
         .. "another folder, such as %s/saved", path, path)
